@@ -1,0 +1,461 @@
+"""What to run: a study, read from one YAML file into frozen, validated objects.
+
+`load_study` is the only way in. An unknown key, a wrong type or an impossible value is refused with
+a sentence that names the key and says what is allowed, before anything runs.
+"""
+
+import difflib
+import json
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal, Union, get_args
+
+import yaml
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    model_validator,
+)
+
+PROJECT = Path(__file__).resolve().parents[1]  # the checkout: moelib is installed in editable mode
+STUDIES = PROJECT / "studies"
+
+Share = Annotated[float, Field(gt=0, lt=1)]
+Probability = Annotated[float, Field(ge=0, lt=1)]
+NonNegativeInt = Annotated[int, Field(ge=0)]
+
+
+class ConfigError(ValueError):
+    """A study, a parameter or an environment that cannot be run; the message is a full sentence."""
+
+
+class Frozen(BaseModel):
+    """Immutable, strict about types, and closed: no unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+# -- data ---------------------------------------------------------------------------------------
+
+
+class Data(Frozen):
+    """Which images, how they are split, and which augmentation suits them."""
+
+    source: Literal["cifar10", "digits", "folder"]
+    root: str | None = None  # where the files are; default: $MOELIB_DATA, then data/ in the checkout
+    test_share: Share | None = None  # of all images; only where the source has no official test set
+    validation_share: Share = 0.1  # of the images that are not test images
+    split_seed: NonNegativeInt = 42
+    crop_padding: NonNegativeInt = 4  # pixels of zeros on each side before a random crop; 0: no crop
+    flip: bool = True  # horizontal, with probability 1/2
+
+    @model_validator(mode="after")
+    def _test_set(self) -> "Data":
+        if self.source == "cifar10" and self.test_share is not None:
+            raise ValueError("test_share must be left out: CIFAR-10 has an official test set")
+        if self.source != "cifar10" and self.test_share is None:
+            raise ValueError(f"test_share is needed: {self.source} has no official test set")
+        if self.source == "folder" and self.root is None:
+            raise ValueError("root is needed: the folder that holds one folder of images per class")
+        return self
+
+
+# -- backbones ----------------------------------------------------------------------------------
+
+
+class ResNet18(Frozen):
+    """ResNet-18 with a 3x3 stem and no max-pooling: the paper's backbone, d = 512."""
+
+    kind: Literal["resnet18"]
+
+
+class SmallResNet(Frozen):
+    """One basic block per width, the first at full resolution, each later one at half; d = widths[-1]."""
+
+    kind: Literal["small_resnet"]
+    widths: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = (16, 32)
+
+
+class SpeedNet(Frozen):
+    """Whitening stem and three two-convolution groups, after the CIFAR-10 speedruns; d = widths[-1]."""
+
+    kind: Literal["speednet"]
+    widths: tuple[PositiveInt, PositiveInt, PositiveInt] = (24, 80, 80)
+
+
+Backbone = Annotated[Union[ResNet18, SmallResNet, SpeedNet], Field(discriminator="kind")]
+
+
+# -- heads --------------------------------------------------------------------------------------
+
+
+class Balance(Frozen):
+    """Coefficients of the balance losses that are added to the cross-entropy; 0 leaves one out."""
+
+    kl: NonNegativeFloat = 0.0  # mean gate against uniform; its direction is protocol.kl
+    importance: NonNegativeFloat = 0.0  # CV^2 of summed gates (Shazeer 2017, eq. 7)
+    load: NonNegativeFloat = 0.0  # CV^2 of load (Shazeer 2017, eq. 11); its estimator is protocol.load
+    switch: NonNegativeFloat = 0.0  # E sum f P (Fedus 2021, eq. 4)
+    z: NonNegativeFloat = 0.0  # mean logsumexp^2 (Zoph 2022, eq. 5)
+    bias_rate: NonNegativeFloat = 0.0  # step of the selection bias (Wang 2024); not a loss
+
+
+class Linear(Frozen):
+    """Control: one linear layer."""
+
+    kind: Literal["linear"]
+
+
+class Dense(Frozen):
+    """Multilayer perceptron with one hidden layer."""
+
+    kind: Literal["dense"]
+    hidden: PositiveInt = 512
+    dropout: Probability = 0.1
+
+
+class _Experts(Frozen):
+    experts: PositiveInt = 8
+    hidden: PositiveInt = 64  # units of each expert
+    dropout: Probability = 0.1  # on the experts' hidden units
+    gate_dropout: Probability = 0.1  # on the gate's input (and logits: protocol.logit_dropout)
+    temperature: PositiveFloat = 1.0
+
+
+class _TopK(_Experts):
+    k: PositiveInt = 2  # experts chosen for each image
+
+    @model_validator(mode="after")
+    def _k_experts(self) -> "_TopK":
+        if self.k > self.experts:
+            raise ValueError(f"k = {self.k} must not exceed experts = {self.experts}")
+        return self
+
+
+class Soft(_Experts):
+    """Dense mixture: every expert on every image, weighted by a softmax gate (Jacobs 1991)."""
+
+    kind: Literal["soft"]
+    balance: Balance = Balance()
+
+    @model_validator(mode="after")
+    def _no_selection(self) -> "Soft":
+        _refuse_balance(self.balance, "soft", ("load", "switch", "bias_rate"), "it selects no experts")
+        return self
+
+
+class Sparse(_TopK):
+    """Noisy top-k (Shazeer 2017), with the paper's per-image standardised logits and noise floor."""
+
+    kind: Literal["sparse"]
+    standardise: bool = True  # logits of each image to mean 0, deviation 1, before the noise
+    noise_floor: NonNegativeFloat = 0.3  # least standard deviation of the gate noise
+    balance: Balance = Balance()
+
+
+class Switch(_Experts):
+    """k = 1, weighted by the gate's probability so that the gate learns (Fedus 2021)."""
+
+    kind: Literal["switch"]
+    balance: Balance = Balance()
+
+    @model_validator(mode="after")
+    def _no_noise(self) -> "Switch":
+        _refuse_balance(self.balance, "switch", ("load",), "its selection has no noise to smooth it")
+        return self
+
+
+class Uniform(_Experts):
+    """Control: every expert on every image, all weights 1/E."""
+
+    kind: Literal["uniform"]
+
+
+class FrozenGate(_TopK):
+    """Control: top-k over a random linear gate that is never trained."""
+
+    kind: Literal["frozen"]
+
+
+def _refuse_balance(balance: Balance, head: str, names: tuple[str, ...], why: str) -> None:
+    for name in names:
+        if getattr(balance, name) > 0:
+            raise ValueError(f"balance.{name} does not apply to a {head} head: {why}")
+
+
+Head = Annotated[
+    Union[Linear, Dense, Soft, Sparse, Switch, Uniform, FrozenGate], Field(discriminator="kind")
+]
+HEAD_KINDS = tuple(
+    get_args(model.model_fields["kind"].annotation)[0] for model in get_args(get_args(Head)[0])
+)
+
+
+# -- protocol -----------------------------------------------------------------------------------
+
+
+class Protocol(Frozen):
+    """Each point on which the authors' code and their description differ, as a key of its own.
+
+    The comments name the erratum (the book's page on methods lists them all).
+    """
+
+    base: Literal["corrected", "as-run"]  # the preset from which the keys below take their defaults
+    augment: bool  # H1: the authors' loader lost crop and flip
+    noise_at_evaluation: bool  # H2: gate noise stayed on in evaluation
+    kl: Literal["p_u", "u_p_over_e"]  # H3: KL(p||u), or KL(u||p)/E
+    load: Literal["smooth", "importance"]  # H4: Shazeer's estimator, or importance a second time
+    top_1_weight: Literal["probability", "renormalised"]  # H5: renormalised is constant 1: no gradient
+    ties: Literal["break", "keep"]  # H6: exactly k experts, or all that reach the k-th logit
+    logit_dropout: bool  # H6: dropout on gate logits after the noise, which makes the ties
+    checkpoint: Literal["last", "best_validation"]  # H7, H11: weights that are tested and analysed
+    paired: bool  # H11: heads of one seed share batch order and augmentation
+    loss_mean: Literal["images", "batches"]  # H14: batch means make a last small batch weigh more
+    train_loss_with_balance: bool  # H14: the reported train loss contains the balance losses
+    train_metrics: Literal["evaluation", "running"]  # H15: at epoch end, or while weights move
+
+
+PROTOCOLS = {
+    "corrected": Protocol(
+        base="corrected",
+        augment=True,
+        noise_at_evaluation=False,
+        kl="p_u",
+        load="smooth",
+        top_1_weight="probability",
+        ties="break",
+        logit_dropout=False,
+        checkpoint="last",
+        paired=True,
+        loss_mean="images",
+        train_loss_with_balance=False,
+        train_metrics="evaluation",
+    ),
+    "as-run": Protocol(
+        base="as-run",
+        augment=False,
+        noise_at_evaluation=True,
+        kl="u_p_over_e",
+        load="importance",
+        top_1_weight="renormalised",
+        ties="keep",
+        logit_dropout=True,
+        checkpoint="best_validation",
+        paired=False,
+        loss_mean="batches",
+        train_loss_with_balance=True,
+        train_metrics="running",
+    ),
+}
+
+
+# -- training -----------------------------------------------------------------------------------
+
+
+class MultiStep(Frozen):
+    """The paper's schedule: the learning rate is multiplied by gamma after each milestone epoch."""
+
+    kind: Literal["multistep"]
+    milestones: tuple[PositiveInt, ...] = (30, 40)
+    gamma: PositiveFloat = 0.1
+
+
+class OneCycle(Frozen):
+    """Linear warm-up from 1/5 of the peak over a share of all steps, then linear decay to 0."""
+
+    kind: Literal["onecycle"]
+    warmup: Share = 0.2
+
+
+class Training(Frozen):
+    """SGD with momentum; the numerical format; how often the state is kept."""
+
+    epochs: PositiveInt
+    batch_size: PositiveInt = 128
+    learning_rate: PositiveFloat = 0.1  # the peak
+    momentum: Probability = 0.9
+    nesterov: bool = False
+    weight_decay: NonNegativeFloat = 0.0005  # on every parameter
+    label_smoothing: Probability = 0.0
+    schedule: Annotated[Union[MultiStep, OneCycle], Field(discriminator="kind")] = MultiStep(
+        kind="multistep"
+    )
+    device: Literal["cpu", "cuda", "mps"] = "cpu"
+    threads: PositiveInt = 1  # of torch on the CPU; part of the study, since sums depend on it
+    precision: Literal["auto", "fp32", "tf32", "bf16"] = "auto"  # auto: `moelib.device.defaults`
+    channels_last: bool | Literal["auto"] = "auto"
+    compile: bool | Literal["auto"] = "auto"
+    checkpoint_every: PositiveInt = 1  # epochs
+    curve_images: PositiveInt | None = None  # training images in the curves; default: all
+
+
+# -- analyses and the study ---------------------------------------------------------------------
+
+
+class Utilization(Frozen):
+    """How experts are used, and the null of the class-expert mutual information."""
+
+    permutations: PositiveInt = 1000
+
+
+class Analyses(Frozen):
+    """The analyses of a trained run, and their sizes."""
+
+    utilization: Utilization = Utilization()
+
+
+class Study(Frozen):
+    """One study: everything that determines its numbers, except the machine."""
+
+    name: str
+    description: str
+    data: Data
+    backbone: Backbone
+    heads: Annotated[dict[str, Head], Field(min_length=1)]
+    seeds: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1)]
+    protocol: Protocol
+    training: Training
+    analyses: Analyses = Analyses()
+
+    @model_validator(mode="after")
+    def _distinct_seeds(self) -> "Study":
+        twice = sorted({seed for seed in self.seeds if self.seeds.count(seed) > 1})
+        if twice:
+            raise ValueError(f"seeds: {', '.join(map(str, twice))} is given more than once")
+        return self
+
+
+def load_study(study: str | os.PathLike) -> Study:
+    """Read a study by its name in `studies/`, or by the path of a YAML file.
+
+    A study may say `extends: NAME`: it then starts from that study, key by key, and overrides it.
+
+    Raises:
+        ConfigError: the study does not exist, is not YAML, or holds something that is not allowed.
+    """
+    path = _study_path(study)
+    raw = _read_yaml(path)
+    raw["name"] = path.stem
+    return parse_study(raw, source=path.name)
+
+
+def parse_study(raw: dict[str, Any], source: str = "study") -> Study:
+    """Validate the plain dictionary of a study; `source` names it in error sentences."""
+    try:
+        # By way of JSON, so that lists become tuples while all other types stay strict.
+        return Study.model_validate_json(json.dumps(_with_presets(raw)))
+    except ValidationError as error:
+        raise ConfigError(f"{source}: {explain(error, Study)}") from None
+    except TypeError as error:
+        raise ConfigError(f"{source}: {error}.") from None
+
+
+def _with_presets(raw: dict[str, Any]) -> dict[str, Any]:
+    """A head's name is its kind unless it says otherwise; a protocol starts from its preset."""
+    raw = dict(raw)
+    if isinstance(raw.get("heads"), dict):
+        raw["heads"] = {
+            name: {"kind": name, **(head or {})} if isinstance(head, dict | None) else head
+            for name, head in raw["heads"].items()
+        }
+    protocol = raw.get("protocol")
+    protocol = {"base": protocol} if isinstance(protocol, str) else protocol
+    if isinstance(protocol, dict) and protocol.get("base") in PROTOCOLS:
+        protocol = {**PROTOCOLS[protocol["base"]].model_dump(), **protocol}
+    raw["protocol"] = protocol
+    return raw
+
+
+def _study_path(study: str | os.PathLike) -> Path:
+    path = Path(study)
+    if path.suffix not in {".yaml", ".yml"}:
+        path = STUDIES / f"{study}.yaml"
+    if not path.is_file():
+        names = sorted(p.stem for p in STUDIES.glob("*.yaml"))
+        raise ConfigError(f"There is no study '{study}'; the studies are {', '.join(names)}.")
+    return path
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        raw = yaml.safe_load(path.read_text())
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path.name} is not readable as YAML: {error}.") from None
+    if not isinstance(raw, dict):
+        raise ConfigError(f"{path.name} must be a mapping of keys to values.")
+    base = raw.pop("extends", None)
+    if base is None:
+        return raw
+    sibling = path.parent / f"{base}.yaml"
+    return _merge(_read_yaml(sibling if sibling.is_file() else _study_path(base)), raw)
+
+
+def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """`over` on top of `base`, key by key; `null` for a key takes it away."""
+    merged = dict(base)
+    for key, value in over.items():
+        if isinstance(value, dict) and isinstance(merged.get(key), dict):
+            merged[key] = _merge(merged[key], value)
+        elif value is None and key in merged:
+            del merged[key]
+        else:
+            merged[key] = value
+    return merged
+
+
+def explain(error: ValidationError, model: type[BaseModel]) -> str:
+    """One sentence for each fault that pydantic found: the key, the value, and what is allowed."""
+    return " ".join(_sentence(fault, model) for fault in error.errors())
+
+
+def _sentence(fault: dict[str, Any], model: type[BaseModel]) -> str:
+    where = ".".join(str(part) for part in fault["loc"])
+    match fault["type"]:
+        case "extra_forbidden":
+            allowed = _keys_at(fault["loc"][:-1], model)
+            close = difflib.get_close_matches(str(fault["loc"][-1]), allowed, n=1)
+            hint = f" Did you mean '{close[0]}'?" if close else ""
+            known = f"; the keys there are {', '.join(allowed)}" if allowed else ""
+            return f"Unknown key '{where}'{known}.{hint}"
+        case "missing":
+            return f"The key '{where}' is missing."
+        case "value_error":
+            place = f"{where}: " if where else ""
+            return f"{place}{fault['ctx']['error']}."
+        case "union_tag_invalid":
+            return f"'{where}': there is no kind {fault['ctx']['tag']!r}; allowed are {fault['ctx']['expected_tags']}."
+        case _:
+            reason = fault["msg"][0].lower() + fault["msg"][1:]
+            return f"'{where}' = {fault['input']!r} is not allowed: {reason}."
+
+
+def _keys_at(loc: tuple, model: Any) -> list[str]:
+    """The keys that the model at this place of the study allows."""
+    for part in loc:
+        options = [m for m in _models(model)]
+        tagged = [m for m in options if _kind(m) == part]
+        if tagged:
+            model = tagged[0]
+            continue
+        fields = [m.model_fields[part].annotation for m in options if part in m.model_fields]
+        if fields:
+            model = fields[0]
+        # otherwise the part is a key of a mapping, whose values all have the same type
+    return [key for m in _models(model) for key in m.model_fields if key != "kind"]
+
+
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    """All pydantic models named in a type annotation."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for arg in get_args(annotation) for model in _models(arg)]
+
+
+def _kind(model: type[BaseModel]) -> str | None:
+    field = model.model_fields.get("kind")
+    return get_args(field.annotation)[0] if field else None
