@@ -285,7 +285,7 @@ class Training(Frozen):
     schedule: Annotated[Union[MultiStep, OneCycle], Field(discriminator="kind")] = MultiStep(
         kind="multistep"
     )
-    device: Literal["cpu", "cuda", "mps"] = "cpu"
+    device: Literal["cpu", "cuda"] = "cpu"
     threads: PositiveInt = 1  # of torch on the CPU; part of the study, since sums depend on it
     precision: Literal["auto", "fp32", "tf32", "bf16"] = "auto"  # auto: `moelib.device.defaults`
     channels_last: bool | Literal["auto"] = "auto"

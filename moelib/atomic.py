@@ -1,0 +1,33 @@
+"""Files that are either whole or not there."""
+
+import os
+import tempfile
+from pathlib import Path
+
+from moelib.config import ConfigError
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write `content` to a temporary name in the same folder, flush it to disk, and rename it to `path`.
+
+    A process killed at any moment leaves the old file or the new one, never a part.
+
+    Raises:
+        ConfigError: the folder cannot be written or the disk is full; the old file is untouched.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    except OSError as error:
+        raise ConfigError(f"Cannot write into {path.parent}: {error.strerror}.") from None
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)  # mkstemp makes private files
+        os.replace(temporary, path)
+    except OSError as error:
+        raise ConfigError(f"Cannot write {path}: {error.strerror}.") from None
+    finally:
+        Path(temporary).unlink(missing_ok=True)

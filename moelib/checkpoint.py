@@ -1,0 +1,60 @@
+"""Tensors on disk: safetensors with a digest, written atomically. No pickle is ever read."""
+
+import json
+from pathlib import Path
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from moelib.atomic import write_atomically
+from moelib.provenance import digest
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that is missing or damaged."""
+
+
+def save_tensors(path: Path, tensors: dict[str, Tensor], about: dict | None = None) -> str:
+    """Write tensors and a JSON-able description; returns the SHA-256 of the tensors."""
+    # A contiguous copy on the CPU: safetensors stores neither strides nor devices.
+    tensors = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
+    sha256 = tensors_digest(tensors)
+    metadata = {"sha256": sha256, "about": json.dumps(about or {})}
+    write_atomically(path, safetensors.torch.save(tensors, metadata))
+    return sha256
+
+
+def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict, str]:
+    """Read tensors, their description and their SHA-256.
+
+    Raises:
+        CheckpointError: the file is not there, cannot be parsed, or its digest does not match.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"There is no checkpoint {path}.")
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (safetensors.SafetensorError, OSError) as error:
+        raise CheckpointError(f"The checkpoint {path} is damaged: {error}.") from None
+    sha256 = tensors_digest(tensors)
+    if metadata.get("sha256") != sha256:
+        raise CheckpointError(
+            f"The checkpoint {path} is damaged: its digest does not match its content."
+        )
+    return tensors, json.loads(metadata["about"]), sha256
+
+
+def tensors_digest(tensors: dict[str, Tensor]) -> str:
+    """SHA-256 over names, types, shapes and bytes."""
+    return digest(
+        part
+        for name, tensor in sorted(tensors.items())
+        for part in (
+            f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode(),
+            tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes(),
+        )
+    )

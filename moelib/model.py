@@ -1,0 +1,58 @@
+"""A classifier: backbone and head."""
+
+import torch
+from torch import Tensor, nn
+
+from moelib.backbones import SpeedNet, build_backbone
+from moelib.data import Dataset, normalise
+from moelib.heads import build_head
+from moelib.routing import Routing
+from moelib.run import Run, seeded
+
+WHITENING_IMAGES = 5000  # their 2x2 patches estimate a 12 x 12 moment to well under 1 %
+
+
+class Classifier(nn.Module):
+    """Images (n, channel, height, width) -> logits (n, c).
+
+    The head always computes in float32, also under bf16 autocast: a gate's ranking is sensitive to
+    rounding (selective precision, Fedus 2021, section 2.4) and its share of the work is negligible.
+    """
+
+    def __init__(self, backbone: nn.Module, head: nn.Module):
+        super().__init__()
+        self.backbone = backbone
+        self.head = head
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits (n, c)."""
+        return self.routed(images)[0]
+
+    def routed(self, images: Tensor) -> tuple[Tensor, Routing | None]:
+        """Logits (n, c), and the routing behind them where the head has a gate."""
+        features = self.backbone(images)  # (n, d)
+        with torch.autocast(images.device.type, enabled=False):
+            return self.head.routed(features.float())
+
+
+def build_model(run: Run, dataset: Dataset) -> Classifier:
+    """The run's model before training, on the CPU.
+
+    The backbone is drawn from a stream that all heads of a seed share.
+    """
+    cpu = torch.device("cpu")
+    with seeded(run.stream("backbone"), cpu):
+        backbone = build_backbone(run.study.backbone, channels=dataset.train.images.shape[-1])
+    if isinstance(backbone, SpeedNet):
+        first = dataset.train.images[:WHITENING_IMAGES].cpu()
+        backbone.whiten(normalise(first, dataset.mean.cpu(), dataset.std.cpu()))
+    with seeded(run.stream(f"{run.head}/head"), cpu):
+        head = build_head(
+            run.study.heads[run.head], backbone.features, len(dataset.classes), run.study.protocol
+        )
+    return Classifier(backbone, head)
+
+
+def parameter_count(module: nn.Module) -> int:
+    """Number of trainable parameters."""
+    return sum(p.numel() for p in module.parameters())
