@@ -1,0 +1,135 @@
+"""Gates: modules that hold parameters and turn features (n, d) into a `Routing`."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from moelib import config
+from moelib.routing import (
+    Routing,
+    soft_routing,
+    standardised,
+    switch_routing,
+    top_k_routing,
+    uniform_routing,
+)
+
+
+class SoftGate(nn.Module):
+    """softmax((W x + b) / T) over all experts, with dropout on x and, as run, on the logits."""
+
+    def __init__(self, head: config.Soft, features: int, protocol: config.Protocol):
+        super().__init__()
+        self.score = nn.Linear(features, head.experts)
+        self.feature_dropout = nn.Dropout(head.gate_dropout)
+        self.logit_dropout = _logit_dropout(head, protocol)
+        self.temperature = head.temperature
+
+    def forward(self, features: Tensor) -> Routing:
+        """Route features (n, d)."""
+        logits = self.score(self.feature_dropout(features))  # (n, e)
+        return soft_routing(logits, self.temperature, ranked=self.logit_dropout(logits))
+
+
+class SparseGate(nn.Module):
+    """Noisy top-k: z = standardised(W_g x + b_g) + N(0, 1) (softplus(W_n x + b_n) + floor).
+
+    After Shazeer 2017, eq. 3-5, with the standardised logits and the noise floor of Rokah 2026.
+    Without noise in evaluation, unless the protocol keeps it on as the authors did; W_n is then
+    unused. As run, dropout follows on z, which makes ties, and all ties share the gate's mass.
+    With k = 1 `protocol.top_1_weight` says whether the gate learns, as in `SwitchGate`.
+    """
+
+    def __init__(self, head: config.Sparse, features: int, protocol: config.Protocol):
+        super().__init__()
+        self.score = nn.Linear(features, head.experts)
+        self.noise = nn.Linear(features, head.experts)
+        self.feature_dropout = nn.Dropout(head.gate_dropout)
+        self.logit_dropout = _logit_dropout(head, protocol)
+        self.register_buffer("selection_bias", _selection_bias(head))
+        self.k = head.k
+        self.temperature = head.temperature
+        self.standardise = head.standardise
+        self.noise_floor = head.noise_floor
+        self.noise_at_evaluation = protocol.noise_at_evaluation
+        self.keep_ties = protocol.ties == "keep"
+        self.weigh_by_probability = head.k == 1 and protocol.top_1_weight == "probability"
+
+    def forward(self, features: Tensor) -> Routing:
+        """Route features (n, d)."""
+        features = self.feature_dropout(features)
+        logits = self.score(features)  # (n, e)
+        if self.standardise:
+            logits = standardised(logits)
+        ranked, noise_std = logits, None
+        if self.training or self.noise_at_evaluation:
+            noise_std = F.softplus(self.noise(features)) + self.noise_floor  # (n, e)
+            ranked = logits + noise_std * torch.randn_like(logits)
+        given = {
+            "ranked": self.logit_dropout(ranked),
+            "noise_std": noise_std,
+            "bias": self.selection_bias,
+        }
+        if self.weigh_by_probability:
+            return switch_routing(logits, self.temperature, **given)
+        return top_k_routing(logits, self.k, self.temperature, keep_ties=self.keep_ties, **given)
+
+
+class SwitchGate(nn.Module):
+    """A plain linear gate that picks one expert (Fedus 2021): no noise, no standardised logits.
+
+    Of the protocol only `top_1_weight` matters: the expert's probability, or the authors' softmax
+    over the one kept logit, which is 1 and teaches the gate nothing.
+    """
+
+    def __init__(self, head: config.Switch, features: int, protocol: config.Protocol):
+        super().__init__()
+        self.score = nn.Linear(features, head.experts)
+        self.feature_dropout = nn.Dropout(head.gate_dropout)
+        self.register_buffer("selection_bias", _selection_bias(head))
+        self.temperature = head.temperature
+        self.weigh_by_probability = protocol.top_1_weight == "probability"
+
+    def forward(self, features: Tensor) -> Routing:
+        """Route features (n, d)."""
+        logits = self.score(self.feature_dropout(features))  # (n, e)
+        if self.weigh_by_probability:
+            return switch_routing(logits, self.temperature, bias=self.selection_bias)
+        return top_k_routing(logits, 1, self.temperature, bias=self.selection_bias)
+
+
+class UniformGate(nn.Module):
+    """Control: all experts alike."""
+
+    def __init__(self, head: config.Uniform):
+        super().__init__()
+        self.experts = head.experts
+
+    def forward(self, features: Tensor) -> Routing:
+        """Route features (n, d)."""
+        return uniform_routing(features, self.experts)
+
+
+class FrozenGate(nn.Module):
+    """Control: top-k over a random linear map, held in buffers so that nothing trains it."""
+
+    def __init__(self, head: config.FrozenGate, features: int):
+        super().__init__()
+        score = nn.Linear(features, head.experts)
+        self.register_buffer("weight", score.weight.detach())  # (e, d)
+        self.register_buffer("bias", score.bias.detach())  # (e,)
+        self.k = head.k
+        self.temperature = head.temperature
+
+    def forward(self, features: Tensor) -> Routing:
+        """Route features (n, d)."""
+        logits = F.linear(features, self.weight, self.bias)  # (n, e)
+        return top_k_routing(logits, self.k, self.temperature)
+
+
+def _logit_dropout(head: config.Soft | config.Sparse, protocol: config.Protocol) -> nn.Dropout:
+    return nn.Dropout(head.gate_dropout if protocol.logit_dropout else 0.0)
+
+
+def _selection_bias(head: config.Sparse | config.Switch) -> Tensor | None:
+    return torch.zeros(head.experts) if head.balance.bias_rate > 0 else None

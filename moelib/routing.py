@@ -1,0 +1,134 @@
+"""From gate logits to a plan: which experts see an image, and with which weights.
+
+Every function here is pure. `Routing` is all that executors, balance losses and usage metrics know
+of a gate.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+STANDARD_DEVIATION_FLOOR = 1e-5  # added to the deviation of an image's logits, as the authors do
+
+
+class Routing(NamedTuple):
+    """The plan for a batch; all logits are in units of the softmax: divided by the temperature."""
+
+    weights: Tensor  # (n, k) combine weights of the executed experts
+    indices: Tensor  # (n, k) int64, the executed experts, none twice
+    gates: Tensor  # (n, e) gate mass, 0 where an expert is not kept
+    logits: Tensor  # (n, e) clean: after standardisation, before noise, dropout and bias
+    ranked: Tensor  # (n, e) what was ranked: with noise, logit dropout and selection bias
+    noise_std: Tensor | None  # (n, e) deviation of the noise in `ranked`; None without noise
+
+
+def standardised(logits: Tensor) -> Tensor:
+    """Logits (n, e) of each image at mean 0 and unbiased standard deviation 1 over experts.
+
+    One expert alone has no deviation: its standardised logit is 0.
+    """
+    centred = logits - logits.mean(dim=1, keepdim=True)
+    if logits.shape[1] == 1:
+        return centred
+    return centred / (logits.std(dim=1, keepdim=True) + STANDARD_DEVIATION_FLOOR)
+
+
+def soft_routing(
+    logits: Tensor, temperature: float = 1.0, *, ranked: Tensor | None = None
+) -> Routing:
+    """Every expert, weighted by softmax(ranked / T) (Jacobs 1991).
+
+    `ranked` (n, e) are the logits after dropout; by default the clean logits (n, e).
+    """
+    logits = logits / temperature
+    ranked = logits if ranked is None else ranked / temperature
+    gates = ranked.softmax(dim=1)  # (n, e)
+    return Routing(gates, _every_expert(gates), gates, logits, ranked, None)
+
+
+def uniform_routing(features: Tensor, experts: int) -> Routing:
+    """Every expert with weight 1/E, whatever the image: the control without a gate."""
+    logits = features.new_zeros(len(features), experts)  # (n, e)
+    gates = torch.full_like(logits, 1 / experts)
+    return Routing(gates, _every_expert(gates), gates, logits, logits, None)
+
+
+def top_k_routing(
+    logits: Tensor,
+    k: int,
+    temperature: float = 1.0,
+    *,
+    ranked: Tensor | None = None,
+    noise_std: Tensor | None = None,
+    bias: Tensor | None = None,
+    keep_ties: bool = False,
+) -> Routing:
+    """The k largest logits, weighted by a softmax over these k (Shazeer 2017, eq. 3-5).
+
+    With `k = 1` the weight is the constant 1 and the gate gets no gradient: see `switch_routing`.
+
+    Args:
+        logits: (n, e) clean gate logits.
+        k: experts that are executed for each image.
+        temperature: T in softmax(logits / T).
+        ranked: (n, e) logits after noise and dropout; default: the clean ones.
+        noise_std: (n, e) standard deviation of the noise in `ranked`, kept for the smooth load.
+        bias: (e,) added for the selection alone; weights are free of it (Wang 2024, eq. 3).
+        keep_ties: all logits that reach the k-th largest share the mass in `gates`, yet only k
+            experts are executed, so that weights may sum to less than 1 (as the authors ran it).
+    """
+    logits, scores, ranked, noise_std = _scaled(logits, ranked, noise_std, bias, temperature)
+    top = ranked.topk(k, dim=1)  # (n, k)
+    if keep_ties:
+        dropped = ranked < top.values[:, -1:]  # (n, e)
+        gates = scores.masked_fill(dropped, -torch.inf).softmax(dim=1)
+        weights = gates.gather(1, top.indices)
+    else:
+        weights = scores.gather(1, top.indices).softmax(dim=1)
+        gates = torch.zeros_like(scores).scatter(1, top.indices, weights)
+    return Routing(weights, top.indices, gates, logits, ranked, noise_std)
+
+
+def switch_routing(
+    logits: Tensor,
+    temperature: float = 1.0,
+    *,
+    ranked: Tensor | None = None,
+    noise_std: Tensor | None = None,
+    bias: Tensor | None = None,
+) -> Routing:
+    """The best expert, weighted by its probability among all experts (Fedus 2021, eq. 1-2).
+
+    The weight is below 1 and the gate learns through it. Arguments as in `top_k_routing`.
+    """
+    logits, scores, ranked, noise_std = _scaled(logits, ranked, noise_std, bias, temperature)
+    indices = ranked.argmax(dim=1, keepdim=True)  # (n, 1)
+    weights = scores.softmax(dim=1).gather(1, indices)  # (n, 1)
+    gates = torch.zeros_like(scores).scatter(1, indices, weights)
+    return Routing(weights, indices, gates, logits, ranked, noise_std)
+
+
+def combine_matrix(routing: Routing) -> Tensor:
+    """Weights by expert (n, e): what each expert's output counts, 0 where it is not executed."""
+    if routing.weights is routing.gates:  # every expert, in order
+        return routing.gates
+    return torch.zeros_like(routing.gates).scatter(1, routing.indices, routing.weights)
+
+
+def _every_expert(gates: Tensor) -> Tensor:
+    return torch.arange(gates.shape[1], device=gates.device).expand_as(gates)
+
+
+def _scaled(
+    logits: Tensor,
+    ranked: Tensor | None,
+    noise_std: Tensor | None,
+    bias: Tensor | None,
+    temperature: float,
+) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+    """Clean logits, scores that make weights, scores that are ranked, noise; all divided by T."""
+    logits = logits / temperature
+    scores = logits if ranked is None else ranked / temperature
+    noise_std = None if noise_std is None else noise_std / temperature
+    return logits, scores, scores if bias is None else scores + bias, noise_std
