@@ -11,7 +11,7 @@ from torch import Tensor
 def random_crop_flip(
     images: Tensor, padding: int, flip: bool, generator: torch.Generator
 ) -> Tensor:
-    """Shift images by up to `padding` pixels, zeros coming in, and mirror each with probability 1/2.
+    """Shift images by up to `padding` pixels, zeros coming in, and mirror half of them at random.
 
     The same distribution as torchvision's RandomCrop(size, padding) and RandomHorizontalFlip, with
     one draw per image. A new tensor is returned; the input stays as it is.

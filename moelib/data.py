@@ -141,8 +141,11 @@ def _read_cifar10(root: Path) -> tuple[Split, Split, tuple[str, ...]]:
     if len(present) < len(sums):
         _download_cifar10(root)
     train, test = (CIFAR10(root, train=official) for official in (True, False))
-    splits = (_as_split(np.ascontiguousarray(part.data), part.targets) for part in (train, test))
-    return *splits, tuple(train.classes)
+    return (
+        _as_split(train.data, train.targets),
+        _as_split(test.data, test.targets),
+        tuple(train.classes),
+    )
 
 
 def _download_cifar10(root: Path) -> None:
@@ -224,7 +227,8 @@ def _open(path: str, read):
 
 
 def _as_split(images: np.ndarray, labels: Iterable[int]) -> Split:
-    return Split(torch.from_numpy(images), torch.as_tensor(labels, dtype=torch.int64))
+    # torchvision's CIFAR-10 is a transposed view of channel planes; here pixels lie together.
+    return Split(torch.from_numpy(images).contiguous(), torch.as_tensor(labels, dtype=torch.int64))
 
 
 def _refuse_empty(train: Split, validation: Split, test: Split) -> None:

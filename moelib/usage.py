@@ -1,4 +1,4 @@
-"""How experts are used: pure functions of the gates (n, e) and indices (n, k) of a batch or split."""
+"""How experts are used: pure functions of gates (n, e) and indices (n, k), over any images."""
 
 import torch
 from torch import Tensor

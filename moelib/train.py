@@ -1,0 +1,364 @@
+"""Training of one run: resumable at any moment, the same to the last bit whether interrupted or not."""
+
+import json
+import time
+from collections.abc import Iterator
+from typing import ClassVar
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from moelib import device
+from moelib.augment import random_crop_flip
+from moelib.balance import balance_losses
+from moelib.checkpoint import CheckpointError, load_tensors, save_tensors
+from moelib.config import Balance, Frozen, Training
+from moelib.data import Dataset, Split, load_data
+from moelib.dependencies import source_digest
+from moelib.evaluate import Metrics, correct, join, metrics, network_input, predict
+from moelib.model import Classifier, build_model, parameter_count
+from moelib.provenance import digest, observe
+from moelib.record import Numbers, Record, RecordError, read_record, write_record
+from moelib.routing import Routing
+from moelib.run import Run, seeded
+from moelib.schedule import learning_rate
+
+CHECK_EVERY = 50  # steps between looks at the losses; each look waits for the device
+COMPILED_LOSS_TOLERANCE = 0.02  # relative; bf16 keeps 8 bits, and rounding differs when ops are fused
+
+
+class TrainingError(RuntimeError):
+    """A training that cannot go on; the message is a full sentence."""
+
+
+class Epoch(Frozen):
+    """One epoch. Train metrics are of the epoch's end in evaluation mode, or running: the protocol's."""
+
+    epoch: int  # 1, 2, ...
+    learning_rate: float  # of the epoch's last step
+    train: Metrics
+    validation: Metrics
+    balance: dict[str, float]  # weighted balance losses, mean over the steps
+
+
+class TrainNumbers(Numbers):
+    """What a training leaves behind."""
+
+    kind: ClassVar[str] = "train"
+
+    head_parameters: int
+    total_parameters: int
+    images: dict[str, int]  # in each split
+    classes: tuple[str, ...]
+    epochs: tuple[Epoch, ...]
+    best_validation_epoch: int  # highest validation accuracy, the first where several are equal
+    tested_epoch: int  # the one that the protocol selects
+    test: Metrics
+    test_correct: str  # hexadecimal; bit i (most significant first) says whether test image i is right
+    weights: dict[str, str]  # checkpoint -> SHA-256 of its tensors
+
+
+def train(run: Run, dataset: Dataset | None = None) -> Record[TrainNumbers]:
+    """Train a run, test it once, and write its record and weights.
+
+    Continues where an earlier process was killed. A run that is already finished, with the same
+    configuration, data, source and torch, is not trained again.
+
+    Raises:
+        ConfigError: the device or data are not there, or another process is at work on the run.
+        TrainingError: the loss is not finite; the last good checkpoint is kept.
+    """
+    training = device.resolve(run.study.training)
+    with run.locked(), device.numerics(training) as on:
+        dataset = (dataset or load_data(run.study.data)).to(on)
+        inputs = _inputs(run, training, dataset)
+        record = _finished(run, inputs)
+        if record is None:
+            with seeded(run.seed, on):  # only keeps the caller's generators as they were
+                record = _Trainer(run, training, dataset, inputs).train()
+        return write_record(run.record_path("train"), record)
+
+
+def load_weights(run: Run, model: nn.Module, record: Record[TrainNumbers], which: str) -> None:
+    """Put the weights `which` (last or best_validation) of a finished run into a model.
+
+    Raises:
+        CheckpointError: they are missing, damaged, or not those of the record.
+    """
+    path = run.folder / f"{which}.safetensors"
+    tensors, _, sha256 = load_tensors(path)
+    if sha256 != record.numbers.weights[which]:
+        raise CheckpointError(f"The weights {path} are not those of the record beside them.")
+    model.load_state_dict(tensors)
+
+
+def _inputs(run: Run, training: Training, dataset: Dataset) -> dict[str, str]:
+    """Digests of all that determines a training on one machine."""
+    study = run.study.model_copy(update={"training": training})
+    wanted = study.model_dump_json(include={"data", "backbone", "protocol", "training"})
+    head = study.heads[run.head].model_dump_json()
+    config = digest(text.encode() for text in (wanted, head, run.head, str(run.seed)))
+    source = source_digest("moelib.train")
+    return {"config": config, "data": dataset.digest, "source": source, "torch": torch.__version__}
+
+
+def _finished(run: Run, inputs: dict[str, str]) -> Record[TrainNumbers] | None:
+    """The record of a run that needs no more training."""
+    try:
+        record = read_record(run.record_path("train"), TrainNumbers)
+        for which, sha256 in record.numbers.weights.items():
+            if load_tensors(run.folder / f"{which}.safetensors")[2] != sha256:
+                return None
+    except (RecordError, CheckpointError):
+        return None
+    if record.inputs != inputs:
+        return None
+    print("This run is finished, with the same configuration, data and source: not trained again.")
+    return record
+
+
+class _Trainer:
+    """The state of a training, and the loop over it."""
+
+    def __init__(self, run: Run, training: Training, dataset: Dataset, inputs: dict[str, str]):
+        self.run, self.training, self.dataset, self.inputs = run, training, dataset, inputs
+        self.protocol = run.study.protocol
+        self.balance = getattr(run.study.heads[run.head], "balance", Balance())
+        self.device = torch.device(training.device)
+        memory = torch.channels_last if training.channels_last else torch.contiguous_format
+        self.model = build_model(run, dataset).to(self.device, memory_format=memory)
+        self.optimizer = torch.optim.SGD(
+            self.model.parameters(),
+            lr=training.learning_rate,
+            momentum=training.momentum,
+            nesterov=training.nesterov,
+            weight_decay=training.weight_decay,
+        )
+        self.steps_per_epoch = -(-len(dataset.train) // training.batch_size)
+        self.epochs: list[Epoch] = []
+        self.seconds: list[float] = []
+        self.state_path = run.folder / "state.safetensors"
+
+    def train(self) -> Record[TrainNumbers]:
+        self._resume()
+        routed = self._compiled() if self.training.compile else self.model.routed
+        done, total = (n * self.steps_per_epoch for n in (len(self.epochs), self.training.epochs))
+        with tqdm(total=total, initial=done, desc=self._name, unit="step", mininterval=1) as bar:
+            for epoch in range(len(self.epochs) + 1, self.training.epochs + 1):
+                start = time.perf_counter()
+                self.epochs.append(self._train_epoch(epoch, routed, bar))
+                self._keep_best()
+                self.seconds.append(time.perf_counter() - start)
+                if epoch % self.training.checkpoint_every == 0 or epoch == self.training.epochs:
+                    self._save_state()
+        return self._finish()
+
+    @property
+    def _name(self) -> str:
+        return f"{self.run.study.name} {self.run.head} seed {self.run.seed}"
+
+    # -- one epoch ------------------------------------------------------------------------------
+
+    def _train_epoch(self, epoch: int, routed, bar: tqdm) -> Epoch:
+        running = self.protocol.train_metrics == "running"
+        first = (epoch - 1) * self.steps_per_epoch
+        losses, balance, outputs = [], [], []
+        self.model.train()
+        for step, (images, labels) in enumerate(self._batches(epoch), start=first):
+            rate = learning_rate(self.training, step, self.steps_per_epoch)
+            for group in self.optimizer.param_groups:
+                group["lr"] = rate
+            # Dropout and gate noise draw from the default generator, seeded afresh for each step.
+            torch.manual_seed(self.run.stream(f"{self.run.head}/noise", step))
+            with device.autocast(self.training):
+                logits, routing = routed(images)
+            smoothing = self.training.label_smoothing
+            parts = balance_losses(routing, self.balance, self.protocol)
+            loss = F.cross_entropy(logits, labels, label_smoothing=smoothing) + sum(parts.values())
+            self.optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            self.optimizer.step()
+            if routing is not None:
+                self.model.head.update_bias(routing)
+            losses.append(loss.detach())
+            balance.append({name: part.detach() for name, part in parts.items()})
+            if running:
+                outputs.append((logits.detach(), labels, _detached(routing)))
+            if (step + 1) % CHECK_EVERY == 0 or step + 1 == first + self.steps_per_epoch:
+                self._refuse_divergence(losses, first)
+            bar.update()
+        means = {
+            name: torch.stack([parts[name] for parts in balance]).double().mean().item()
+            for name in balance[0]
+        }
+        torch.manual_seed(self.run.stream(f"{self.run.head}/evaluation", epoch))
+        return Epoch(
+            epoch=epoch,
+            learning_rate=rate,
+            train=self._running(outputs, means) if running else self._evaluate(self._curve_split),
+            validation=self._evaluate(self.dataset.validation),
+            balance=means,
+        )
+
+    def _batches(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Batches of an epoch: every training image once, augmented if the protocol says so."""
+        split, data = self.dataset.train, self.run.study.data
+        # Drawn on the CPU, so that the streams are the same on every device.
+        order, augmentation = (
+            torch.Generator().manual_seed(self.run.paired_stream(name, epoch))
+            for name in ("order", "augmentation")
+        )
+        permutation = torch.randperm(len(split), generator=order).to(self.device)
+        for chosen in permutation.split(self.training.batch_size):
+            batch = split.take(chosen)
+            images = batch.images  # (n, height, width, channel)
+            if self.protocol.augment:
+                images = random_crop_flip(images, data.crop_padding, data.flip, augmentation)
+            yield self._input(images), batch.labels
+
+    def _input(self, images: Tensor) -> Tensor:
+        return network_input(images, self.dataset, self.training.channels_last)
+
+    def _refuse_divergence(self, losses: list[Tensor], first: int) -> None:
+        finite = torch.stack(losses).isfinite()
+        if not finite.all():
+            step = first + int((~finite).nonzero()[0]) + 1
+            kept = f"the state after epoch {len(self.epochs)} is kept" if self.epochs else "no epoch was finished"
+            raise TrainingError(
+                f"{self._name}: the loss is not finite at step {step} of "
+                f"{self.training.epochs * self.steps_per_epoch}; {kept}. A lower "
+                f"training.learning_rate than {self.training.learning_rate} may help."
+            )
+
+    # -- metrics --------------------------------------------------------------------------------
+
+    @property
+    def _curve_split(self) -> Split:
+        split, count = self.dataset.train, self.training.curve_images
+        return Split(split.images[:count], split.labels[:count])
+
+    def _evaluate(self, split: Split) -> Metrics:
+        logits, routing = self._predict(split)
+        return metrics(logits, split.labels, routing, self._loss_batch)
+
+    def _predict(self, split: Split):
+        with device.autocast(self.training):
+            channels_last = self.training.channels_last
+            logits, routing = predict(self.model, split, self.dataset, channels_last=channels_last)
+        return logits, routing
+
+    def _running(self, outputs: list, balance: dict[str, float]) -> Metrics:
+        """Metrics of the training batches as they passed, while the weights moved (erratum H15)."""
+        logits, labels, routings = zip(*outputs, strict=True)
+        found = metrics(torch.cat(logits), torch.cat(labels), join(routings), self._loss_batch)
+        if self.protocol.train_loss_with_balance:  # erratum H14
+            found = found.model_copy(update={"loss": found.loss + sum(balance.values())})
+        return found
+
+    @property
+    def _loss_batch(self) -> int | None:
+        return self.training.batch_size if self.protocol.loss_mean == "batches" else None
+
+    # -- state ----------------------------------------------------------------------------------
+
+    @property
+    def _best_epoch(self) -> int:
+        accuracies = [epoch.validation.accuracy for epoch in self.epochs]
+        return accuracies.index(max(accuracies)) + 1
+
+    def _keep_best(self) -> None:
+        if self._best_epoch == len(self.epochs):
+            self._save_weights("best_validation")
+
+    def _save_weights(self, which: str) -> str:
+        about = {"epoch": len(self.epochs)}
+        return save_tensors(self.run.folder / f"{which}.safetensors", self.model.state_dict(), about)
+
+    def _save_state(self) -> None:
+        tensors = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
+        for name, parameter in self.model.named_parameters():
+            momentum = self.optimizer.state[parameter].get("momentum_buffer")
+            if momentum is not None:
+                tensors[f"momentum.{name}"] = momentum
+        epochs = [epoch.model_dump(mode="json") for epoch in self.epochs]
+        about = {"inputs": self.inputs, "epochs": epochs, "seconds": self.seconds}
+        save_tensors(self.state_path, tensors, about)
+
+    def _resume(self) -> None:
+        """Continue from the state that a killed process left, if it belongs to just this training."""
+        if not self.state_path.exists():
+            return
+        tensors, about, _ = load_tensors(self.state_path)
+        if about["inputs"] != self.inputs:
+            print("The kept state is of another configuration, data, source or torch: starting anew.")
+            return
+        part = {prefix: _with_prefix(tensors, prefix) for prefix in ("model.", "momentum.")}
+        self.model.load_state_dict(part["model."])
+        for name, parameter in self.model.named_parameters():
+            if name in part["momentum."]:
+                buffer = torch.empty_like(parameter).copy_(part["momentum."][name])
+                self.optimizer.state[parameter]["momentum_buffer"] = buffer
+        self.epochs = [Epoch.model_validate_json(json.dumps(epoch)) for epoch in about["epochs"]]
+        self.seconds = list(about["seconds"])
+        print(f"Resumed after epoch {len(self.epochs)} of {self.training.epochs}.")
+
+    def _compiled(self):
+        """The compiled forward pass, refused where it does not compute what the eager one does."""
+        compiled = torch.compile(self.model.routed)
+        split = Split(self.dataset.train.images[:128], self.dataset.train.labels[:128])
+        images = self._input(split.images)
+        self.model.eval()
+        with torch.no_grad(), device.autocast(self.training):
+            eager, fused = (
+                F.cross_entropy(routed(images)[0], split.labels).item()
+                for routed in (self.model.routed, compiled)
+            )
+        if not abs(fused - eager) <= COMPILED_LOSS_TOLERANCE * abs(eager):  # also refuses NaN
+            raise TrainingError(
+                f"The compiled model's loss on the first batch is {fused:.4g}, the eager model's "
+                f"{eager:.4g}; set training.compile to false on this machine."
+            )
+        return compiled
+
+    def _finish(self) -> Record[TrainNumbers]:
+        weights = {"last": self._save_weights("last")}
+        best, _, weights["best_validation"] = load_tensors(
+            self.run.folder / "best_validation.safetensors"
+        )
+        if self.protocol.checkpoint == "best_validation":
+            self.model.load_state_dict(best)
+        torch.manual_seed(self.run.stream(f"{self.run.head}/test"))
+        test = self.dataset.test
+        logits, routing = self._predict(test)
+        numbers = TrainNumbers(
+            head_parameters=parameter_count(self.model.head),
+            total_parameters=parameter_count(self.model),
+            images={name: len(getattr(self.dataset, name)) for name in ("train", "validation", "test")},
+            classes=self.dataset.classes,
+            epochs=tuple(self.epochs),
+            best_validation_epoch=self._best_epoch,
+            tested_epoch=len(self.epochs) if self.protocol.checkpoint == "last" else self._best_epoch,
+            test=metrics(logits, test.labels, routing, self._loss_batch),
+            test_correct=np.packbits(correct(logits, test.labels).cpu().numpy()).tobytes().hex(),
+            weights=weights,
+        )
+        return Record[TrainNumbers](
+            kind="train",
+            study=self.run.study.model_copy(update={"training": self.training}),
+            head=self.run.head,
+            seed=self.run.seed,
+            inputs=self.inputs,
+            numbers=numbers,
+            provenance=observe(self.training.device, sum(self.seconds), self.seconds),
+        )
+
+
+def _with_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
+
+
+def _detached(routing: Routing | None) -> Routing | None:
+    return None if routing is None else Routing(*(t if t is None else t.detach() for t in routing))
