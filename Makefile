@@ -1,0 +1,62 @@
+# The commands of this project; `make` or `make help` lists them.
+
+PYTHON ?= python3
+STUDY ?= quick
+ARGS ?=
+
+VENV := .venv
+STAMP := $(VENV)/installed
+UV := $(VENV)/bin/python -m uv
+UV_VERSION := 0.13.9
+INSTALL := VIRTUAL_ENV=$(CURDIR)/$(VENV) $(UV) pip
+RUN := $(VENV)/bin/python workflow/run
+
+export OMP_NUM_THREADS ?= 1
+
+.DEFAULT_GOAL := help
+.PHONY: help install book study lab test lint lock clean
+
+help:  ## list these commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+	@echo
+	@echo "  STUDY=$(STUDY)  name of a study in studies/, for 'make study'"
+	@echo "  ARGS=\"...\"   further arguments for Snakemake, such as -n (only list what would run)"
+	@echo "               or --workflow-profile workflow/profiles/slurm (run on a cluster)"
+	@echo "  PYTHON=...   the Python >= 3.11 from which 'make install' makes .venv"
+
+install: $(STAMP)  ## make .venv with the locked packages (the others do this by themselves)
+
+book: $(STAMP)  ## run the study 'quick', render the book, print the page to open
+	@$(RUN) book $(ARGS)
+
+study: $(STAMP)  ## run every notebook of STUDY, for each head and seed
+	@$(RUN) study $(STUDY) $(ARGS)
+
+lab: $(STAMP)  ## open the notebooks in JupyterLab
+	$(VENV)/bin/python -m jupyterlab
+
+test: $(STAMP)  ## run the tests
+	$(VENV)/bin/python -m pytest -n 2
+
+lint: $(STAMP)  ## check style and import order
+	$(VENV)/bin/python -m ruff check .
+	$(VENV)/bin/python -m ruff format --check .
+
+lock: $(STAMP)  ## resolve requirements.lock anew from pyproject.toml
+	$(UV) pip compile --universal --python-version 3.11 --all-extras --quiet \
+		--custom-compile-command "make lock" pyproject.toml -o requirements.lock
+
+# .snakemake stays too: without it, nobody knows which results are still up to date.
+clean:  ## remove .venv and the rendered book (_build); results/ stays
+	rm -rf $(VENV) _build
+
+# The environment is made anew when the lock or pyproject.toml changes. The stamp comes last, so
+# an installation that was cut short starts again with the next command.
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is \
+	needed, and $(PYTHON) is " + sys.version.split()[0] + ": name another one, as in PYTHON=python3.12 make book")'
+	$(PYTHON) -m venv --clear $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	$(INSTALL) install --compile-bytecode --requirement requirements.lock
+	$(INSTALL) install --no-deps --no-build-isolation --editable .
+	touch $(STAMP)
