@@ -27,7 +27,7 @@ class Experts(nn.Module):
     def forward(self, features: Tensor, mixture: Tensor) -> Tensor:
         """Logits (n, c) from features (n, d) and the weight of each expert (n, e)."""
         hidden = F.linear(features, self.w_in.flatten(0, 1), self.b_in.flatten())  # (n, e h)
-        hidden = self.dropout(hidden.relu()).unflatten(1, self.b_in.shape)  # (n, e, h)
+        hidden = self.dropout(hidden.relu()).view(-1, *self.b_in.shape)  # (n, e, h)
         weighted = (hidden * mixture[:, :, None]).flatten(1)  # (n, e h)
         return torch.addmm(mixture @ self.b_out, weighted, self.w_out.flatten(0, 1))
 

@@ -1,4 +1,4 @@
-"""Balance losses: arithmetic on a 4 x 3 gate matrix, values at uniform, and an oracle by sampling."""
+"""Balance losses: arithmetic on a 4 x 3 gate matrix, values at uniform, an oracle by sampling."""
 
 import math
 

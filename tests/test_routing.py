@@ -62,7 +62,9 @@ def test_ties_are_broken_or_share_the_mass_while_k_are_executed():
     torch.testing.assert_close(kept.gates[:, :3], third, **EXACT)  # three reach the 2nd
     assert kept.gates[0, 3] == 0
     assert kept.indices.shape == (1, 2)
-    torch.testing.assert_close(kept.weights.sum(), torch.tensor(2 / 3, dtype=torch.float64), **EXACT)
+    torch.testing.assert_close(
+        kept.weights.sum(), torch.tensor(2 / 3, dtype=torch.float64), **EXACT
+    )
     assert (combine_matrix(kept) > 0).sum() == 2  # the third has mass, but is not executed
 
 
