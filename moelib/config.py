@@ -7,8 +7,9 @@ a sentence that names the key and says what is allowed, before anything runs.
 import difflib
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal, Union, get_args
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import yaml
 from pydantic import (
@@ -182,6 +183,11 @@ class FrozenGate(_TopK):
     kind: Literal["frozen"]
 
 
+def has_experts(head: "Head") -> bool:
+    """Whether a head routes images to experts, so that its utilization can be analysed."""
+    return isinstance(head, _Experts)
+
+
 def _refuse_balance(balance: Balance, head: str, names: tuple[str, ...], why: str) -> None:
     for name in names:
         if getattr(balance, name) > 0:
@@ -300,7 +306,8 @@ class Training(Frozen):
 class Utilization(Frozen):
     """How experts are used, and the null of the class-expert mutual information."""
 
-    permutations: PositiveInt = 1000
+    permutations: PositiveInt = 1000  # of the labels, for the null of the mutual information
+    dead_below: Share = 0.1  # an expert is dead below this multiple of the uniform gate mass 1/E
 
 
 class Analyses(Frozen):
@@ -351,8 +358,8 @@ def parse_study(raw: dict[str, Any], source: str = "study") -> Study:
         return Study.model_validate_json(json.dumps(_with_presets(raw)))
     except ValidationError as error:
         raise ConfigError(f"{source}: {explain(error, Study)}") from None
-    except TypeError as error:
-        raise ConfigError(f"{source}: {error}.") from None
+    except (ConfigError, TypeError) as error:  # TypeError: a date, say, which JSON does not know
+        raise ConfigError(f"{source}: {error}") from None
 
 
 def _with_presets(raw: dict[str, Any]) -> dict[str, Any]:
@@ -365,7 +372,12 @@ def _with_presets(raw: dict[str, Any]) -> dict[str, Any]:
         }
     protocol = raw.get("protocol")
     protocol = {"base": protocol} if isinstance(protocol, str) else protocol
-    if isinstance(protocol, dict) and protocol.get("base") in PROTOCOLS:
+    if isinstance(protocol, dict):
+        if protocol.get("base") not in PROTOCOLS:
+            raise ConfigError(
+                f"'protocol' = {protocol.get('base')!r} is not allowed: it is one of "
+                f"{', '.join(PROTOCOLS)}, or a mapping with `base` and the keys that differ from it."
+            )
         protocol = {**PROTOCOLS[protocol["base"]].model_dump(), **protocol}
     raw["protocol"] = protocol
     return raw
@@ -414,7 +426,7 @@ def explain(error: ValidationError, model: type[BaseModel]) -> str:
 
 
 def _sentence(fault: dict[str, Any], model: type[BaseModel]) -> str:
-    where = ".".join(str(part) for part in fault["loc"])
+    where = ".".join(_without_tags(fault["loc"], model))
     match fault["type"]:
         case "extra_forbidden":
             allowed = _keys_at(fault["loc"][:-1], model)
@@ -436,17 +448,27 @@ def _sentence(fault: dict[str, Any], model: type[BaseModel]) -> str:
 
 def _keys_at(loc: tuple, model: Any) -> list[str]:
     """The keys that the model at this place of the study allows."""
-    for part in loc:
-        options = [m for m in _models(model)]
-        tagged = [m for m in options if _kind(m) == part]
-        if tagged:
-            model = tagged[0]
-            continue
-        fields = [m.model_fields[part].annotation for m in options if part in m.model_fields]
-        if fields:
-            model = fields[0]
-        # otherwise the part is a key of a mapping, whose values all have the same type
+    *_, (_, model) = [(None, model), *_walk(loc, model)]
     return [key for m in _models(model) for key in m.model_fields if key != "kind"]
+
+
+def _without_tags(loc: tuple, model: Any) -> list[str]:
+    """The place as the study's reader knows it; pydantic adds the kind of a backbone or head."""
+    return [str(part) for part, _ in _walk(loc, model) if part is not None]
+
+
+def _walk(loc: tuple, model: Any) -> Iterator[tuple[Any, Any]]:
+    """Each part of a place, None where it only names a kind, with the type that is found there."""
+    for part in loc:
+        if get_origin(model) is dict:  # the part is a key, whatever it is called
+            tagged, found = [], [get_args(model)[1]]
+        else:
+            options = _models(model)
+            tagged = [m for m in options if len(options) > 1 and _kind(m) == part]
+            fields = (m.model_fields[part].annotation for m in options if part in m.model_fields)
+            found = tagged or [*fields, model]  # neither: an index, which leaves the type as it is
+        model = found[0]
+        yield (None if tagged else part), model
 
 
 def _models(annotation: Any) -> list[type[BaseModel]]:

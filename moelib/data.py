@@ -7,10 +7,11 @@ contiguous pixels; `normalise` makes the network's input of it.
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -21,6 +22,8 @@ from torchvision.datasets import CIFAR10, ImageFolder
 from torchvision.datasets.utils import check_integrity, download_url, extract_archive
 
 from moelib.config import PROJECT, ConfigError, Data
+
+T = TypeVar("T")
 
 # The paper's constants for CIFAR-10, as shares of full brightness.
 CIFAR10_MEAN = (0.4914, 0.4822, 0.4465)
@@ -215,7 +218,7 @@ def _read_image(path: str, mode: str) -> np.ndarray:
     return _open(path, lambda image: np.asarray(image.convert(mode)))
 
 
-def _open(path: str, read):
+def _open(path: str, read: Callable[[Image.Image], T]) -> T:
     try:
         with Image.open(path) as image:
             return read(image)

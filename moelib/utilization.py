@@ -1,0 +1,171 @@
+"""How the experts of a trained run are used: balance, selection, and what they know of the classes."""
+
+import math
+import time
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+from tqdm import trange
+
+from moelib import device, usage
+from moelib.config import ConfigError, Frozen, Utilization, has_experts
+from moelib.data import Dataset, Split, load_data
+from moelib.dependencies import source_digest
+from moelib.evaluate import predict
+from moelib.model import Classifier, build_model
+from moelib.provenance import digest, observe
+from moelib.record import Numbers, Record, read_record, write_record
+from moelib.run import Run, seeded
+from moelib.train import TrainNumbers, load_weights
+
+
+class Information(Frozen):
+    """Mutual information of class and expert, in nats, against shuffled labels."""
+
+    value: float
+    bound: float  # the entropy of the classes: no gate can know more
+    null_mean: float
+    null_deviation: float
+    null_95: float  # 95 % of the permutations lie below
+    p_value: float  # (1 + permutations at or above the value) / (1 + permutations)
+    permutations: int
+
+
+class Usage(Frozen):
+    """Use of the experts on one split, in evaluation mode."""
+
+    images: int
+    gate_mass: tuple[float, ...]  # (e,) mean gate
+    load: tuple[float, ...]  # (e,) share of images that an expert is run on
+    gate_mass_variation: float  # coefficient of variation over experts
+    load_variation: float
+    entropy: float  # nats, mean over images
+    entropy_bound: float  # ln of the number of experts that one image can reach
+    dead: tuple[int, ...]  # experts below the threshold of the study
+    class_expert: tuple[tuple[float, ...] | None, ...]  # (c, e) mean gate; null: no image of a class
+    information: Information
+
+
+class UtilizationNumbers(Numbers):
+    """What the analysis of utilization leaves behind."""
+
+    kind: ClassVar[str] = "utilization"
+
+    epoch: int  # of the analysed weights
+    train: Usage
+    test: Usage
+    dead_per_epoch: tuple[int, ...]  # number of dead experts at each epoch, from the learning curves
+
+
+def analyse_utilization(run: Run, dataset: Dataset | None = None) -> Record[UtilizationNumbers]:
+    """Analyse the weights of a finished run that its protocol selects, and write the record.
+
+    Raises:
+        ConfigError: the head has no experts.
+        RecordError, CheckpointError: the run is not trained, or its files are damaged.
+    """
+    if not has_experts(run.study.heads[run.head]):
+        raise ConfigError(f"The head '{run.head}' has no experts: there is no utilization to analyse.")
+    start = time.perf_counter()
+    trained = read_record(run.record_path("train"), TrainNumbers)
+    training, sizes = trained.study.training, run.study.analyses.utilization
+    with run.locked(), device.numerics(training) as on:
+        dataset = (dataset or load_data(run.study.data)).to(on)
+        model = build_model(run, dataset)
+        load_weights(run, model, trained, run.study.protocol.checkpoint)
+        memory = torch.channels_last if training.channels_last else torch.contiguous_format
+        model = model.to(on, memory_format=memory)
+        with seeded(run.stream(f"{run.head}/utilization"), on), device.autocast(training):
+            found = {
+                name: _usage_of(model, getattr(dataset, name), dataset, sizes, training.channels_last)
+                for name in ("train", "test")
+            }
+        numbers = UtilizationNumbers(
+            epoch=trained.numbers.tested_epoch,
+            **found,
+            dead_per_epoch=tuple(
+                len(dead_experts(torch.tensor(epoch.train.gate_mass), sizes.dead_below))
+                for epoch in trained.numbers.epochs
+            ),
+        )
+        record = Record[UtilizationNumbers](
+            kind="utilization",
+            study=trained.study.model_copy(update={"analyses": run.study.analyses}),
+            head=run.head,
+            seed=run.seed,
+            inputs={
+                "train": trained.digest,
+                "config": digest([sizes.model_dump_json().encode()]),
+                "data": dataset.digest,
+                "source": source_digest("moelib.utilization"),
+            },
+            numbers=numbers,
+            provenance=observe(training.device, time.perf_counter() - start),
+        )
+        return write_record(run.record_path("utilization"), record)
+
+
+def dead_experts(gate_mass: Tensor, below: float) -> list[int]:
+    """Experts whose gate mass (e,) is under `below` times their uniform share of all mass."""
+    share = gate_mass / gate_mass.sum()
+    return (share < below / len(share)).nonzero().flatten().tolist()
+
+
+def mutual_information(gates: Tensor, labels: Tensor, classes: int) -> Tensor:
+    """I(class; expert) = sum_ce P_ce ln(P_ce / (P_c P_e)) in nats.
+
+    P_ce is the mean over images of [class = c] times the gates (n, e), each image's gates scaled to
+    sum 1: the information that an expert drawn by the gate carries about the class.
+    """
+    member = torch.nn.functional.one_hot(labels, classes).to(gates.dtype)  # (n, c)
+    joint = member.T @ (gates / gates.sum(dim=1, keepdim=True)) / len(labels)  # (c, e)
+    independent = joint.sum(dim=1, keepdim=True) * joint.sum(dim=0, keepdim=True)
+    return torch.special.xlogy(joint, joint).sum() - torch.special.xlogy(joint, independent).sum()
+
+
+def information(gates: Tensor, labels: Tensor, classes: int, permutations: int) -> Information:
+    """Mutual information of class and expert, and its null distribution under shuffled labels.
+
+    Shuffling keeps the class sizes and the gates, and breaks every tie between them. The estimate
+    is biased upwards by about (c - 1)(e - 1) / 2n, so it is never compared with 0 but with the null.
+    """
+    value = mutual_information(gates, labels, classes).item()
+    generator = torch.Generator().manual_seed(0)  # the same null whatever ran before
+    null = torch.empty(permutations, dtype=torch.float64)
+    for i in trange(permutations, desc="permutations", mininterval=1):
+        order = torch.randperm(len(labels), generator=generator).to(labels.device)
+        null[i] = mutual_information(gates, labels[order], classes)
+    shares = labels.bincount(minlength=classes).double() / len(labels)
+    return Information(
+        value=value,
+        bound=torch.special.entr(shares).sum().item(),
+        null_mean=null.mean().item(),
+        null_deviation=null.std(correction=0).item(),
+        null_95=null.quantile(0.95).item(),
+        p_value=(1 + (null >= value).sum().item()) / (1 + permutations),
+        permutations=permutations,
+    )
+
+
+def _usage_of(
+    model: Classifier, split: Split, dataset: Dataset, sizes: Utilization, channels_last: bool
+) -> Usage:
+    _, routing = predict(model, split, dataset, channels_last=channels_last)
+    gates, classes = routing.gates.double(), len(dataset.classes)  # (n, e)
+    mass, load = usage.gate_mass(gates), usage.load(routing.indices, gates.shape[1]).double()
+    matrix = usage.class_expert(gates, split.labels, classes)  # (c, e)
+    return Usage(
+        images=len(split),
+        gate_mass=tuple(mass.tolist()),
+        load=tuple(load.tolist()),
+        gate_mass_variation=usage.coefficient_of_variation(mass).item(),
+        load_variation=usage.coefficient_of_variation(load).item(),
+        entropy=usage.entropy(gates).item(),
+        entropy_bound=math.log(routing.indices.shape[1]),
+        dead=tuple(dead_experts(mass, sizes.dead_below)),
+        class_expert=tuple(
+            None if row.isnan().any() else tuple(row.tolist()) for row in matrix
+        ),
+        information=information(gates, split.labels, classes, sizes.permutations),
+    )
