@@ -1,15 +1,14 @@
 """Which modules of moelib a notebook depends on, so that an edit re-runs what uses it and no more."""
 
 import ast
+import hashlib
+import json
 import os
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
 import grimp
-
-from moelib.notebook import code_cells
-from moelib.provenance import digest_files
 
 PACKAGE = Path(__file__).resolve().parent
 
@@ -24,7 +23,22 @@ def modules_of(notebook: str | os.PathLike) -> list[Path]:
 
 def source_digest(module: str) -> str:
     """SHA-256 over the source of a module of moelib and of all that it imports from moelib."""
-    return digest_files(_closure({module}))
+    total = hashlib.sha256()
+    for path in _closure({module}):
+        content = path.read_bytes()
+        total.update(f"{path.name}\n{len(content)}\n".encode())
+        total.update(content)
+    return total.hexdigest()
+
+
+def code_cells(notebook: str | os.PathLike) -> list[tuple[str, list[str]]]:
+    """Read the source and the tags of each code cell."""
+    cells = json.loads(Path(notebook).read_text(encoding="utf-8"))["cells"]
+    return [
+        ("".join(cell["source"]), cell["metadata"].get("tags", []))
+        for cell in cells
+        if cell["cell_type"] == "code"
+    ]
 
 
 def _closure(names: set[str]) -> list[Path]:

@@ -11,7 +11,6 @@ that the notebook does not know, and never looks at types.
 import argparse
 import ast
 import difflib
-import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from moelib.config import ConfigError
+from moelib.dependencies import code_cells
 
 TYPES = {"str": str, "int": int, "float": float, "bool": bool}
 
@@ -108,16 +108,6 @@ def declared_in(notebook: str | os.PathLike) -> dict[str, type]:
         if "parameters" in tags:
             return declaration(source)
     return {}
-
-
-def code_cells(notebook: str | os.PathLike) -> list[tuple[str, list[str]]]:
-    """Read the source and the tags of each code cell."""
-    cells = json.loads(Path(notebook).read_text(encoding="utf-8"))["cells"]
-    return [
-        ("".join(cell["source"]), cell["metadata"].get("tags", []))
-        for cell in cells
-        if cell["cell_type"] == "code"
-    ]
 
 
 def execute(notebook: Path, output: Path, texts: Mapping[str, str]) -> None:
