@@ -171,8 +171,8 @@ def _download_cifar10(root: Path) -> None:
     except (OSError, RuntimeError, HTTPException) as error:
         raise ConfigError(
             f"CIFAR-10 is not whole in {root} and could not be downloaded from {CIFAR10.url}"
-            f" ({error}). Put {CIFAR10.filename} or the folder {CIFAR10.base_folder} there, or name another"
-            " folder with data.root or MOELIB_DATA."
+            f" ({error}). Put {CIFAR10.filename} or the folder {CIFAR10.base_folder} there, or name"
+            " another folder with data.root or MOELIB_DATA."
         ) from None
 
 
