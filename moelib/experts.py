@@ -13,15 +13,19 @@ class Experts(nn.Module):
     Rows of both weights are hidden units, so that the mixture over experts and the sum over hidden
     units are one matrix product: two products for all experts, without a copy or a loop. An expert
     with m_ne = 0 contributes exactly 0, to the output and to every gradient.
+
+    `w_in` lies in memory with d outermost (its strides are not those of a contiguous tensor): with
+    batches of up to some hundred images a CPU multiplies by it up to twice as fast.
     """
 
     def __init__(self, experts: int, features: int, hidden: int, classes: int, dropout: float):
         super().__init__()
         # Each expert starts as two `nn.Linear` do: uniform within 1 / sqrt(inputs).
-        self.w_in = _uniform((experts, hidden, features), inputs=features)  # (e, h, d)
-        self.b_in = _uniform((experts, hidden), inputs=features)  # (e, h)
-        self.w_out = _uniform((experts, hidden, classes), inputs=hidden)  # (e, h, c)
-        self.b_out = _uniform((experts, classes), inputs=hidden)  # (e, c)
+        w_in = _uniform((features, experts, hidden), inputs=features).permute(1, 2, 0)
+        self.w_in = nn.Parameter(w_in)  # (e, h, d)
+        self.b_in = nn.Parameter(_uniform((experts, hidden), inputs=features))  # (e, h)
+        self.w_out = nn.Parameter(_uniform((experts, hidden, classes), inputs=hidden))  # (e, h, c)
+        self.b_out = nn.Parameter(_uniform((experts, classes), inputs=hidden))  # (e, c)
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, features: Tensor, mixture: Tensor) -> Tensor:
@@ -32,6 +36,6 @@ class Experts(nn.Module):
         return torch.addmm(mixture @ self.b_out, weighted, self.w_out.flatten(0, 1))
 
 
-def _uniform(shape: tuple[int, ...], inputs: int) -> nn.Parameter:
+def _uniform(shape: tuple[int, ...], inputs: int) -> Tensor:
     bound = inputs**-0.5
-    return nn.Parameter(torch.empty(shape).uniform_(-bound, bound))
+    return torch.empty(shape).uniform_(-bound, bound)

@@ -41,8 +41,7 @@ def soft_routing(
 
     `ranked` (n, e) are the logits after dropout; by default the clean logits (n, e).
     """
-    logits = logits / temperature
-    ranked = logits if ranked is None else ranked / temperature
+    logits, ranked, *_ = _scaled(logits, ranked, None, None, temperature)
     gates = ranked.softmax(dim=1)  # (n, e)
     return Routing(gates, _every_expert(gates), gates, logits, ranked, None)
 
@@ -128,7 +127,10 @@ def _scaled(
     temperature: float,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
     """Clean logits, scores that make weights, scores that are ranked, noise; all divided by T."""
-    logits = logits / temperature
-    scores = logits if ranked is None else ranked / temperature
-    noise_std = None if noise_std is None else noise_std / temperature
+    noisy = ranked is not None and ranked is not logits  # dropout in evaluation returns its input
+    if temperature != 1:  # spares small batches the launches
+        logits = logits / temperature
+        ranked = ranked / temperature if noisy else None
+        noise_std = None if noise_std is None else noise_std / temperature
+    scores = ranked if noisy else logits
     return logits, scores, scores if bias is None else scores + bias, noise_std

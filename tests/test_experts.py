@@ -1,5 +1,7 @@
 """Stacked experts against a double loop over images and experts, values and all gradients."""
 
+from copy import deepcopy
+
 import pytest
 import torch
 
@@ -79,6 +81,21 @@ def test_initial_values_are_those_of_linear_layers():
         assert parameter.abs().max() <= bound
         # Uniform on +-bound: deviation bound / sqrt(3); 80 values or more, so within 25 %.
         assert parameter.std().item() == pytest.approx(bound / 3**0.5, rel=0.25)
+
+
+def test_memory_layout_survives_copies_and_changes_nothing():
+    torch.manual_seed(0)
+    experts = Experts(6, FEATURES, HIDDEN, CLASSES, dropout=0.0).double()
+    features, mixture = torch.randn(IMAGES, FEATURES).double(), torch.rand(IMAGES, 6).double()
+    before = experts(features, mixture)
+    loaded = Experts(6, FEATURES, HIDDEN, CLASSES, dropout=0.0).double()
+    loaded.load_state_dict({k: v.contiguous() for k, v in experts.state_dict().items()})
+    assert loaded.w_in.stride() == deepcopy(experts).w_in.stride() == experts.w_in.stride()
+    assert experts.w_in.permute(2, 0, 1).is_contiguous()
+    assert torch.equal(loaded(features, mixture), before)
+    contiguous = {k: v.contiguous() for k, v in experts.named_parameters()}
+    output = torch.func.functional_call(experts, contiguous, (features, mixture))
+    torch.testing.assert_close(output, before, **EXACT)
 
 
 def test_dropout_zeroes_and_rescales_hidden_units_in_training_only():
