@@ -8,7 +8,7 @@ from moelib.config import ConfigError
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write `content` to a temporary name in the same folder, flush it to disk, and rename it to `path`.
+    """Write `content` under a temporary name in the same folder, flush it, and rename it to `path`.
 
     A process killed at any moment leaves the old file or the new one, never a part.
 

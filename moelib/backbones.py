@@ -21,7 +21,7 @@ def build_backbone(backbone: config.Backbone, channels: int) -> nn.Module:
 
 
 def cifar_resnet18(channels: int) -> nn.Module:
-    """ResNet-18 (He 2015) with the CIFAR stem: 3x3 convolution of stride 1, no max-pooling; d = 512.
+    """ResNet-18 (He 2015) with the CIFAR stem: 3x3 convolution, no max-pooling; d = 512.
 
     11,168,832 parameters for three channels, as in the paper.
     """
@@ -86,12 +86,14 @@ class SpeedNet(nn.Module):
 
     @torch.no_grad()
     def whiten(self, images: Tensor) -> None:
-        """Set the stem to W = Lambda^(-1/2) U^T and -W, from normalised images of the training split.
+        """Set the stem to W = Lambda^(-1/2) U^T and -W, from normalised training images.
 
         U Lambda U^T is the second moment of their 2x2 patches; 5e-4 is added to Lambda so that
         directions of almost no variance are not blown up.
         """
-        patches = F.unfold(images.contiguous(), kernel_size=2).transpose(1, 2).flatten(0, 1).double()
+        patches = (
+            F.unfold(images.contiguous(), kernel_size=2).transpose(1, 2).flatten(0, 1).double()
+        )
         moment = patches.T @ patches / len(patches)  # (patch, patch)
         eigenvalues, vectors = torch.linalg.eigh(moment)
         filters = (vectors / (eigenvalues + 5e-4).sqrt()).T.reshape(-1, *self.whitening.shape[1:])

@@ -9,7 +9,7 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import yaml
 from pydantic import (
@@ -48,11 +48,15 @@ class Data(Frozen):
     """Which images, how they are split, and which augmentation suits them."""
 
     source: Literal["cifar10", "digits", "folder"]
-    root: str | None = None  # where the files are; default: $MOELIB_DATA, then data/ in the checkout
+    root: str | None = (
+        None  # where the files are; default: $MOELIB_DATA, then data/ in the checkout
+    )
     test_share: Share | None = None  # of all images; only where the source has no official test set
     validation_share: Share = 0.1  # of the images that are not test images
     split_seed: NonNegativeInt = 42
-    crop_padding: NonNegativeInt = 4  # pixels of zeros on each side before a random crop; 0: no crop
+    crop_padding: NonNegativeInt = (
+        4  # pixels of zeros on each side before a random crop; 0: no crop
+    )
     flip: bool = True  # horizontal, with probability 1/2
 
     @model_validator(mode="after")
@@ -76,20 +80,20 @@ class ResNet18(Frozen):
 
 
 class SmallResNet(Frozen):
-    """One basic block per width, the first at full resolution, each later one at half; d = widths[-1]."""
+    """One basic block per width, each after the first at half the resolution; d = widths[-1]."""
 
     kind: Literal["small_resnet"]
     widths: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = (16, 32)
 
 
 class SpeedNet(Frozen):
-    """Whitening stem and three two-convolution groups, after the CIFAR-10 speedruns; d = widths[-1]."""
+    """Whitening stem and three groups, after the CIFAR-10 speedruns; d = widths[-1]."""
 
     kind: Literal["speednet"]
     widths: tuple[PositiveInt, PositiveInt, PositiveInt] = (24, 80, 80)
 
 
-Backbone = Annotated[Union[ResNet18, SmallResNet, SpeedNet], Field(discriminator="kind")]
+Backbone = Annotated[ResNet18 | SmallResNet | SpeedNet, Field(discriminator="kind")]
 
 
 # -- heads --------------------------------------------------------------------------------------
@@ -100,7 +104,9 @@ class Balance(Frozen):
 
     kl: NonNegativeFloat = 0.0  # mean gate against uniform; its direction is protocol.kl
     importance: NonNegativeFloat = 0.0  # CV^2 of summed gates (Shazeer 2017, eq. 7)
-    load: NonNegativeFloat = 0.0  # CV^2 of load (Shazeer 2017, eq. 11); its estimator is protocol.load
+    load: NonNegativeFloat = (
+        0.0  # CV^2 of load (Shazeer 2017, eq. 11); its estimator is protocol.load
+    )
     switch: NonNegativeFloat = 0.0  # E sum f P (Fedus 2021, eq. 4)
     z: NonNegativeFloat = 0.0  # mean logsumexp^2 (Zoph 2022, eq. 5)
     bias_rate: NonNegativeFloat = 0.0  # step of the selection bias (Wang 2024); not a loss
@@ -146,12 +152,14 @@ class Soft(_Experts):
 
     @model_validator(mode="after")
     def _no_selection(self) -> "Soft":
-        _refuse_balance(self.balance, "soft", ("load", "switch", "bias_rate"), "it selects no experts")
+        _refuse_balance(
+            self.balance, "soft", ("load", "switch", "bias_rate"), "it selects no experts"
+        )
         return self
 
 
 class Sparse(_TopK):
-    """Noisy top-k (Shazeer 2017), with the paper's per-image standardised logits and noise floor."""
+    """Noisy top-k (Shazeer 2017), with the paper's standardised logits and noise floor."""
 
     kind: Literal["sparse"]
     standardise: bool = True  # logits of each image to mean 0, deviation 1, before the noise
@@ -167,7 +175,9 @@ class Switch(_Experts):
 
     @model_validator(mode="after")
     def _no_noise(self) -> "Switch":
-        _refuse_balance(self.balance, "switch", ("load",), "its selection has no noise to smooth it")
+        _refuse_balance(
+            self.balance, "switch", ("load",), "its selection has no noise to smooth it"
+        )
         return self
 
 
@@ -195,7 +205,7 @@ def _refuse_balance(balance: Balance, head: str, names: tuple[str, ...], why: st
 
 
 Head = Annotated[
-    Union[Linear, Dense, Soft, Sparse, Switch, Uniform, FrozenGate], Field(discriminator="kind")
+    Linear | Dense | Soft | Sparse | Switch | Uniform | FrozenGate, Field(discriminator="kind")
 ]
 HEAD_KINDS = tuple(
     get_args(model.model_fields["kind"].annotation)[0] for model in get_args(get_args(Head)[0])
@@ -216,7 +226,9 @@ class Protocol(Frozen):
     noise_at_evaluation: bool  # H2: gate noise stayed on in evaluation
     kl: Literal["p_u", "u_p_over_e"]  # H3: KL(p||u), or KL(u||p)/E
     load: Literal["smooth", "importance"]  # H4: Shazeer's estimator, or importance a second time
-    top_1_weight: Literal["probability", "renormalised"]  # H5: renormalised is constant 1: no gradient
+    top_1_weight: Literal[
+        "probability", "renormalised"
+    ]  # H5: renormalised is constant 1: no gradient
     ties: Literal["break", "keep"]  # H6: exactly k experts, or all that reach the k-th logit
     logit_dropout: bool  # H6: dropout on gate logits after the noise, which makes the ties
     checkpoint: Literal["last", "best_validation"]  # H7, H11: weights that are tested and analysed
@@ -288,7 +300,7 @@ class Training(Frozen):
     nesterov: bool = False
     weight_decay: NonNegativeFloat = 0.0005  # on every parameter
     label_smoothing: Probability = 0.0
-    schedule: Annotated[Union[MultiStep, OneCycle], Field(discriminator="kind")] = MultiStep(
+    schedule: Annotated[MultiStep | OneCycle, Field(discriminator="kind")] = MultiStep(
         kind="multistep"
     )
     device: Literal["cpu", "cuda"] = "cpu"
@@ -376,7 +388,7 @@ def _with_presets(raw: dict[str, Any]) -> dict[str, Any]:
         if protocol.get("base") not in PROTOCOLS:
             raise ConfigError(
                 f"'protocol' = {protocol.get('base')!r} is not allowed: it is one of "
-                f"{', '.join(PROTOCOLS)}, or a mapping with `base` and the keys that differ from it."
+                f"{', '.join(PROTOCOLS)}, or a mapping with `base` and what differs from it."
             )
         protocol = {**PROTOCOLS[protocol["base"]].model_dump(), **protocol}
     raw["protocol"] = protocol
@@ -440,7 +452,8 @@ def _sentence(fault: dict[str, Any], model: type[BaseModel]) -> str:
             place = f"{where}: " if where else ""
             return f"{place}{fault['ctx']['error']}."
         case "union_tag_invalid":
-            return f"'{where}': there is no kind {fault['ctx']['tag']!r}; allowed are {fault['ctx']['expected_tags']}."
+            tag, allowed = fault["ctx"]["tag"], fault["ctx"]["expected_tags"]
+            return f"'{where}': there is no kind {tag!r}; allowed are {allowed}."
         case _:
             reason = fault["msg"][0].lower() + fault["msg"][1:]
             return f"'{where}' = {fault['input']!r} is not allowed: {reason}."

@@ -15,8 +15,8 @@ def resolve(training: Training) -> Training:
     """Replace each `auto` by the default that measurements chose for the device.
 
     CPU with bf16 matrix instructions (AMX, AVX512-BF16, Arm BF16): bf16, channels_last, eager;
-    any other CPU: fp32, channels_last, eager (`benchmarks/step.py` measures the ratios). CUDA: bf16,
-    channels_last, compiled.
+    any other CPU: fp32, channels_last, eager (`benchmarks/step.py` measures the ratios).
+    CUDA: bf16, channels_last, compiled.
 
     Raises:
         ConfigError: the device is not there.

@@ -40,7 +40,7 @@ def evaluation_mode(model: nn.Module) -> Iterator[None]:
 def predict(
     model: nn.Module, split: Split, dataset: Dataset, *, channels_last: bool = True
 ) -> tuple[Tensor, Routing | None]:
-    """Logits (n, c) and routing of every image of a split, in evaluation mode, without gradients."""
+    """Logits (n, c) and routing of all images of a split, in evaluation mode, without gradients."""
     outputs = []
     with evaluation_mode(model), torch.inference_mode():
         for images in split.images.split(EVALUATION_BATCH):
@@ -50,7 +50,7 @@ def predict(
 
 
 def network_input(images: Tensor, dataset: Dataset, channels_last: bool) -> Tensor:
-    """Stored images -> normalised floats (n, channel, height, width) in the memory format asked for."""
+    """Normalised floats (n, channel, height, width) of stored images, in the format asked for."""
     normal = normalise(images, dataset.mean, dataset.std)
     return normal if channels_last else normal.contiguous()
 

@@ -1,7 +1,7 @@
-"""Records: what a run measured, as plain JSON with provenance. Written and read here and nowhere else.
+"""Records: what a run measured, as plain JSON with provenance. Written and read here alone.
 
 A record holds the resolved study, the head and seed where it has them, the digests of its inputs,
-the numbers of one analysis, and its provenance. Its digest covers all of that but the provenance, so
+the numbers of one analysis, and its provenance. Its digest covers all that but the provenance, so
 two runs agree when their digests do, and a damaged file is noticed when it is read.
 """
 
@@ -86,7 +86,9 @@ def read_record(path: Path, numbers: type[N]) -> Record[N]:
     except ValidationError as error:
         fault = error.errors()[0]
         where = ".".join(map(str, fault["loc"]))
-        raise RecordError(f"The record {path} does not fit the schema: {where}: {fault['msg']}.") from None
+        raise RecordError(
+            f"The record {path} does not fit the schema: {where}: {fault['msg']}."
+        ) from None
 
 
 def schema(kinds: list[type[Numbers]]) -> dict:

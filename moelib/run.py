@@ -1,4 +1,4 @@
-"""A run: one head of a study with one seed. It knows its folder, its lock and its random streams."""
+"""A run: one head of a study with one seed. It knows its folder, lock and random streams."""
 
 import hashlib
 import os
@@ -68,11 +68,12 @@ class Run:
 
 
 def open_run(study: str, head: str, seed: int) -> Run:
-    """The run of a study by its name (or path), refused unless the study lists its head and seed."""
+    """The run of a study by name or path, refused unless the study lists its head and seed."""
     loaded = load_study(study)
     if head not in loaded.heads:
         raise ConfigError(
-            f"The study '{loaded.name}' has no head '{head}'; its heads are {', '.join(loaded.heads)}."
+            f"The study '{loaded.name}' has no head '{head}'; "
+            f"its heads are {', '.join(loaded.heads)}."
         )
     if seed not in loaded.seeds:
         seeds = ", ".join(map(str, loaded.seeds))

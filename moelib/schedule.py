@@ -7,8 +7,8 @@ def learning_rate(training: Training, step: int, steps_per_epoch: int) -> float:
     """Learning rate of step 0, 1, ... of a training.
 
     multistep: lr * gamma^(number of milestones <= finished epochs), the paper's schedule.
-    onecycle, with warm-up share w of N steps: from lr/5 linearly to lr over w N steps, then linearly
-    to 0 at step N.
+    onecycle, with warm-up share w of N steps: linearly from lr/5 to lr over w N steps, then
+    linearly to 0 at step N.
 
     >>> training = Training(epochs=4, learning_rate=1.0,
     ...                     schedule=MultiStep(kind="multistep", milestones=(2, 3)))

@@ -1,4 +1,4 @@
-"""Training of one run: resumable at any moment, the same to the last bit whether interrupted or not."""
+"""Training of one run: the same to the last bit, whether or not it was interrupted."""
 
 import json
 import time
@@ -19,7 +19,7 @@ from moelib.config import Balance, Frozen, Training
 from moelib.data import Dataset, Split, load_data
 from moelib.dependencies import source_digest
 from moelib.evaluate import Metrics, correct, join, metrics, network_input, predict
-from moelib.model import Classifier, build_model, parameter_count
+from moelib.model import build_model, parameter_count
 from moelib.provenance import digest, observe
 from moelib.record import Numbers, Record, RecordError, read_record, write_record
 from moelib.routing import Routing
@@ -27,7 +27,9 @@ from moelib.run import Run, seeded
 from moelib.schedule import learning_rate
 
 CHECK_EVERY = 50  # steps between looks at the losses; each look waits for the device
-COMPILED_LOSS_TOLERANCE = 0.02  # relative; bf16 keeps 8 bits, and rounding differs when ops are fused
+COMPILED_LOSS_TOLERANCE = (
+    0.02  # relative; bf16 keeps 8 bits, and rounding differs when ops are fused
+)
 
 
 class TrainingError(RuntimeError):
@@ -35,7 +37,7 @@ class TrainingError(RuntimeError):
 
 
 class Epoch(Frozen):
-    """One epoch. Train metrics are of the epoch's end in evaluation mode, or running: the protocol's."""
+    """One epoch; whether train metrics are of its end or running is the protocol's."""
 
     epoch: int  # 1, 2, ...
     learning_rate: float  # of the epoch's last step
@@ -57,7 +59,9 @@ class TrainNumbers(Numbers):
     best_validation_epoch: int  # highest validation accuracy, the first where several are equal
     tested_epoch: int  # the one that the protocol selects
     test: Metrics
-    test_correct: str  # hexadecimal; bit i (most significant first) says whether test image i is right
+    test_correct: (
+        str  # hexadecimal; bit i (most significant first) says whether test image i is right
+    )
     weights: dict[str, str]  # checkpoint -> SHA-256 of its tensors
 
 
@@ -226,7 +230,11 @@ class _Trainer:
         finite = torch.stack(losses).isfinite()
         if not finite.all():
             step = first + int((~finite).nonzero()[0]) + 1
-            kept = f"the state after epoch {len(self.epochs)} is kept" if self.epochs else "no epoch was finished"
+            kept = (
+                f"the state after epoch {len(self.epochs)} is kept"
+                if self.epochs
+                else "no epoch was finished"
+            )
             raise TrainingError(
                 f"{self._name}: the loss is not finite at step {step} of "
                 f"{self.training.epochs * self.steps_per_epoch}; {kept}. A lower "
@@ -275,7 +283,9 @@ class _Trainer:
 
     def _save_weights(self, which: str) -> str:
         about = {"epoch": len(self.epochs)}
-        return save_tensors(self.run.folder / f"{which}.safetensors", self.model.state_dict(), about)
+        return save_tensors(
+            self.run.folder / f"{which}.safetensors", self.model.state_dict(), about
+        )
 
     def _save_state(self) -> None:
         tensors = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
@@ -288,12 +298,14 @@ class _Trainer:
         save_tensors(self.state_path, tensors, about)
 
     def _resume(self) -> None:
-        """Continue from the state that a killed process left, if it belongs to just this training."""
+        """Continue from the state that a killed process left, if it is of this very training."""
         if not self.state_path.exists():
             return
         tensors, about, _ = load_tensors(self.state_path)
         if about["inputs"] != self.inputs:
-            print("The kept state is of another configuration, data, source or torch: starting anew.")
+            print(
+                "The kept state is of another configuration, data, source or torch: starting anew."
+            )
             return
         part = {prefix: _with_prefix(tensors, prefix) for prefix in ("model.", "momentum.")}
         self.model.load_state_dict(part["model."])
@@ -336,11 +348,15 @@ class _Trainer:
         numbers = TrainNumbers(
             head_parameters=parameter_count(self.model.head),
             total_parameters=parameter_count(self.model),
-            images={name: len(getattr(self.dataset, name)) for name in ("train", "validation", "test")},
+            images={
+                name: len(getattr(self.dataset, name)) for name in ("train", "validation", "test")
+            },
             classes=self.dataset.classes,
             epochs=tuple(self.epochs),
             best_validation_epoch=self._best_epoch,
-            tested_epoch=len(self.epochs) if self.protocol.checkpoint == "last" else self._best_epoch,
+            tested_epoch=len(self.epochs)
+            if self.protocol.checkpoint == "last"
+            else self._best_epoch,
             test=metrics(logits, test.labels, routing, self._loss_batch),
             test_correct=np.packbits(correct(logits, test.labels).cpu().numpy()).tobytes().hex(),
             weights=weights,

@@ -1,4 +1,4 @@
-"""How the experts of a trained run are used: balance, selection, and what they know of the classes."""
+"""How a trained run uses its experts: balance, selection, what they know of the classes."""
 
 import math
 import time
@@ -43,7 +43,9 @@ class Usage(Frozen):
     entropy: float  # nats, mean over images
     entropy_bound: float  # ln of the number of experts that one image can reach
     dead: tuple[int, ...]  # experts below the threshold of the study
-    class_expert: tuple[tuple[float, ...] | None, ...]  # (c, e) mean gate; null: no image of a class
+    class_expert: tuple[
+        tuple[float, ...] | None, ...
+    ]  # (c, e) mean gate; null: no image of a class
     information: Information
 
 
@@ -55,7 +57,9 @@ class UtilizationNumbers(Numbers):
     epoch: int  # of the analysed weights
     train: Usage
     test: Usage
-    dead_per_epoch: tuple[int, ...]  # number of dead experts at each epoch, from the learning curves
+    dead_per_epoch: tuple[
+        int, ...
+    ]  # number of dead experts at each epoch, from the learning curves
 
 
 def analyse_utilization(run: Run, dataset: Dataset | None = None) -> Record[UtilizationNumbers]:
@@ -66,7 +70,9 @@ def analyse_utilization(run: Run, dataset: Dataset | None = None) -> Record[Util
         RecordError, CheckpointError: the run is not trained, or its files are damaged.
     """
     if not has_experts(run.study.heads[run.head]):
-        raise ConfigError(f"The head '{run.head}' has no experts: there is no utilization to analyse.")
+        raise ConfigError(
+            f"The head '{run.head}' has no experts: there is no utilization to analyse."
+        )
     start = time.perf_counter()
     trained = read_record(run.record_path("train"), TrainNumbers)
     training, sizes = trained.study.training, run.study.analyses.utilization
@@ -78,7 +84,9 @@ def analyse_utilization(run: Run, dataset: Dataset | None = None) -> Record[Util
         model = model.to(on, memory_format=memory)
         with seeded(run.stream(f"{run.head}/utilization"), on), device.autocast(training):
             found = {
-                name: _usage_of(model, getattr(dataset, name), dataset, sizes, training.channels_last)
+                name: _usage_of(
+                    model, getattr(dataset, name), dataset, sizes, training.channels_last
+                )
                 for name in ("train", "test")
             }
         numbers = UtilizationNumbers(
@@ -128,7 +136,7 @@ def information(gates: Tensor, labels: Tensor, classes: int, permutations: int) 
     """Mutual information of class and expert, and its null distribution under shuffled labels.
 
     Shuffling keeps the class sizes and the gates, and breaks every tie between them. The estimate
-    is biased upwards by about (c - 1)(e - 1) / 2n, so it is never compared with 0 but with the null.
+    is biased upwards by about (c - 1)(e - 1) / 2n, so it is compared with the null, not with 0.
     """
     value = mutual_information(gates, labels, classes).item()
     generator = torch.Generator().manual_seed(0)  # the same null whatever ran before
@@ -164,8 +172,6 @@ def _usage_of(
         entropy=usage.entropy(gates).item(),
         entropy_bound=math.log(routing.indices.shape[1]),
         dead=tuple(dead_experts(mass, sizes.dead_below)),
-        class_expert=tuple(
-            None if row.isnan().any() else tuple(row.tolist()) for row in matrix
-        ),
+        class_expert=tuple(None if row.isnan().any() else tuple(row.tolist()) for row in matrix),
         information=information(gates, split.labels, classes, sizes.permutations),
     )
