@@ -37,20 +37,28 @@ def load(study: str, numbers: type[N]) -> list[Record[N]]:
     """
     paths = results_root().glob(f"{study}/*/seed-*/{numbers.kind}.json")
     records = [read_record(path, numbers) for path in sorted(paths)]
-    for record in records[1:]:
-        if _compared(record) != _compared(records[0]):
-            raise RecordError(
-                f"The {numbers.kind} records of the study '{study}' are of different settings: "
-                f"{_name(records[0])} and {_name(record)}. Run the study again."
-            )
-    heads = [head for record in records[:1] for head in record.study.heads]
+    seen: dict[str, Record[N]] = {}  # the first record of each head; "": of all
+    for record in records:
+        for head, settings in (("", _settings), (record.head, _head_settings)):
+            first = seen.setdefault(head, record)
+            if settings(first) != settings(record):
+                raise RecordError(
+                    f"The {numbers.kind} records of the study '{study}' are of different settings: "
+                    f"{_name(first)} and {_name(record)}. Run the study again."
+                )
+    heads = list(dict.fromkeys(head for record in records for head in record.study.heads))
     return sorted(records, key=lambda record: (heads.index(record.head), record.seed))
 
 
-def _compared(record: Record) -> dict:
-    """All of a study that its runs must share."""
-    # Which heads and seeds it lists may grow; a balance loss of one head must not change.
-    return record.study.model_dump(exclude={"name", "description", "seeds"})
+def _settings(record: Record) -> tuple:
+    """What all runs of a study share; its lists of heads and seeds may have grown between them."""
+    study = record.study
+    sizes = getattr(study.analyses, record.kind, None)
+    return study.data, study.backbone, study.protocol, study.training, sizes
+
+
+def _head_settings(record: Record) -> object:
+    return record.study.heads[record.head]
 
 
 def _name(record: Record) -> str:
@@ -156,7 +164,7 @@ def accuracy(records: Trained) -> pd.DataFrame:
 
 
 def seed_differences(records: Trained) -> pd.DataFrame:
-    """One row per run that has a dense run of the same study and seed: accuracy minus its accuracy."""
+    """One row per run with a dense run of its study and seed: accuracy minus the dense one's."""
     values = finals(records)
     if values.empty:
         return values
@@ -223,7 +231,7 @@ def image_comparisons(records: Trained) -> pd.DataFrame:
 
 
 def usage_summary(records: Analysed) -> pd.DataFrame:
-    """One row per run and split: balance, entropy, dead experts, mutual information and its null."""
+    """One row per run and split: balance, entropy, dead experts, mutual information, its null."""
     return pd.DataFrame(
         {
             **_run(record),

@@ -40,7 +40,7 @@ def t_interval(values: Sequence[float]) -> Interval:
 
 
 def wilson_interval(successes: int, trials: int) -> Interval:
-    """Share of successes and its score interval (Wilson 1927), such as accuracy over test images."""
+    """Share of successes and its score interval (Wilson 1927): accuracy over test images, say."""
     low, high = stats.binomtest(successes, trials).proportion_ci(CONFIDENCE, method="wilson")
     return Interval(successes / trials, float(low), float(high))
 
