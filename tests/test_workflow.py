@@ -105,7 +105,7 @@ class Project:
         self.notebook("notebooks/train.ipynb", PARAMETERS, FOLDER, train)
         self.notebook("notebooks/utilization.ipynb", PARAMETERS, FOLDER, UTILIZATION)
         self.write("_config.yml", JUPYTER_BOOK)
-        self.write("book/_toc.yml", "format: jb-book\nroot: book/intro\nchapters: [{file: book/one}]")
+        self.write("book/_toc.yml", "format: jb-book\nroot: book/intro")
         self.write("book/intro.md", "# Stand-in\n")
         self.notebook("book/one.ipynb", "1", "'# One'")
         self.notebook("book/two.ipynb", "2", "from moelib import ones")
