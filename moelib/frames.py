@@ -1,6 +1,6 @@
 """Records as tidy pandas frames: one row per observation, one column per variable.
 
-Every frame starts with the columns study, head, seed. Accuracies are shares, entropies are in nats.
+Frames of runs start with the columns study, head, seed. Accuracies are shares, entropies in nats.
 """
 
 from collections.abc import Iterable
@@ -9,11 +9,10 @@ from typing import TypeVar
 import numpy as np
 import pandas as pd
 
+from moelib.kinds import BenchmarkNumbers, TrainNumbers, UtilizationNumbers
 from moelib.record import Numbers, Record, RecordError, read_record
 from moelib.run import results_root
 from moelib.statistics import exact_mcnemar, t_interval, verdict, wilson_interval
-from moelib.train import TrainNumbers
-from moelib.utilization import UtilizationNumbers
 
 REFERENCE = "dense"  # the head with which the others are compared
 N = TypeVar("N", bound=Numbers)
@@ -48,6 +47,12 @@ def load(study: str, numbers: type[N]) -> list[Record[N]]:
                 )
     heads = list(dict.fromkeys(head for record in records for head in record.study.heads))
     return sorted(records, key=lambda record: (heads.index(record.head), record.seed))
+
+
+def benchmarks() -> dict[str, Record[BenchmarkNumbers]]:
+    """The records of all benchmarks, by the names of their files."""
+    paths = sorted((results_root() / "benchmarks").glob("*.json"))
+    return {path.name: read_record(path, BenchmarkNumbers) for path in paths}
 
 
 def _settings(record: Record) -> tuple:
@@ -290,6 +295,65 @@ def _shares(values: Iterable[float]) -> np.ndarray:
     # Gates of a switch head sum to less than 1, loads to k: as shares all are comparable with 1/E.
     values = np.asarray(values)
     return values / values.sum()
+
+
+# -- speed ----------------------------------------------------------------------------------------
+
+
+def speed(numbers: BenchmarkNumbers) -> pd.DataFrame:
+    """One row per case of a benchmark: median times, and the quartiles of the paired ratios."""
+    rows = []
+    for case in numbers.cases:
+        low, median, high = case.ratio_quartiles()
+        rows.append(
+            {
+                "case": ", ".join(f"{key} {value}" for key, value in case.setting.items()),
+                "unit": numbers.unit,
+                "baseline": np.median(case.baseline),
+                "candidate": np.median(case.candidate),
+                "repeats": len(case.baseline),
+                "ratio": median,
+                "low": low,
+                "high": high,
+                "target": case.target_ratio,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def durations(records: Trained) -> pd.DataFrame:
+    """One row per run: the median time of an epoch, the whole training, and the machine."""
+    return pd.DataFrame(
+        {
+            **_run(record),
+            "epochs": len(record.numbers.epochs),
+            "epoch_seconds": np.median(record.provenance.epoch_seconds),
+            "seconds": record.provenance.wall_time_s,
+            "threads": record.provenance.threads,
+            "device": record.provenance.device,
+        }
+        for record in records
+    )
+
+
+def provenance(records: Iterable[Record]) -> pd.DataFrame:
+    """One row per study, kind and circumstances: commit, machine, versions, number of records."""
+    rows = pd.DataFrame(
+        {
+            "study": record.study.name,
+            "kind": record.kind,
+            "commit": (record.provenance.commit or "none")[:10],
+            "changed": "yes" if record.provenance.uncommitted_changes else "no",
+            "device": record.provenance.device,
+            "cores": record.provenance.cores,
+            "threads": record.provenance.threads,
+            "python": record.provenance.python,
+            "torch": record.provenance.packages["torch"],
+            "day": record.provenance.date[:10],
+        }
+        for record in records
+    )
+    return rows.groupby(list(rows.columns), sort=False).size().reset_index(name="records")
 
 
 def _run(record: Record) -> dict:

@@ -1,0 +1,96 @@
+"""What chapters show: frames as MyST tables, figures as vectors, and where each comes from."""
+
+from collections.abc import Iterable, Mapping
+from html import escape
+
+import pandas as pd
+from IPython.display import HTML, SVG, Markdown, display
+from matplotlib.figure import Figure
+
+from moelib import figures
+from moelib.config import Study
+from moelib.kinds import BenchmarkNumbers
+from moelib.record import Record
+
+MINUS, MISSING = "\N{MINUS SIGN}", "\N{EN DASH}"
+RESULTS = "../results"  # from a page of the book, in the checkout as in the folder that is built
+
+
+def show(figure: Figure) -> None:
+    """Display a figure as SVG, the same to the last byte whenever it is drawn."""
+    display(SVG(figures.svg(figure)))
+
+
+def table(frame: pd.DataFrame, columns: Mapping[str, tuple[str, str]]) -> Markdown:
+    """Show columns of a frame, each with its heading and the format of its values ("" for text)."""
+    headings = [heading for heading, _ in columns.values()]
+    rule = [":---" if spec == "" else "---:" for _, spec in columns.values()]
+    rows = [
+        [_cell(row[name], spec) for name, (_, spec) in columns.items()]
+        for row in frame.to_dict("records")
+    ]
+    return Markdown("\n".join(f"| {' | '.join(row)} |" for row in [headings, rule, *rows]))
+
+
+def heading(study: str) -> Markdown:
+    """The line above what is shown of one study."""
+    return Markdown(f"**Study `{study}`**")
+
+
+def description(study: Study) -> Markdown:
+    """What a study is, in its own words, and where it is written."""
+    return Markdown(f"{study.description} Written in `studies/{study.name}.yaml`.")
+
+
+def source(records: Iterable[Record], note: str = "") -> Markdown:
+    """Say which study and seeds a figure or table shows, link its records, name the command."""
+    records = list(records)
+    study, kind = records[0].study.name, records[0].kind
+    seeds = sorted({record.seed for record in records})
+    links = "; ".join(
+        f"{head} {', '.join(_link(record) for record in records if record.head == head)}"
+        for head in dict.fromkeys(record.head for record in records)
+    )
+    said = f"{len(seeds)} seed{'s' if len(seeds) > 1 else ''} ({', '.join(map(str, seeds))})"
+    command = "make book" if study == "quick" else f"make study STUDY={study}"
+    return _small(
+        f"{note} Study `{study}`, {said}. Records `{kind}.json` by seed: {links}. "
+        f"Made by `{command}`."
+    )
+
+
+def ways(numbers: BenchmarkNumbers) -> Markdown:
+    """What a benchmark asks, and the two ways that it compares."""
+    return Markdown(
+        f"**{numbers.name}**: {numbers.question} Baseline: {numbers.baseline}. "
+        f"This project: {numbers.candidate}."
+    )
+
+
+def benchmark_source(file: str, record: Record[BenchmarkNumbers]) -> Markdown:
+    """Say on which device a benchmark ran, link its record, name the command."""
+    return _small(
+        f"{record.provenance.device}, {record.provenance.threads} threads. "
+        f"[Record]({RESULTS}/benchmarks/{file}). "
+        f"Made by `.venv/bin/python benchmarks/{record.numbers.name}.py`."
+    )
+
+
+def sentences(texts: Iterable[str]) -> HTML:
+    """A list that other pages can paste."""
+    return HTML(f"<ul>{''.join(f'<li>{escape(text)}</li>' for text in texts)}</ul>")
+
+
+def _link(record: Record) -> str:
+    run = f"{record.study.name}/{record.head}/seed-{record.seed}"
+    return f"[{record.seed}]({RESULTS}/{run}/{record.kind}.json)"
+
+
+def _small(text: str) -> Markdown:
+    return Markdown(f":::{{div}} source\n{text.strip()}\n:::")
+
+
+def _cell(value: object, spec: str) -> str:
+    if pd.isna(value):
+        return MISSING
+    return format(value, spec).replace("-", MINUS) if spec else str(value)
