@@ -1,4 +1,4 @@
-"""Which modules of moelib a notebook depends on, so that an edit re-runs what uses it and no more."""
+"""Which modules of moelib a notebook depends on: an edit re-runs what uses it, and no more."""
 
 import ast
 import hashlib
@@ -54,7 +54,7 @@ def _import_graph() -> grimp.ImportGraph:
 
 
 def _imported_names(notebook: str | os.PathLike) -> Iterator[str]:
-    """Dotted names in the import statements; `from moelib import a` may name a module or a value."""
+    """Dotted names that are imported; `from moelib import a` may name a module or a value."""
     for source, _ in code_cells(notebook):
         for node in ast.walk(ast.parse(_without_magics(source))):
             if isinstance(node, ast.Import):
@@ -65,4 +65,5 @@ def _imported_names(notebook: str | os.PathLike) -> Iterator[str]:
 
 
 def _without_magics(source: str) -> str:
-    return "\n".join(line for line in source.splitlines() if not line.lstrip().startswith(("%", "!")))
+    lines = source.splitlines()
+    return "\n".join(line for line in lines if not line.lstrip().startswith(("%", "!")))
