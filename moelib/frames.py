@@ -9,6 +9,7 @@ from typing import TypeVar
 import numpy as np
 import pandas as pd
 
+from moelib.config import Study
 from moelib.kinds import BenchmarkNumbers, TrainNumbers, UtilizationNumbers
 from moelib.record import Numbers, Record, RecordError, read_record
 from moelib.run import results_root
@@ -333,6 +334,26 @@ def durations(records: Trained) -> pd.DataFrame:
             "device": record.provenance.device,
         }
         for record in records
+    )
+
+
+def recipes(studies: Iterable[Study]) -> pd.DataFrame:
+    """One row per study: its data, net, protocol and training recipe."""
+    return pd.DataFrame(
+        {
+            "study": study.name,
+            "data": study.data.source,
+            "backbone": study.backbone.kind,
+            "protocol": study.protocol.base,
+            "epochs": study.training.epochs,
+            "batch_size": study.training.batch_size,
+            "learning_rate": study.training.learning_rate,
+            "schedule": study.training.schedule.kind,
+            "weight_decay": study.training.weight_decay,
+            "label_smoothing": study.training.label_smoothing,
+            "precision": study.training.precision,
+        }
+        for study in studies
     )
 
 
