@@ -24,14 +24,14 @@ STUDY = """
 description: two heads  # of 4 units
 data: {source: digits, test_share: 0.25}
 backbone: {kind: small_resnet}
-heads: {dense: {hidden: 4}, soft: {hidden: 4}}
+heads: {switch: {hidden: 4}, soft: {hidden: 4}}
 seeds: [0]
 protocol: corrected
 training: {epochs: 1}
 analyses: {utilization: {permutations: 10}}
 """
 
-PARAMETERS = 'study: str = "quick"\nhead: str = "dense"\nseed: int = 0'
+PARAMETERS = 'study: str = "quick"\nhead: str = "switch"\nseed: int = 0'
 
 FOLDER = """
 import json, pathlib
@@ -205,8 +205,9 @@ def edit_head(project: Project) -> None:
     project.edit("studies/quick.yaml", "soft: {hidden: 4}", "soft: {hidden: 8}")
 
 
-def edit_analysis_and_add_seed(project: Project) -> None:
+def edit_analysis_and_add_runs(project: Project) -> None:
     project.edit("studies/quick.yaml", "permutations: 10", "permutations: 20")
+    project.edit("studies/quick.yaml", "heads: {", "heads: {linear: {}, ")  # has no experts
     project.edit("studies/quick.yaml", "seeds: [0]", "seeds: [0, 1]")
 
 
@@ -217,7 +218,7 @@ def edit_analysis_and_add_seed(project: Project) -> None:
         (edit_chapter_and_page, {"chapter": 1, "book": 1}),
         (edit_module, {"analyse": 2, "chapter": 2, "book": 1}),
         (edit_head, {"train": 1, "analyse": 1, "chapter": 2, "book": 1}),
-        (edit_analysis_and_add_seed, {"train": 2, "analyse": 4, "chapter": 2, "book": 1}),
+        (edit_analysis_and_add_runs, {"train": 4, "analyse": 4, "chapter": 2, "book": 1}),
     ],
 )
 def test_only_what_depends_on_an_edit_runs_again(
@@ -238,7 +239,7 @@ def test_failure_keeps_the_old_record_and_the_other_runs(project: Project) -> No
     failed = project.file("soft", "utilization.failed.ipynb").relative_to(project.root)
     assert output.splitlines()[-1] == f"Failed: {failed}: ValueError: the gate is broken"
     assert project.file("soft", "utilization.json").read_bytes() == old
-    assert json.loads(project.file("dense", "utilization.json").read_text())["count"] == 2
+    assert json.loads(project.file("switch", "utilization.json").read_text())["count"] == 2
     assert project.pending("study", "quick") == {"analyse": 1}  # the old one is known to be old
 
 
@@ -264,14 +265,14 @@ def test_killed_tree_resumes_without_the_finished_runs(project: Project) -> None
 
     assert status == 0, output
     assert len(starts.read_text().split()) == 3
-    assert len(project.file("dense", "starts.txt").read_text().split()) == 1
+    assert len(project.file("switch", "starts.txt").read_text().split()) == 1
 
 
 def test_killed_launcher_leaves_no_kernel_behind(tmp_path: Path) -> None:
     project = Project(tmp_path).make(papermill=True)
     project.edit("studies/quick.yaml", ", soft: {hidden: 4}", "")
     project.write("slow", "")
-    starts = project.file("dense", "starts.txt")
+    starts = project.file("switch", "starts.txt")
     launcher = project.start("study", "quick")
     wait_until(lambda: starts.exists() and starts.read_text().strip())
     kernel = psutil.Process(int(starts.read_text()))
@@ -289,7 +290,7 @@ def test_killed_launcher_leaves_no_kernel_behind(tmp_path: Path) -> None:
     assert status == 0, output
     assert not kernel.is_running()
     assert len(starts.read_text().split()) == 2
-    assert project.file("dense", "utilization.json").exists()
+    assert project.file("switch", "utilization.json").exists()
 
 
 def test_graph_runs_through_a_cluster_submit_command(tmp_path: Path) -> None:
@@ -305,4 +306,4 @@ def test_graph_runs_through_a_cluster_submit_command(tmp_path: Path) -> None:
 
     assert status == 0, output
     assert len((tmp_path / "submitted").read_text().split()) == 2
-    assert project.file("dense", "utilization.json").exists()
+    assert project.file("switch", "utilization.json").exists()
