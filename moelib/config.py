@@ -7,6 +7,7 @@ a sentence that names the key and says what is allowed, before anything runs.
 import difflib
 import json
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
@@ -29,6 +30,8 @@ STUDIES = PROJECT / "studies"
 Share = Annotated[float, Field(gt=0, lt=1)]
 Probability = Annotated[float, Field(ge=0, lt=1)]
 NonNegativeInt = Annotated[int, Field(ge=0)]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]  # what torch's generators take
+Switchable = Literal[True, False, "auto"]
 
 
 class ConfigError(ValueError):
@@ -36,9 +39,9 @@ class ConfigError(ValueError):
 
 
 class Frozen(BaseModel):
-    """Immutable, strict about types, and closed: no unknown keys."""
+    """Immutable, strict about types, and closed: no unknown keys, no NaN or infinity."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 # -- data ---------------------------------------------------------------------------------------
@@ -53,7 +56,7 @@ class Data(Frozen):
     )
     test_share: Share | None = None  # of all images; only where the source has no official test set
     validation_share: Share = 0.1  # of the images that are not test images
-    split_seed: NonNegativeInt = 42
+    split_seed: Seed = 42
     crop_padding: NonNegativeInt = (
         4  # pixels of zeros on each side before a random crop; 0: no crop
     )
@@ -306,10 +309,18 @@ class Training(Frozen):
     device: Literal["cpu", "cuda"] = "cpu"
     threads: PositiveInt = 1  # of torch on the CPU; part of the study, since sums depend on it
     precision: Literal["auto", "fp32", "tf32", "bf16"] = "auto"  # auto: `moelib.device.defaults`
-    channels_last: bool | Literal["auto"] = "auto"
-    compile: bool | Literal["auto"] = "auto"
+    channels_last: Switchable = "auto"
+    compile: Switchable = "auto"
     checkpoint_every: PositiveInt = 1  # epochs
     curve_images: PositiveInt | None = None  # training images in the curves; default: all
+
+    @model_validator(mode="after")
+    def _possible(self) -> "Training":
+        if self.nesterov and self.momentum == 0:
+            raise ValueError("nesterov needs a momentum above 0")
+        if self.precision == "tf32" and self.device == "cpu":
+            raise ValueError("precision tf32 needs a cuda device; a cpu has fp32 and bf16")
+        return self
 
 
 # -- analyses and the study ---------------------------------------------------------------------
@@ -336,10 +347,20 @@ class Study(Frozen):
     data: Data
     backbone: Backbone
     heads: Annotated[dict[str, Head], Field(min_length=1)]
-    seeds: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1)]
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1)]
     protocol: Protocol
     training: Training
     analyses: Analyses = Analyses()
+
+    @model_validator(mode="after")
+    def _named_folders(self) -> "Study":
+        for name in (self.name, *self.heads):
+            if not re.fullmatch(r"\w[\w.-]*", name):
+                raise ValueError(
+                    f"'{name}' cannot name a study or a head, since both name folders: "
+                    "use letters, digits, '_', '-' and '.'"
+                )
+        return self
 
     @model_validator(mode="after")
     def _distinct_seeds(self) -> "Study":
@@ -382,16 +403,16 @@ def _with_presets(raw: dict[str, Any]) -> dict[str, Any]:
             name: {"kind": name, **(head or {})} if isinstance(head, dict | None) else head
             for name, head in raw["heads"].items()
         }
-    protocol = raw.get("protocol")
-    protocol = {"base": protocol} if isinstance(protocol, str) else protocol
-    if isinstance(protocol, dict):
-        if protocol.get("base") not in PROTOCOLS:
+    if isinstance(raw.get("protocol"), str):
+        raw["protocol"] = {"base": raw["protocol"]}
+    if isinstance(raw.get("protocol"), dict):
+        base = raw["protocol"].get("base")
+        if base not in list(PROTOCOLS):  # of a list: a base that YAML made a list has no hash
             raise ConfigError(
-                f"'protocol' = {protocol.get('base')!r} is not allowed: it is one of "
-                f"{', '.join(PROTOCOLS)}, or a mapping with `base` and what differs from it."
+                f"'protocol.base' = {base!r} is not allowed: a protocol is one of "
+                f"{', '.join(PROTOCOLS)}, or a mapping with `base` and the keys that differ."
             )
-        protocol = {**PROTOCOLS[protocol["base"]].model_dump(), **protocol}
-    raw["protocol"] = protocol
+        raw["protocol"] = {**PROTOCOLS[base].model_dump(), **raw["protocol"]}
     return raw
 
 
@@ -405,10 +426,11 @@ def _study_path(study: str | os.PathLike) -> Path:
     return path
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
+def _read_yaml(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """The mapping in a file, on top of what it extends; `above` are the files that extend it."""
     try:
-        raw = yaml.safe_load(path.read_text())
-    except yaml.YAMLError as error:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path.name} is not readable as YAML: {error}.") from None
     if not isinstance(raw, dict):
         raise ConfigError(f"{path.name} must be a mapping of keys to values.")
@@ -416,7 +438,10 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     if base is None:
         return raw
     sibling = path.parent / f"{base}.yaml"
-    return _merge(_read_yaml(sibling if sibling.is_file() else _study_path(base)), raw)
+    base = sibling if sibling.is_file() else _study_path(str(base))
+    if base.resolve() in {file.resolve() for file in (path, *above)}:
+        raise ConfigError(f"{path.name} extends itself, directly or by way of another study.")
+    return _merge(_read_yaml(base, (path, *above)), raw)
 
 
 def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
@@ -434,7 +459,12 @@ def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
 
 def explain(error: ValidationError, model: type[BaseModel]) -> str:
     """One sentence for each fault that pydantic found: the key, the value, and what is allowed."""
-    return " ".join(_sentence(fault, model) for fault in error.errors())
+    return " ".join(_sentence(fault, model) for fault in error.errors() if not _follows(fault))
+
+
+def _follows(fault: dict[str, Any]) -> bool:
+    """Whether a sequence is only too short since its entries were refused, each with a sentence."""
+    return fault["type"] == "too_short" and len(fault["input"]) >= fault["ctx"]["min_length"]
 
 
 def _sentence(fault: dict[str, Any], model: type[BaseModel]) -> str:
@@ -448,6 +478,10 @@ def _sentence(fault: dict[str, Any], model: type[BaseModel]) -> str:
             return f"Unknown key '{where}'{known}.{hint}"
         case "missing":
             return f"The key '{where}' is missing."
+        case "union_tag_not_found":
+            return f"The key '{where}.kind' is missing."
+        case "too_short":
+            return f"'{where}' must not be empty."
         case "value_error":
             place = f"{where}: " if where else ""
             return f"{place}{fault['ctx']['error']}."
@@ -456,6 +490,8 @@ def _sentence(fault: dict[str, Any], model: type[BaseModel]) -> str:
             return f"'{where}': there is no kind {tag!r}; allowed are {allowed}."
         case _:
             reason = fault["msg"][0].lower() + fault["msg"][1:]
+            # In the words of YAML, not of JSON.
+            reason = reason.replace("an object", "a mapping").replace("a valid array", "a list")
             return f"'{where}' = {fault['input']!r} is not allowed: {reason}."
 
 

@@ -1,0 +1,68 @@
+"""A study, data and runs so small that an epoch takes an instant."""
+
+from typing import Any
+
+import torch
+
+from moelib.config import Study, parse_study
+from moelib.data import Dataset, Split
+from moelib.run import Run
+
+CLASSES = ("a", "b", "c", "d")
+SMALL = {"experts": 4, "hidden": 4}
+
+
+def tiny_study(protocol: str | dict = "corrected", **training: Any) -> Study:
+    """All seven heads on a net of one block; `protocol` and `training` override its keys."""
+    if isinstance(protocol, dict):
+        protocol = {"base": "corrected", **protocol}
+    schedule = {"kind": "multistep", "milestones": [2]}
+    return parse_study(
+        {
+            "name": "tiny",
+            "description": "Images that are made up.",
+            "data": {"source": "digits", "test_share": 0.25, "crop_padding": 1},
+            "backbone": {"kind": "small_resnet", "widths": [4]},
+            "heads": {
+                "linear": {},
+                "dense": {"hidden": 8},
+                "soft": {**SMALL, "balance": {"kl": 0.2}},
+                "sparse": {**SMALL, "balance": {"importance": 0.1, "load": 0.1, "z": 0.01}},
+                "switch": {**SMALL, "balance": {"switch": 0.05, "bias_rate": 0.01}},
+                "uniform": SMALL,
+                "frozen": SMALL,
+            },
+            "seeds": [0, 1],
+            "protocol": protocol,
+            "training": {
+                "epochs": 3,
+                "batch_size": 32,
+                "schedule": schedule,
+                "precision": "fp32",
+                "channels_last": True,
+                "compile": False,
+                **training,
+            },
+            "analyses": {"utilization": {"permutations": 20}},
+        }
+    )
+
+
+def tiny_run(head: str = "sparse", seed: int = 0, **changes: Any) -> Run:
+    """One run of the tiny study."""
+    return Run(tiny_study(**changes), head, seed)
+
+
+def tiny_dataset(train: int = 112, held_out: int = 40, size: int = 8, classes=CLASSES) -> Dataset:
+    """Images of a pattern per class under noise, (size, size, 3); 112 make a last batch of 16."""
+    generator = torch.Generator().manual_seed(0)
+    patterns = torch.randint(60, 196, (len(classes), size, size, 3), generator=generator)
+
+    def split(n: int) -> Split:
+        labels = torch.arange(n) % len(classes)
+        noise = torch.randint(-60, 60, (n, size, size, 3), generator=generator)
+        return Split((patterns[labels] + noise).to(torch.uint8), labels)
+
+    mean, std = torch.full((3,), 128.0), torch.full((3,), 64.0)
+    splits = split(train), split(held_out), split(held_out)
+    return Dataset(*splits, classes, mean, std, f"{train} {held_out} {size}")
