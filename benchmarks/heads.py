@@ -32,16 +32,16 @@ class LoopedExperts(nn.Module):
         stacked = head.experts
         self.experts = nn.ModuleList(
             nn.Sequential(
-                nn.Linear(FEATURES, w_in.shape[0]),
+                nn.Linear(FEATURES, w_in.shape[1]),
                 nn.ReLU(),
                 nn.Dropout(stacked.dropout.p),
-                nn.Linear(w_in.shape[0], CLASSES),
+                nn.Linear(w_in.shape[1], CLASSES),
             )
-            for w_in in stacked.w_in
+            for w_in in stacked.w_in.unbind(1)
         )
         with torch.no_grad():
             for e, expert in enumerate(self.experts):
-                expert[0].weight.copy_(stacked.w_in[e])
+                expert[0].weight.copy_(stacked.w_in[:, e].T)
                 expert[0].bias.copy_(stacked.b_in[e])
                 expert[3].weight.copy_(stacked.w_out[e].T)
                 expert[3].bias.copy_(stacked.b_out[e])

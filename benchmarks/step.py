@@ -13,9 +13,10 @@ import torch.nn.functional as F
 from torch import nn
 
 from moelib.backbones import build_backbone
-from moelib.benchmark import BenchmarkNumbers, Case, interleave, milliseconds, write_benchmark
+from moelib.benchmark import interleave, milliseconds, write_benchmark
 from moelib.config import ResNet18, Training
 from moelib.device import BF16_EXTENSIONS, autocast
+from moelib.kinds import BenchmarkNumbers, Case
 from moelib.provenance import processor
 
 BATCH = 128

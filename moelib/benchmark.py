@@ -4,46 +4,14 @@ Absolute times drift with the machine's other load; ratios of neighbouring measu
 """
 
 import re
-import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import ClassVar
 
-from moelib.config import Frozen
+from moelib.kinds import BenchmarkNumbers
 from moelib.provenance import digest_files, observe
-from moelib.record import Numbers, Record, write_record
+from moelib.record import Record, write_record
 from moelib.run import results_root
-
-
-class Case(Frozen):
-    """One setting in which both ways were timed: times of each repeat, in pairs."""
-
-    setting: dict[str, str | int]
-    baseline: tuple[float, ...]
-    candidate: tuple[float, ...]
-    target_ratio: float | None = None  # baseline / candidate that was aimed at beforehand
-
-    def ratios(self) -> list[float]:
-        """Baseline over candidate, pair by pair: how many times faster the candidate is."""
-        return [a / b for a, b in zip(self.baseline, self.candidate, strict=True)]
-
-    def ratio_quartiles(self) -> list[float]:
-        """Lower quartile, median and upper quartile of the ratios."""
-        return statistics.quantiles(self.ratios(), n=4, method="inclusive")
-
-
-class BenchmarkNumbers(Numbers):
-    """A benchmark: what is compared, and every single time."""
-
-    kind: ClassVar[str] = "benchmark"
-
-    name: str
-    question: str
-    baseline: str  # the straightforward way
-    candidate: str  # this project's way
-    unit: str  # of the times
-    cases: tuple[Case, ...]
 
 
 def interleave(

@@ -8,21 +8,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from moelib import usage
-from moelib.config import Frozen
 from moelib.data import Dataset, Split, normalise
+from moelib.kinds import Metrics
 from moelib.routing import Routing
 
 EVALUATION_BATCH = 1000  # images; bounds the memory of a pass, does not enter any number
-
-
-class Metrics(Frozen):
-    """Loss and accuracy over a set of images, and how its experts were used."""
-
-    loss: float  # cross-entropy, nats per image
-    accuracy: float  # share of images
-    gate_mass: tuple[float, ...] | None  # (e,) mean gate; null for heads without a gate
-    load: tuple[float, ...] | None  # (e,) share of images that each expert is run on
-    entropy: float | None  # mean over images of the gate's entropy, nats
 
 
 @contextmanager

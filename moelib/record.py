@@ -91,16 +91,6 @@ def read_record(path: Path, numbers: type[N]) -> Record[N]:
         ) from None
 
 
-def schema(kinds: list[type[Numbers]]) -> dict:
-    """JSON schema of the records of all these kinds."""
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "Records of the executable paper",
-        "version": VERSION,
-        "kinds": {kind.kind: Record[kind].model_json_schema() for kind in kinds},
-    }
-
-
 def _content_digest(raw: dict) -> str:
     content = {key: value for key, value in raw.items() if key not in ("provenance", "digest")}
     return digest([json.dumps(content, sort_keys=True, separators=(",", ":")).encode()])

@@ -3,7 +3,6 @@
 import json
 import time
 from collections.abc import Iterator
-from typing import ClassVar
 
 import numpy as np
 import torch
@@ -15,13 +14,14 @@ from moelib import device
 from moelib.augment import random_crop_flip
 from moelib.balance import balance_losses
 from moelib.checkpoint import CheckpointError, load_tensors, save_tensors
-from moelib.config import Balance, Frozen, Training
+from moelib.config import Balance, Training
 from moelib.data import Dataset, Split, load_data
 from moelib.dependencies import source_digest
-from moelib.evaluate import Metrics, correct, join, metrics, network_input, predict
+from moelib.evaluate import correct, join, metrics, network_input, predict
+from moelib.kinds import Epoch, Metrics, TrainNumbers
 from moelib.model import build_model, parameter_count
 from moelib.provenance import digest, observe
-from moelib.record import Numbers, Record, RecordError, read_record, write_record
+from moelib.record import Record, RecordError, read_record, write_record
 from moelib.routing import Routing
 from moelib.run import Run, seeded
 from moelib.schedule import learning_rate
@@ -34,35 +34,6 @@ COMPILED_LOSS_TOLERANCE = (
 
 class TrainingError(RuntimeError):
     """A training that cannot go on; the message is a full sentence."""
-
-
-class Epoch(Frozen):
-    """One epoch; whether train metrics are of its end or running is the protocol's."""
-
-    epoch: int  # 1, 2, ...
-    learning_rate: float  # of the epoch's last step
-    train: Metrics
-    validation: Metrics
-    balance: dict[str, float]  # weighted balance losses, mean over the steps
-
-
-class TrainNumbers(Numbers):
-    """What a training leaves behind."""
-
-    kind: ClassVar[str] = "train"
-
-    head_parameters: int
-    total_parameters: int
-    images: dict[str, int]  # in each split
-    classes: tuple[str, ...]
-    epochs: tuple[Epoch, ...]
-    best_validation_epoch: int  # highest validation accuracy, the first where several are equal
-    tested_epoch: int  # the one that the protocol selects
-    test: Metrics
-    test_correct: (
-        str  # hexadecimal; bit i (most significant first) says whether test image i is right
-    )
-    weights: dict[str, str]  # checkpoint -> SHA-256 of its tensors
 
 
 def train(run: Run, dataset: Dataset | None = None) -> Record[TrainNumbers]:

@@ -2,64 +2,22 @@
 
 import math
 import time
-from typing import ClassVar
 
 import torch
 from torch import Tensor
 from tqdm import trange
 
 from moelib import device, usage
-from moelib.config import ConfigError, Frozen, Utilization, has_experts
+from moelib.config import ConfigError, Utilization, has_experts
 from moelib.data import Dataset, Split, load_data
 from moelib.dependencies import source_digest
 from moelib.evaluate import predict
+from moelib.kinds import Information, TrainNumbers, Usage, UtilizationNumbers
 from moelib.model import Classifier, build_model
 from moelib.provenance import digest, observe
-from moelib.record import Numbers, Record, read_record, write_record
+from moelib.record import Record, read_record, write_record
 from moelib.run import Run, seeded
-from moelib.train import TrainNumbers, load_weights
-
-
-class Information(Frozen):
-    """Mutual information of class and expert, in nats, against shuffled labels."""
-
-    value: float
-    bound: float  # the entropy of the classes: no gate can know more
-    null_mean: float
-    null_deviation: float
-    null_95: float  # 95 % of the permutations lie below
-    p_value: float  # (1 + permutations at or above the value) / (1 + permutations)
-    permutations: int
-
-
-class Usage(Frozen):
-    """Use of the experts on one split, in evaluation mode."""
-
-    images: int
-    gate_mass: tuple[float, ...]  # (e,) mean gate
-    load: tuple[float, ...]  # (e,) share of images that an expert is run on
-    gate_mass_variation: float  # coefficient of variation over experts
-    load_variation: float
-    entropy: float  # nats, mean over images
-    entropy_bound: float  # ln of the number of experts that one image can reach
-    dead: tuple[int, ...]  # experts below the threshold of the study
-    class_expert: tuple[
-        tuple[float, ...] | None, ...
-    ]  # (c, e) mean gate; null: no image of a class
-    information: Information
-
-
-class UtilizationNumbers(Numbers):
-    """What the analysis of utilization leaves behind."""
-
-    kind: ClassVar[str] = "utilization"
-
-    epoch: int  # of the analysed weights
-    train: Usage
-    test: Usage
-    dead_per_epoch: tuple[
-        int, ...
-    ]  # number of dead experts at each epoch, from the learning curves
+from moelib.train import load_weights
 
 
 def analyse_utilization(run: Run, dataset: Dataset | None = None) -> Record[UtilizationNumbers]:
