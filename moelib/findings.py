@@ -1,6 +1,6 @@
 """Sentences and verdicts computed from records: the book's words cannot outlive its numbers.
 
-The rules are fixed here, before any number is seen, and the book's page on the claims states them.
+The book's page on the claims states the rules; their thresholds are the constants below.
 """
 
 from collections.abc import Iterable
@@ -26,12 +26,12 @@ def accuracy_sentence(records: Trained) -> str:
     records = list(records)
     table = frames.accuracy(records)
     means = _list(f"{row.head} {row.mean:.1%}" for row in table.itertuples())
-    said = f"{_study(records)}: mean test accuracy {means}."
+    said = f"{_seeds(records)}. Mean test accuracy: {means}."
     compared = frames.differences(records)
     if len(compared):
         parts = (
             f"{row.head} is {row.verdict} ({_points(row.difference)}, "
-            f"95 % interval {_points(row.low)} to {_points(row.high)})"
+            f"95% interval {_points(row.low)} to {_points(row.high)})"
             for row in compared.itertuples()
         )
         return f"{said} Against dense, in points, paired by seed: {_list(parts)}."
@@ -52,16 +52,17 @@ def usage_sentence(records: Analysed) -> str:
     """What the utilization of one study says."""
     records = list(records)
     test = frames.usage_summary(records).query("split == 'test'")
-    parts = []
+    experts = {record.head: len(record.numbers.test.gate_mass) for record in records}
+    variations, dead = [], []
     for head, runs in test.groupby("head", sort=False):
         mass, load = runs["gate_mass_variation"].mean(), runs["load_variation"].mean()
-        dead = runs["dead_experts"].sum()
-        parts.append(f"{head} {mass:.2f} and {load:.2f}, dead experts in all: {dead}")
+        variations.append(f"{head} {mass:.2f} and {load:.2f}")
+        dead.append(f"{head} {runs['dead_experts'].sum()} of {len(runs) * experts[head]}")
     informed = int((test["information"] > test["null_95"]).sum())
     return (
-        f"{_study(records)}: coefficient of variation of gate mass and of load on test images: "
-        f"{'; '.join(parts)}. Class and expert share more information than under 95 % of shuffled "
-        f"labels in {informed} of {len(test)} runs."
+        f"{_seeds(records)}. Coefficients of variation of gate mass and of load over experts, on "
+        f"test images: {_list(variations)}. Dead experts: {_list(dead)}. Class and expert share "
+        f"more information than under 95% of shuffled labels in {informed} of {len(test)} runs."
     )
 
 
@@ -151,9 +152,9 @@ def _specialised(test: pd.DataFrame) -> tuple[str, str, str]:
 # -- words ----------------------------------------------------------------------------------------
 
 
-def _study(records: list) -> str:
+def _seeds(records: list) -> str:
     seeds = len({record.seed for record in records})
-    return f"{records[0].study.name} ({seeds} seed{'s' if seeds > 1 else ''})"
+    return f"{seeds} seed{'s' if seeds > 1 else ''}"
 
 
 def _image_verdict(row) -> str:

@@ -202,6 +202,7 @@ def differences(records: Trained) -> pd.DataFrame:
                     "difference": interval.estimate,
                     "low": interval.low,
                     "high": interval.high,
+                    "by_seed": tuple(group["difference"]),
                     "verdict": verdict(interval),
                 }
             )
@@ -357,24 +358,38 @@ def recipes(studies: Iterable[Study]) -> pd.DataFrame:
     )
 
 
-def provenance(records: Iterable[Record]) -> pd.DataFrame:
-    """One row per study, kind and circumstances: commit, machine, versions, number of records."""
-    rows = pd.DataFrame(
+def origins(records: Iterable[Record]) -> pd.DataFrame:
+    """One row per study, kind, commit and day of records, with their number."""
+    return _counted(
         {
             "study": record.study.name,
             "kind": record.kind,
-            "commit": (record.provenance.commit or "none")[:10],
+            "commit": (record.provenance.commit or "unknown")[:10],
             "changed": "yes" if record.provenance.uncommitted_changes else "no",
+            "day": record.provenance.date[:10],
+        }
+        for record in records
+    )
+
+
+def machines(records: Iterable[Record]) -> pd.DataFrame:
+    """One row per study, machine and versions of records, with their number."""
+    return _counted(
+        {
+            "study": record.study.name,
             "device": record.provenance.device,
             "cores": record.provenance.cores,
             "threads": record.provenance.threads,
             "python": record.provenance.python,
             "torch": record.provenance.packages["torch"],
-            "day": record.provenance.date[:10],
         }
         for record in records
     )
-    return rows.groupby(list(rows.columns), sort=False).size().reset_index(name="records")
+
+
+def _counted(rows: Iterable[dict]) -> pd.DataFrame:
+    table = pd.DataFrame(rows)
+    return table.groupby(list(table.columns), sort=False).size().reset_index(name="records")
 
 
 def _run(record: Record) -> dict:

@@ -22,7 +22,11 @@ def show(figure: Figure) -> None:
 
 
 def table(frame: pd.DataFrame, columns: Mapping[str, tuple[str, str]]) -> Markdown:
-    """Show columns of a frame, each with its heading and the format of its values ("" for text)."""
+    """Show columns of a frame, each with its heading and the format of its values .
+
+    A format is Python's, "" for text, or "points" for a share in signed percentage points; it
+    applies to each value of a tuple.
+    """
     headings = [heading for heading, _ in columns.values()]
     rule = [":---" if spec == "" else "---:" for _, spec in columns.values()]
     rows = [
@@ -76,9 +80,10 @@ def benchmark_source(file: str, record: Record[BenchmarkNumbers]) -> Markdown:
     )
 
 
-def sentences(texts: Iterable[str]) -> HTML:
-    """A list that other pages can paste."""
-    return HTML(f"<ul>{''.join(f'<li>{escape(text)}</li>' for text in texts)}</ul>")
+def sentences(texts: Mapping[str, str]) -> HTML:
+    """What is said of each study, as a list that other pages can paste."""
+    items = (f"<li><b>{escape(study)}</b>: {escape(text)}</li>" for study, text in texts.items())
+    return HTML(f"<ul>{''.join(items)}</ul>")
 
 
 def _link(record: Record) -> str:
@@ -91,6 +96,10 @@ def _small(text: str) -> Markdown:
 
 
 def _cell(value: object, spec: str) -> str:
+    if isinstance(value, tuple):
+        return ", ".join(_cell(part, spec) for part in value)
+    if spec == "points":
+        return _cell(100 * value, "+.2f")
     if pd.isna(value):
         return MISSING
     return format(value, spec).replace("-", MINUS) if spec else str(value)
