@@ -128,7 +128,13 @@ def execute(notebook: Path, output: Path, texts: Mapping[str, str]) -> None:
     failed = output.with_suffix(".failed.ipynb")
     failed.unlink(missing_ok=True)
     try:
-        papermill.execute_notebook(str(notebook), str(running), values, progress_bar=False)
+        papermill.execute_notebook(
+            str(notebook),
+            str(running),
+            values,
+            progress_bar=False,
+            extra_arguments=["--log-level=ERROR"],  # a kernel warns that it listens on localhost
+        )
     except BaseException:
         if running.exists():
             running.replace(failed)
