@@ -98,9 +98,10 @@ def _checkout() -> tuple[str | None, bool]:
 
 def _git(*arguments: str) -> str | None:
     try:
-        done = subprocess.run(
-            ["git", "-C", PROJECT, *arguments], capture_output=True, text=True, check=True
-        )
+        # Without the lock that `git status` takes to refresh the index: a commit made meanwhile
+        # would fail.
+        command = ["git", "--no-optional-locks", "-C", PROJECT, *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):  # no git, or not a checkout: recorded as null
         return None
     return done.stdout.strip()
