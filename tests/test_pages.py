@@ -1,0 +1,44 @@
+import matplotlib.pyplot as plt
+import pandas as pd
+import synthetic
+from IPython.display import SVG
+
+from moelib import pages
+from moelib.run import Run
+
+
+def test_table_formats_each_column_and_marks_what_is_missing():
+    frame = pd.DataFrame({"a": ["x", "y"], "b": [-0.5, None], "c": [0.01, -0.02]})
+    columns = {"a": ("A", ""), "b": ("B", ".1%"), "c": ("C", "points")}
+    assert pages.table(frame, columns).data.splitlines() == [
+        "| A | B | C |",
+        "| :--- | ---: | ---: |",
+        "| x | \N{MINUS SIGN}50.0% | +1.00 |",
+        "| y | \N{EN DASH} | \N{MINUS SIGN}2.00 |",
+    ]
+
+
+def test_tuples_are_formatted_value_by_value():
+    frame = pd.DataFrame({"a": [(0.01, -0.02)]})
+    last = pages.table(frame, {"a": ("A", "points")}).data.splitlines()[-1]
+    assert last == "| +1.00, \N{MINUS SIGN}2.00 |"
+
+
+def test_source_names_study_and_seeds_and_links_each_record():
+    study = synthetic.study(seeds=(0, 7))
+    records = [synthetic.trained(Run(study, "soft", seed)) for seed in (0, 7)]
+    said = pages.source(records, "Test images.").data
+    assert "Test images. Study `tiny`, 2 seeds (0, 7)." in said
+    assert "soft [0](../results/tiny/soft/seed-0/train.json), [7](../results/tiny/soft/" in said
+    assert "Made by `make study STUDY=tiny`" in said
+
+
+def test_sentences_are_escaped():
+    assert "<b>a&lt;b</b>: c &amp; d" in pages.sentences({"a<b": "c & d"}).data
+
+
+def test_figures_are_shown_as_vectors(monkeypatch):
+    shown = []
+    monkeypatch.setattr(pages, "display", shown.append)
+    pages.show(plt.figure())
+    assert isinstance(shown[0], SVG)
