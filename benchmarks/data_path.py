@@ -9,10 +9,7 @@ repeats. Before each timing the same path runs untimed: the workers, started onc
 while they compete with nothing that is timed, and no batch counts that was ready before.
 """
 
-import argparse
 import itertools
-import json
-import statistics
 import time
 from collections.abc import Iterator
 
@@ -23,7 +20,9 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
 from moelib.augment import random_crop_flip
+from moelib.benchmark import interleave, run_benchmark
 from moelib.data import CIFAR10_MEAN, CIFAR10_STD, Split, normalise
+from moelib.kinds import BenchmarkNumbers, Case
 
 IMAGES, BATCH, PADDING, WORKERS = 45_000, 128, 4, 2
 AHEAD = 2 * WORKERS  # batches that the workers hold ready
@@ -87,53 +86,40 @@ def loader(split: Split) -> Iterator[tuple[Tensor, Tensor]]:
         yield from batches
 
 
-def images_per_second(batches: Iterator[tuple[Tensor, Tensor]], count: int) -> float:
-    """Rate over `count` batches of a running stream."""
+def microseconds_per_image(batches: Iterator[tuple[Tensor, Tensor]], way: str) -> float:
+    """Time per image of a running stream, after some untimed batches."""
+    for _ in itertools.islice(batches, UNTIMED[way]):
+        pass
     start = time.perf_counter()
-    images = sum(len(labels) for _, labels in itertools.islice(batches, count))
-    return images / (time.perf_counter() - start)
+    images = sum(len(labels) for _, labels in itertools.islice(batches, TIMED[way]))
+    return (time.perf_counter() - start) / images * 1e6
 
 
-def measure(repeats: int) -> dict:
-    """Images per second of both paths, and the ratio batched / loader of each repeat."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+def measure(repeats: int) -> BenchmarkNumbers:
+    """Time per augmented image, batched and by a DataLoader."""
     split = synthetic()
     streams = {"batched": batched(split), "loader": loader(split)}
-    for stream in streams.values():
-        images_per_second(stream, 10)
-    rates: dict[str, list[float]] = {name: [] for name in streams}
-    for _ in range(repeats):
-        for name, stream in streams.items():
-            images_per_second(stream, UNTIMED[name])
-            rates[name].append(images_per_second(stream, TIMED[name]))
-    torch.set_num_threads(threads)
-    ratios = [a / b for a, b in zip(rates["batched"], rates["loader"], strict=True)]
-    results = {"batch": BATCH, "workers": WORKERS}
-    results |= {name: _summary(values) for name, values in rates.items()}
-    return results | {"ratio": _summary(ratios)}
-
-
-def _summary(values: list[float]) -> dict[str, float | list[float]]:
-    low, median, high = statistics.quantiles(values, n=4, method="inclusive")
-    return {"median": median, "quartiles": [low, high], "values": values}
-
-
-def main() -> None:
-    """Measure and print; `--json` keeps every repeat."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--repeats", type=int, default=11)
-    parser.add_argument("--json", action="store_true")
-    arguments = parser.parse_args()
-    results = measure(arguments.repeats)
-    if arguments.json:
-        print(json.dumps(results))
-        return
-    for name in ("batched", "loader", "ratio"):
-        low, high = results[name]["quartiles"]
-        unit = "" if name == "ratio" else "images/s"
-        print(f"{name:8} {results[name]['median']:10,.1f} ({low:,.1f} to {high:,.1f}) {unit}")
+    baseline, candidate = interleave(
+        lambda: microseconds_per_image(streams["loader"], "loader"),
+        lambda: microseconds_per_image(streams["batched"], "batched"),
+        repeats,
+    )
+    return BenchmarkNumbers(
+        name="data_path",
+        question="How much faster do augmented training images arrive?",
+        baseline=f"DataLoader, per-image torchvision transforms, {WORKERS} workers",
+        candidate="whole split as uint8 tensors, augmentation batched, one thread",
+        unit="µs per image",
+        cases=(
+            Case(
+                setting={"batch": BATCH, "image": "32 x 32 x 3"},
+                baseline=baseline,
+                candidate=candidate,
+                target_ratio=10.0,
+            ),
+        ),
+    )
 
 
 if __name__ == "__main__":
-    main()
+    run_benchmark(__file__, measure, repeats=11)

@@ -5,21 +5,18 @@ that the machine's other load falls on both; a repeat gives one ratio, and media
 are over repeats.
 """
 
-import argparse
-import json
-import statistics
-import time
-from collections.abc import Callable
-
 import torch
 from torch import Tensor, nn
 
+from moelib.benchmark import interleave, milliseconds, run_benchmark
 from moelib.config import PROTOCOLS, Soft, Sparse
 from moelib.heads import Mixture, build_head
+from moelib.kinds import BenchmarkNumbers, Case
 
 FEATURES, CLASSES = 512, 10
 HEADS = {"soft": Soft(kind="soft"), "sparse": Sparse(kind="sparse")}  # E = 8, hidden 64, k = 2
 BATCHES = (1, 8, 32, 128, 256, 2048)
+TARGETED = {"soft": 32, "sparse": 256}  # largest batch for which 3 times was aimed at
 CALLS = {1: 40, 8: 40, 32: 40, 128: 20, 256: 10, 2048: 2}  # forwards in one timing
 
 
@@ -76,83 +73,64 @@ class LoopedSparse(LoopedExperts):
 LOOPED = {"soft": LoopedSoft, "sparse": LoopedSparse}
 
 
-def measure(repeats: int) -> dict:
-    """Milliseconds per batch for each head, mode and batch size, and the ratio looped / stacked."""
-    torch.set_num_threads(1)
+def measure(repeats: int) -> BenchmarkNumbers:
+    """Time per batch of each head, in inference and in training, for batches of 1 to 2048."""
     torch.manual_seed(0)
-    results = {}
-    for name, config in HEADS.items():
-        stacked = build_head(config, FEATURES, CLASSES, PROTOCOLS["corrected"])
+    cases = []
+    for name, head in HEADS.items():
+        stacked = build_head(head, FEATURES, CLASSES, PROTOCOLS["corrected"])
         looped = LOOPED[name](stacked)
-        results[name] = {
-            mode: {n: _compare(stacked, looped, n, mode, repeats) for n in BATCHES}
+        cases += [
+            compare(name, stacked, looped, n, mode, repeats)
             for mode in ("inference", "training")
-        }
-    return results
+            for n in BATCHES
+        ]
+    return BenchmarkNumbers(
+        name="heads",
+        question="How much faster are stacked experts than a loop over expert modules?",
+        baseline="a loop over expert modules; sparse: over boolean masks",
+        candidate="stacked experts",
+        unit="ms per batch",
+        cases=tuple(cases),
+    )
 
 
-def _compare(stacked: nn.Module, looped: nn.Module, n: int, mode: str, repeats: int) -> dict:
+def compare(
+    name: str, stacked: nn.Module, looped: nn.Module, n: int, mode: str, repeats: int
+) -> Case:
+    """Both ways on the same images, after their outputs were seen to agree."""
     features = torch.randn(n, FEATURES)
     for head in (stacked, looped):
         head.train(mode == "training")
     if mode == "inference":
         with torch.inference_mode():
             torch.testing.assert_close(stacked(features), looped(features))
-    step = {"inference": _forward, "training": _forward_backward}[mode]
-    runs = {"stacked": lambda: step(stacked, features), "looped": lambda: step(looped, features)}
-    for run in runs.values():  # warm-up
-        _milliseconds(run, CALLS[n])
-    times = {way: [] for way in runs}
-    for _ in range(repeats):
-        for way, run in runs.items():
-            times[way].append(_milliseconds(run, CALLS[n]))
-    ratios = [a / b for a, b in zip(times["looped"], times["stacked"], strict=True)]
-    return {way: _summary(values) for way, values in times.items()} | {"ratio": _summary(ratios)}
+    step = {"inference": forward, "training": forward_backward}[mode]
+    baseline, candidate = interleave(
+        lambda: milliseconds(lambda: step(looped, features), CALLS[n]),
+        lambda: milliseconds(lambda: step(stacked, features), CALLS[n]),
+        repeats,
+    )
+    aimed = mode == "inference" and n <= TARGETED[name]
+    return Case(
+        setting={"head": name, "mode": mode, "batch": n},
+        baseline=baseline,
+        candidate=candidate,
+        target_ratio=3.0 if aimed else None,
+    )
 
 
-def _forward(head: nn.Module, features: Tensor) -> None:
+def forward(head: nn.Module, features: Tensor) -> None:
+    """What is timed in inference."""
     with torch.inference_mode():
         head(features)
 
 
-def _forward_backward(head: nn.Module, features: Tensor) -> None:
+def forward_backward(head: nn.Module, features: Tensor) -> None:
+    """What is timed in training."""
     head.zero_grad()
     head(features).square().mean().backward()
 
 
-def _milliseconds(run: Callable[[], None], calls: int) -> float:
-    start = time.perf_counter()
-    for _ in range(calls):
-        run()
-    return (time.perf_counter() - start) / calls * 1e3
-
-
-def _summary(values: list[float]) -> dict[str, float | list[float]]:
-    low, median, high = statistics.quantiles(values, n=4, method="inclusive")
-    return {"median": median, "quartiles": [low, high], "values": values}
-
-
-def main() -> None:
-    """Measure and print; `--json` keeps every repeat."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--repeats", type=int, default=21)
-    parser.add_argument("--json", action="store_true")
-    arguments = parser.parse_args()
-    results = measure(arguments.repeats)
-    if arguments.json:
-        print(json.dumps(results))
-        return
-    print("head    mode        batch  looped ms  stacked ms  ratio (quartiles)")
-    for name, modes in results.items():
-        for mode, sizes in modes.items():
-            for n, row in sizes.items():
-                low, high = row["ratio"]["quartiles"]
-                print(
-                    f"{name:7} {mode:10} {n:6} {row['looped']['median']:10.3f}"
-                    f" {row['stacked']['median']:11.3f}  {row['ratio']['median']:.2f}"
-                    f" ({low:.2f} to {high:.2f})"
-                )
-
-
 if __name__ == "__main__":
-    main()
+    run_benchmark(__file__, measure, repeats=21)

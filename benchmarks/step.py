@@ -5,15 +5,12 @@ candidates are channels_last in float32, and channels_last with bf16 autocast, w
 CPUs with bf16 matrix instructions (AMX, AVX512-BF16, Arm BF16): at least 2 times was aimed at.
 """
 
-import argparse
-import time
-
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from moelib.backbones import build_backbone
-from moelib.benchmark import interleave, milliseconds, write_benchmark
+from moelib.benchmark import interleave, milliseconds, run_benchmark
 from moelib.config import ResNet18, Training
 from moelib.device import BF16_EXTENSIONS, autocast
 from moelib.kinds import BenchmarkNumbers, Case
@@ -73,17 +70,5 @@ def measure(repeats: int) -> BenchmarkNumbers:
     )
 
 
-def main() -> None:
-    """Measure, print, and write the record."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--threads", type=int, default=1)
-    arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
-    start = time.perf_counter()
-    numbers = measure(arguments.repeats)
-    write_benchmark(numbers, __file__, time.perf_counter() - start, "cpu")
-
-
 if __name__ == "__main__":
-    main()
+    run_benchmark(__file__, measure, repeats=5)

@@ -3,10 +3,13 @@
 Absolute times drift with the machine's other load; ratios of neighbouring measurements do not.
 """
 
+import argparse
 import re
 import time
 from collections.abc import Callable
 from pathlib import Path
+
+import torch
 
 from moelib.kinds import BenchmarkNumbers
 from moelib.provenance import digest_files, observe
@@ -30,11 +33,22 @@ def milliseconds(work: Callable[[], object], calls: int = 1) -> float:
     return (time.perf_counter() - start) / calls * 1e3
 
 
-def write_benchmark(numbers: BenchmarkNumbers, script: str, seconds: float, device: str) -> Path:
-    """Write the record of a benchmark script; its file name carries the benchmark and the device.
+def run_benchmark(
+    script: str, measure: Callable[[int], BenchmarkNumbers], repeats: int, device: str = "cpu"
+) -> Path:
+    """Command line of a benchmark script: measure, print each case's ratios, write the record.
 
-    Returns the file's path. Prints each case with the median and the quartiles of its ratios.
+    `--repeats N` changes the number of pairs, `--threads N` torch's threads (1). The file's name
+    carries the benchmark and the device, so that devices are never mixed. Returns its path.
     """
+    parser = argparse.ArgumentParser(description=measure.__doc__)
+    parser.add_argument("--repeats", type=int, default=repeats)
+    parser.add_argument("--threads", type=int, default=1)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    start = time.perf_counter()
+    numbers = measure(arguments.repeats)
+    seconds = time.perf_counter() - start
     provenance = observe(device, seconds)
     slug = re.sub(r"[^a-z0-9.]+", "-", provenance.device.lower()).strip("-")
     path = results_root() / "benchmarks" / f"{numbers.name}.{slug}.json"
