@@ -36,7 +36,7 @@ lab: $(STAMP)  ## open the notebooks in JupyterLab
 	$(VENV)/bin/python -m jupyterlab
 
 test: $(STAMP)  ## run the tests
-	$(VENV)/bin/python -m pytest -n 2
+	$(VENV)/bin/python -m pytest -n 2 --dist loadfile
 
 lint: $(STAMP)  ## check style and import order
 	$(VENV)/bin/python -m ruff check .

@@ -154,7 +154,7 @@ class Project:
 
     def run(self, *arguments: str) -> tuple[int, str]:
         process = self.start(*arguments)
-        output, _ = process.communicate(timeout=300)
+        output, _ = process.communicate(timeout=600)
         return process.returncode, output
 
     def pending(self, *arguments: str) -> dict[str, int]:
@@ -243,7 +243,7 @@ def test_failure_keeps_the_old_record_and_the_other_runs(project: Project) -> No
 
 
 def wait_until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.05)
