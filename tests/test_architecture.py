@@ -1,0 +1,32 @@
+"""The house rules that a tool can check: layers of imports, style."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from moelib.config import PROJECT
+
+TOOLS = Path(sys.executable).parent
+
+
+def test_imports_point_one_way():
+    done = subprocess.run(
+        [TOOLS / "lint-imports", "--no-cache"], cwd=PROJECT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_style():
+    done = subprocess.run(
+        [TOOLS / "ruff", "check", "--no-cache", "."], cwd=PROJECT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_notebooks_are_committed_without_outputs():
+    import nbformat
+
+    for path in [*PROJECT.glob("notebooks/*.ipynb"), *PROJECT.glob("book/*.ipynb")]:
+        for cell in nbformat.read(path, as_version=4).cells:
+            assert not cell.get("outputs"), f"{path.name} holds outputs"
+            assert cell.get("execution_count") is None, f"{path.name} holds execution counts"
