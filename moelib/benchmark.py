@@ -45,6 +45,8 @@ def run_benchmark(
     parser.add_argument("--repeats", type=int, default=repeats)
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
+    if arguments.repeats < 2:
+        parser.error("--repeats must be at least 2: one time has no spread")
     torch.set_num_threads(arguments.threads)
     start = time.perf_counter()
     numbers = measure(arguments.repeats)
