@@ -14,7 +14,7 @@ RUN := $(VENV)/bin/python workflow/run
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install book study lab test lint lock clean
+.PHONY: help install book study lab test lint benchmarks lock clean
 
 help:  ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -41,6 +41,9 @@ test: $(STAMP)  ## run the tests
 lint: $(STAMP)  ## check style and import order
 	$(VENV)/bin/python -m ruff check .
 	$(VENV)/bin/python -m ruff format --check .
+
+benchmarks: $(STAMP)  ## time this code beside the straightforward way; write records
+	for script in benchmarks/*.py; do $(VENV)/bin/python $$script || exit 1; done
 
 lock: $(STAMP)  ## resolve requirements.lock anew from pyproject.toml
 	$(UV) pip compile --universal --python-version 3.11 --all-extras --quiet \
