@@ -4,10 +4,14 @@ They stand apart from the code that measures them, so that frames, figures and t
 records without knowing how to train.
 """
 
+import json
 import statistics
 from typing import ClassVar
 
-from moelib.config import Frozen
+from pydantic.json_schema import models_json_schema
+
+from moelib.atomic import write_atomically
+from moelib.config import PROJECT, Frozen
 from moelib.record import VERSION, Numbers, Record
 
 
@@ -123,13 +127,25 @@ class BenchmarkNumbers(Numbers):
 
 
 KINDS = (TrainNumbers, UtilizationNumbers, BenchmarkNumbers)
+SCHEMA = PROJECT / "results" / "record.schema.json"  # beside the published records
 
 
 def schema() -> dict:
-    """JSON schema of the records of all kinds."""
+    """JSON schema that every record fits, whatever its kind; `python -m moelib.kinds` writes it."""
+    models = [(Record[kind], "validation") for kind in KINDS]
+    references, definitions = models_json_schema(models)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "Records of the executable paper",
-        "version": VERSION,
-        "kinds": {kind.kind: Record[kind].model_json_schema() for kind in KINDS},
+        "title": f"Records of the executable paper, version {VERSION}",
+        "required": ["kind"],
+        "properties": {"kind": {"enum": [kind.kind for kind in KINDS]}},
+        "allOf": [
+            {"if": {"properties": {"kind": {"const": kind.kind}}}, "then": references[model]}
+            for kind, model in zip(KINDS, models, strict=True)
+        ],
+        **definitions,
     }
+
+
+if __name__ == "__main__":
+    write_atomically(SCHEMA, (json.dumps(schema(), indent=1) + "\n").encode())
