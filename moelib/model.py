@@ -4,11 +4,13 @@ import torch
 from torch import Tensor, nn
 
 from moelib.backbones import SpeedNet, build_backbone
+from moelib.config import ConfigError
 from moelib.data import Dataset, normalise
 from moelib.heads import build_head
 from moelib.routing import Routing
 from moelib.run import Run, seeded
 
+SPEEDNET_PIXELS = 9  # a 2x2 stem and three halvings leave one
 WHITENING_IMAGES = 5000  # their 2x2 patches estimate a 12 x 12 moment to well under 1 %
 
 
@@ -39,11 +41,15 @@ def build_model(run: Run, dataset: Dataset) -> Classifier:
     """The run's model before training, on the CPU.
 
     The backbone is drawn from a stream that all heads of a seed share.
+
+    Raises:
+        ConfigError: the images are too small for the backbone.
     """
     cpu = torch.device("cpu")
     with seeded(run.stream("backbone"), cpu):
         backbone = build_backbone(run.study.backbone, channels=dataset.train.images.shape[-1])
     if isinstance(backbone, SpeedNet):
+        _refuse_small(dataset)
         first = dataset.train.images[:WHITENING_IMAGES].cpu()
         backbone.whiten(normalise(first, dataset.mean.cpu(), dataset.std.cpu()))
     with seeded(run.stream(f"{run.head}/head"), cpu):
@@ -51,6 +57,15 @@ def build_model(run: Run, dataset: Dataset) -> Classifier:
             run.study.heads[run.head], backbone.features, len(dataset.classes), run.study.protocol
         )
     return Classifier(backbone, head)
+
+
+def _refuse_small(dataset: Dataset) -> None:
+    height, width = dataset.train.images.shape[1:3]
+    if min(height, width) < SPEEDNET_PIXELS:
+        raise ConfigError(
+            f"A speednet needs images of at least {SPEEDNET_PIXELS} x {SPEEDNET_PIXELS} pixels, "
+            f"and these are {height} x {width}; small_resnet takes any size."
+        )
 
 
 def parameter_count(module: nn.Module) -> int:
