@@ -74,7 +74,7 @@ def ways(numbers: BenchmarkNumbers) -> Markdown:
 def benchmark_source(file: str, record: Record[BenchmarkNumbers]) -> Markdown:
     """Say on which device a benchmark ran, link its record, name the command."""
     return _small(
-        f"{record.provenance.device}, {record.provenance.threads} threads. "
+        f"{record.provenance.device}, threads: {record.provenance.threads}. "
         f"[Record]({RESULTS}/benchmarks/{file}). "
         f"Made by `.venv/bin/python benchmarks/{record.numbers.name}.py`."
     )

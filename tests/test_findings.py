@@ -92,7 +92,7 @@ def test_accuracy_sentence_of_several_seeds_names_the_interval():
 def test_accuracy_sentence_of_one_seed_says_what_it_cannot_tell():
     study = synthetic.study(seeds=(0,))
     said = findings.accuracy_sentence(trained(study, {"dense": (80,), "soft": (60,)}))
-    assert "soft lower (\N{MINUS SIGN}20.00" in said
+    assert "soft is lower (\N{MINUS SIGN}20.00" in said
     assert "With one seed this compares trained nets, and not heads." in said
 
 
