@@ -9,10 +9,10 @@ from typing import TypeVar
 import numpy as np
 import pandas as pd
 
-from moelib.config import Study
+from moelib.config import STUDIES, Study, load_study
 from moelib.kinds import BenchmarkNumbers, TrainNumbers, UtilizationNumbers
 from moelib.record import Numbers, Record, RecordError, read_record
-from moelib.run import results_root
+from moelib.run import results_root, runs
 from moelib.statistics import exact_mcnemar, t_interval, verdict, wilson_interval
 
 REFERENCE = "dense"  # the head with which the others are compared
@@ -32,11 +32,16 @@ def studies() -> list[str]:
 def load(study: str, numbers: type[N]) -> list[Record[N]]:
     """All records of one kind of a study, in the order of its heads, then by seed.
 
+    Records of a head or seed that the study no longer lists are left out.
+
     Raises:
         RecordError: a record is damaged, or two of them differ in more than head and seed.
     """
-    paths = results_root().glob(f"{study}/*/seed-*/{numbers.kind}.json")
-    records = [read_record(path, numbers) for path in sorted(paths)]
+    paths = sorted(results_root().glob(f"{study}/*/seed-*/{numbers.kind}.json"))
+    if (STUDIES / f"{study}.yaml").is_file():  # a study may also be written elsewhere
+        listed = {run.record_path(numbers.kind) for run in runs(load_study(study))}
+        paths = [path for path in paths if path in listed]
+    records = [read_record(path, numbers) for path in paths]
     seen: dict[str, Record[N]] = {}  # the first record of each head; "": of all
     for record in records:
         for head, settings in (("", _settings), (record.head, _head_settings)):
