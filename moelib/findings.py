@@ -38,7 +38,8 @@ def accuracy_sentence(records: Trained) -> str:
     single = frames.image_comparisons(records)
     if len(single):
         parts = (
-            f"{row.head} is {_image_verdict(row)} ({_points(row.difference)}, p = {row.p_value:.2g})"
+            f"{row.head} is {_image_verdict(row)} "
+            f"({_points(row.difference)}, p = {row.p_value:.2g})"
             for row in single.itertuples()
         )
         return (
