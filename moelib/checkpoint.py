@@ -37,7 +37,8 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict, str]:
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            # Copies: what is digested here stays so, whatever becomes of the mapped file.
+            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
     except (safetensors.SafetensorError, OSError) as error:
         raise CheckpointError(f"The checkpoint {path} is damaged: {error}.") from None
     about = metadata.get("about", "")

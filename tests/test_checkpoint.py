@@ -59,6 +59,13 @@ def test_weights_go_back_into_parameters_of_another_memory_format(tmp_path):
         assert other.weight.is_contiguous(memory_format=memory)
 
 
+def test_what_was_read_does_not_change_with_the_file(saved):
+    tensors = load_tensors(saved)[0]
+    with open(saved, "r+b") as file:
+        file.write(bytes(saved.stat().st_size))
+    assert tensors["a"].tolist() == [0, 1, 2]
+
+
 def test_digest_knows_names_types_shapes_and_values_and_not_strides_or_order():
     base = {"a": torch.arange(6.0).view(2, 3), "b": torch.ones(2)}
     assert tensors_digest(dict(reversed(base.items()))) == tensors_digest(base)
