@@ -45,6 +45,7 @@ def train(run: Run, dataset: Dataset | None = None) -> Record[TrainNumbers]:
     Raises:
         ConfigError: the device or data are not there, or another process is at work on the run.
         TrainingError: the loss is not finite; the last good checkpoint is kept.
+        CheckpointError: the state that an earlier process left is damaged.
     """
     training = device.resolve(run.study.training)
     with run.locked(), device.numerics(training) as on:
@@ -115,6 +116,7 @@ class _Trainer:
         self.steps_per_epoch = -(-len(dataset.train) // training.batch_size)
         self.epochs: list[Epoch] = []
         self.seconds: list[float] = []
+        self.best: dict[str, Tensor] = {}  # weights of the best validation accuracy so far
         self.state_path = run.folder / "state.safetensors"
 
     def train(self) -> Record[TrainNumbers]:
@@ -170,10 +172,13 @@ class _Trainer:
             for name in balance[0]
         }
         torch.manual_seed(self.run.stream(f"{self.run.head}/evaluation", epoch))
+        found = self._running(outputs) if running else self._evaluate(self._curve_split)
+        if self.protocol.train_loss_with_balance:  # erratum H14
+            found = found.model_copy(update={"loss": found.loss + sum(means.values())})
         return Epoch(
             epoch=epoch,
             learning_rate=rate,
-            train=self._running(outputs, means) if running else self._evaluate(self._curve_split),
+            train=found,
             validation=self._evaluate(self.dataset.validation),
             balance=means,
         )
@@ -200,17 +205,19 @@ class _Trainer:
     def _refuse_divergence(self, losses: list[Tensor], first: int) -> None:
         finite = torch.stack(losses).isfinite()
         if not finite.all():
-            step = first + int((~finite).nonzero()[0]) + 1
-            kept = (
-                f"the state after epoch {len(self.epochs)} is kept"
-                if self.epochs
-                else "no epoch was finished"
-            )
-            raise TrainingError(
-                f"{self._name}: the loss is not finite at step {step} of "
-                f"{self.training.epochs * self.steps_per_epoch}; {kept}. A lower "
-                f"training.learning_rate than {self.training.learning_rate} may help."
-            )
+            raise self._diverged(step=first + int((~finite).nonzero()[0]) + 1)
+
+    def _diverged(self, step: int) -> TrainingError:
+        kept = (
+            f"the state after epoch {len(self.epochs)} is kept"
+            if self.epochs
+            else "no epoch was finished"
+        )
+        return TrainingError(
+            f"{self._name}: the loss is not finite at step {step} of "
+            f"{self.training.epochs * self.steps_per_epoch}; {kept}. A lower "
+            f"training.learning_rate than {self.training.learning_rate} may help."
+        )
 
     # -- metrics --------------------------------------------------------------------------------
 
@@ -227,15 +234,15 @@ class _Trainer:
         with device.autocast(self.training):
             channels_last = self.training.channels_last
             logits, routing = predict(self.model, split, self.dataset, channels_last=channels_last)
+        if not logits.isfinite().all():  # the last step broke the weights
+            epoch = min(len(self.epochs) + 1, self.training.epochs)
+            raise self._diverged(step=epoch * self.steps_per_epoch)
         return logits, routing
 
-    def _running(self, outputs: list, balance: dict[str, float]) -> Metrics:
+    def _running(self, outputs: list) -> Metrics:
         """Metrics of the training batches as they passed, while the weights moved (erratum H15)."""
         logits, labels, routings = zip(*outputs, strict=True)
-        found = metrics(torch.cat(logits), torch.cat(labels), join(routings), self._loss_batch)
-        if self.protocol.train_loss_with_balance:  # erratum H14
-            found = found.model_copy(update={"loss": found.loss + sum(balance.values())})
-        return found
+        return metrics(torch.cat(logits), torch.cat(labels), join(routings), self._loss_batch)
 
     @property
     def _loss_batch(self) -> int | None:
@@ -249,21 +256,26 @@ class _Trainer:
         return accuracies.index(max(accuracies)) + 1
 
     def _keep_best(self) -> None:
+        # In memory and in the state, so that no file can hold the best weights of another training.
         if self._best_epoch == len(self.epochs):
-            self._save_weights("best_validation")
-
-    def _save_weights(self, which: str) -> str:
-        about = {"epoch": len(self.epochs)}
-        return save_tensors(
-            self.run.folder / f"{which}.safetensors", self.model.state_dict(), about
-        )
+            weights = self.model.state_dict().items()
+            self.best = {name: tensor.detach().to("cpu", copy=True) for name, tensor in weights}
 
     def _save_state(self) -> None:
-        tensors = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
-        for name, parameter in self.model.named_parameters():
-            momentum = self.optimizer.state[parameter].get("momentum_buffer")
-            if momentum is not None:
-                tensors[f"momentum.{name}"] = momentum
+        parts = {
+            "model": self.model.state_dict(),
+            "best": self.best,
+            "momentum": {
+                name: self.optimizer.state[parameter].get("momentum_buffer")
+                for name, parameter in self.model.named_parameters()
+            },
+        }
+        tensors = {
+            f"{part}.{name}": tensor
+            for part, named in parts.items()
+            for name, tensor in named.items()
+            if tensor is not None
+        }
         epochs = [epoch.model_dump(mode="json") for epoch in self.epochs]
         about = {"inputs": self.inputs, "epochs": epochs, "seconds": self.seconds}
         save_tensors(self.state_path, tensors, about)
@@ -272,17 +284,22 @@ class _Trainer:
         """Continue from the state that a killed process left, if it is of this very training."""
         if not self.state_path.exists():
             return
-        tensors, about, _ = load_tensors(self.state_path)
+        try:
+            tensors, about, _ = load_tensors(self.state_path)
+        except CheckpointError as error:
+            raise CheckpointError(f"{error} Delete it to train this run from the start.") from None
         if about["inputs"] != self.inputs:
             print(
                 "The kept state is of another configuration, data, source or torch: starting anew."
             )
             return
-        part = {prefix: _with_prefix(tensors, prefix) for prefix in ("model.", "momentum.")}
-        self.model.load_state_dict(part["model."])
+        model, self.best, momentum = (
+            _with_prefix(tensors, prefix) for prefix in ("model.", "best.", "momentum.")
+        )
+        self.model.load_state_dict(model)
         for name, parameter in self.model.named_parameters():
-            if name in part["momentum."]:
-                buffer = torch.empty_like(parameter).copy_(part["momentum."][name])
+            if name in momentum:
+                buffer = torch.empty_like(parameter).copy_(momentum[name])
                 self.optimizer.state[parameter]["momentum_buffer"] = buffer
         self.epochs = [Epoch.model_validate_json(json.dumps(epoch)) for epoch in about["epochs"]]
         self.seconds = list(about["seconds"])
@@ -307,12 +324,16 @@ class _Trainer:
         return compiled
 
     def _finish(self) -> Record[TrainNumbers]:
-        weights = {"last": self._save_weights("last")}
-        best, _, weights["best_validation"] = load_tensors(
-            self.run.folder / "best_validation.safetensors"
-        )
-        if self.protocol.checkpoint == "best_validation":
-            self.model.load_state_dict(best)
+        epochs = {"last": len(self.epochs), "best_validation": self._best_epoch}
+        tensors = {"last": self.model.state_dict(), "best_validation": self.best}
+        weights = {
+            which: save_tensors(
+                self.run.folder / f"{which}.safetensors", tensors[which], {"epoch": epoch}
+            )
+            for which, epoch in epochs.items()
+        }
+        tested = self.protocol.checkpoint
+        self.model.load_state_dict(tensors[tested])
         torch.manual_seed(self.run.stream(f"{self.run.head}/test"))
         test = self.dataset.test
         logits, routing = self._predict(test)
@@ -324,10 +345,8 @@ class _Trainer:
             },
             classes=self.dataset.classes,
             epochs=tuple(self.epochs),
-            best_validation_epoch=self._best_epoch,
-            tested_epoch=len(self.epochs)
-            if self.protocol.checkpoint == "last"
-            else self._best_epoch,
+            best_validation_epoch=epochs["best_validation"],
+            tested_epoch=epochs[tested],
             test=metrics(logits, test.labels, routing, self._loss_batch),
             test_correct=np.packbits(correct(logits, test.labels).cpu().numpy()).tobytes().hex(),
             weights=weights,
