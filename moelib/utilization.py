@@ -24,7 +24,7 @@ def analyse_utilization(run: Run, dataset: Dataset | None = None) -> Record[Util
     """Analyse the weights of a finished run that its protocol selects, and write the record.
 
     Raises:
-        ConfigError: the head has no experts.
+        ConfigError: the head has no experts, or the device of the training is not there.
         RecordError, CheckpointError: the run is not trained, or its files are damaged.
     """
     if not has_experts(run.study.heads[run.head]):
@@ -33,7 +33,10 @@ def analyse_utilization(run: Run, dataset: Dataset | None = None) -> Record[Util
         )
     start = time.perf_counter()
     trained = read_record(run.record_path("train"), TrainNumbers)
-    training, sizes = trained.study.training, run.study.analyses.utilization
+    # What was trained, even if the study has changed since; only the analysis follows the study.
+    study = trained.study.model_copy(update={"analyses": run.study.analyses})
+    run = Run(study, run.head, run.seed)
+    training, sizes = device.resolve(study.training), study.analyses.utilization
     with run.locked(), device.numerics(training) as on:
         dataset = (dataset or load_data(run.study.data)).to(on)
         model = build_model(run, dataset)
@@ -57,7 +60,7 @@ def analyse_utilization(run: Run, dataset: Dataset | None = None) -> Record[Util
         )
         record = Record[UtilizationNumbers](
             kind="utilization",
-            study=trained.study.model_copy(update={"analyses": run.study.analyses}),
+            study=study,
             head=run.head,
             seed=run.seed,
             inputs={
