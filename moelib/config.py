@@ -1,18 +1,9 @@
-"""What to run: a study, read from one YAML file into frozen, validated objects.
+"""What can be run: the objects of a study, frozen and validated. `moelib.study` reads them."""
 
-`load_study` is the only way in. An unknown key, a wrong type or an impossible value is refused with
-a sentence that names the key and says what is allowed, before anything runs.
-"""
-
-import difflib
-import json
-import os
 import re
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Annotated, Literal, get_args
 
-import yaml
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -20,12 +11,10 @@ from pydantic import (
     NonNegativeFloat,
     PositiveFloat,
     PositiveInt,
-    ValidationError,
     model_validator,
 )
 
 PROJECT = Path(__file__).resolve().parents[1]  # the checkout: moelib is installed in editable mode
-STUDIES = PROJECT / "studies"
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 Probability = Annotated[float, Field(ge=0, lt=1)]
@@ -368,165 +357,3 @@ class Study(Frozen):
         if twice:
             raise ValueError(f"seeds: {', '.join(map(str, twice))} is given more than once")
         return self
-
-
-def load_study(study: str | os.PathLike) -> Study:
-    """Read a study by its name in `studies/`, or by the path of a YAML file.
-
-    A study may say `extends: NAME`: it then starts from that study, key by key, and overrides it.
-
-    Raises:
-        ConfigError: the study does not exist, is not YAML, or holds something that is not allowed.
-    """
-    path = _study_path(study)
-    raw = _read_yaml(path)
-    raw["name"] = path.stem
-    return parse_study(raw, source=path.name)
-
-
-def parse_study(raw: dict[str, Any], source: str = "study") -> Study:
-    """Validate the plain dictionary of a study; `source` names it in error sentences."""
-    try:
-        # By way of JSON, so that lists become tuples while all other types stay strict.
-        return Study.model_validate_json(json.dumps(_with_presets(raw)))
-    except ValidationError as error:
-        raise ConfigError(f"{source}: {explain(error, Study)}") from None
-    except (ConfigError, TypeError) as error:  # TypeError: a date, say, which JSON does not know
-        raise ConfigError(f"{source}: {error}") from None
-
-
-def _with_presets(raw: dict[str, Any]) -> dict[str, Any]:
-    """A head's name is its kind unless it says otherwise; a protocol starts from its preset."""
-    raw = dict(raw)
-    if isinstance(raw.get("heads"), dict):
-        raw["heads"] = {
-            name: {"kind": name, **(head or {})} if isinstance(head, dict | None) else head
-            for name, head in raw["heads"].items()
-        }
-    if isinstance(raw.get("protocol"), str):
-        raw["protocol"] = {"base": raw["protocol"]}
-    if isinstance(raw.get("protocol"), dict):
-        base = raw["protocol"].get("base")
-        if base not in list(PROTOCOLS):  # of a list: a base that YAML made a list has no hash
-            raise ConfigError(
-                f"'protocol.base' = {base!r} is not allowed: a protocol is one of "
-                f"{', '.join(PROTOCOLS)}, or a mapping with `base` and the keys that differ."
-            )
-        raw["protocol"] = {**PROTOCOLS[base].model_dump(), **raw["protocol"]}
-    return raw
-
-
-def _study_path(study: str | os.PathLike) -> Path:
-    path = Path(study)
-    if path.suffix not in {".yaml", ".yml"}:
-        path = STUDIES / f"{study}.yaml"
-    if not path.is_file():
-        names = sorted(p.stem for p in STUDIES.glob("*.yaml"))
-        raise ConfigError(f"There is no study '{study}'; the studies are {', '.join(names)}.")
-    return path
-
-
-def _read_yaml(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
-    """The mapping in a file, on top of what it extends; `above` are the files that extend it."""
-    try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path.name} is not readable as YAML: {error}.") from None
-    if not isinstance(raw, dict):
-        raise ConfigError(f"{path.name} must be a mapping of keys to values.")
-    base = raw.pop("extends", None)
-    if base is None:
-        return raw
-    sibling = path.parent / f"{base}.yaml"
-    base = sibling if sibling.is_file() else _study_path(str(base))
-    if base.resolve() in {file.resolve() for file in (path, *above)}:
-        raise ConfigError(f"{path.name} extends itself, directly or by way of another study.")
-    return _merge(_read_yaml(base, (path, *above)), raw)
-
-
-def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    """`over` on top of `base`, key by key; `null` for a key takes it away."""
-    merged = dict(base)
-    for key, value in over.items():
-        if isinstance(value, dict) and isinstance(merged.get(key), dict):
-            merged[key] = _merge(merged[key], value)
-        elif value is None and key in merged:
-            del merged[key]
-        else:
-            merged[key] = value
-    return merged
-
-
-def explain(error: ValidationError, model: type[BaseModel]) -> str:
-    """One sentence for each fault that pydantic found: the key, the value, and what is allowed."""
-    return " ".join(_sentence(fault, model) for fault in error.errors() if not _follows(fault))
-
-
-def _follows(fault: dict[str, Any]) -> bool:
-    """Whether a sequence is only too short since its entries were refused, each with a sentence."""
-    return fault["type"] == "too_short" and len(fault["input"]) >= fault["ctx"]["min_length"]
-
-
-def _sentence(fault: dict[str, Any], model: type[BaseModel]) -> str:
-    where = ".".join(_without_tags(fault["loc"], model))
-    match fault["type"]:
-        case "extra_forbidden":
-            allowed = _keys_at(fault["loc"][:-1], model)
-            close = difflib.get_close_matches(str(fault["loc"][-1]), allowed, n=1)
-            hint = f" Did you mean '{close[0]}'?" if close else ""
-            known = f"; the keys there are {', '.join(allowed)}" if allowed else ""
-            return f"Unknown key '{where}'{known}.{hint}"
-        case "missing":
-            return f"The key '{where}' is missing."
-        case "union_tag_not_found":
-            return f"The key '{where}.kind' is missing."
-        case "too_short":
-            return f"'{where}' must not be empty."
-        case "value_error":
-            place = f"{where}: " if where else ""
-            return f"{place}{fault['ctx']['error']}."
-        case "union_tag_invalid":
-            tag, allowed = fault["ctx"]["tag"], fault["ctx"]["expected_tags"]
-            return f"'{where}': there is no kind {tag!r}; allowed are {allowed}."
-        case _:
-            reason = fault["msg"][0].lower() + fault["msg"][1:]
-            # In the words of YAML, not of JSON.
-            reason = reason.replace("an object", "a mapping").replace("a valid array", "a list")
-            return f"'{where}' = {fault['input']!r} is not allowed: {reason}."
-
-
-def _keys_at(loc: tuple, model: Any) -> list[str]:
-    """The keys that the model at this place of the study allows."""
-    *_, (_, model) = [(None, model), *_walk(loc, model)]
-    return [key for m in _models(model) for key in m.model_fields if key != "kind"]
-
-
-def _without_tags(loc: tuple, model: Any) -> list[str]:
-    """The place as the study's reader knows it; pydantic adds the kind of a backbone or head."""
-    return [str(part) for part, _ in _walk(loc, model) if part is not None]
-
-
-def _walk(loc: tuple, model: Any) -> Iterator[tuple[Any, Any]]:
-    """Each part of a place, None where it only names a kind, with the type that is found there."""
-    for part in loc:
-        if get_origin(model) is dict:  # the part is a key, whatever it is called
-            tagged, found = [], [get_args(model)[1]]
-        else:
-            options = _models(model)
-            tagged = [m for m in options if len(options) > 1 and _kind(m) == part]
-            fields = (m.model_fields[part].annotation for m in options if part in m.model_fields)
-            found = tagged or [*fields, model]  # neither: an index, which leaves the type as it is
-        model = found[0]
-        yield (None if tagged else part), model
-
-
-def _models(annotation: Any) -> list[type[BaseModel]]:
-    """All pydantic models named in a type annotation."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    return [model for arg in get_args(annotation) for model in _models(arg)]
-
-
-def _kind(model: type[BaseModel]) -> str | None:
-    field = model.model_fields.get("kind")
-    return get_args(field.annotation)[0] if field else None

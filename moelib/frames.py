@@ -9,11 +9,12 @@ from typing import TypeVar
 import numpy as np
 import pandas as pd
 
-from moelib.config import STUDIES, Study, load_study
+from moelib.config import Study
 from moelib.kinds import BenchmarkNumbers, TrainNumbers, UtilizationNumbers
 from moelib.record import Numbers, Record, RecordError, read_record
 from moelib.run import results_root, runs
 from moelib.statistics import exact_mcnemar, t_interval, verdict, wilson_interval
+from moelib.study import STUDIES, load_study
 
 REFERENCE = "dense"  # the head with which the others are compared
 N = TypeVar("N", bound=Numbers)

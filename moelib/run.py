@@ -10,7 +10,8 @@ from pathlib import Path
 import torch
 from filelock import FileLock, Timeout
 
-from moelib.config import PROJECT, ConfigError, Study, load_study
+from moelib.config import PROJECT, ConfigError, Study
+from moelib.study import load_study
 
 
 @dataclass(frozen=True)

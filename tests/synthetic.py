@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from moelib.config import Study, has_experts, parse_study
+from moelib.config import Study, has_experts
 from moelib.kinds import (
     BenchmarkNumbers,
     Case,
@@ -16,6 +16,7 @@ from moelib.kinds import (
 from moelib.provenance import observe
 from moelib.record import Record, write_record
 from moelib.run import Run, results_root
+from moelib.study import parse_study
 
 CLASSES, EXPERTS, IMAGES = ("cat", "dog", "ship"), 4, 21  # 21 bits do not fill their last byte
 

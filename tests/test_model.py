@@ -7,10 +7,11 @@ import torch
 from tiny import tiny_dataset, tiny_run
 
 from moelib import backbones
-from moelib.config import ConfigError, SpeedNet, load_study
+from moelib.config import ConfigError, SpeedNet
 from moelib.data import normalise
 from moelib.model import build_model, parameter_count
 from moelib.run import Run
+from moelib.study import load_study
 
 
 def same(one: dict, two: dict) -> bool:

@@ -7,8 +7,9 @@ import pytest
 import torch
 from tiny import tiny_run, tiny_study
 
-from moelib.config import PROJECT, ConfigError, load_study
+from moelib.config import PROJECT, ConfigError
 from moelib.run import Run, open_run, results_root, runs, seeded
+from moelib.study import load_study
 
 SHARED = ("backbone", "order", "augmentation")
 

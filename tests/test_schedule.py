@@ -2,8 +2,9 @@
 
 import pytest
 
-from moelib.config import MultiStep, OneCycle, Training, load_study
+from moelib.config import MultiStep, OneCycle, Training
 from moelib.schedule import learning_rate
+from moelib.study import load_study
 
 
 def rates(training, steps_per_epoch):

@@ -4,9 +4,10 @@ from typing import Any
 
 import torch
 
-from moelib.config import Study, parse_study
+from moelib.config import Study
 from moelib.data import Dataset, Split
 from moelib.run import Run
+from moelib.study import parse_study
 
 CLASSES = ("a", "b", "c", "d")
 SMALL = {"experts": 4, "hidden": 4}
@@ -54,14 +55,17 @@ def tiny_run(head: str = "sparse", seed: int = 0, **changes: Any) -> Run:
 
 
 def tiny_dataset(train: int = 112, held_out: int = 40, size: int = 8, classes=CLASSES) -> Dataset:
-    """Images of a pattern per class under noise, (size, size, 3); 112 make a last batch of 16."""
+    """Each class has its colour and pattern, under noise; 112 images make a last batch of 16."""
     generator = torch.Generator().manual_seed(0)
-    patterns = torch.randint(60, 196, (len(classes), size, size, 3), generator=generator)
+
+    def random(least: int, bound: int, *shape: int) -> torch.Tensor:
+        return torch.randint(least, bound, (*shape, 3), generator=generator)
+
+    patterns = random(80, 176, len(classes), 1, 1) + random(-30, 30, len(classes), size, size)
 
     def split(n: int) -> Split:
         labels = torch.arange(n) % len(classes)
-        noise = torch.randint(-60, 60, (n, size, size, 3), generator=generator)
-        return Split((patterns[labels] + noise).to(torch.uint8), labels)
+        return Split((patterns[labels] + random(-50, 50, n, size, size)).to(torch.uint8), labels)
 
     mean, std = torch.full((3,), 128.0), torch.full((3,), 64.0)
     splits = split(train), split(held_out), split(held_out)

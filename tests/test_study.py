@@ -7,15 +7,8 @@ import pytest
 from pydantic import ValidationError
 
 from moelib import config
-from moelib.config import (
-    HEAD_KINDS,
-    PROTOCOLS,
-    STUDIES,
-    ConfigError,
-    has_experts,
-    load_study,
-    parse_study,
-)
+from moelib.config import HEAD_KINDS, PROTOCOLS, ConfigError, has_experts
+from moelib.study import STUDIES, load_study, parse_study
 
 RAW = {
     "name": "a-study",
