@@ -93,6 +93,7 @@ def visits(html, site, browser) -> dict[str, dict]:
     seen = {}
     for path in sorted(html.glob("book/*.html")) + [html / "search.html", html / "genindex.html"]:
         page, faults = browser.new_page(), []
+        page.set_default_timeout(120_000)  # milliseconds; only a busy machine comes near it
         page.on("console", lambda m, f=faults: m.type == "error" and f.append(m.text))
         page.on("pageerror", lambda error, f=faults: f.append(str(error)))
         page.on("requestfailed", lambda r, f=faults: f.append(f"failed: {r.url}"))
@@ -101,6 +102,8 @@ def visits(html, site, browser) -> dict[str, dict]:
         page.on("request", lambda request, a=asked: a.append(request.url))
         name = path.relative_to(html).as_posix()
         page.goto(f"{site}/{name}", wait_until="networkidle")
+        # On a busy machine the network can be idle before the first text is laid out.
+        page.wait_for_function("() => document.querySelector('main').innerText.trim() !== ''")
         seen[name] = {
             "faults": faults,
             "asked": asked,
