@@ -16,7 +16,7 @@ from tiny import tiny_dataset, tiny_run
 from moelib import atomic
 from moelib import train as training_module
 from moelib.checkpoint import CheckpointError, load_tensors
-from moelib.config import PROJECT, ConfigError
+from moelib.config import PROJECT, Balance, ConfigError
 from moelib.data import Dataset
 from moelib.evaluate import predict
 from moelib.kinds import TrainNumbers
@@ -165,26 +165,56 @@ def test_numerics_of_the_process_are_put_back(dataset):
 
 
 @pytest.mark.parametrize("channels_last", [True, False])
-def test_every_training_step_is_sgd_as_written(dataset, channels_last):
-    """Two steps by hand in float32: v = 0.9 v + g + 5e-4 w; w = w - lr v, weight decay on all."""
-    study = {"epochs": 1, "batch_size": 56, "channels_last": channels_last}
-    run = tiny_run("linear", protocol={"augment": False}, **study)
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        {},
+        {"momentum": 0.5, "nesterov": True, "weight_decay": 0.05, "label_smoothing": 0.3},
+        {"momentum": 0.0, "weight_decay": 0.0},
+    ],
+    ids=["paper", "nesterov", "plain"],
+)
+def test_every_training_step_is_sgd_as_written(dataset, recipe, channels_last):
+    """v = mu v + g + wd w, w = w - lr v (or lr (g + wd w + mu v)): two steps by hand."""
+    keys = {"epochs": 1, "batch_size": 56, "channels_last": channels_last, **recipe}
+    run = tiny_run("linear", protocol={"augment": False}, **keys)
+    training = run.study.training
     train(run, dataset)
     model = build_model(run, dataset).train()
     generator = torch.Generator().manual_seed(run.stream("order", 1))
-    order = torch.randperm(112, generator=generator)
-    velocity = {name: torch.zeros_like(p) for name, p in model.named_parameters()}
-    for chosen in order.split(56):
+    velocity = [torch.zeros_like(p) for p in model.parameters()]
+    for chosen in torch.randperm(112, generator=generator).split(56):
         images = (dataset.train.images[chosen].permute(0, 3, 1, 2).float() - 128) / 64
-        loss = torch.nn.functional.cross_entropy(model(images), dataset.train.labels[chosen])
+        target = torch.nn.functional.one_hot(dataset.train.labels[chosen], 4).float()
+        target = (1 - training.label_smoothing) * target + training.label_smoothing / 4
+        loss = -(target * model(images).log_softmax(dim=1)).sum(dim=1).mean()
         gradients = torch.autograd.grad(loss, list(model.parameters()))
         with torch.no_grad():
-            for (name, p), g in zip(model.named_parameters(), gradients, strict=True):
-                velocity[name] = 0.9 * velocity[name] + g + 5e-4 * p
-                p -= 0.1 * velocity[name]
+            for p, v, g in zip(model.parameters(), velocity, gradients, strict=True):
+                g += training.weight_decay * p
+                v.mul_(training.momentum).add_(g)
+                p -= 0.1 * (g + training.momentum * v if training.nesterov else v)
     for name, tensor in weights(run).items():
         # Convolutions of another memory format sum in another order.
         torch.testing.assert_close(tensor, model.state_dict()[name], rtol=1e-4, atol=1e-5)
+
+
+def test_balance_losses_are_part_of_what_is_minimised(dataset):
+    run = tiny_run("soft", epochs=1)
+    unbalanced = run.study.heads["soft"].model_copy(update={"balance": Balance()})
+    heads = run.study.heads | {"soft": unbalanced}
+    other = Run(run.study.model_copy(update={"heads": heads}), "soft", 0)
+    one, two = (train(r, dataset).numbers.weights["last"] for r in (run, other))
+    assert one != two
+
+
+def test_the_selection_bias_moves_with_each_step(dataset):
+    run = tiny_run("switch", epochs=2)
+    train(run, dataset)
+    bias = weights(run)["head.gate.selection_bias"]
+    steps = bias / 0.01  # the rate: each step adds -1, 0 or 1 of it
+    torch.testing.assert_close(steps, steps.round(), rtol=0, atol=1e-4)
+    assert bias.any() and steps.abs().max() <= 2 * STEPS
 
 
 # -- interrupted and resumed --------------------------------------------------------------------
