@@ -20,7 +20,7 @@ RAW = {
     "protocol": "corrected",
     "training": {"epochs": 1},
 }
-GONE = object()
+GONE = "(taken away)"
 
 
 def raw_with(place: str, value: object) -> dict:
