@@ -18,6 +18,7 @@ from moelib.checkpoint import load_tensors
 from moelib.data import Split
 from moelib.evaluate import metrics, predict
 from moelib.model import build_model
+from moelib.run import seeded
 from moelib.train import load_weights, train
 
 HEADS = ("dense", "soft", "sparse", "switch")
@@ -359,6 +360,21 @@ def test_noise_at_evaluation_repeats_in_a_run_and_differs_between_epochs(dataset
     assert train(run, dataset).numbers == first
     masses = [epoch.validation.gate_mass for epoch in first.epochs]
     assert not math.isclose(masses[0][0], masses[1][0], rel_tol=1e-9)  # a stream per epoch
+
+
+def test_noise_at_evaluation_is_of_streams_of_its_own(dataset):
+    run = tiny_run("sparse", epochs=1, protocol="as-run")
+    record = train(run, dataset)
+    model = build_model(run, dataset)
+    load_weights(run, model, record, "last")
+    (epoch,) = record.numbers.epochs
+    for name, index, split, found in (
+        ("evaluation", 1, dataset.validation, epoch.validation),
+        ("test", 0, dataset.test, record.numbers.test),
+    ):
+        with seeded(run.stream(f"sparse/{name}", index), torch.device("cpu")):
+            logits, routing = predict(model, split, dataset)
+        assert metrics(logits, split.labels, routing, batch=32) == found
 
 
 def test_validation_and_test_images_reach_no_gradient(dataset):

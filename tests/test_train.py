@@ -217,6 +217,35 @@ def test_the_selection_bias_moves_with_each_step(dataset):
     assert bias.any() and steps.abs().max() <= 2 * STEPS
 
 
+# -- compiled -----------------------------------------------------------------------------------
+
+
+def test_a_compiled_training_is_the_same_training(dataset, monkeypatch):
+    """A stand-in compiles nothing: what is tested is that the comparison leaves no trace."""
+    eager = train(tiny_run("sparse", epochs=2), dataset).numbers
+    monkeypatch.setattr(torch, "compile", lambda function: lambda images: function(images))
+    compiled = train(tiny_run("sparse", epochs=2, compile=True), dataset).numbers
+    assert compiled == eager
+
+
+@pytest.mark.parametrize("fault", [1.1, float("nan")])
+def test_a_compiled_model_that_computes_something_else_is_refused(dataset, monkeypatch, fault):
+    def miscompile(function):
+        def routed(images):
+            logits, routing = function(images)
+            return logits + torch.arange(4) * fault, routing
+
+        return routed
+
+    monkeypatch.setattr(torch, "compile", miscompile)
+    run = tiny_run("dense", epochs=1, compile=True)
+    with pytest.raises(TrainingError) as error:
+        train(run, dataset)
+    assert str(error.value).startswith("The compiled model's loss on the first batch is ")
+    assert str(error.value).endswith("; set training.compile to false on this machine.")
+    assert not (run.folder / "state.safetensors").exists()
+
+
 # -- interrupted and resumed --------------------------------------------------------------------
 
 
