@@ -3,8 +3,6 @@
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchvision.models import resnet18
-from torchvision.models.resnet import BasicBlock
 
 from moelib import config
 
@@ -25,6 +23,8 @@ def cifar_resnet18(channels: int) -> nn.Module:
 
     11,168,832 parameters for three channels, as in the paper.
     """
+    from torchvision.models import resnet18  # here: it takes seconds, and other nets do without
+
     net = resnet18(weights=None)
     net.conv1 = nn.Conv2d(channels, 64, kernel_size=3, padding=1, bias=False)
     net.maxpool = nn.Identity()
@@ -47,7 +47,7 @@ class SmallResNet(nn.Module):
         inputs = (widths[0], *widths[:-1])
         self.blocks = nn.Sequential(
             *(
-                _block(before, after, stride=1 if i == 0 else 2)
+                _Block(before, after, stride=1 if i == 0 else 2)
                 for i, (before, after) in enumerate(zip(inputs, widths, strict=True))
             )
         )
@@ -57,13 +57,23 @@ class SmallResNet(nn.Module):
         return self.blocks(self.stem(images)).mean(dim=(2, 3))  # (n, d)
 
 
-def _block(before: int, after: int, stride: int) -> nn.Module:
-    if stride == 1 and before == after:
-        return BasicBlock(before, after)
-    shortcut = nn.Sequential(
-        nn.Conv2d(before, after, kernel_size=1, stride=stride, bias=False), nn.BatchNorm2d(after)
-    )
-    return BasicBlock(before, after, stride, shortcut)
+class _Block(nn.Module):
+    """Two 3x3 convolutions around a shortcut: the basic block of He 2015, figure 2."""
+
+    def __init__(self, before: int, after: int, stride: int):
+        super().__init__()
+        self.conv1 = nn.Conv2d(before, after, 3, stride=stride, padding=1, bias=False)
+        self.norm1 = nn.BatchNorm2d(after)
+        self.conv2 = nn.Conv2d(after, after, 3, padding=1, bias=False)
+        self.norm2 = nn.BatchNorm2d(after)
+        self.shortcut = nn.Identity()
+        if stride > 1 or before != after:
+            project = nn.Conv2d(before, after, 1, stride=stride, bias=False)
+            self.shortcut = nn.Sequential(project, nn.BatchNorm2d(after))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = F.relu(self.norm1(self.conv1(x)))
+        return F.relu(self.norm2(self.conv2(y)) + self.shortcut(x))
 
 
 class SpeedNet(nn.Module):

@@ -16,10 +16,7 @@ from typing import TypeVar
 import numpy as np
 import torch
 from PIL import Image
-from sklearn.datasets import load_digits
 from torch import Tensor
-from torchvision.datasets import CIFAR10, ImageFolder
-from torchvision.datasets.utils import check_integrity, download_url, extract_archive
 
 from moelib.config import PROJECT, ConfigError, Data
 
@@ -128,9 +125,13 @@ def hold_out(pool: Split, share: float, generator: torch.Generator) -> tuple[Spl
 
 
 # -- sources ------------------------------------------------------------------------------------
+# Their libraries take seconds to import, and no study needs all: each reader imports its own.
 
 
 def _read_cifar10(root: Path) -> tuple[Split, Split, tuple[str, ...]]:
+    from torchvision.datasets import CIFAR10
+    from torchvision.datasets.utils import check_integrity
+
     folder = root / CIFAR10.base_folder
     sums = dict([*CIFAR10.train_list, *CIFAR10.test_list])
     sums[CIFAR10.meta["filename"]] = CIFAR10.meta["md5"]
@@ -157,6 +158,9 @@ def _download_cifar10(root: Path) -> None:
     All is done in a folder of its own and files are moved when they are whole: a download that is
     killed, or two at once, leave nothing that is later taken for data.
     """
+    from torchvision.datasets import CIFAR10
+    from torchvision.datasets.utils import check_integrity, download_url, extract_archive
+
     try:
         root.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".download-", dir=root) as scratch:
@@ -177,12 +181,16 @@ def _download_cifar10(root: Path) -> None:
 
 
 def _read_digits() -> tuple[Split, tuple[str, ...]]:
+    from sklearn.datasets import load_digits
+
     digits = load_digits()
     images = np.rint(digits.images * 255 / 16).astype(np.uint8)  # levels 0..16 to 0..255
     return _as_split(images[..., None], digits.target), tuple(map(str, digits.target_names))
 
 
 def _read_folder(root: Path) -> tuple[Split, tuple[str, ...]]:
+    from torchvision.datasets import ImageFolder
+
     if not root.is_dir():
         raise ConfigError(f"There is no folder {root}; data.root must name one.")
     try:
