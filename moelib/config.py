@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Annotated, Literal, get_args
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -322,10 +323,59 @@ class Utilization(Frozen):
     dead_below: Share = 0.1  # an expert is dead below this multiple of the uniform gate mass 1/E
 
 
-class Analyses(Frozen):
-    """The analyses of a trained run, and their sizes."""
+class Sharpness(Frozen):
+    """Curvature of the loss at the trained weights: how exactly, and at what cost at most."""
 
-    utilization: Utilization = Utilization()
+    images: PositiveInt = 1000  # of each split; the same ones for every run of a study
+    eigenvalues: PositiveInt = 5  # the largest ones
+    residual: Share = 0.01  # of each eigenpair, relative to the largest eigenvalue
+    krylov: PositiveInt = 100  # products with the Hessian at most, for the eigenvalues
+    trace_error: Share = 0.01  # standard error of a trace, relative to it
+    trace_products: PositiveInt = 200  # with the Hessian at most, for one trace
+    density_probes: PositiveInt = 4
+    density_steps: PositiveInt = 60  # of Lanczos from each probe
+    average_radius: PositiveFloat = 0.1  # rho of the average-case adaptive sharpness
+    average_draws: PositiveInt = 20  # of the perturbation
+    worst_radius: PositiveFloat = 0.002  # rho of the worst-case adaptive sharpness
+    worst_steps: PositiveInt = 20  # of projected ascent
+    matched_loss: PositiveFloat = 0.5  # nats, to which a temperature brings the mean loss
+
+
+def _symmetric(radii: tuple[float, ...]) -> tuple[float, ...]:
+    if 0 not in radii:
+        raise ValueError("the radii must hold 0: a rise is measured from the loss there")
+    if len(radii) < 3 or list(radii) != sorted({-radius for radius in radii}):
+        raise ValueError("the radii must ascend and hold -r with each r, and more than 0 alone")
+    return radii
+
+
+Radii = Annotated[tuple[float, ...], AfterValidator(_symmetric)]
+
+
+class Surface(Frozen):
+    """The loss on finite steps away from the trained weights."""
+
+    images: PositiveInt = 1000  # of each split; the same ones for every run of a study
+    eigenvector_radii: Radii = (  # L2 length of the step along the top eigenvector, as in the paper
+        *(-0.5, -0.4, -0.3, -0.2, -0.15, -0.1, -0.05),
+        *(0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5),
+    )
+    directions: PositiveInt = 5  # random ones, filter-normalised
+    random_radii: Radii = (-1.0, -0.8, -0.6, -0.4, -0.2, 0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+    plane_radii: Radii = (-1.0, -0.75, -0.5, -0.25, 0.0, 0.25, 0.5, 0.75, 1.0)
+
+
+class Analyses(Frozen):
+    """The analyses of a trained run, and their sizes; null leaves one out."""
+
+    utilization: Utilization | None = Utilization()
+    sharpness: Sharpness | None = Sharpness()
+    surface: Surface | None = Surface()
+
+    def of(self, head: Head) -> list[str]:
+        """Names of the analyses that are to be made of a head."""
+        names = [name for name, sizes in self if sizes is not None]
+        return [name for name in names if name != "utilization" or has_experts(head)]
 
 
 class Study(Frozen):

@@ -1,5 +1,7 @@
 """All experts of a head, as stacked tensors."""
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 
@@ -13,6 +15,8 @@ class Experts(nn.Module):
     product each, without a copy or a loop, and the second one sums over hidden units and experts at
     once. An expert with m_ne = 0 contributes exactly 0, to the output and to every gradient.
     """
+
+    EXPERT_AXES: ClassVar = {"w_in": 1, "b_in": 0, "w_out": 0, "b_out": 0}
 
     def __init__(self, experts: int, features: int, hidden: int, classes: int, dropout: float):
         super().__init__()

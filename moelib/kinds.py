@@ -6,7 +6,7 @@ records without knowing how to train.
 
 import json
 import statistics
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from pydantic.json_schema import models_json_schema
 
@@ -96,6 +96,123 @@ class UtilizationNumbers(Numbers):
     ]  # number of dead experts at each epoch, from the learning curves
 
 
+class Eigenvalues(Frozen):
+    """Extreme eigenvalues, by Lanczos with full reorthogonalisation."""
+
+    largest: tuple[float, ...]  # descending
+    residuals: tuple[float, ...]  # |H v - lambda v| of each; an eigenvalue lies within
+    lowest: float
+    lowest_residual: float
+    converged: bool  # every residual is below the one asked for
+    products: int  # with the Hessian
+
+
+class Estimate(Frozen):
+    """A mean over random probes."""
+
+    value: float
+    standard_error: float
+    products: int  # with the Hessian, for the probes
+    stopped: Literal["standard error", "budget"]  # by what
+
+
+class Density(Frozen):
+    """Spectral density by stochastic Lanczos quadrature: Gaussians around weighted nodes."""
+
+    nodes: tuple[float, ...]
+    weights: tuple[float, ...]  # sum 1
+    bandwidth: float  # standard deviation of the Gaussians
+    negative_mass: float  # share of the eigenvalues below minus the bandwidth
+    negative_share: float  # of the negative eigenvalues in the sum of all absolute values
+    probes: int
+
+
+class Group(Frozen):
+    """The diagonal block of a group of parameters."""
+
+    parameters: int
+    trace: Estimate
+
+
+class Matched(Frozen):
+    """Curvature of the loss of logits / temperature, which is the same for all heads."""
+
+    temperature: float
+    loss: float
+    eigenvalues: Eigenvalues
+    trace: Estimate
+
+
+class Curvature(Frozen):
+    """Curvature of the mean cross-entropy over fixed images, in evaluation mode."""
+
+    images: int
+    loss: float
+    accuracy: float
+    confidence: float  # mean over images of the largest probability
+    gradient_norm: float
+    eigenvalues: Eigenvalues
+    trace: Estimate
+    groups: dict[str, Group]
+    density: Density
+    gauss_newton: Eigenvalues
+    adaptive: Eigenvalues  # of |w| H |w|
+    adaptive_trace: Estimate
+    average_rise: float  # of the loss, over random steps rho |w| N(0, 1)
+    average_rise_error: float  # its standard error over the draws
+    worst_rise: float  # largest found among steps of at most rho |w|
+    matched: Matched | None  # null: no temperature gives that loss
+
+
+class SharpnessNumbers(Numbers):
+    """What the analysis of sharpness leaves behind."""
+
+    kind: ClassVar[str] = "sharpness"
+
+    epoch: int  # of the analysed weights
+    parameters: int
+    weight_norm: float
+    gate_noise_removed: bool  # that the protocol keeps in evaluation: a random loss has no Hessian
+    train: Curvature
+    test: Curvature
+
+
+class Sweep(Frozen):
+    """The loss along one line through the trained weights."""
+
+    direction: str  # eigenvector, or random 0, random 1, ...
+    split: str
+    length: float  # L2 norm of the step at radius 1
+    radii: tuple[float, ...]
+    loss: tuple[float, ...]
+    accuracy: tuple[float, ...]
+    rise: tuple[float, ...]  # (L(r) + L(-r)) / 2 - L(0) for each radius r > 0
+    rerouted: tuple[float, ...] | None  # share of images whose chosen experts are others than at 0
+
+
+class Plane(Frozen):
+    """The loss on the plane of the first two random directions."""
+
+    split: str
+    radii: tuple[float, ...]  # along both
+    loss: tuple[tuple[float, ...], ...]  # [first][second]
+
+
+class SurfaceNumbers(Numbers):
+    """What the analysis of the loss surface leaves behind."""
+
+    kind: ClassVar[str] = "surface"
+
+    epoch: int  # of the analysed weights
+    images: int  # of each split
+    weight_norm: float
+    gate_noise_removed: bool  # as in the analysis of sharpness
+    eigenvalue: float  # largest, on the training images; its eigenvector is swept
+    eigenvalue_residual: float
+    sweeps: tuple[Sweep, ...]
+    planes: tuple[Plane, ...]
+
+
 class Case(Frozen):
     """One setting in which both ways were timed: times of each repeat, in pairs."""
 
@@ -126,7 +243,7 @@ class BenchmarkNumbers(Numbers):
     cases: tuple[Case, ...]
 
 
-KINDS = (TrainNumbers, UtilizationNumbers, BenchmarkNumbers)
+KINDS = (TrainNumbers, UtilizationNumbers, SharpnessNumbers, SurfaceNumbers, BenchmarkNumbers)
 SCHEMA = PROJECT / "results" / "record.schema.json"  # beside the published records
 
 

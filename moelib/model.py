@@ -17,7 +17,7 @@ WHITENING_IMAGES = 5000  # their 2x2 patches estimate a 12 x 12 moment to well u
 class Classifier(nn.Module):
     """Images (n, channel, height, width) -> logits (n, c).
 
-    The head always computes in float32, also under bf16 autocast: a gate's ranking is sensitive to
+    The head computes in float32 also under bf16 autocast: a gate's ranking is sensitive to
     rounding (selective precision, Fedus 2021, section 2.4) and its share of the work is negligible.
     """
 
@@ -34,7 +34,8 @@ class Classifier(nn.Module):
         """Logits (n, c), and the routing behind them where the head has a gate."""
         features = self.backbone(images)  # (n, d)
         with torch.autocast(images.device.type, enabled=False):
-            return self.head.routed(features.float())
+            at_least_float32 = torch.promote_types(features.dtype, torch.float32)
+            return self.head.routed(features.to(at_least_float32))
 
 
 def build_model(run: Run, dataset: Dataset) -> Classifier:

@@ -9,15 +9,13 @@ from tqdm import trange
 
 from moelib import device, usage
 from moelib.config import ConfigError, Utilization, has_experts
-from moelib.data import Dataset, Split, load_data
-from moelib.dependencies import source_digest
+from moelib.data import Dataset, Split
 from moelib.evaluate import predict
-from moelib.kinds import Information, TrainNumbers, Usage, UtilizationNumbers
-from moelib.model import Classifier, build_model
-from moelib.provenance import digest, observe
-from moelib.record import Record, read_record, write_record
+from moelib.kinds import Information, Usage, UtilizationNumbers
+from moelib.model import Classifier
+from moelib.record import Record
 from moelib.run import Run, seeded
-from moelib.train import load_weights
+from moelib.trained import opened
 
 ROUNDING = 1e-12  # nats; constant gates give one table whatever the labels: sums differ by less
 
@@ -34,47 +32,25 @@ def analyse_utilization(run: Run, dataset: Dataset | None = None) -> Record[Util
             f"The head '{run.head}' has no experts: there is no utilization to analyse."
         )
     start = time.perf_counter()
-    trained = read_record(run.record_path("train"), TrainNumbers)
-    # What was trained, even if the study has changed since; only the analysis follows the study.
-    study = trained.study.model_copy(update={"analyses": run.study.analyses})
-    run = Run(study, run.head, run.seed)
-    training, sizes = device.resolve(study.training), study.analyses.utilization
-    with run.locked(), device.numerics(training) as on:
-        dataset = (dataset or load_data(run.study.data)).to(on)
-        model = build_model(run, dataset)
-        load_weights(run, model, trained, run.study.protocol.checkpoint)
-        memory = torch.channels_last if training.channels_last else torch.contiguous_format
-        model = model.to(on, memory_format=memory)
+    with opened(run, dataset) as trained:
+        run, training, sizes = trained.run, trained.training, run.study.analyses.utilization
+        dataset, on = trained.dataset, torch.device(training.device)
         with seeded(run.stream(f"{run.head}/utilization"), on), device.autocast(training):
             found = {
                 name: _usage_of(
-                    model, getattr(dataset, name), dataset, sizes, training.channels_last
+                    trained.model, getattr(dataset, name), dataset, sizes, training.channels_last
                 )
                 for name in ("train", "test")
             }
         numbers = UtilizationNumbers(
-            epoch=trained.numbers.tested_epoch,
+            epoch=trained.record.numbers.tested_epoch,
             **found,
             dead_per_epoch=tuple(
                 len(dead_experts(torch.tensor(epoch.train.gate_mass), sizes.dead_below))
-                for epoch in trained.numbers.epochs
+                for epoch in trained.record.numbers.epochs
             ),
         )
-        record = Record[UtilizationNumbers](
-            kind="utilization",
-            study=study,
-            head=run.head,
-            seed=run.seed,
-            inputs={
-                "train": trained.digest,
-                "config": digest([sizes.model_dump_json().encode()]),
-                "data": dataset.digest,
-                "source": source_digest("moelib.utilization"),
-            },
-            numbers=numbers,
-            provenance=observe(training.device, time.perf_counter() - start),
-        )
-        return write_record(run.record_path("utilization"), record)
+        return trained.write(numbers, sizes, "moelib.utilization", time.perf_counter() - start)
 
 
 def dead_experts(gate_mass: Tensor, below: float) -> list[int]:
