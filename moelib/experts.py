@@ -17,6 +17,7 @@ class Experts(nn.Module):
     """
 
     EXPERT_AXES: ClassVar = {"w_in": 1, "b_in": 0, "w_out": 0, "b_out": 0}
+    INPUT_AXES: ClassVar = {"w_in": (0,), "w_out": (1,)}  # the other axes tell units apart
 
     def __init__(self, experts: int, features: int, hidden: int, classes: int, dropout: float):
         super().__init__()

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 
 from moelib import device
-from moelib.config import Frozen, Training
-from moelib.data import Dataset, load_data
+from moelib.config import ConfigError, Frozen, Sparse, Training
+from moelib.data import Dataset, Split, load_data
 from moelib.dependencies import source_digest
 from moelib.kinds import TrainNumbers
 from moelib.model import Classifier, build_model
@@ -27,6 +27,7 @@ class Trained:
     training: Training  # resolved
     model: Classifier
     dataset: Dataset
+    gate_noise_removed: bool  # that the protocol keeps in evaluation; the record keeps the protocol
 
     def write(self, numbers: N, sizes: Frozen, source: str, seconds: float) -> Record[N]:
         """Write the record of an analysis of these weights: its sizes, its module, its time."""
@@ -48,8 +49,12 @@ class Trained:
 
 
 @contextmanager
-def opened(run: Run, dataset: Dataset | None = None) -> Iterator[Trained]:
+def opened(run: Run, dataset: Dataset | None = None, *, exact: bool = False) -> Iterator[Trained]:
     """Open a finished run for one analysis, locked, in the numerical format of its training.
+
+    Curvature needs a loss that is a fixed function of the weights, free of coarse rounding: with
+    `exact` it is in float32, whatever the training used, and without the gate noise that a protocol
+    may keep in evaluation.
 
     Raises:
         ConfigError: the device of the training is not there, or another process works on the run.
@@ -57,10 +62,40 @@ def opened(run: Run, dataset: Dataset | None = None) -> Iterator[Trained]:
     """
     record = read_record(run.record_path("train"), TrainNumbers)
     study = record.study.model_copy(update={"analyses": run.study.analyses})
-    run, training = Run(study, run.head, run.seed), device.resolve(study.training)
+    training, protocol = study.training, study.protocol
+    if exact:
+        training = training.model_copy(update={"precision": "fp32"})
+        protocol = protocol.model_copy(update={"noise_at_evaluation": False})
+    built = study.model_copy(update={"protocol": protocol})
+    noise_removed = protocol != study.protocol and isinstance(study.heads[run.head], Sparse)
+    run, training = Run(study, run.head, run.seed), device.resolve(training)
     with run.locked(), device.numerics(training) as on:
         dataset = (dataset or load_data(study.data)).to(on)
-        model = build_model(run, dataset)
+        model = build_model(Run(built, run.head, run.seed), dataset)
         load_weights(run, model, record, study.protocol.checkpoint)
         memory = torch.channels_last if training.channels_last else torch.contiguous_format
-        yield Trained(run, record, training, model.to(on, memory_format=memory), dataset)
+        model = model.to(on, memory_format=memory)
+        yield Trained(run, record, training, model, dataset, noise_removed)
+
+
+def subset(dataset: Dataset, name: str, count: int, seed: int) -> Split:
+    """The first images of a random permutation of a split: the same ones for every run of a study.
+
+    A smaller subset is the beginning of a larger one.
+
+    Args:
+        dataset: the images.
+        name: train, validation or test.
+        count: images that are wanted.
+        seed: of the permutation.
+
+    Raises:
+        ConfigError: the split has fewer images.
+    """
+    split = getattr(dataset, name)
+    if count > len(split):
+        raise ConfigError(
+            f"analyses.*.images is {count}, and the {name} split has only {len(split)} images."
+        )
+    order = torch.randperm(len(split), generator=torch.Generator().manual_seed(seed))
+    return split.take(order[:count].to(split.labels.device))
