@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from moelib import frames
+from moelib import comparisons, frames
 from moelib.frames import Analysed, Trained
 from moelib.statistics import CONFIDENCE
 
@@ -24,10 +24,10 @@ BALANCED = 0.2  # coefficient of variation of gate mass below which experts coun
 def accuracy_sentence(records: Trained) -> str:
     """What the accuracies of one study say, and how sure that is."""
     records = list(records)
-    table = frames.accuracy(records)
+    table = comparisons.accuracy(records)
     means = _list(f"{row.head} {row.mean:.1%}" for row in table.itertuples())
     said = f"{_seeds(records)}. Mean test accuracy: {means}."
-    compared = frames.differences(records)
+    compared = comparisons.differences(records)
     if len(compared):
         parts = (
             f"{row.head} is {row.verdict} ({_points(row.difference)}, "
@@ -35,7 +35,7 @@ def accuracy_sentence(records: Trained) -> str:
             for row in compared.itertuples()
         )
         return f"{said} Against dense, in points, paired by seed: {_list(parts)}."
-    single = frames.image_comparisons(records)
+    single = comparisons.image_comparisons(records)
     if len(single):
         parts = (
             f"{row.head} is {_image_verdict(row)} "
@@ -72,10 +72,10 @@ def usage_sentence(records: Analysed) -> str:
 
 def claims(trained: Trained, analysed: Analysed) -> list[tuple[str, str, str]]:
     """(claim, verdict, the numbers behind it) for each claim that a study's records can test."""
-    trained = [r for r in trained if r.head in (*CLAIMED, frames.REFERENCE)]
+    trained = [r for r in trained if r.head in (*CLAIMED, comparisons.REFERENCE)]
     usage = frames.usage_summary(r for r in analysed if r.head in CLAIMED)
     found = []
-    if len(frames.seed_differences(trained)):
+    if len(comparisons.seed_differences(trained)):
         found += [_more_accurate(trained), _comparable(trained)]
     found.append(_fitted(trained))
     if len(usage):
@@ -86,9 +86,9 @@ def claims(trained: Trained, analysed: Analysed) -> list[tuple[str, str, str]]:
 
 def _more_accurate(trained: Trained) -> tuple[str, str, str]:
     claim = "Soft and sparse are slightly more accurate than dense."
-    compared = frames.differences(trained)
+    compared = comparisons.differences(trained)
     if compared.empty:
-        single = frames.image_comparisons(trained).itertuples()
+        single = comparisons.image_comparisons(trained).itertuples()
         numbers = _list(f"{row.head} {_points(row.difference)}" for row in single)
         return claim, UNDECIDED, f"{numbers}; needs two seeds or more"
     numbers = _list(
@@ -101,7 +101,7 @@ def _more_accurate(trained: Trained) -> tuple[str, str, str]:
 
 def _comparable(trained: Trained) -> tuple[str, str, str]:
     claim = "The heads generalise comparably."
-    compared = frames.differences(trained)
+    compared = comparisons.differences(trained)
     if compared.empty:
         return claim, UNDECIDED, "needs two seeds or more"
     numbers = _list(

@@ -10,16 +10,26 @@ import numpy as np
 import pandas as pd
 
 from moelib.config import Study
-from moelib.kinds import BenchmarkNumbers, TrainNumbers, UtilizationNumbers
+from moelib.kinds import (
+    BenchmarkNumbers,
+    Density,
+    Estimate,
+    Matched,
+    SharpnessNumbers,
+    SurfaceNumbers,
+    Sweep,
+    TrainNumbers,
+    UtilizationNumbers,
+)
 from moelib.record import Numbers, Record, RecordError, read_record
 from moelib.run import results_root, runs
-from moelib.statistics import exact_mcnemar, t_interval, verdict, wilson_interval
 from moelib.study import STUDIES, load_study
 
-REFERENCE = "dense"  # the head with which the others are compared
 N = TypeVar("N", bound=Numbers)
 Trained = Iterable[Record[TrainNumbers]]
 Analysed = Iterable[Record[UtilizationNumbers]]
+Sharp = Iterable[Record[SharpnessNumbers]]
+Surfaces = Iterable[Record[SurfaceNumbers]]
 
 
 # -- which records there are ----------------------------------------------------------------------
@@ -84,7 +94,7 @@ def finals(records: Trained) -> pd.DataFrame:
     """One row per run: what was tested, and how well it did."""
     return pd.DataFrame(
         {
-            **_run(record),
+            **run_columns(record),
             "head_parameters": record.numbers.head_parameters,
             "total_parameters": record.numbers.total_parameters,
             "test_images": record.numbers.images["test"],
@@ -104,7 +114,7 @@ def epochs(records: Trained) -> pd.DataFrame:
     """One row per run, epoch and split (train, validation): loss, accuracy, entropy of the gate."""
     return pd.DataFrame(
         {
-            **_run(record),
+            **run_columns(record),
             "epoch": epoch.epoch,
             "split": split,
             "loss": metrics.loss,
@@ -118,7 +128,7 @@ def epochs(records: Trained) -> pd.DataFrame:
 def usage_per_epoch(records: Trained) -> pd.DataFrame:
     """One row per run, epoch, split and expert: its shares of gate mass and of selections."""
     return pd.DataFrame(
-        {**_run(record), "epoch": epoch.epoch, "split": split, **expert}
+        {**run_columns(record), "epoch": epoch.epoch, "split": split, **expert}
         for record, epoch, split, metrics in _curves(records)
         if metrics.gate_mass is not None
         for expert in _experts(metrics.gate_mass, metrics.load)
@@ -141,105 +151,6 @@ def _curves(records: Trained):
             yield record, epoch, "validation", epoch.validation
 
 
-# -- accuracy: intervals and comparisons ----------------------------------------------------------
-
-
-def accuracy(records: Trained) -> pd.DataFrame:
-    """One row per head: mean test accuracy, deviation, number of seeds, and a 95 % interval.
-
-    Over two or more seeds it is the t-interval of their accuracies; with one seed it is Wilson's,
-    over test images, and says nothing about other seeds.
-    """
-    records = list(records)
-    rows = []
-    for study, head in _heads(records):
-        runs = [r for r in records if (r.study.name, r.head) == (study, head)]
-        values = [run.numbers.test.accuracy for run in runs]
-        if len(runs) > 1:
-            interval, over = t_interval(values), "seeds"
-        else:
-            right = test_correct(runs[0])
-            interval, over = wilson_interval(int(right.sum()), len(right)), "test images"
-        rows.append(
-            {
-                "study": study,
-                "head": head,
-                "mean": interval.estimate,
-                "deviation": np.std(values, ddof=1) if len(runs) > 1 else np.nan,
-                "seeds": len(runs),
-                "low": interval.low,
-                "high": interval.high,
-                "interval_over": over,
-            }
-        )
-    return pd.DataFrame(rows)
-
-
-def seed_differences(records: Trained) -> pd.DataFrame:
-    """One row per run with a dense run of its study and seed: accuracy minus the dense one's."""
-    values = finals(records)
-    if values.empty:
-        return values
-    reference = values[values["head"] == REFERENCE][["study", "seed", "test_accuracy"]]
-    paired = values[values["head"] != REFERENCE].merge(
-        reference, on=["study", "seed"], suffixes=("", "_reference")
-    )
-    paired["difference"] = paired["test_accuracy"] - paired["test_accuracy_reference"]
-    return paired[["study", "head", "seed", "difference"]]
-
-
-def differences(records: Trained) -> pd.DataFrame:
-    """One row per head that has two or more seeds paired with the dense head's, with a verdict.
-
-    The t-interval is over the differences by seed: the runs of one seed share initial backbone,
-    batch order and augmentation, if the protocol pairs them.
-    """
-    rows = []
-    paired = seed_differences(records)
-    groups = paired.groupby(["study", "head"], sort=False) if len(paired) else ()
-    for (study, head), group in groups:
-        if len(group) > 1:
-            interval = t_interval(group["difference"])
-            rows.append(
-                {
-                    "study": study,
-                    "head": head,
-                    "seeds": len(group),
-                    "difference": interval.estimate,
-                    "low": interval.low,
-                    "high": interval.high,
-                    "by_seed": tuple(group["difference"]),
-                    "verdict": verdict(interval),
-                }
-            )
-    return pd.DataFrame(rows)
-
-
-def image_comparisons(records: Trained) -> pd.DataFrame:
-    """One row per run paired with a dense run: the exact McNemar test over the same test images.
-
-    It compares two trained nets, and cannot tell a better head from a luckier seed.
-    """
-    records = list(records)
-    reference = {(r.study.name, r.seed): r for r in records if r.head == REFERENCE}
-    rows = []
-    for record in records:
-        dense = reference.get((record.study.name, record.seed))
-        if record.head == REFERENCE or dense is None:
-            continue
-        test = exact_mcnemar(test_correct(record), test_correct(dense))
-        rows.append(
-            {
-                **_run(record),
-                "only_head_right": test.only_first,
-                "only_dense_right": test.only_second,
-                "difference": record.numbers.test.accuracy - dense.numbers.test.accuracy,
-                "p_value": test.p_value,
-            }
-        )
-    return pd.DataFrame(rows)
-
-
 # -- utilization ----------------------------------------------------------------------------------
 
 
@@ -247,7 +158,7 @@ def usage_summary(records: Analysed) -> pd.DataFrame:
     """One row per run and split: balance, entropy, dead experts, mutual information, its null."""
     return pd.DataFrame(
         {
-            **_run(record),
+            **run_columns(record),
             "split": split,
             "epoch": record.numbers.epoch,
             "gate_mass_variation": usage.gate_mass_variation,
@@ -269,7 +180,7 @@ def usage_summary(records: Analysed) -> pd.DataFrame:
 def expert_usage(records: Analysed) -> pd.DataFrame:
     """One row per run, split and expert: its shares of gate mass and of selections."""
     return pd.DataFrame(
-        {**_run(record), "split": split, **expert}
+        {**run_columns(record), "split": split, **expert}
         for record, split, usage in _splits(records)
         for expert in _experts(usage.gate_mass, usage.load)
     )
@@ -278,7 +189,7 @@ def expert_usage(records: Analysed) -> pd.DataFrame:
 def class_expert(records: Analysed, split: str = "test") -> pd.DataFrame:
     """One row per run, class and expert: the expert's share of the class's gate mass."""
     return pd.DataFrame(
-        {**_run(record), "class": c, "expert": e, "share": value}
+        {**run_columns(record), "class": c, "expert": e, "share": value}
         for record, name, usage in _splits(records)
         if name == split
         for c, row in enumerate(usage.class_expert)
@@ -303,6 +214,151 @@ def _shares(values: Iterable[float]) -> np.ndarray:
     # Gates of a switch head sum to less than 1, loads to k: as shares all are comparable with 1/E.
     values = np.asarray(values)
     return values / values.sum()
+
+
+# -- curvature ------------------------------------------------------------------------------------
+
+
+def curvature(records: Sharp) -> pd.DataFrame:
+    """One row per run and split: eigenvalues, traces, adaptive sharpness, density, matched loss."""
+    return pd.DataFrame(
+        {
+            **run_columns(record),
+            "split": split,
+            "epoch": record.numbers.epoch,
+            "loss": found.loss,
+            "accuracy": found.accuracy,
+            "confidence": found.confidence,
+            "gradient_norm": found.gradient_norm,
+            "parameters": record.numbers.parameters,
+            "lambda_max": found.eigenvalues.largest[0],
+            "residual": found.eigenvalues.residuals[0],
+            "top": found.eigenvalues.largest,
+            "lambda_min": found.eigenvalues.lowest,
+            "converged": found.eigenvalues.converged,
+            **_estimate("trace", found.trace),
+            "trace_stopped": found.trace.stopped,
+            "trace_per_parameter": found.trace.value / record.numbers.parameters,
+            "gauss_newton_max": found.gauss_newton.largest[0],
+            "adaptive_max": found.adaptive.largest[0],
+            **_estimate("adaptive_trace", found.adaptive_trace),
+            "average_rise": found.average_rise,
+            "average_rise_error": found.average_rise_error,
+            "worst_rise": found.worst_rise,
+            **_matched(found.matched),
+            "negative_mass": found.density.negative_mass,
+            "negative_share": found.density.negative_share,
+        }
+        for record, split, found in _splits(records)
+    )
+
+
+def group_traces(records: Sharp) -> pd.DataFrame:
+    """One row per run, split and group of parameters: the trace of the group's diagonal block."""
+    return pd.DataFrame(
+        {
+            **run_columns(record),
+            "split": split,
+            "group": name,
+            "parameters": group.parameters,
+            **_estimate("trace", group.trace),
+            "trace_per_parameter": group.trace.value / group.parameters,
+        }
+        for record, split, found in _splits(records)
+        for name, group in found.groups.items()
+    )
+
+
+def densities(records: Sharp) -> pd.DataFrame:
+    """One row per run, split and grid point: the density of eigenvalues, which integrates to 1.
+
+    A Gaussian of the recorded bandwidth stands on each node; four points lie in a bandwidth.
+    """
+    return pd.DataFrame(
+        {
+            **run_columns(record),
+            "split": split,
+            "parameters": record.numbers.parameters,
+            "eigenvalue": at,
+            "density": height,
+        }
+        for record, split, found in _splits(records)
+        for at, height in _curve(found.density)
+    )
+
+
+def _estimate(name: str, estimate: Estimate) -> dict[str, float]:
+    return {name: estimate.value, f"{name}_error": estimate.standard_error}
+
+
+def _matched(matched: Matched | None) -> dict[str, float]:
+    if matched is None:
+        return dict.fromkeys(("matched_temperature", "matched_max", "matched_trace"), np.nan)
+    return {
+        "matched_temperature": matched.temperature,
+        "matched_max": matched.eigenvalues.largest[0],
+        "matched_trace": matched.trace.value,
+    }
+
+
+def _curve(density: Density) -> Iterable[tuple[float, float]]:
+    nodes, weights = np.array(density.nodes), np.array(density.weights)
+    beyond = 4 * density.bandwidth
+    low, high = nodes.min() - beyond, nodes.max() + beyond
+    grid = np.linspace(low, high, 1 + round(4 * (high - low) / density.bandwidth))
+    distances = (grid[:, None] - nodes) / density.bandwidth  # (grid point, node)
+    heights = np.exp(-(distances**2) / 2) @ weights / (density.bandwidth * np.sqrt(2 * np.pi))
+    return zip(grid, heights, strict=True)
+
+
+# -- loss surface ---------------------------------------------------------------------------------
+
+
+def sweeps(records: Surfaces) -> pd.DataFrame:
+    """One row per run, direction, split and radius: the loss there, and who is routed elsewhere.
+
+    The rise (L(r) + L(-r)) / 2 - L(0), which does not depend on the sign, stands with r > 0.
+    """
+    return pd.DataFrame(
+        {
+            **run_columns(record),
+            "direction": sweep.direction,
+            "split": sweep.split,
+            "radius": radius,
+            "length": sweep.length,
+            "loss": loss,
+            "accuracy": accuracy,
+            "rise": rise,
+            "rerouted": rerouted,
+        }
+        for record in records
+        for sweep in record.numbers.sweeps
+        for radius, loss, accuracy, rise, rerouted in _points(sweep)
+    )
+
+
+def planes(records: Surfaces) -> pd.DataFrame:
+    """One row per run, split and point of the plane of two directions: the loss there."""
+    return pd.DataFrame(
+        {
+            **run_columns(record),
+            "split": plane.split,
+            "first": first,
+            "second": second,
+            "loss": loss,
+        }
+        for record in records
+        for plane in record.numbers.planes
+        for first, row in zip(plane.radii, plane.loss, strict=True)
+        for second, loss in zip(plane.radii, row, strict=True)
+    )
+
+
+def _points(sweep: Sweep) -> Iterable[tuple[float, ...]]:
+    unknown = (np.nan,) * len(sweep.radii)
+    rises = (*unknown[: len(sweep.radii) - len(sweep.rise)], *sweep.rise)  # radii ascend
+    rerouted = unknown if sweep.rerouted is None else sweep.rerouted
+    return zip(sweep.radii, sweep.loss, sweep.accuracy, rises, rerouted, strict=True)
 
 
 # -- speed ----------------------------------------------------------------------------------------
@@ -333,7 +389,7 @@ def durations(records: Trained) -> pd.DataFrame:
     """One row per run: the median time of an epoch, the whole training, and the machine."""
     return pd.DataFrame(
         {
-            **_run(record),
+            **run_columns(record),
             "epochs": len(record.numbers.epochs),
             "epoch_seconds": np.median(record.provenance.epoch_seconds),
             "seconds": record.provenance.wall_time_s,
@@ -398,9 +454,6 @@ def _counted(rows: Iterable[dict]) -> pd.DataFrame:
     return table.groupby(list(table.columns), sort=False).size().reset_index(name="records")
 
 
-def _run(record: Record) -> dict:
+def run_columns(record: Record) -> dict:
+    """Say of which run a record is: the first columns of every frame of runs."""
     return {"study": record.study.name, "head": record.head, "seed": record.seed}
-
-
-def _heads(records: list[Record]) -> list[tuple[str, str]]:
-    return list(dict.fromkeys((record.study.name, record.head) for record in records))

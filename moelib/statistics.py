@@ -8,6 +8,8 @@ from numpy.typing import ArrayLike
 from scipy import stats
 
 CONFIDENCE = 0.95  # of every interval of the book; a difference is called at p < 1 - CONFIDENCE
+FEWEST_RUNS = 4  # of which an order is judged: of three, chance sorts two in six
+RESAMPLES = 2000  # of the runs, for a bootstrap interval
 
 
 class Interval(NamedTuple):
@@ -23,6 +25,15 @@ class McNemar(NamedTuple):
 
     only_first: int
     only_second: int
+    p_value: float
+
+
+class Kendall(NamedTuple):
+    """Kendall's tau-b of two orders, its bootstrap interval, and the p-value of no association."""
+
+    tau: float
+    low: float
+    high: float
     p_value: float
 
 
@@ -59,6 +70,38 @@ def exact_mcnemar(first: ArrayLike, second: ArrayLike) -> McNemar:
     decided = only_first + only_second
     p_value = float(stats.binomtest(only_first, decided).pvalue) if decided else 1.0
     return McNemar(only_first, only_second, p_value)
+
+
+def kendall(x: ArrayLike, y: ArrayLike) -> Kendall:
+    """Whether two measures put runs in the same order: tau-b (Kendall 1945), from -1 to 1.
+
+    tau_b = sum_ij s_ij t_ij / sqrt(sum_ij s_ij^2 sum_ij t_ij^2), with s_ij = sign(x_i - x_j) and
+    t_ij = sign(y_i - y_j). The interval is the percentile bootstrap over pairs (x_i, y_i), always
+    with the same resamples; those in which one measure is constant have no tau and are left out.
+    An interval without width comes from orders that agree in full, and not from certainty.
+
+    Raises:
+        ValueError: there are fewer than four pairs, or all values of a measure are equal.
+    """
+    x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
+    if len(x) < FEWEST_RUNS:
+        raise ValueError(f"An order needs at least {FEWEST_RUNS} runs; there are {len(x)}.")
+    if np.ptp(x) == 0 or np.ptp(y) == 0:
+        raise ValueError("A measure that is the same for all runs puts them in no order.")
+    found = stats.kendalltau(x, y)
+    draws = np.random.default_rng(0).integers(len(x), size=(RESAMPLES, len(x)))
+    resampled = _tau_b(x[draws], y[draws])
+    low, high = np.nanquantile(resampled, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    return Kendall(float(found.statistic), float(low), float(high), float(found.pvalue))
+
+
+def _tau_b(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Tau-b of many resamples at once, along the last axis; NaN where one is constant."""
+    first, second = np.triu_indices(x.shape[-1], k=1)
+    s = np.sign(x[..., first] - x[..., second])
+    t = np.sign(y[..., first] - y[..., second])
+    with np.errstate(invalid="ignore"):
+        return (s * t).sum(-1) / np.sqrt((s**2).sum(-1) * (t**2).sum(-1))
 
 
 def verdict(difference: Interval) -> str:

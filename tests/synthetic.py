@@ -6,9 +6,19 @@ from moelib.config import Study, has_experts
 from moelib.kinds import (
     BenchmarkNumbers,
     Case,
+    Curvature,
+    Density,
+    Eigenvalues,
     Epoch,
+    Estimate,
+    Group,
     Information,
+    Matched,
     Metrics,
+    Plane,
+    SharpnessNumbers,
+    SurfaceNumbers,
+    Sweep,
     TrainNumbers,
     Usage,
     UtilizationNumbers,
@@ -105,6 +115,107 @@ def analysed(run: Run, gate_mass: tuple[float, ...] = (0.25, 0.25, 0.25, 0.25)):
     )
 
 
+def sharp(run: Run, train: float = 2.0, test: float = 60.0, trace: float = 10.0):
+    """A record of sharpness: its largest eigenvalues, and the trace as a multiple of them."""
+    experts = has_experts(run.study.heads[run.head])
+    numbers = SharpnessNumbers(
+        epoch=3,
+        parameters=1000,
+        weight_norm=10.0,
+        gate_noise_removed=False,
+        train=_curvature(train, trace, experts),
+        test=_curvature(test, trace, experts),
+    )
+    return _record(run, numbers)
+
+
+def _curvature(largest: float, trace: float, experts: bool) -> Curvature:
+    names = ("all", "backbone", "head", *(("gate", "experts", "expert 0") if experts else ()))
+    return Curvature(
+        images=IMAGES,
+        loss=0.1,
+        accuracy=0.9,
+        confidence=0.95,
+        gradient_norm=0.01,
+        eigenvalues=_eigenvalues(largest),
+        trace=_estimate(trace * largest),
+        groups={name: Group(parameters=200, trace=_estimate(largest)) for name in names},
+        density=Density(
+            nodes=(-0.05 * largest, 0.0, 0.5 * largest, largest),
+            weights=(0.01, 0.96, 0.02, 0.01),
+            bandwidth=0.0105 * largest,
+            negative_mass=0.01,
+            negative_share=0.02,
+            probes=4,
+        ),
+        gauss_newton=_eigenvalues(0.9 * largest),
+        adaptive=_eigenvalues(0.3),
+        adaptive_trace=_estimate(3.0),
+        average_rise=0.02,
+        average_rise_error=0.001,
+        worst_rise=0.04,
+        matched=Matched(
+            temperature=2.5,
+            loss=0.5,
+            eigenvalues=_eigenvalues(largest / 3),
+            trace=_estimate(trace * largest / 3),
+        ),
+    )
+
+
+def _eigenvalues(largest: float) -> Eigenvalues:
+    return Eigenvalues(
+        largest=tuple(largest / rank for rank in (1, 2, 3, 4, 5)),
+        residuals=(0.001 * largest,) * 5,
+        lowest=-0.05 * largest,
+        lowest_residual=0.001 * largest,
+        converged=True,
+        products=30,
+    )
+
+
+def _estimate(value: float) -> Estimate:
+    return Estimate(
+        value=value, standard_error=0.01 * abs(value), products=20, stopped="standard error"
+    )
+
+
+def surfaced(run: Run, bend: float = 4.0) -> Record[SurfaceNumbers]:
+    """A record of the loss surface, on which the loss is 0.1 + bend r^2 + r^3 at each radius r."""
+    selects = hasattr(run.study.heads[run.head], "k")
+    radii = (-0.5, -0.25, 0.0, 0.25, 0.5)
+
+    def sweep(direction: str, split: str) -> Sweep:
+        rises = [bend * radius**2 for radius in radii]
+        return Sweep(
+            direction=direction,
+            split=split,
+            length=1.0 if direction == "eigenvector" else 10.0,
+            radii=radii,
+            loss=tuple(0.1 + rise + r**3 for rise, r in zip(rises, radii, strict=True)),
+            accuracy=tuple(0.9 - abs(radius) for radius in radii),
+            rise=tuple(rises[-2:]),
+            rerouted=tuple(abs(radius) for radius in radii) if selects else None,
+        )
+
+    loss = tuple(tuple(0.1 + bend * (a**2 + b**2) for b in radii) for a in radii)
+    numbers = SurfaceNumbers(
+        epoch=3,
+        images=IMAGES,
+        weight_norm=10.0,
+        gate_noise_removed=False,
+        eigenvalue=2.0,
+        eigenvalue_residual=0.01,
+        sweeps=tuple(
+            sweep(direction, split)
+            for direction in ("eigenvector", "random 0", "random 1")
+            for split in ("train", "test")
+        ),
+        planes=tuple(Plane(split=split, radii=radii, loss=loss) for split in ("train", "test")),
+    )
+    return _record(run, numbers)
+
+
 def benchmark() -> Record[BenchmarkNumbers]:
     """A benchmark of two cases, the first 2, 3 and 4 times faster."""
     numbers = BenchmarkNumbers(
@@ -135,6 +246,16 @@ def write_all(study: Study) -> None:
             write_record(run.record_path("train"), trained(run, right))
             if has_experts(settings):
                 write_record(run.record_path("utilization"), analysed(run))
+
+
+def write_landscapes(study: Study) -> None:
+    """Write the records of sharpness and of the loss surface of every run of a study."""
+    for seed in study.seeds:
+        for rank, head in enumerate(study.heads, start=1):
+            run = Run(study, head, seed)
+            sharper = rank * (1 + seed / 10)
+            write_record(run.record_path("sharpness"), sharp(run, sharper, 30 * sharper))
+            write_record(run.record_path("surface"), surfaced(run, sharper))
 
 
 def write_benchmark() -> None:

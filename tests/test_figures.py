@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import synthetic
 
-from moelib import figures, frames
+from moelib import comparisons, figures, frames
 from moelib.run import Run
 
 matplotlib.use("Agg")
@@ -57,15 +57,15 @@ def test_learning_curves_show_both_measures_of_both_splits(trained):
 
 
 def test_accuracy_bars_are_the_intervals(trained):
-    table = frames.accuracy(trained)
+    table = comparisons.accuracy(trained)
     axes = figures.accuracy(table, frames.finals(trained)).axes[0]
     assert list(axes.lines[0].get_xdata()) == [table["low"][0], table["high"][0]]
     assert [label.get_text() for label in axes.get_yticklabels()] == list(table["head"])
 
 
 def test_differences_are_in_points(trained):
-    table = frames.differences(trained)
-    axes = figures.differences(table, frames.seed_differences(trained)).axes[0]
+    table = comparisons.differences(trained)
+    axes = figures.differences(table, comparisons.seed_differences(trained)).axes[0]
     assert list(axes.lines[1].get_xdata()) == pytest.approx([100 * table["difference"][0]])
 
 

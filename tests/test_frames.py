@@ -3,21 +3,11 @@ import pytest
 import synthetic
 
 from moelib import frames
-from moelib.kinds import TrainNumbers, UtilizationNumbers
+from moelib.kinds import SharpnessNumbers, TrainNumbers, UtilizationNumbers
 from moelib.record import RecordError, write_record
 from moelib.run import Run
-from moelib.statistics import t_interval
 
 pytestmark = pytest.mark.usefixtures("results")
-
-
-def runs_with(study, right):
-    """Records of training, one for each (head, seed), from `right[head][seed]`."""
-    return [
-        synthetic.trained(Run(study, head, seed), np.array(bits))
-        for head, by_seed in right.items()
-        for seed, bits in enumerate(by_seed)
-    ]
 
 
 def test_studies_are_found_by_their_training_records():
@@ -78,48 +68,6 @@ def test_epochs_have_one_row_per_run_epoch_and_split():
     assert table.query("head == 'dense'")["entropy"].isna().all()
 
 
-def test_accuracy_is_over_seeds_where_there_are_several_and_over_images_else():
-    study = synthetic.study(seeds=(0, 1))
-    bits = [[True, True, False, True], [True, False, False, True]]
-    several = frames.accuracy(runs_with(study, {"dense": bits})).iloc[0]
-    assert (several["seeds"], several["interval_over"]) == (2, "seeds")
-    assert (several["mean"], several["low"]) == pytest.approx(t_interval([0.75, 0.5])[:2])
-    single = frames.accuracy(runs_with(study, {"dense": bits[:1]})).iloc[0]
-    assert (single["mean"], single["interval_over"]) == (0.75, "test images")
-    assert np.isnan(single["deviation"])
-    assert 0 < single["low"] < 0.75 < single["high"] < 1
-
-
-def test_differences_pair_runs_of_the_same_seed():
-    right = {
-        "dense": [[True, True, False, False], [True, True, True, False]],  # 0.5, 0.75
-        "soft": [[True, True, True, False], [True, True, True, True]],  # 0.75, 1.0
-    }
-    records = runs_with(synthetic.study(seeds=(0, 1)), right)
-    by_seed = frames.seed_differences(records)
-    assert list(by_seed["difference"]) == [0.25, 0.25]
-    compared = frames.differences(records).iloc[0]
-    # Unpaired, the spread of seeds would hide it; paired, both seeds agree to the last digit.
-    assert (compared["difference"], compared["low"], compared["high"]) == (0.25, 0.25, 0.25)
-    assert compared["verdict"] == "not distinguishable"
-
-
-def test_without_a_dense_head_or_a_second_seed_nothing_is_compared():
-    study = synthetic.study(seeds=(0,))
-    soft = runs_with(study, {"soft": [[True, False]]})
-    assert frames.differences(soft).empty
-    assert frames.image_comparisons(soft).empty
-    assert frames.differences(runs_with(study, {"dense": [[True]], "soft": [[True]]})).empty
-
-
-def test_image_comparison_counts_where_one_net_is_right():
-    right = {"dense": [[True, False, True, False]], "sparse": [[True, True, False, True]]}
-    row = frames.image_comparisons(runs_with(synthetic.study(), right)).iloc[0]
-    assert (row["only_head_right"], row["only_dense_right"]) == (2, 1)
-    assert row["difference"] == 0.25
-    assert row["p_value"] == 1.0
-
-
 def test_usage_is_in_shares_that_sum_to_1():
     synthetic.write_all(synthetic.study())
     trained = frames.load("tiny", TrainNumbers)
@@ -137,6 +85,80 @@ def test_a_class_without_images_has_no_row():
     assert list(table.index) == [0, 2]
     assert list(table.loc[0]) == pytest.approx([0.7, 0.1, 0.1, 0.1])
     assert list(table.loc[2]) == pytest.approx([0.25] * 4)  # as shares
+
+
+def test_records_of_sharpness_are_loaded_like_the_others():
+    synthetic.write_landscapes(synthetic.study(seeds=(0, 1)))
+    loaded = frames.load("tiny", SharpnessNumbers)
+    assert [(r.head, r.seed) for r in loaded][:3] == [("dense", 0), ("dense", 1), ("soft", 0)]
+
+
+def test_curvature_has_one_row_per_run_and_split():
+    record = synthetic.sharp(Run(synthetic.study(), "soft", 1), train=2.0, test=60.0, trace=10.0)
+    table = frames.curvature([record])
+    assert list(table["split"]) == ["train", "test"]
+    row = table.iloc[1]
+    assert (row["study"], row["head"], row["seed"], row["epoch"]) == ("tiny", "soft", 1, 3)
+    assert (row["lambda_max"], row["lambda_min"]) == (60.0, -3.0)
+    assert row["top"] == (60.0, 30.0, 20.0, 15.0, 12.0)
+    assert (row["trace"], row["trace_error"], row["trace_per_parameter"]) == (600.0, 6.0, 0.6)
+    assert (row["matched_temperature"], row["matched_max"]) == (2.5, 20.0)
+    assert row["adaptive_trace_error"] == pytest.approx(0.03)
+
+
+def test_a_loss_that_no_temperature_gives_has_no_matched_curvature():
+    record = synthetic.sharp(Run(synthetic.study(), "dense", 0))
+    unmatched = record.numbers.train.model_copy(update={"matched": None})
+    record = record.model_copy(
+        update={"numbers": record.numbers.model_copy(update={"train": unmatched})}
+    )
+    table = frames.curvature([record])
+    matched = table[["matched_temperature", "matched_max", "matched_trace"]]
+    assert matched.isna().all(axis=1).tolist() == [True, False]
+
+
+def test_traces_of_groups_have_one_row_per_group():
+    run = Run(synthetic.study(), "soft", 0)
+    table = frames.group_traces([synthetic.sharp(run, train=2.0)]).query("split == 'train'")
+    assert list(table["group"]) == ["all", "backbone", "head", "gate", "experts", "expert 0"]
+    gate = table.query("group == 'gate'").iloc[0]
+    assert (gate["trace"], gate["trace_error"], gate["parameters"]) == (2.0, 0.02, 200)
+    assert gate["trace_per_parameter"] == 0.01
+
+
+def test_a_density_integrates_to_1_and_has_the_weight_of_its_nodes():
+    table = frames.densities([synthetic.sharp(Run(synthetic.study(), "soft", 0), train=2.0)])
+    curve = table.query("split == 'train'")
+    at, height = curve["eigenvalue"].to_numpy(), curve["density"].to_numpy()
+    # The grid ends four deviations beyond the last node: 6e-5 of its weight lie outside.
+    assert np.trapezoid(height, at) == pytest.approx(1, abs=1e-5)
+    top = at > 1.5  # the node at 2 alone, of weight 0.01; the next is at 1
+    assert np.trapezoid(height[top], at[top]) == pytest.approx(0.01, rel=1e-3)
+    peak = 0.96 / (0.021 * np.sqrt(2 * np.pi))  # of the node at 0; the one at -0.1 adds nothing
+    assert height.max() == pytest.approx(peak, rel=0.01)  # a grid point lies within bandwidth / 8
+
+
+def test_sweeps_have_the_rise_where_the_radius_is_positive():
+    record = synthetic.surfaced(Run(synthetic.study(), "sparse", 0), bend=4.0)
+    table = frames.sweeps([record]).query("direction == 'random 1' and split == 'test'")
+    assert list(table["radius"]) == [-0.5, -0.25, 0, 0.25, 0.5]
+    assert table["rise"].isna().tolist() == [True, True, True, False, False]
+    assert list(table["rise"])[3:] == [0.25, 1.0]
+    assert list(table["loss"])[-1] == 0.1 + 1.0 + 0.125
+    assert list(table["rerouted"]) == [0.5, 0.25, 0, 0.25, 0.5]
+
+
+def test_heads_that_select_no_experts_reroute_nothing():
+    table = frames.sweeps([synthetic.surfaced(Run(synthetic.study(), "soft", 0))])
+    assert table["rerouted"].isna().all()
+
+
+def test_planes_have_one_row_per_point():
+    record = synthetic.surfaced(Run(synthetic.study(), "dense", 0), bend=4.0)
+    table = frames.planes([record])
+    assert len(table) == 2 * 5 * 5
+    point = table.query("split == 'train' and first == 0.5 and second == -0.25").iloc[0]
+    assert point["loss"] == 0.1 + 4 * (0.25 + 0.0625)
 
 
 def test_speed_takes_quartiles_of_paired_ratios():

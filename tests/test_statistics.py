@@ -1,9 +1,18 @@
 import math
 
+import numpy as np
 import pytest
 from scipy import stats
 
-from moelib.statistics import Interval, exact_mcnemar, t_interval, verdict, wilson_interval
+from moelib import statistics
+from moelib.statistics import (
+    Interval,
+    exact_mcnemar,
+    kendall,
+    t_interval,
+    verdict,
+    wilson_interval,
+)
 
 
 def test_t_interval_of_two_values_is_worked_out_by_hand():
@@ -70,3 +79,66 @@ def test_classifiers_that_agree_everywhere_have_p_value_1():
 )
 def test_verdict(low, high, said):
     assert verdict(Interval((low + high) / 2, low, high)) == said
+
+
+def test_tau_counts_pairs_that_agree_and_disagree():
+    # Of the ten pairs of five, two disagree: (2, 3) and (4, 5).
+    found = kendall([1, 2, 3, 4, 5], [1, 3, 2, 5, 4])
+    assert found.tau == pytest.approx((8 - 2) / 10)
+    # Mahonian numbers of n = 5: 1 + 4 + 9 of the 120 orders have at most two inversions.
+    assert found.p_value == pytest.approx(2 * (1 + 4 + 9) / 120)
+
+
+def test_the_order_of_a_measure_is_all_that_matters_to_tau():
+    x, y = np.array([0.1, 3.0, 2.0, 7.0, 5.0, 4.0]), np.array([5.0, 3.0, 3.0, 2.0, 1.0, 4.0])
+    assert kendall(np.log(x), y**3) == kendall(x, y)
+    assert kendall(-x, y).tau == -kendall(x, y).tau
+
+
+def test_resampled_taus_are_those_of_scipy_also_with_ties():
+    generator = np.random.default_rng(0)
+    x, y = generator.integers(4, size=(2, 20, 8)).astype(float)
+    expected = [stats.kendalltau(a, b).statistic for a, b in zip(x, y, strict=True)]
+    assert statistics._tau_b(x, y) == pytest.approx(expected, rel=1e-12)
+
+
+def test_the_interval_of_tau_is_the_same_every_time_and_holds_the_estimate():
+    generator = np.random.default_rng(1)
+    x = generator.normal(size=12)
+    y = x + generator.normal(size=12)
+    found = kendall(x, y)
+    assert found == kendall(x, y)
+    assert -1 <= found.low < found.tau < found.high <= 1
+
+
+def test_a_wide_sample_narrows_the_interval_of_tau():
+    generator = np.random.default_rng(2)
+    x, y = generator.normal(size=(2, 80))
+    few, many = kendall(x[:8], y[:8]), kendall(x, y)
+    assert many.high - many.low < (few.high - few.low) / 2
+    # Uncorrelated; the deviation of tau is sqrt(2 (2n + 5) / 9n(n - 1)) = 0.076 at n = 80.
+    assert abs(many.tau) < 3 * 0.076
+
+
+def test_resamples_without_an_order_are_left_out():
+    # Of four runs, 1 resample in 64 draws one run four times, and has no tau.
+    found = kendall([1, 2, 3, 4], [1, 2, 4, 3])
+    assert found.tau == pytest.approx(2 / 3)
+    assert (found.low, found.high) == (-1.0, 1.0)
+
+
+def test_orders_that_agree_in_full_have_an_interval_without_width():
+    assert kendall([1, 2, 3, 4], [2, 3, 5, 7])[:3] == (1.0, 1.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "said"),
+    [
+        ([1, 2, 3], [1, 2, 3], "at least 4 runs"),
+        ([1, 1, 1, 1], [1, 2, 3, 4], "the same for all runs"),
+        ([1, 2, 3, 4], [2, 2, 2, 2], "the same for all runs"),
+    ],
+)
+def test_what_has_no_order_is_refused(x, y, said):
+    with pytest.raises(ValueError, match=said):
+        kendall(x, y)

@@ -1,0 +1,186 @@
+"""Intervals and paired comparisons of runs, as frames: how sure a difference between heads is."""
+
+from collections.abc import Iterable
+
+import numpy as np
+import pandas as pd
+
+from moelib.frames import Trained, finals, run_columns, test_correct
+from moelib.statistics import (
+    FEWEST_RUNS,
+    Interval,
+    exact_mcnemar,
+    kendall,
+    t_interval,
+    verdict,
+    wilson_interval,
+)
+
+REFERENCE = "dense"  # the head with which the others are compared
+RATIOS = ["study", "head", "split", "seeds", "ratio", "low", "high", "by_seed", "verdict"]
+ORDERS = ["study", "split", "measure", "runs", "tau", "low", "high", "p_value"]
+
+
+# -- accuracy -------------------------------------------------------------------------------------
+
+
+def accuracy(records: Trained) -> pd.DataFrame:
+    """One row per head: mean test accuracy, deviation, number of seeds, and a 95 % interval.
+
+    Over two or more seeds it is the t-interval of their accuracies; with one seed it is Wilson's,
+    over test images, and says nothing about other seeds.
+    """
+    records = list(records)
+    rows = []
+    for study, head in dict.fromkeys((r.study.name, r.head) for r in records):
+        runs = [r for r in records if (r.study.name, r.head) == (study, head)]
+        values = [run.numbers.test.accuracy for run in runs]
+        if len(runs) > 1:
+            interval, over = t_interval(values), "seeds"
+        else:
+            right = test_correct(runs[0])
+            interval, over = wilson_interval(int(right.sum()), len(right)), "test images"
+        rows.append(
+            {
+                "study": study,
+                "head": head,
+                "mean": interval.estimate,
+                "deviation": np.std(values, ddof=1) if len(runs) > 1 else np.nan,
+                "seeds": len(runs),
+                "low": interval.low,
+                "high": interval.high,
+                "interval_over": over,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def seed_differences(records: Trained) -> pd.DataFrame:
+    """One row per run with a dense run of its study and seed: accuracy minus the dense one's."""
+    values = finals(records)
+    if values.empty:
+        return values
+    reference = values[values["head"] == REFERENCE][["study", "seed", "test_accuracy"]]
+    paired = values[values["head"] != REFERENCE].merge(
+        reference, on=["study", "seed"], suffixes=("", "_reference")
+    )
+    paired["difference"] = paired["test_accuracy"] - paired["test_accuracy_reference"]
+    return paired[["study", "head", "seed", "difference"]]
+
+
+def differences(records: Trained) -> pd.DataFrame:
+    """One row per head that has two or more seeds paired with the dense head's, with a verdict.
+
+    The t-interval is over the differences by seed: the runs of one seed share initial backbone,
+    batch order and augmentation, if the protocol pairs them.
+    """
+    rows = []
+    paired = seed_differences(records)
+    groups = paired.groupby(["study", "head"], sort=False) if len(paired) else ()
+    for (study, head), group in groups:
+        if len(group) > 1:
+            interval = t_interval(group["difference"])
+            rows.append(
+                {
+                    "study": study,
+                    "head": head,
+                    "seeds": len(group),
+                    "difference": interval.estimate,
+                    "low": interval.low,
+                    "high": interval.high,
+                    "by_seed": tuple(group["difference"]),
+                    "verdict": verdict(interval),
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def image_comparisons(records: Trained) -> pd.DataFrame:
+    """One row per run paired with a dense run: the exact McNemar test over the same test images.
+
+    It compares two trained nets, and cannot tell a better head from a luckier seed.
+    """
+    records = list(records)
+    reference = {(r.study.name, r.seed): r for r in records if r.head == REFERENCE}
+    rows = []
+    for record in records:
+        dense = reference.get((record.study.name, record.seed))
+        if record.head == REFERENCE or dense is None:
+            continue
+        test = exact_mcnemar(test_correct(record), test_correct(dense))
+        rows.append(
+            {
+                **run_columns(record),
+                "only_head_right": test.only_first,
+                "only_dense_right": test.only_second,
+                "difference": record.numbers.test.accuracy - dense.numbers.test.accuracy,
+                "p_value": test.p_value,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+# -- curvature and loss surface -------------------------------------------------------------------
+
+
+def ratios(frame: pd.DataFrame, measure: str, reference: str = REFERENCE) -> pd.DataFrame:
+    """One row per head and split: how many times the reference's a measure is, paired by seed.
+
+    The t-interval is of the logarithms, since curvatures differ by factors; it needs two seeds, and
+    is unknown with one, or where a value is not above 0 and so has no logarithm.
+
+    Args:
+        frame: one row per run and split, with the measure as a column.
+        measure: its name.
+        reference: the head to compare with.
+    """
+    keys = ["study", "seed", "split"]
+    values = frame[["study", "head", "seed", "split", measure]]
+    values = values.assign(log=np.log(values[measure].where(values[measure] > 0)))
+    dense = values[values["head"] == reference][[*keys, "log"]]
+    paired = values[values["head"] != reference].merge(dense, on=keys, suffixes=("", "_reference"))
+    paired["difference"] = paired["log"] - paired["log_reference"]
+    rows = []
+    for (study, head, split), group in paired.groupby(["study", "head", "split"], sort=False):
+        logs = group["difference"].to_numpy()
+        interval = t_interval(logs) if len(logs) > 1 else Interval(logs[0], np.nan, np.nan)
+        rows.append(
+            {
+                "study": study,
+                "head": head,
+                "split": split,
+                "seeds": len(logs),
+                "ratio": np.exp(interval.estimate),
+                "low": np.exp(interval.low),
+                "high": np.exp(interval.high),
+                "by_seed": tuple(np.exp(logs)),
+                "verdict": None if np.isnan(interval.low) else verdict(interval),
+            }
+        )
+    return pd.DataFrame(rows, columns=RATIOS)
+
+
+def orders(
+    frame: pd.DataFrame, measures: Iterable[str], accuracy: str = "test_accuracy"
+) -> pd.DataFrame:
+    """One row per study, split and measure: whether it orders the runs as their accuracy does.
+
+    Kendall's tau over all runs of a study, whatever their head, with a bootstrap interval. A study
+    of fewer than four runs, or in which the measure or the accuracy is one and the same for all
+    runs, has no row.
+
+    Args:
+        frame: one row per run and split, with the measures and the accuracy as columns.
+        measures: names of columns.
+        accuracy: name of a column.
+    """
+    rows = []
+    for (study, split), runs in frame.groupby(["study", "split"], sort=False):
+        for measure in measures:
+            pairs = runs[[measure, accuracy]].dropna()
+            if len(pairs) < FEWEST_RUNS or (pairs.nunique() == 1).any():
+                continue
+            found = kendall(pairs[measure], pairs[accuracy])
+            row = {"study": study, "split": split, "measure": measure, "runs": len(pairs)}
+            rows.append({**row, **found._asdict()})
+    return pd.DataFrame(rows, columns=ORDERS)

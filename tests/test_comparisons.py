@@ -1,0 +1,136 @@
+import numpy as np
+import pandas as pd
+import pytest
+import synthetic
+
+from moelib import comparisons, frames
+from moelib.run import Run
+from moelib.statistics import kendall, t_interval
+
+
+def runs_with(study, right):
+    """Records of training, one for each (head, seed), from `right[head][seed]`."""
+    return [
+        synthetic.trained(Run(study, head, seed), np.array(bits))
+        for head, by_seed in right.items()
+        for seed, bits in enumerate(by_seed)
+    ]
+
+
+def test_accuracy_is_over_seeds_where_there_are_several_and_over_images_else():
+    study = synthetic.study(seeds=(0, 1))
+    bits = [[True, True, False, True], [True, False, False, True]]
+    several = comparisons.accuracy(runs_with(study, {"dense": bits})).iloc[0]
+    assert (several["seeds"], several["interval_over"]) == (2, "seeds")
+    assert (several["mean"], several["low"]) == pytest.approx(t_interval([0.75, 0.5])[:2])
+    single = comparisons.accuracy(runs_with(study, {"dense": bits[:1]})).iloc[0]
+    assert (single["mean"], single["interval_over"]) == (0.75, "test images")
+    assert np.isnan(single["deviation"])
+    assert 0 < single["low"] < 0.75 < single["high"] < 1
+
+
+def test_differences_pair_runs_of_the_same_seed():
+    right = {
+        "dense": [[True, True, False, False], [True, True, True, False]],  # 0.5, 0.75
+        "soft": [[True, True, True, False], [True, True, True, True]],  # 0.75, 1.0
+    }
+    records = runs_with(synthetic.study(seeds=(0, 1)), right)
+    by_seed = comparisons.seed_differences(records)
+    assert list(by_seed["difference"]) == [0.25, 0.25]
+    compared = comparisons.differences(records).iloc[0]
+    # Unpaired, the spread of seeds would hide it; paired, both seeds agree to the last digit.
+    assert (compared["difference"], compared["low"], compared["high"]) == (0.25, 0.25, 0.25)
+    assert compared["verdict"] == "not distinguishable"
+
+
+def test_without_a_dense_head_or_a_second_seed_nothing_is_compared():
+    study = synthetic.study(seeds=(0,))
+    soft = runs_with(study, {"soft": [[True, False]]})
+    assert comparisons.differences(soft).empty
+    assert comparisons.image_comparisons(soft).empty
+    assert comparisons.differences(runs_with(study, {"dense": [[True]], "soft": [[True]]})).empty
+
+
+def test_image_comparison_counts_where_one_net_is_right():
+    right = {"dense": [[True, False, True, False]], "sparse": [[True, True, False, True]]}
+    row = comparisons.image_comparisons(runs_with(synthetic.study(), right)).iloc[0]
+    assert (row["only_head_right"], row["only_dense_right"]) == (2, 1)
+    assert row["difference"] == 0.25
+    assert row["p_value"] == 1.0
+
+
+# -- curvature ------------------------------------------------------------------------------------
+
+
+def curvature(by_head, seeds=(0, 1, 2)):
+    """`by_head[head]`: the largest eigenvalue of each seed; 30 times as large on test images."""
+    study = synthetic.study(seeds=seeds)
+    return frames.curvature(
+        synthetic.sharp(Run(study, head, seed), value, 30 * value)
+        for head, values in by_head.items()
+        for seed, value in zip(seeds, values, strict=True)
+    )
+
+
+def test_ratios_are_paired_by_seed_and_averaged_as_factors():
+    table = comparisons.ratios(
+        curvature({"dense": (1.0, 10.0, 100.0), "soft": (2.0, 10.0, 400.0)}), "lambda_max"
+    )
+    assert list(table["split"]) == ["train", "test"]
+    row = table.iloc[0]
+    assert row["by_seed"] == pytest.approx((2.0, 1.0, 4.0))
+    assert row["ratio"] == pytest.approx(2.0)  # the geometric mean of 2, 1 and 4
+    expected = np.exp(t_interval(np.log([2.0, 1.0, 4.0])))
+    assert (row["ratio"], row["low"], row["high"]) == pytest.approx(tuple(expected))
+    assert row["verdict"] == "not distinguishable"
+
+
+def test_ratios_do_not_depend_on_the_scale_of_a_measure():
+    frame = curvature({"dense": (1.0, 2.0, 3.0), "sparse": (2.0, 5.0, 7.0)})
+    first = comparisons.ratios(frame, "lambda_max")
+    second = comparisons.ratios(frame.assign(lambda_max=100 * frame["lambda_max"]), "lambda_max")
+    numbers = ["ratio", "low", "high"]
+    assert np.allclose(first[numbers], second[numbers])
+    assert list(first["verdict"]) == ["higher", "higher"]
+
+
+def test_a_ratio_can_be_to_another_head():
+    frame = curvature({"soft": (2.0, 2.0, 2.0), "sparse": (1.0, 1.0, 1.0)})
+    table = comparisons.ratios(frame, "trace", reference="sparse")
+    assert list(table["head"]) == ["soft", "soft"]
+    assert table["ratio"].tolist() == pytest.approx([2.0, 2.0])
+    assert comparisons.ratios(frame, "trace").empty  # there is no dense head
+
+
+def test_one_seed_has_a_ratio_and_no_interval():
+    row = comparisons.ratios(curvature({"dense": (1.0,), "soft": (3.0,)}, (0,)), "trace").iloc[0]
+    assert (row["seeds"], row["ratio"]) == (1, pytest.approx(3.0))
+    assert pd.isna(row[["low", "high", "verdict"]]).all()
+
+
+def test_a_value_that_is_not_above_0_has_no_ratio():
+    frame = curvature({"dense": (1.0, 1.0, 1.0), "soft": (2.0, 2.0, 3.0)})
+    frame.loc[frame["head"] == "soft", "trace"] = [-1.0, 5.0, 1.0, 5.0, 1.0, 5.0]
+    table = comparisons.ratios(frame, "trace")
+    assert table["ratio"].isna().tolist() == [True, False]
+    assert pd.isna(table["verdict"][0])
+
+
+def test_orders_are_kendalls_tau_over_all_runs_of_a_split():
+    sharp = curvature({"dense": (1.0, 2.0, 3.0), "soft": (4.0, 5.0, 6.0)})
+    frame = sharp.assign(test_accuracy=[0.9, 0.9, 0.8, 0.8, 0.7, 0.7, 0.6, 0.6, 0.4, 0.4, 0.5, 0.5])
+    table = comparisons.orders(frame, ["lambda_max", "trace"])
+    assert list(table["measure"]) == ["lambda_max", "trace"] * 2
+    assert list(table["runs"]) == [6] * 4
+    expected = kendall([1, 2, 3, 4, 5, 6], [0.9, 0.8, 0.7, 0.6, 0.4, 0.5])
+    assert tuple(table.iloc[0][["tau", "low", "high", "p_value"]]) == pytest.approx(expected)
+    assert table["tau"][0] == pytest.approx(-13 / 15)  # one of 15 pairs agrees
+
+
+def test_what_has_no_order_has_no_row():
+    sharp = curvature({"dense": (1.0, 2.0, 3.0)})
+    assert comparisons.orders(sharp.assign(test_accuracy=sharp["lambda_max"]), ["trace"]).empty
+    more = curvature({"dense": (1.0, 2.0, 3.0), "soft": (4.0, 5.0, 6.0)})
+    assert comparisons.orders(more.assign(test_accuracy=0.9), ["lambda_max"]).empty
+    varied = more.assign(test_accuracy=more["lambda_max"])
+    assert comparisons.orders(varied, ["adaptive_max"]).empty  # the same for all runs
