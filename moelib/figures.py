@@ -51,7 +51,9 @@ def svg(figure: Figure) -> str:
     return text.getvalue()
 
 
-def _styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
+def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
+    """Make a function that draws a frame do so in the book's style, which does not leak."""
+
     @functools.wraps(draw)
     def drawn(frame: pd.DataFrame, *arguments, **options) -> Figure:
         with mpl.rc_context(STYLE):
@@ -63,7 +65,7 @@ def _styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
 # -- accuracy -------------------------------------------------------------------------------------
 
 
-@_styled
+@styled
 def learning_curves(epochs: pd.DataFrame) -> Figure:
     """Loss and accuracy over epochs: mean over seeds, band from the lowest to the highest seed."""
     tidy = epochs.melt(
@@ -96,10 +98,10 @@ def learning_curves(epochs: pd.DataFrame) -> Figure:
     for axes in grid.axes[-1]:
         axes.set_xlabel("epoch")
     grid.axes[0, 0].set_ylabel("nats per image")
-    return _legend_below(grid)
+    return legend_below(grid)
 
 
-@_styled
+@styled
 def accuracy(accuracy: pd.DataFrame, finals: pd.DataFrame) -> Figure:
     """Test accuracy: each seed (dot), and mean with interval (bar) of each head."""
     figure, axes = plt.subplots(figsize=(7.2, 0.5 + 0.42 * len(accuracy)))
@@ -109,7 +111,7 @@ def accuracy(accuracy: pd.DataFrame, finals: pd.DataFrame) -> Figure:
     return figure
 
 
-@_styled
+@styled
 def differences(differences: pd.DataFrame, by_seed: pd.DataFrame) -> Figure:
     """Paired differences to the dense head: each seed (dot), and mean with interval (bar)."""
     figure, axes = plt.subplots(figsize=(7.2, 0.5 + 0.42 * len(differences)))
@@ -142,7 +144,7 @@ def _in_points(frame: pd.DataFrame) -> pd.DataFrame:
 # -- utilization ----------------------------------------------------------------------------------
 
 
-@_styled
+@styled
 def expert_usage(usage: pd.DataFrame) -> Figure:
     """Each expert's share of gate mass and of selections, beside the uniform share (dashed)."""
     measures = {"gate_mass": "gate mass", "selections": "selections"}
@@ -166,10 +168,10 @@ def expert_usage(usage: pd.DataFrame) -> Figure:
     _uniform_line(grid, tidy["expert"].nunique())
     grid.set_axis_labels("expert", "share")
     grid.set_titles(col_template="{col_name}", row_template="{row_name} images")
-    return _legend_below(grid)
+    return legend_below(grid)
 
 
-@_styled
+@styled
 def usage_over_epochs(usage: pd.DataFrame, split: str = "train") -> Figure:
     """Share of gate mass of each expert over epochs: a line that touches 0 is a dead expert."""
     chosen = usage[usage["split"] == split]
@@ -191,10 +193,10 @@ def usage_over_epochs(usage: pd.DataFrame, split: str = "train") -> Figure:
     grid.set_titles("{col_name}")
     for axes in grid.axes.flat:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    return _legend_below(grid)
+    return legend_below(grid)
 
 
-@_styled
+@styled
 def entropy(epochs: pd.DataFrame, bounds: dict[str, float]) -> Figure:
     """Entropy of the gate over epochs (mean and range over seeds), and its bound (dashed)."""
     shown = epochs[(epochs["split"] == "validation") & epochs["head"].isin(bounds)]
@@ -217,7 +219,7 @@ def entropy(epochs: pd.DataFrame, bounds: dict[str, float]) -> Figure:
     return figure
 
 
-@_styled
+@styled
 def class_expert(shares: pd.DataFrame, classes: Iterable[str] | None = None) -> Figure:
     """How each class's gate mass is divided among the experts: rows of a heat map sum to 1."""
     panels = list(shares.groupby(["head", "seed"], sort=False))
@@ -258,7 +260,8 @@ def _uniform_line(grid: sns.FacetGrid, experts: int) -> None:
         axes.axhline(1 / experts, color="0.3", linewidth=1, linestyle="--", zorder=3)
 
 
-def _legend_below(grid: sns.FacetGrid) -> Figure:
+def legend_below(grid: sns.FacetGrid) -> Figure:
+    """The grid's figure, its legend in rows beneath the panels."""
     if grid.legend is not None:
         entries = len(grid.legend.get_texts())
         sns.move_legend(
