@@ -8,8 +8,8 @@ from torch import Tensor, fx, nn
 def folded(net: nn.Module) -> nn.Module:
     """The same function of the same parameters, in evaluation mode, in fewer operations.
 
-    A normalisation by running statistics is affine, y = s x + t with s = gamma / sqrt(var + eps) and
-    t = beta - s mean. After a convolution it scales that convolution's filters: s (W * x) + t =
+    A normalisation by running statistics is affine, y = s x + t with s = gamma / sqrt(var + eps)
+    and t = beta - s mean. After a convolution it scales that convolution's filters: s (W * x) + t =
     (s W) * x + t. The filters are scaled anew in each call, so every derivative with respect to
     W, gamma and beta stays what it was. Shares parameters and buffers, and their names, with `net`.
 
@@ -40,9 +40,7 @@ def folded(net: nn.Module) -> nn.Module:
             if foldable:
                 given = (before.args[0], attribute(before, "weight"), attribute(before, "bias"))
                 geometry = (conv.stride, conv.padding, conv.dilation, conv.groups)
-                new = graph.call_function(
-                    _convolution, (*given, *statistics, norm.eps, *geometry)
-                )
+                new = graph.call_function(_convolution, (*given, *statistics, norm.eps, *geometry))
             else:
                 new = graph.call_function(_affine, (before, *statistics, norm.eps))
         node.replace_all_uses_with(new)

@@ -90,7 +90,7 @@ def spectrum(
 
     Stops when each of their residuals |H v - lambda v| is below `residual` times the largest
     absolute eigenvalue, or after `budget` products; `converged` says which. An eigenvalue lies
-    within its residual of the value found.
+    within its residual of the value found. A multiple eigenvalue may count as one.
 
     Args:
         products: the operator.
@@ -105,7 +105,9 @@ def spectrum(
         raise CurvatureError(f"There are only {size} parameters, and so no {count} eigenvalues.")
     steps = min(budget, size)
     if steps < min(count + 1, size):
-        raise CurvatureError(f"{count} eigenvalues and the lowest need more than {budget} products.")
+        raise CurvatureError(
+            f"{count} eigenvalues and the lowest need more than {budget} products."
+        )
     krylov = Krylov(products, start[None], steps)
     for step in tqdm(range(1, steps + 1), desc="eigenvalues", unit="product", mininterval=1):
         krylov.extend()
@@ -114,8 +116,11 @@ def spectrum(
         values, vectors, residuals = (part[0] for part in krylov.ritz())
         wanted = [*range(-1, -1 - count, -1), 0]
         if step >= min(count + 1, size):
-            found = residuals[wanted].max() <= residual * values.abs().max()
-            if found or step == size:
+            found = bool(residuals[wanted].max() <= residual * values.abs().max())
+            # At the end of an invariant space all residuals are 0, but eigenvalues may be missing:
+            # copies of a multiple one, say. Unless the direction that went on ended at once, too.
+            ended = krylov.offdiagonal[0, max(0, step - 2) : step] == 0
+            if step == size or (found and (ended.all() or not ended[-1])):
                 break
     top = wanted[:count]
     return Spectrum(
@@ -124,7 +129,7 @@ def spectrum(
             residuals=tuple(residuals[top].tolist()),
             lowest=values[0].item(),
             lowest_residual=residuals[0].item(),
-            converged=bool(found),
+            converged=found,
             products=step,
         ),
         vectors[:, top].T.to(krylov.basis) @ krylov.basis[0, :step],

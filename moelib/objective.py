@@ -41,6 +41,8 @@ class Objective:
         loss: (logits (n, c), labels (n,)) -> (n,).
         temperature: T, by which logits are divided.
         batch: images in a micro-batch.
+        keep: the graphs of first backward passes stay in memory between products with the Hessian,
+            which saves a third of each; memory then grows with the number of images.
 
     Raises:
         CurvatureError: there are no images, a label is out of range, the group is unknown, the
@@ -59,6 +61,7 @@ class Objective:
         loss: Loss = cross_entropy,
         temperature: float = 1.0,
         batch: int = 250,
+        keep: bool = False,
     ):
         if len(images) == 0:
             raise CurvatureError("There are no images to take the loss over.")
@@ -71,6 +74,7 @@ class Objective:
             temperature,
             batch,
         )
+        self._keep, self._kept = keep, None
         original = copy.deepcopy(model).eval().requires_grad_(False)
         named = dict(original.named_parameters())
         groups = parameter_groups(original)
@@ -95,7 +99,7 @@ class Objective:
         self.groups = {
             name: mask.to(device)
             for name, mask in ((n, _within(groups[n], chosen)) for n in groups)
-            if mask.any()
+            if name != "all" and mask.any()
         }  # name -> (p,) of bool: where each group lies in this objective's vectors
         self._refuse_random_loss()
         value, gradient = self.value_and_gradient()
@@ -138,50 +142,61 @@ class Objective:
 
     def hessian(self, vectors: Tensor) -> Tensor:
         """H v for each of vectors (m, p), from one first backward pass over all m (Pearlmutter)."""
-        return self._products(vectors, self._hessian_parts)
+
+        def products(graph: tuple, directions: list[list[Tensor]]) -> Iterator:
+            gradients, tensors = graph
+            # A gradient that is constant in the weights has no graph, and no second derivative.
+            curved = [i for i, gradient in enumerate(gradients) if gradient.requires_grad]
+            for direction in directions:
+                yield _grad(
+                    [gradients[i] for i in curved],
+                    tensors,
+                    [direction[i] for i in curved],
+                    retain_graph=True,
+                    materialize_grads=True,
+                )
+
+        return self._products(vectors, self._first_passes(), products)
 
     def gauss_newton(self, vectors: Tensor) -> Tensor:
         """G v for each of vectors (m, p): G = 1/n sum_i J_i^T (d^2 loss / d logits^2) J_i."""
-        return self._products(vectors, self._gauss_newton_parts)
 
-    def _products(self, vectors: Tensor, parts: Callable) -> Tensor:
+        def products(graph: tuple, directions: list[list[Tensor]]) -> Iterator:
+            loss, tensors, logits = graph
+            # J v is the derivative, with respect to u, of (J^T u) . v, which is linear in u.
+            u = torch.zeros_like(logits, requires_grad=True)  # (n, c)
+            pulled = _grad([logits], tensors, [u], create_graph=True, materialize_grads=True)
+            reached = [i for i, gradient in enumerate(pulled) if gradient.requires_grad]
+            slope = _grad([loss], [logits], create_graph=True)  # d loss / d logits, (n, c)
+            for direction in directions:
+                along = [direction[i] for i in reached]
+                pushed = _grad([pulled[i] for i in reached], [u], along, retain_graph=True)  # J v
+                bent = _grad(slope, [logits], pushed, retain_graph=True, materialize_grads=True)
+                yield _grad([logits], tensors, bent, retain_graph=True, materialize_grads=True)
+
+        return self._products(vectors, self._graphs(None), products)
+
+    def _first_passes(self) -> Iterator[tuple]:
+        """Gradients of each micro-batch's share of L, with their graph, and the leaves."""
+        if self._kept is not None:
+            yield from self._kept
+            return
+        kept = []
+        for loss, tensors, _ in self._graphs(None):
+            passed = _grad([loss], tensors, create_graph=True, materialize_grads=True), tensors
+            if self._keep:
+                kept.append(passed)
+            yield passed
+        if self._keep:
+            self._kept = kept
+
+    def _products(self, vectors: Tensor, graphs: Iterator[tuple], of: Callable) -> Tensor:
         products = vectors.new_zeros(len(vectors), len(self._whole))
         directions = [self._split(self._extend(vector)) for vector in vectors]
-        for loss, tensors, logits in self._graphs(None):
-            for product, part in zip(products, parts(loss, tensors, logits, directions), strict=True):
+        for graph in graphs:
+            for product, part in zip(products, of(graph, directions), strict=True):
                 product += _flat(part)
         return torch.stack([self._restrict(product) for product in products])
-
-    @staticmethod
-    def _hessian_parts(loss: Tensor, tensors: list[Tensor], logits: Tensor, directions) -> Iterator:
-        gradients = _grad([loss], tensors, create_graph=True, materialize_grads=True)
-        # A gradient that is constant in the weights has no graph, and no second derivative.
-        curved = [i for i, gradient in enumerate(gradients) if gradient.requires_grad]
-        for direction in directions:
-            yield _grad(
-                [gradients[i] for i in curved],
-                tensors,
-                [direction[i] for i in curved],
-                retain_graph=direction is not directions[-1],
-                materialize_grads=True,
-            )
-
-    @staticmethod
-    def _gauss_newton_parts(loss, tensors: list[Tensor], logits: Tensor, directions) -> Iterator:
-        # J v is the derivative, with respect to u, of (J^T u) . v, which is linear in u.
-        u = torch.zeros_like(logits, requires_grad=True)  # (n, c)
-        pulled = _grad([logits], tensors, [u], create_graph=True, materialize_grads=True)
-        reached = [i for i, gradient in enumerate(pulled) if gradient.requires_grad]
-        slope = _grad([loss], [logits], create_graph=True)  # d loss / d logits, (n, c)
-        for direction in directions:
-            pushed = _grad(
-                [pulled[i] for i in reached],
-                [u],
-                [direction[i] for i in reached],
-                retain_graph=True,
-            )  # J v, (n, c)
-            bent = _grad(slope, [logits], pushed, retain_graph=True, materialize_grads=True)
-            yield _grad([logits], tensors, bent, retain_graph=True, materialize_grads=True)
 
     # -- parts ------------------------------------------------------------------------------------
 
@@ -223,10 +238,9 @@ class Objective:
         with torch.no_grad():
             logits = self._module(first)
         if not isinstance(logits, Tensor) or logits.ndim != 2:
-            kind = f"of shape {tuple(logits.shape)}" if isinstance(logits, Tensor) else ""
+            shape = f" of shape {tuple(logits.shape)}" if isinstance(logits, Tensor) else ""
             raise CurvatureError(
-                f"The model must return logits (n, c), and returns a {type(logits).__name__} {kind}"
-                .rstrip() + "."
+                f"The model must return logits (n, c), not a {type(logits).__name__}{shape}."
             )
         low, high = self.labels.min().item(), self.labels.max().item()
         if low < 0 or high >= logits.shape[1]:
@@ -242,23 +256,31 @@ class Objective:
 
     def _refuse_random_loss(self) -> None:
         """Two passes over the first images, with other random numbers: same loss, same gradient."""
-        passes = []
-        for seed in range(2):
-            with seeded(seed, self._whole.device):
-                loss, tensors, _ = next(self._graphs(None))
-                if not loss.requires_grad:
-                    raise CurvatureError(
-                        "The loss is not twice differentiable: it does not depend on the weights "
-                        "by way of differentiable operations."
-                    )
-                gradient = _grad([loss], tensors, materialize_grads=True)
-                passes.append(torch.cat([loss.detach()[None], _flat(gradient)]))
-        scale = passes[0].norm().clamp(min=1e-3)  # a minimum has no gradient to be relative to
-        if (passes[0] - passes[1]).norm() > _rounding(scale.dtype) * scale:
+        first, again = (self._first_pass(None, seed) for seed in range(2))
+        scale = first.norm().clamp(min=1e-3)  # a minimum has no gradient to be relative to
+        if (first - again).norm() > _rounding(scale.dtype) * scale:
             raise CurvatureError(
                 "The loss is not a fixed function of the weights: two passes over the same images "
                 "differ, although every module gives the same outputs."
             )
+        if not first.requires_grad:  # then every second derivative is 0: is it?
+            moved = self._first_pass(1.01 * self.weights, 0)[1:]
+            if (moved - first[1:]).norm() > _rounding(scale.dtype) * scale:
+                raise CurvatureError(
+                    "The loss is not twice differentiable: its gradient changes with the weights, "
+                    "but carries no derivative."
+                )
+
+    def _first_pass(self, weights: Tensor | None, seed: int) -> Tensor:
+        with seeded(seed, self._whole.device):
+            loss, tensors, _ = next(self._graphs(weights))
+            if not loss.requires_grad:
+                raise CurvatureError(
+                    "The loss is not twice differentiable: no differentiable operations lead from "
+                    "the weights to it."
+                )
+            gradients = _grad([loss], tensors, create_graph=True, materialize_grads=True)
+        return torch.cat([loss.detach()[None], _flat(gradients)])
 
 
 def parameter_groups(model: nn.Module) -> dict[str, Tensor]:
@@ -337,21 +359,28 @@ def _refuse_random_modules(model: nn.Module, images: Tensor) -> None:
     """Pass the same images twice, alone and among others, with other random numbers each time."""
     half = images[: max(1, len(images) // 2)]
     with seeded(0, images.device):
-        first = _module_outputs(model, images)
+        first = _traffic(model, images)
     with seeded(1, images.device):
-        second = _module_outputs(model, half)
-    for (name, kind, ours), (_, _, theirs) in zip(first, second, strict=True):
-        for a, b in zip(ours, theirs, strict=True):
-            a = a[: len(half)]
-            if a.shape != b.shape or not a.is_floating_point():
-                continue
+        second = _traffic(model, half)
+    for (name, kind, *ours), (_, _, *theirs) in zip(first, second, strict=True):
+        inputs, outputs = (_differ(*pair) for pair in zip(ours, theirs, strict=True))
+        if outputs and not inputs:
+            raise CurvatureError(
+                f"The loss is not a fixed function of the weights: '{name}' ({kind}) gives other "
+                "outputs for the same images. Live dropout, noise or statistics of the batch do "
+                "that."
+            )
+
+
+def _differ(ours: list[Tensor], theirs: list[Tensor]) -> bool:
+    """Whether tensors of the same images differ by more than rounding."""
+    for a, b in zip(ours, theirs, strict=True):
+        a = a[: len(b)]
+        if a.shape == b.shape and a.is_floating_point() and b.numel():
             scale = b.abs().max().clamp(min=torch.finfo(b.dtype).tiny)
             if (a - b).abs().max() > _rounding(b.dtype) * scale:
-                raise CurvatureError(
-                    f"The loss is not a fixed function of the weights: '{name}' ({kind}) gives "
-                    "other outputs for the same images. Live dropout, noise or statistics of the "
-                    "batch do that."
-                )
+                return True
+    return False
 
 
 def _rounding(dtype: torch.dtype) -> float:
@@ -360,19 +389,19 @@ def _rounding(dtype: torch.dtype) -> float:
 
 
 @torch.no_grad()
-def _module_outputs(model: nn.Module, images: Tensor) -> list[tuple[str, str, list[Tensor]]]:
-    """Name, class and output tensors of each module, in the order in which they finish."""
-    seen: list[tuple[str, str, list[Tensor]]] = []
+def _traffic(model: nn.Module, images: Tensor) -> list[tuple[str, str, list, list]]:
+    """Name, class, input and output tensors of each module, in the order in which they finish."""
+    seen: list[tuple[str, str, list, list]] = []
 
-    def keep(name: str, module: nn.Module):
-        def hook(_, __, output):
-            outputs = output if isinstance(output, tuple) else (output,)
-            tensors = [t for t in outputs if isinstance(t, Tensor) and t.ndim]
-            seen.append((name or "the model", type(module).__name__, tensors))
+    def keep(name: str):
+        def hook(module, inputs, outputs):
+            outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+            passed = ([t for t in p if isinstance(t, Tensor) and t.ndim] for p in (inputs, outputs))
+            seen.append((name or "the model", type(module).__name__, *passed))
 
         return hook
 
-    hooks = [m.register_forward_hook(keep(name, m)) for name, m in model.named_modules()]
+    hooks = [m.register_forward_hook(keep(name)) for name, m in model.named_modules()]
     try:
         model(images)
     finally:
