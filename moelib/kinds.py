@@ -243,7 +243,39 @@ class BenchmarkNumbers(Numbers):
     cases: tuple[Case, ...]
 
 
-KINDS = (TrainNumbers, UtilizationNumbers, SharpnessNumbers, SurfaceNumbers, BenchmarkNumbers)
+class Peer(Frozen):
+    """What another implementation returned, as it returned it."""
+
+    values: tuple[float, ...]
+    products: int  # with the Hessian
+    seconds: float
+
+
+class CrosscheckNumbers(Numbers):
+    """PyHessian beside this project and a long reference, on one trained run's training images."""
+
+    kind: ClassVar[str] = "crosscheck"
+
+    images: int
+    reference: Eigenvalues  # in float64, to a far smaller residual
+    eigenvalues: Eigenvalues  # this project's, as in the analysis of sharpness
+    eigenvalues_seconds: float
+    peer_eigenvalues: tuple[Peer, ...]  # PyHessian's, one for each of several random seeds
+    reference_trace: Estimate
+    trace: Estimate
+    trace_seconds: float
+    peer_traces: tuple[Peer, ...]
+    peer_density_error: str | None
+
+
+KINDS = (
+    TrainNumbers,
+    UtilizationNumbers,
+    SharpnessNumbers,
+    SurfaceNumbers,
+    CrosscheckNumbers,
+    BenchmarkNumbers,
+)
 SCHEMA = PROJECT / "results" / "record.schema.json"  # beside the published records
 
 

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from moelib.adaptive import average_rise, matching_temperature, worst_rise
-from moelib.config import Sharpness
+from moelib.config import ConfigError, Sharpness
 from moelib.data import Dataset, Split
 from moelib.density import density
 from moelib.evaluate import correct, network_input
@@ -28,13 +28,19 @@ def analyse_sharpness(run: Run, dataset: Dataset | None = None) -> Record[Sharpn
     In float32, whatever the training computed in: bf16 would move curvature by percents.
 
     Raises:
-        ConfigError: the device of the training is not there, or a split has too few images.
+        ConfigError: the study leaves this analysis out, a split has too few images, or the device
+            of the training is not there.
         RecordError, CheckpointError: the run is not trained, or its files are damaged.
         CurvatureError: the loss is not finite.
     """
+    sizes = run.study.analyses.sharpness
+    if sizes is None:
+        raise ConfigError(
+            f"analyses.sharpness is null: '{run.study.name}' leaves this analysis out."
+        )
     start = time.perf_counter()
     with opened(run, dataset, exact=True) as trained:
-        run, sizes = trained.run, run.study.analyses.sharpness
+        run = trained.run
         found = {}
         for name in ("train", "test"):
             split = subset(trained.dataset, name, sizes.images, run.study.data.split_seed)
@@ -45,7 +51,7 @@ def analyse_sharpness(run: Run, dataset: Dataset | None = None) -> Record[Sharpn
             seed = run.stream(f"sharpness/{name}")
             print(f"{name}: {len(split)} images")
             found[name] = curvature(trained.model, split, sizes, prepare, seed)
-        weights = torch.nn.utils.parameters_to_vector(trained.model.parameters())
+        weights = torch.cat([p.detach().flatten() for p in trained.model.parameters()])
         numbers = SharpnessNumbers(
             epoch=trained.record.numbers.tested_epoch,
             parameters=len(weights),

@@ -1,0 +1,115 @@
+"""PyHessian with its defaults beside this project's curvature, on every head of `quick`.
+
+Writes one record for each head, results/crosscheck/<head>.<device>.json: not of times, but of what
+is returned, three times over, beside a long reference in float64. Trains the runs if need be.
+"""
+
+import re
+import time
+from functools import partial
+
+import torch
+from tqdm import tqdm
+
+from moelib.config import Sharpness
+from moelib.crosscheck import Peered
+from moelib.evaluate import network_input
+from moelib.kinds import CrosscheckNumbers
+from moelib.lanczos import spectrum
+from moelib.objective import Objective
+from moelib.provenance import digest_files, observe
+from moelib.record import Record, write_record
+from moelib.run import open_run, results_root
+from moelib.study import load_study
+from moelib.trace import trace
+from moelib.train import train
+from moelib.trained import opened, subset
+
+IMAGES, SEEDS = 200, 3
+SIZES = Sharpness()  # the defaults of the analysis
+
+
+def compare(head: str) -> None:
+    """Write the record of one head."""
+    run = open_run("quick", head, 0)
+    train(run)
+    start = time.perf_counter()
+    with opened(run, exact=True) as trained:
+        dataset = trained.dataset
+        split = subset(dataset, "train", IMAGES, run.study.data.split_seed)
+        images = network_input(split.images, dataset, channels_last=False)
+        numbers = measure(trained.model.to(memory_format=torch.contiguous_format), images, split)
+        provenance = observe(trained.training.device, time.perf_counter() - start)
+    slug = re.sub(r"[^a-z0-9.]+", "-", provenance.device.lower()).strip("-")
+    record = Record(
+        kind="crosscheck",
+        study=trained.run.study,
+        head=head,
+        seed=0,
+        inputs={"train": trained.record.digest, "script": digest_files([__file__])},
+        numbers=numbers,
+        provenance=provenance,
+    )
+    path = results_root() / "crosscheck" / f"{head}.{slug}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_record(path, record)
+
+
+def measure(model, images, split) -> CrosscheckNumbers:
+    """All that the record holds, of one model."""
+    make = partial(Objective, labels=split.labels)
+    exact = make(model.double(), images.double(), keep=True)
+    long = spectrum(exact.hessian, start(exact, 0), 5, residual=1e-6, budget=300)
+    exact_trace, _ = trace(
+        exact.hessian,
+        exact.size,
+        error=1e-3,
+        budget=1000,
+        generator=torch.Generator().manual_seed(1),
+        krylov=long.krylov,
+    )
+    objective = make(model.float(), images)
+    clock = [time.perf_counter()]
+    ours = spectrum(
+        objective.hessian, start(objective, 0), 5, residual=SIZES.residual, budget=SIZES.krylov
+    )
+    clock.append(time.perf_counter())
+    ours_trace, _ = trace(
+        objective.hessian,
+        objective.size,
+        error=SIZES.trace_error,
+        budget=SIZES.trace_products,
+        generator=torch.Generator().manual_seed(2),
+        krylov=ours.krylov,
+    )
+    clock.append(time.perf_counter())
+    peer = Peered(model, images, split.labels)
+    eigenvalues, traces = [], []
+    for seed in tqdm(range(SEEDS), desc="PyHessian"):
+        torch.manual_seed(seed)
+        eigenvalues.append(peer.eigenvalues(5))
+        traces.append(peer.trace())
+    return CrosscheckNumbers(
+        images=len(split),
+        reference=long.eigenvalues,
+        eigenvalues=ours.eigenvalues,
+        eigenvalues_seconds=clock[1] - clock[0],
+        peer_eigenvalues=tuple(eigenvalues),
+        reference_trace=exact_trace,
+        trace=ours_trace,
+        trace_seconds=clock[2] - clock[1],
+        peer_traces=tuple(traces),
+        peer_density_error=peer.density_error(),
+    )
+
+
+def start(objective: Objective, seed: int) -> torch.Tensor:
+    """A random start (p,) for Lanczos."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(objective.size, generator=generator).to(objective.weights)
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    for name in load_study("quick").heads:
+        compare(name)

@@ -1,0 +1,85 @@
+"""Curvature of a trained small ResNet: time beside PyHessian's, on the same images.
+
+The net is the dense run of `quick` with seed 0, trained if need be. Both ways get the same 1,000
+training images. `loader`: in batches, as PyHessian is used on more images than fit into one batch;
+`one batch`: its fastest way, which keeps the graph of its first backward pass, beside this
+project's kept graphs. The eigenvalues are compared in benchmarks/crosscheck.py.
+"""
+
+import torch
+
+from moelib.benchmark import interleave, milliseconds, run_benchmark
+from moelib.crosscheck import Peered
+from moelib.evaluate import network_input
+from moelib.kinds import BenchmarkNumbers, Case
+from moelib.lanczos import spectrum
+from moelib.objective import Objective
+from moelib.run import open_run
+from moelib.train import train
+from moelib.trained import opened, subset
+
+IMAGES, BATCH = 1000, 250
+
+
+def measure(repeats: int) -> BenchmarkNumbers:
+    """Time of one product with the Hessian, and of the five largest eigenvalues."""
+    run = open_run("quick", "dense", 0)
+    train(run)
+    with opened(run, exact=True) as trained:
+        split = subset(trained.dataset, "train", IMAGES, run.study.data.split_seed)
+        cases = [
+            case
+            for way in ("loader", "one batch")
+            for case in compare(trained.model, trained.dataset, split, way, repeats)
+        ]
+    return BenchmarkNumbers(
+        name="curvature",
+        question="How much faster is curvature than with PyHessian 0.1?",
+        baseline="PyHessian with its defaults",
+        candidate="folded normalisation, channels_last, one Krylov space",
+        unit="ms",
+        cases=tuple(cases),
+    )
+
+
+def compare(model, dataset, split, way: str, repeats: int) -> list[Case]:
+    """Both measurements for one way of passing the images."""
+    plain, fast = (network_input(split.images, dataset, last) for last in (False, True))
+    loader = way == "loader"
+    contiguous = model.to(memory_format=torch.contiguous_format)
+    peer = Peered(contiguous, plain, split.labels, BATCH if loader else None)
+    last = model.to(memory_format=torch.channels_last)
+    objective = Objective(last, fast, split.labels, batch=BATCH, keep=not loader)
+    generator = torch.Generator().manual_seed(0)
+    vector = torch.randn(objective.size, generator=generator)
+    start = torch.randn(objective.size, generator=generator)
+    cases = []
+    if loader:
+        torch.testing.assert_close(
+            peer.product(vector), objective.hessian(vector[None])[0], rtol=1e-3, atol=1e-3
+        )
+        baseline, candidate = interleave(
+            lambda: milliseconds(lambda: peer.product(vector)),
+            lambda: milliseconds(lambda: objective.hessian(vector[None])),
+            5 * repeats,
+        )
+        cases.append(case("one product", way, baseline, candidate, 1.7))
+    baseline, candidate = interleave(
+        lambda: milliseconds(lambda: peer.eigenvalues(5)),
+        lambda: milliseconds(
+            lambda: spectrum(objective.hessian, start, 5, residual=0.01, budget=100)
+        ),
+        repeats,
+    )
+    cases.append(case("five eigenvalues", way, baseline, candidate, 5.0 if loader else None))
+    return cases
+
+
+def case(of: str, way: str, baseline, candidate, target: float | None) -> Case:
+    """One row of the record."""
+    setting = {"of": of, "images": IMAGES, "way": way}
+    return Case(setting=setting, baseline=baseline, candidate=candidate, target_ratio=target)
+
+
+if __name__ == "__main__":
+    run_benchmark(__file__, measure, repeats=3)

@@ -1,0 +1,66 @@
+"""Peak memory of curvature: 10,000 images beside 1,000, each in a fresh process.
+
+One product with the Hessian of the small ResNet of `quick`, untrained, on made-up images of the
+size of CIFAR-10's, stored as bytes and normalised by micro-batches.
+"""
+
+import resource
+import subprocess
+import sys
+
+import torch
+
+from moelib.backbones import SmallResNet
+from moelib.benchmark import run_benchmark
+from moelib.config import PROTOCOLS, Dense
+from moelib.heads import build_head
+from moelib.kinds import BenchmarkNumbers, Case
+from moelib.model import Classifier
+from moelib.objective import Objective
+
+SIZES = (1_000, 10_000)
+
+
+def measure(repeats: int) -> BenchmarkNumbers:
+    """Peak resident memory of each size, in turn."""
+    peaks = [[peak(images) for images in SIZES] for _ in range(repeats)]
+    few, many = zip(*peaks, strict=True)
+    return BenchmarkNumbers(
+        name="memory",
+        question="Does the memory of a product with the Hessian grow with the number of images?",
+        baseline="1,000 images",
+        candidate="10,000 images",
+        unit="MiB",
+        cases=(Case(setting={"batch": 250}, baseline=few, candidate=many, target_ratio=1 / 1.2),),
+    )
+
+
+def peak(images: int) -> float:
+    """MiB that a fresh process needs at most."""
+    done = subprocess.run(
+        [sys.executable, __file__, str(images)], check=True, capture_output=True, text=True
+    )
+    return float(done.stdout)
+
+
+def product(images: int) -> None:
+    """One product, and the peak memory of this process."""
+    torch.manual_seed(0)
+    backbone = SmallResNet(3, (16, 32))
+    head = build_head(Dense(kind="dense", hidden=64), 32, 10, PROTOCOLS["corrected"])
+    stored = torch.randint(256, (images, 3, 32, 32), dtype=torch.uint8)
+    labels = torch.randint(10, (images,))
+    objective = Objective(
+        Classifier(backbone, head), stored, labels, prepare=lambda part: part.float() / 64 - 2
+    )
+    objective.hessian(torch.randn(1, objective.size))
+    kibibytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    print(kibibytes / 1024 if sys.platform == "linux" else kibibytes / 1024**2)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) == 2 and sys.argv[1].isdigit():
+        torch.set_num_threads(1)
+        product(int(sys.argv[1]))
+    else:
+        run_benchmark(__file__, measure, repeats=3)
