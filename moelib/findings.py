@@ -8,13 +8,15 @@ from collections.abc import Iterable
 import pandas as pd
 
 from moelib import comparisons, frames
-from moelib.frames import Analysed, Trained
+from moelib.frames import EIGENVECTOR, RANDOM, Analysed, Sharp, Surfaces, Trained
 from moelib.statistics import CONFIDENCE
 
 HOLDS, FAILS, UNDECIDED = "holds", "does not hold", "undecided"
 CLAIMED = ("soft", "sparse")  # the heads that the paper's claims are about
 FITTED = 0.999  # training accuracy from which on a head fits the training images
 COMPARABLE = 0.01  # accuracy difference below which two heads count as comparable
+SIMILAR = 1.5  # ratio up to which two curvatures, or two rises of the loss, count as alike
+WEAK = 0.3  # Kendall's tau up to which, in either direction, two measures count as not ordered
 BALANCED = 0.2  # coefficient of variation of gate mass below which experts count as balanced
 
 
@@ -67,13 +69,79 @@ def usage_sentence(records: Analysed) -> str:
     )
 
 
+def sharpness_sentence(records: Sharp) -> str:
+    """What the curvatures of one study say, and how sure that is."""
+    records = list(records)
+    table = frames.curvature(records)
+    said = (
+        f"{_seeds(records)}. Largest Hessian eigenvalue, mean over seeds, on training and on test "
+        f"images: {_by_split(table, 'lambda_max')}. Trace: {_by_split(table, 'trace')}."
+    )
+    loose = int((~table["converged"]).sum())
+    if loose:
+        said += f" In {loose} of {len(table)} cases the eigenvalues did not converge."
+    return said + _times_dense(table, {"eigenvalue": "lambda_max", "trace": "trace"})
+
+
+def surface_sentence(records: Surfaces) -> str:
+    """What finite steps in the weights of one study do to its loss, and how sure that is."""
+    records = list(records)
+    ends = frames.farthest(frames.sweeps(records))
+    said, compared = [f"{_seeds(records)}."], ""
+    for kind, along in ((EIGENVECTOR, "the top eigenvector"), (RANDOM, "random directions")):
+        table = ends[ends["kind"] == kind]
+        if table.empty:
+            continue
+        said.append(
+            f"At radius {table['radius'].max():g} along {along} the loss on training and on test "
+            f"images has risen by, in nats: {_by_split(table, 'rise')}."
+        )
+        rerouted = table.dropna(subset="rerouted").groupby("head", sort=False)["rerouted"].mean()
+        if len(rerouted):
+            shares = _list(f"{head} {share:.0%}" for head, share in rerouted.items())
+            said.append(f"Images that are sent to other experts there: {shares}.")
+        if kind == EIGENVECTOR:
+            compared = _times_dense(table, {"rise along the eigenvector": "rise"})
+    return " ".join(said) + compared
+
+
+def _by_split(table: pd.DataFrame, measure: str) -> str:
+    means = table.groupby(["head", "split"], sort=False)[measure].mean().unstack(sort=False)
+    return _list(
+        f"{head} {' and '.join(_number(value) for value in row)}"
+        for head, row in means[["train", "test"]].iterrows()
+    )
+
+
+def _times_dense(table: pd.DataFrame, measures: dict[str, str]) -> str:
+    parts = []
+    for name, measure in measures.items():
+        compared = comparisons.ratios(table, measure)
+        heads = _list(
+            f"{head} {' and '.join(_ratio(row) for row in rows.itertuples())}"
+            for head, rows in compared.groupby("head", sort=False)
+        )
+        parts.append(f"{name} {heads}")
+    if compared.empty:
+        return ""
+    said = f" Times that of dense, paired by seed: {'; '.join(parts)}."
+    if compared["seeds"].max() > 1:
+        return said.replace("by seed:", "by seed, with 95% intervals:")
+    return f"{said} With one seed this compares trained nets, and not heads."
+
+
 # -- the paper's claims ---------------------------------------------------------------------------
 
 
-def claims(trained: Trained, analysed: Analysed) -> list[tuple[str, str, str]]:
+def claims(
+    trained: Trained, analysed: Analysed, sharp: Sharp = (), surfaces: Surfaces = ()
+) -> list[tuple[str, str, str]]:
     """(claim, verdict, the numbers behind it) for each claim that a study's records can test."""
-    trained = [r for r in trained if r.head in (*CLAIMED, comparisons.REFERENCE)]
+    heads = {comparisons.REFERENCE, *CLAIMED}
+    trained = [r for r in trained if r.head in heads]
     usage = frames.usage_summary(r for r in analysed if r.head in CLAIMED)
+    curvature = frames.curvature(r for r in sharp if r.head in heads)
+    sweeps = frames.sweeps(r for r in surfaces if r.head in heads)
     found = []
     if len(comparisons.seed_differences(trained)):
         found += [_more_accurate(trained), _comparable(trained)]
@@ -81,6 +149,16 @@ def claims(trained: Trained, analysed: Analysed) -> list[tuple[str, str, str]]:
     if len(usage):
         test = usage.query("split == 'test'")
         found += [_balanced(test), _not_collapsed(test), _specialised(test)]
+    if len(curvature) and set(curvature["head"]) == heads:
+        found += [
+            _sharpest(curvature, "lambda_max", "eigenvalue"),
+            _sharpest(curvature, "trace", "trace"),
+            _similar(curvature),
+        ]
+    if len(sweeps) and set(sweeps["head"]) == heads:
+        found.append(_separated(sweeps))
+    if len(curvature):
+        found.append(_unordered(curvature, trained))
     return found
 
 
@@ -150,6 +228,89 @@ def _specialised(test: pd.DataFrame) -> tuple[str, str, str]:
     return "Experts specialise by class.", verdict, numbers
 
 
+def _sharpest(curvature: pd.DataFrame, measure: str, name: str) -> tuple[str, str, str]:
+    claim = f"The soft head has the largest Hessian {name}, on training and on test images."
+    compared = _ratios_of("soft", curvature, [measure], [comparisons.REFERENCE, "sparse"])
+    holds = len(compared) == 4 and (compared["verdict"] == "higher").all()
+    fails = (compared["verdict"] == "lower").any()
+    return claim, _verdict(holds, fails), _compared(compared)
+
+
+def _similar(curvature: pd.DataFrame) -> tuple[str, str, str]:
+    claim = "Dense and sparse lie in a similar curvature regime."
+    compared = _ratios_of("sparse", curvature, ["lambda_max", "trace"], [comparisons.REFERENCE])
+    holds = len(compared) == 4 and _alike(compared).all()
+    return claim, _verdict(holds, _unlike(compared).any()), _compared(compared)
+
+
+def _separated(sweeps: pd.DataFrame) -> tuple[str, str, str]:
+    claim = "Finite steps along the top eigenvector tell dense from soft and sparse."
+    ends = frames.farthest(sweeps).query("kind == @EIGENVECTOR and split == 'train'")
+    compared = pd.concat(
+        _ratios_of(head, ends, ["rise"], [comparisons.REFERENCE]) for head in CLAIMED
+    )
+    said = set(compared["verdict"])
+    holds = len(compared) == 2 and said in ({"higher"}, {"lower"})
+    fails = said == {"higher", "lower"} or _alike(compared).any()
+    return claim, _verdict(holds, fails), _compared(compared)
+
+
+def _unordered(curvature: pd.DataFrame, trained: Trained) -> tuple[str, str, str]:
+    claim = "Sharpness does not order validation accuracy."
+    runs, accuracy = ["study", "head", "seed"], "best_validation_accuracy"
+    known = curvature.merge(frames.finals(trained)[[*runs, accuracy]], on=runs)
+    found = comparisons.orders(known, ["lambda_max"], accuracy)
+    if found.empty:
+        return claim, UNDECIDED, "needs four runs or more, of different accuracy"
+    numbers = _list(
+        f"tau {_number(row.tau)} ({_number(row.low)} to {_number(row.high)}) on {row.split}"
+        for row in found.itertuples()
+    )
+    certain = found["low"] < found["high"]
+    within = certain & (found["low"] > -WEAK) & (found["high"] < WEAK)
+    beyond = certain & ((found["low"] > WEAK) | (found["high"] < -WEAK))
+    holds = len(found) == 2 and within.all()
+    return claim, _verdict(holds, beyond.any()), f"{numbers}, {found['runs'].max()} runs"
+
+
+def _ratios_of(
+    head: str, table: pd.DataFrame, measures: list[str], references: list[str]
+) -> pd.DataFrame:
+    """Ratios of one head to others, with the columns measure and reference."""
+    return pd.concat(
+        comparisons.ratios(table[table["head"].isin([head, reference])], measure, reference).assign(
+            measure=measure, reference=reference
+        )
+        for measure in measures
+        for reference in references
+    )
+
+
+def _alike(compared: pd.DataFrame) -> pd.Series:
+    certain = compared["low"] < compared["high"]  # as in `moelib.statistics.verdict`
+    return certain & (compared["low"] > 1 / SIMILAR) & (compared["high"] < SIMILAR)
+
+
+def _unlike(compared: pd.DataFrame) -> pd.Series:
+    certain = compared["low"] < compared["high"]
+    return certain & ((compared["low"] > SIMILAR) | (compared["high"] < 1 / SIMILAR))
+
+
+def _compared(compared: pd.DataFrame) -> str:
+    names = {"lambda_max": "eigenvalue ", "trace": "trace ", "rise": ""}
+    numbers = _list(
+        f"{names[row.measure]}{row.head}/{row.reference} {_ratio(row)} on {row.split}"
+        for row in compared.itertuples()
+    )
+    if len(compared) and compared["seeds"].max() > 1:
+        return numbers
+    return f"{numbers}; needs two seeds or more".removeprefix("; ")
+
+
+def _verdict(holds: bool, fails: bool) -> str:
+    return FAILS if fails else HOLDS if holds else UNDECIDED
+
+
 # -- words ----------------------------------------------------------------------------------------
 
 
@@ -166,6 +327,19 @@ def _image_verdict(row) -> str:
 
 def _points(share: float) -> str:
     return f"{100 * share:+.2f}".replace("-", "\N{MINUS SIGN}")
+
+
+def _ratio(row) -> str:
+    if pd.isna(row.ratio):
+        return "unknown"
+    if pd.isna(row.low):
+        return f"{row.ratio:.2f}"
+    return f"{row.ratio:.2f} ({row.low:.2f} to {row.high:.2f})"
+
+
+def _number(value: float) -> str:
+    digits = f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+    return digits.replace("-", "\N{MINUS SIGN}")
 
 
 def _list(parts: Iterable[str]) -> str:

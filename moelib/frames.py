@@ -25,6 +25,7 @@ from moelib.record import Numbers, Record, RecordError, read_record
 from moelib.run import results_root, runs
 from moelib.study import STUDIES, load_study
 
+EIGENVECTOR, RANDOM = "top eigenvector", "random directions"  # the kinds of swept directions
 N = TypeVar("N", bound=Numbers)
 Trained = Iterable[Record[TrainNumbers]]
 Analysed = Iterable[Record[UtilizationNumbers]]
@@ -323,6 +324,7 @@ def sweeps(records: Surfaces) -> pd.DataFrame:
         {
             **run_columns(record),
             "direction": sweep.direction,
+            "kind": EIGENVECTOR if sweep.direction == "eigenvector" else RANDOM,
             "split": sweep.split,
             "radius": radius,
             "length": sweep.length,
@@ -335,6 +337,18 @@ def sweeps(records: Surfaces) -> pd.DataFrame:
         for sweep in record.numbers.sweeps
         for radius, loss, accuracy, rise, rerouted in _points(sweep)
     )
+
+
+def farthest(sweeps: pd.DataFrame) -> pd.DataFrame:
+    """One row per run, split and kind of direction, at its largest radius, of either sign.
+
+    Rise, accuracy and rerouted images are means over directions and signs.
+    """
+    ends = sweeps.assign(radius=sweeps["radius"].abs())
+    ends = ends[ends["radius"] == ends.groupby("kind")["radius"].transform("max")]
+    keys = ["study", "head", "seed", "split", "kind", "radius"]
+    means = ends.groupby(keys, sort=False)[["rise", "accuracy", "rerouted"]].mean()
+    return means.reset_index()
 
 
 def planes(records: Surfaces) -> pd.DataFrame:

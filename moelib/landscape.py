@@ -209,14 +209,13 @@ def plane(planes: pd.DataFrame) -> Figure:
 
 def _along(sweeps: pd.DataFrame, measure: str) -> sns.FacetGrid:
     """A line for each head over the radius; the eigenvector and random directions apart."""
-    kinds = np.where(sweeps["direction"] == "eigenvector", "top eigenvector", "random directions")
     grid = sns.relplot(
-        sweeps.assign(direction=kinds),
+        sweeps,
         kind="line",
         x="radius",
         y=measure,
         row="split",
-        col="direction",
+        col="kind",
         hue="head",
         palette=colours(sweeps["head"]),
         errorbar=WHOLE_RANGE,

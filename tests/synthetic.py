@@ -1,5 +1,7 @@
 """Synthetic records of small studies, for the tests of what reads records."""
 
+from functools import cache
+
 import numpy as np
 
 from moelib.config import Study, has_experts
@@ -27,6 +29,8 @@ from moelib.provenance import observe
 from moelib.record import Record, write_record
 from moelib.run import Run, results_root
 from moelib.study import parse_study
+
+_observed = cache(observe)  # git is asked for the commit each time
 
 CLASSES, EXPERTS, IMAGES = ("cat", "dog", "ship"), 4, 21  # 21 bits do not fill their last byte
 
@@ -271,5 +275,5 @@ def _record(run: Run, numbers, **provenance) -> Record:
         seed=run.seed,
         inputs={},
         numbers=numbers,
-        provenance=observe(**provenance),
+        provenance=_observed(**provenance),
     )

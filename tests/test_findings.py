@@ -100,3 +100,168 @@ def test_usage_sentence_counts_dead_experts_and_informed_runs():
     said = findings.usage_sentence(analysed(synthetic.study(), COLLAPSED))
     assert "Dead experts: soft 2 of 4, sparse 2 of 4." in said
     assert "in 2 of 2 runs" in said
+
+
+# -- curvature and loss surface -------------------------------------------------------------------
+
+
+LARGEST_EIGENVALUE = (
+    "The soft head has the largest Hessian eigenvalue, on training and on test images."
+)
+LARGEST_TRACE = "The soft head has the largest Hessian trace, on training and on test images."
+SIMILAR = "Dense and sparse lie in a similar curvature regime."
+SEPARATED = "Finite steps along the top eigenvector tell dense from soft and sparse."
+UNORDERED = "Sharpness does not order validation accuracy."
+
+
+def sharp(study, train, test=None):
+    """`train[head]`, `test[head]`: the largest eigenvalue of each seed on these images."""
+    test = test or {head: [30 * value for value in values] for head, values in train.items()}
+    return [
+        synthetic.sharp(Run(study, head, seed), train[head][i], test[head][i])
+        for head in train
+        for i, seed in enumerate(study.seeds)
+    ]
+
+
+def surfaced(study, bend):
+    return [
+        synthetic.surfaced(Run(study, head, seed), value)
+        for head, values in bend.items()
+        for seed, value in zip(study.seeds, values, strict=True)
+    ]
+
+
+def accurate(study, validation):
+    """Records of training whose best validation accuracy is `validation[head][i]` of seed i."""
+    records = trained(study, {head: [80] * len(study.seeds) for head in validation})
+    for record in records:
+        value = validation[record.head][study.seeds.index(record.seed)]
+        last = record.numbers.epochs[-1]
+        best = last.validation.model_copy(update={"accuracy": value})
+        last = last.model_copy(update={"validation": best})
+        numbers = record.numbers.model_copy(update={"epochs": (last,)})
+        yield record.model_copy(update={"numbers": numbers})
+
+
+def landscape_verdicts(study, sharp=(), surfaces=()):
+    records = trained(study, {"dense": [80] * len(study.seeds)})
+    found = findings.claims(records, (), sharp, surfaces)
+    return {claim: verdict for claim, verdict, _ in found}
+
+
+DENSE, ALIKE = (1.0, 1.1, 0.9), (1.05, 1.1, 0.92)
+
+
+@pytest.mark.parametrize(
+    ("soft", "soft_on_test", "largest"),
+    [
+        ((2.0, 2.3, 1.7), (2.0, 2.3, 1.7), "holds"),
+        ((0.5, 0.5, 0.5), (2.0, 2.3, 1.7), "does not hold"),  # as in the authors' saved files
+        ((0.5, 2.0, 1.0), (2.0, 2.3, 1.7), "undecided"),
+    ],
+)
+def test_soft_must_be_sharper_on_both_splits(soft, soft_on_test, largest):
+    train = {"dense": DENSE, "soft": soft, "sparse": ALIKE}
+    found = landscape_verdicts(
+        synthetic.study(), sharp(synthetic.study(), train, {**train, "soft": soft_on_test})
+    )
+    assert (found[LARGEST_EIGENVALUE], found[LARGEST_TRACE]) == (largest, largest)
+
+
+@pytest.mark.parametrize(
+    ("sparse", "similar"),
+    [
+        (ALIKE, "holds"),
+        ((3.0, 3.2, 3.1), "does not hold"),
+        ((1.0, 2.0, 1.5), "undecided"),
+        (DENSE, "undecided"),  # seeds that all agree to the last digit decide nothing
+    ],
+)
+def test_dense_and_sparse_are_alike_within_a_factor(sparse, similar):
+    study = synthetic.study()
+    train = {"dense": DENSE, "soft": (2.0, 2.3, 1.7), "sparse": sparse}
+    assert landscape_verdicts(study, sharp(study, train))[SIMILAR] == similar
+
+
+@pytest.mark.parametrize(
+    ("soft", "sparse", "separated"),
+    [
+        ((4.0, 4.1, 4.2), (3.0, 3.3, 3.6), "holds"),
+        ((0.3, 0.2, 0.3), (0.3, 0.3, 0.2), "holds"),  # the claim has no direction
+        ((4.0, 4.1, 4.2), (0.3, 0.3, 0.2), "does not hold"),
+        ((4.0, 4.1, 4.2), ALIKE, "does not hold"),
+        ((4.0, 4.1, 4.2), (1.0, 3.0, 2.0), "undecided"),
+    ],
+)
+def test_mixtures_are_told_from_dense_on_one_side(soft, sparse, separated):
+    study = synthetic.study()
+    surfaces = surfaced(study, {"dense": DENSE, "soft": soft, "sparse": sparse})
+    assert landscape_verdicts(study, surfaces=surfaces)[SEPARATED] == separated
+
+
+def test_one_seed_decides_no_claim_on_curvature():
+    study = synthetic.study(seeds=(0,))
+    by_head = {"dense": (1.0,), "soft": (9.0,), "sparse": (1.0,)}
+    found = landscape_verdicts(study, sharp(study, by_head), surfaced(study, by_head))
+    claims = (LARGEST_EIGENVALUE, LARGEST_TRACE, SIMILAR, SEPARATED, UNORDERED)
+    assert [found[claim] for claim in claims] == ["undecided"] * 5
+
+
+def test_claims_on_curvature_need_all_their_heads():
+    study = synthetic.study()
+    found = landscape_verdicts(study, sharp(study, {"dense": DENSE}), surfaced(study, {}))
+    assert {LARGEST_EIGENVALUE, SIMILAR, SEPARATED}.isdisjoint(found)
+
+
+def test_a_clear_order_refutes_that_there_is_none():
+    study = synthetic.study()
+    by_head = {"dense": (1.0, 2.0, 3.0), "soft": (4.0, 5.0, 6.0), "sparse": (7.0, 8.0, 9.0)}
+    # One of 36 pairs is out of order: an interval with a width.
+    validation = {"dense": (0.1, 0.2, 0.3), "soft": (0.5, 0.4, 0.6), "sparse": (0.7, 0.8, 0.9)}
+    found = findings.claims(accurate(study, validation), (), sharp(study, by_head))
+    assert next(verdict for claim, verdict, _ in found if claim == UNORDERED) == "does not hold"
+
+
+@pytest.mark.parametrize(("seeds", "unordered"), [(3, "undecided"), (30, "holds")])
+def test_that_there_is_no_order_takes_many_runs(seeds, unordered):
+    study = synthetic.study(seeds=tuple(range(seeds)))
+    generator = np.random.default_rng(3)
+    by_head, validation = (
+        {head: generator.random(seeds) for head in ("dense", "sparse")} for _ in range(2)
+    )
+    found = findings.claims(accurate(study, validation), (), sharp(study, by_head))
+    assert next(verdict for claim, verdict, _ in found if claim == UNORDERED) == unordered
+
+
+def test_sharpness_sentence_compares_with_dense():
+    records = sharp(synthetic.study(), {"dense": (1.0, 1.0, 1.0), "soft": (2.0, 4.0, 2.0)})
+    said = findings.sharpness_sentence(records)
+    assert said.startswith(
+        "3 seeds. Largest Hessian eigenvalue, mean over seeds, on training and on test images: "
+        "dense 1 and 30, soft 2.67 and 80. Trace: dense 10 and 300, soft 26.7 and 800."
+    )
+    # Logarithms of 2, 4, 2: mean 4/3 ln 2, half-width t(0.975, 2) / 3 ln 2 = 1.434 ln 2.
+    assert "with 95% intervals: eigenvalue soft 2.52 (0.93 to 6.81) and 2.52" in said
+
+
+def test_sharpness_sentence_counts_what_did_not_converge():
+    record = synthetic.sharp(Run(synthetic.study(), "soft", 0))
+    loose = record.numbers.train.eigenvalues.model_copy(update={"converged": False})
+    train = record.numbers.train.model_copy(update={"eigenvalues": loose})
+    numbers = record.numbers.model_copy(update={"train": train})
+    said = findings.sharpness_sentence([record.model_copy(update={"numbers": numbers})])
+    assert "In 1 of 2 cases the eigenvalues did not converge." in said
+    assert "Times that of dense" not in said
+
+
+def test_surface_sentence_is_of_the_largest_radius():
+    study = synthetic.study(seeds=(0,))
+    said = findings.surface_sentence(surfaced(study, {"dense": (4.0,), "sparse": (8.0,)}))
+    rises = "dense 1 and 1, sparse 2 and 2."  # bend r^2 at r = 0.5
+    assert (
+        f"At radius 0.5 along the top eigenvector the loss on training and on test images has "
+        f"risen by, in nats: {rises}" in said
+    )
+    assert "Images that are sent to other experts there: sparse 50%." in said
+    assert "rise along the eigenvector sparse 2.00 and 2.00. With one seed" in said

@@ -148,6 +148,16 @@ def test_sweeps_have_the_rise_where_the_radius_is_positive():
     assert list(table["rerouted"]) == [0.5, 0.25, 0, 0.25, 0.5]
 
 
+def test_the_farthest_points_are_means_over_signs_and_directions():
+    record = synthetic.surfaced(Run(synthetic.study(), "sparse", 0), bend=4.0)
+    table = frames.farthest(frames.sweeps([record]))
+    assert list(table["kind"]) == [frames.EIGENVECTOR] * 2 + [frames.RANDOM] * 2
+    assert list(table["split"]) == ["train", "test"] * 2
+    for row in table.itertuples():
+        assert (row.radius, row.rise, row.rerouted) == (0.5, 1.0, 0.5)
+        assert row.accuracy == pytest.approx(0.4)
+
+
 def test_heads_that_select_no_experts_reroute_nothing():
     table = frames.sweeps([synthetic.surfaced(Run(synthetic.study(), "soft", 0))])
     assert table["rerouted"].isna().all()
