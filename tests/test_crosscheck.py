@@ -9,6 +9,9 @@ from moelib.lanczos import spectrum
 from moelib.objective import Objective
 from moelib.trace import trace
 
+# It differentiates twice by `backward(create_graph=True)`, of which torch warns.
+pytestmark = pytest.mark.filterwarnings(r"ignore:Using backward\(\) with create_graph")
+
 
 @pytest.mark.parametrize("head", HEADS)
 def test_products_agree_on_every_head(head):
