@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from moelib import figures
 from moelib.config import Study
-from moelib.kinds import BenchmarkNumbers
+from moelib.kinds import BenchmarkNumbers, CrosscheckNumbers
 from moelib.record import Record
 
 MINUS, MISSING = "\N{MINUS SIGN}", "\N{EN DASH}"
@@ -46,6 +46,14 @@ def description(study: Study) -> Markdown:
     return Markdown(f"{study.description} Written in `studies/{study.name}.yaml`.")
 
 
+def absent(records: Mapping[str, list[Record]]) -> Markdown:
+    """Name the studies that have no records of what a chapter shows, so that it leaves them out."""
+    without = [f"`{study}`" for study, found in records.items() if not found]
+    if not without:
+        return Markdown("")
+    return Markdown(f"*Without such records yet, and so left out here: {', '.join(without)}.*")
+
+
 def source(records: Iterable[Record], note: str = "") -> Markdown:
     """Say which study and seeds a figure or table shows, link its records, name the command."""
     records = list(records)
@@ -77,6 +85,19 @@ def benchmark_source(file: str, record: Record[BenchmarkNumbers]) -> Markdown:
         f"{record.provenance.device}, threads: {record.provenance.threads}. "
         f"[Record]({RESULTS}/benchmarks/{file}). "
         f"Made by `.venv/bin/python benchmarks/{record.numbers.name}.py`."
+    )
+
+
+def crosscheck_source(records: Mapping[str, Record[CrosscheckNumbers]]) -> Markdown:
+    """Say where the comparison with PyHessian ran, link its records, name the command."""
+    links = ", ".join(
+        f"[{record.head}]({RESULTS}/crosscheck/{file})" for file, record in records.items()
+    )
+    first = next(iter(records.values()))
+    return _small(
+        f"Study `{first.study.name}`, seed {first.seed}, {first.numbers.images} training images. "
+        f"{first.provenance.device}. Records: {links}. "
+        "Made by `.venv/bin/python benchmarks/crosscheck.py`."
     )
 
 

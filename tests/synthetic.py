@@ -257,7 +257,7 @@ def write_landscapes(study: Study) -> None:
     for seed in study.seeds:
         for rank, head in enumerate(study.heads, start=1):
             run = Run(study, head, seed)
-            sharper = rank * (1 + seed / 10)
+            sharper = rank * (1 + seed * rank / 10)  # seeds differ, and by head
             write_record(run.record_path("sharpness"), sharp(run, sharper, 30 * sharper))
             write_record(run.record_path("surface"), surfaced(run, sharper))
 

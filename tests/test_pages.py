@@ -33,6 +33,12 @@ def test_source_names_study_and_seeds_and_links_each_record():
     assert "Made by `make study STUDY=tiny`" in said
 
 
+def test_studies_without_records_are_named():
+    record = synthetic.trained(Run(synthetic.study(), "soft", 0))
+    assert pages.absent({"a": [record]}).data == ""
+    assert "left out here: `b`, `c`." in pages.absent({"a": [record], "b": [], "c": []}).data
+
+
 def test_sentences_are_escaped():
     assert "<b>a&lt;b</b>: c &amp; d" in pages.sentences({"a<b": "c & d"}).data
 
