@@ -6,6 +6,8 @@ import numpy as np
 import pandas as pd
 
 from moelib.frames import Trained, finals, run_columns, test_correct
+from moelib.kinds import CrosscheckNumbers
+from moelib.record import Record
 from moelib.statistics import (
     FEWEST_RUNS,
     Interval,
@@ -184,3 +186,42 @@ def orders(
             row = {"study": study, "split": split, "measure": measure, "runs": len(pairs)}
             rows.append({**row, **found._asdict()})
     return pd.DataFrame(rows, columns=ORDERS)
+
+
+# -- another implementation -----------------------------------------------------------------------
+
+
+def crosscheck(records: Iterable[Record[CrosscheckNumbers]]) -> pd.DataFrame:
+    """One row per head and way: eigenvalues and trace as returned, and how far off they are.
+
+    `worst_error` is the largest relative error of an eigenvalue at its place in the list that was
+    returned, against the reference in descending order; `trace_error` that of the mean over probes.
+    """
+    rows = []
+    for record in records:
+        found = record.numbers
+        reference = np.array(found.reference.largest)
+        ways = [("reference, float64", found.reference.largest, found.reference.products)]
+        traces = [(found.reference_trace.value, found.reference_trace.products)]
+        ways += [("this project", found.eigenvalues.largest, found.eigenvalues.products)]
+        traces += [(found.trace.value, found.trace.products)]
+        for seed, (values, probes) in enumerate(
+            zip(found.peer_eigenvalues, found.peer_traces, strict=True)
+        ):
+            ways.append((f"PyHessian, seed {seed}", values.values, values.products))
+            traces.append((float(np.mean(probes.values)), probes.products))
+        for (way, values, products), (trace, probes) in zip(ways, traces, strict=True):
+            rows.append(
+                {
+                    "head": record.head,
+                    "way": way,
+                    "eigenvalues": tuple(values),
+                    "sorted": list(values) == sorted(values, reverse=True),
+                    "worst_error": float(np.max(np.abs(np.array(values) / reference - 1))),
+                    "products": products,
+                    "trace": trace,
+                    "trace_error": trace / found.reference_trace.value - 1,
+                    "probes": probes,
+                }
+            )
+    return pd.DataFrame(rows)

@@ -56,8 +56,14 @@ def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
 
     @functools.wraps(draw)
     def drawn(frame: pd.DataFrame, *arguments, **options) -> Figure:
-        with mpl.rc_context(STYLE):
+        # Not `rc_context`, which restores all: also what the notebook's backend sets when the first
+        # figure loads it, without which no later figure is shown.
+        before = {name: mpl.rcParams[name] for name in STYLE}
+        mpl.rcParams.update(STYLE)
+        try:
             return draw(frame, *arguments, **options)
+        finally:
+            mpl.rcParams.update(before)
 
     return drawn
 

@@ -12,6 +12,7 @@ import pandas as pd
 from moelib.config import Study
 from moelib.kinds import (
     BenchmarkNumbers,
+    CrosscheckNumbers,
     Density,
     Estimate,
     Matched,
@@ -71,6 +72,12 @@ def benchmarks() -> dict[str, Record[BenchmarkNumbers]]:
     """The records of all benchmarks, by the names of their files."""
     paths = sorted((results_root() / "benchmarks").glob("*.json"))
     return {path.name: read_record(path, BenchmarkNumbers) for path in paths}
+
+
+def crosschecks() -> dict[str, Record[CrosscheckNumbers]]:
+    """The records of comparisons with PyHessian, by the names of their files."""
+    paths = sorted((results_root() / "crosscheck").glob("*.json"))
+    return {path.name: read_record(path, CrosscheckNumbers) for path in paths}
 
 
 def _settings(record: Record) -> tuple:

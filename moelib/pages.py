@@ -101,6 +101,11 @@ def crosscheck_source(records: Mapping[str, Record[CrosscheckNumbers]]) -> Markd
     )
 
 
+def quoted(lead: str, texts: Iterable[str]) -> Markdown:
+    """A lead, and texts after it word for word."""
+    return Markdown(f"{lead} {', '.join(f'`{text}`' for text in sorted(texts))}.")
+
+
 def sentences(texts: Mapping[str, str]) -> HTML:
     """What is said of each study, as a list that other pages can paste."""
     items = (f"<li><b>{escape(study)}</b>: {escape(text)}</li>" for study, text in texts.items())

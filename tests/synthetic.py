@@ -8,6 +8,7 @@ from moelib.config import Study, has_experts
 from moelib.kinds import (
     BenchmarkNumbers,
     Case,
+    CrosscheckNumbers,
     Curvature,
     Density,
     Eigenvalues,
@@ -17,6 +18,7 @@ from moelib.kinds import (
     Information,
     Matched,
     Metrics,
+    Peer,
     Plane,
     SharpnessNumbers,
     SurfaceNumbers,
@@ -181,6 +183,37 @@ def _eigenvalues(largest: float) -> Eigenvalues:
 def _estimate(value: float) -> Estimate:
     return Estimate(
         value=value, standard_error=0.01 * abs(value), products=20, stopped="standard error"
+    )
+
+
+def write_crosscheck(head: str = "dense") -> Record[CrosscheckNumbers]:
+    """A record of PyHessian beside this project, under the name that its script gives it."""
+    record = _record(Run(study(), head, 0), crosschecked())
+    return write_record(results_root() / "crosscheck" / f"{head}.some-cpu.json", record)
+
+
+def crosschecked() -> CrosscheckNumbers:
+    """Of two calls of PyHessian one returns an unsorted list, and a trace from two probes."""
+    largest = (10.0, 8.0, 6.0)
+    found = _eigenvalues(10.0).model_copy(update={"largest": largest})
+    off = found.model_copy(update={"largest": (10.0, 8.0, 6.03)})
+    return CrosscheckNumbers(
+        images=IMAGES,
+        reference=found,
+        eigenvalues=off,
+        eigenvalues_seconds=1.0,
+        peer_eigenvalues=(
+            Peer(values=(9.9, 8.0, 6.0), products=90, seconds=9.0),
+            Peer(values=(8.0, 10.0, 6.0), products=120, seconds=12.0),
+        ),
+        reference_trace=_estimate(40.0),
+        trace=_estimate(40.4),
+        trace_seconds=1.0,
+        peer_traces=(
+            Peer(values=(30.0, 30.0), products=2, seconds=0.2),
+            Peer(values=(38.0, 42.0, 40.0), products=3, seconds=0.3),
+        ),
+        peer_density_error="RuntimeError: gone",
     )
 
 

@@ -45,6 +45,7 @@ def html(tmp_path_factory) -> Path:
         dense = Run(synthetic.study("plain", seeds=(0,)), "dense", 0)
         write_record(dense.record_path("train"), synthetic.trained(dense))
         synthetic.write_benchmark()
+        synthetic.write_crosscheck()
     with ThreadPoolExecutor(2) as pool:
         for job in [
             pool.submit(execute, chapter, source / f"book/{chapter}.ipynb", source / "results")

@@ -134,3 +134,24 @@ def test_what_has_no_order_has_no_row():
     assert comparisons.orders(more.assign(test_accuracy=0.9), ["lambda_max"]).empty
     varied = more.assign(test_accuracy=more["lambda_max"])
     assert comparisons.orders(varied, ["adaptive_max"]).empty  # the same for all runs
+
+
+# -- another implementation -----------------------------------------------------------------------
+
+
+def test_crosscheck_judges_each_list_as_it_was_returned():
+    synthetic.write_crosscheck()
+    records = frames.crosschecks()
+    assert list(records) == ["dense.some-cpu.json"]
+    table = comparisons.crosscheck(records.values()).set_index("way")
+    assert list(table.index) == [
+        "reference, float64",
+        "this project",
+        "PyHessian, seed 0",
+        "PyHessian, seed 1",
+    ]
+    assert table["sorted"].tolist() == [True, True, True, False]
+    # 6.03 of 6, 9.9 of 10, and 10 where 8 belongs.
+    assert table["worst_error"].tolist() == pytest.approx([0, 0.005, 0.01, 0.25])
+    assert table["trace_error"].tolist() == pytest.approx([0, 0.01, -0.25, 0])
+    assert table["probes"].tolist() == [20, 20, 2, 3]

@@ -1,6 +1,5 @@
 """Stacked experts against a double loop over images and experts, values and all gradients."""
 
-
 import pytest
 import torch
 

@@ -106,3 +106,15 @@ def test_style_does_not_leak(trained):
     before = dict(matplotlib.rcParams)
     figures.svg(figures.learning_curves(frames.epochs(trained)))
     assert dict(matplotlib.rcParams) == before
+
+
+def test_what_a_notebook_sets_while_the_first_figure_loads_is_kept(monkeypatch):
+    # Its backend turns `interactive` on just then; restoring that would hide every later figure.
+    monkeypatch.setitem(matplotlib.rcParams, "interactive", False)
+
+    @figures.styled
+    def draw(frame):
+        matplotlib.rcParams["interactive"] = True
+
+    draw(None)
+    assert matplotlib.rcParams["interactive"]

@@ -360,9 +360,7 @@ training_module.train(tiny_run(), tiny_dataset())
 """
 
 
-def test_a_killed_process_leaves_what_the_next_one_ends(
-    dataset, uninterrupted, one_source, capsys
-):
+def test_a_killed_process_leaves_what_the_next_one_ends(dataset, uninterrupted, one_source, capsys):
     run = tiny_run()
     child = [sys.executable, "-c", KILLED_CHILD, Path(__file__).parent, one_source]
     done = subprocess.run(child, cwd=PROJECT, capture_output=True)
