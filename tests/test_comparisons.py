@@ -139,7 +139,7 @@ def test_what_has_no_order_has_no_row():
 # -- another implementation -----------------------------------------------------------------------
 
 
-def test_crosscheck_judges_each_list_as_it_was_returned():
+def test_crosscheck_judges_each_list_as_it_was_returned(results):
     synthetic.write_crosscheck()
     records = frames.crosschecks()
     assert list(records) == ["dense.some-cpu.json"]
