@@ -336,7 +336,7 @@ class Sharpness(Frozen):
     density_probes: PositiveInt = 4
     density_steps: PositiveInt = 60  # of Lanczos from each probe
     average_radius: PositiveFloat = 0.1  # rho of the average-case adaptive sharpness
-    average_draws: PositiveInt = 20  # of the perturbation
+    average_draws: Annotated[int, Field(ge=2)] = 20  # of the perturbation: one has no spread
     worst_radius: PositiveFloat = 0.002  # rho of the worst-case adaptive sharpness
     worst_steps: PositiveInt = 20  # of projected ascent
     matched_loss: PositiveFloat = 0.5  # nats, to which a temperature brings the mean loss

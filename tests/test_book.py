@@ -40,8 +40,9 @@ def html(tmp_path_factory) -> Path:
     shutil.copy(PROJECT / "_config.yml", source)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MOELIB_RESULTS", str(source / "results"))
-        synthetic.write_all(synthetic.study("quick"))
-        synthetic.write_all(synthetic.study("single", seeds=(0,)))
+        for study in (synthetic.study("quick"), synthetic.study("single", seeds=(0,))):
+            synthetic.write_all(study)
+            synthetic.write_landscapes(study)
         dense = Run(synthetic.study("plain", seeds=(0,)), "dense", 0)
         write_record(dense.record_path("train"), synthetic.trained(dense))
         synthetic.write_benchmark()
@@ -174,6 +175,8 @@ def test_figures_have_a_size(visits):
     # Three studies have accuracies and learning curves; one of them has paired differences.
     assert drawn["book/accuracy.html"] == 3 + 1 + 3
     assert drawn["book/utilization.html"] == 4 * 2
+    assert drawn["book/sharpness.html"] == 4 * 2
+    assert drawn["book/surface.html"] == 3 * 2
     assert drawn["book/reproducibility.html"] == 1
 
 
@@ -195,12 +198,14 @@ def test_what_was_found_reaches_the_title_page(visits):
 def test_every_record_can_be_downloaded(visits, html):
     links = [link for page in visits.values() for link in page["links"] if link.endswith(".json")]
     names = {link.rsplit("/", 1)[1] for link in links}
-    assert names == {"train.json", "utilization.json", "step.some-cpu.json"}
-    assert len(set(links)) == (9 + 6) + (3 + 2) + 1 + 1
+    runs = {f"{kind}.json" for kind in ("train", "utilization", "sharpness", "surface")}
+    assert names == runs | {"step.some-cpu.json", "dense.some-cpu.json"}
+    assert len(set(links)) == (9 + 6 + 9 + 9) + (3 + 2 + 3 + 3) + 1 + 1 + 1
 
 
 def test_each_result_says_what_it_does_not_show(visits):
-    for name in ("intro", "claims", "accuracy", "utilization", "speed", "reproducibility"):
+    pages = ("intro", "claims", "accuracy", "utilization", "sharpness", "surface", "speed")
+    for name in (*pages, "reproducibility"):
         assert "does not show" in visits[f"book/{name}.html"]["text"]
 
 
