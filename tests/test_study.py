@@ -290,6 +290,11 @@ FAULTS = [
     ("data.test_share", 0.0, f"'data.test_share' = 0.0 is not allowed: {POSITIVE}."),
     ("data.test_share", 1.0, "'data.test_share' = 1.0 is not allowed: .*less than 1."),
     ("analyses.utilization", {"dead_below": 1}, "'analyses.utilization.dead_below' = 1 .*less"),
+    ("analyses.sharpness", {"images": 0}, f"'analyses.sharpness.images' = 0 is not .*{POSITIVE}"),
+    ("analyses.sharpness", {"average_draws": 1}, "'analyses.sharpness.average_draws' = 1 .* 2."),
+    ("analyses.surface", {"random_radii": [-1, 1]}, "analyses.surface.random_radii: the radii mu"),
+    ("analyses.surface", {"plane_radii": [0]}, "analyses.surface.plane_radii: the radii must as"),
+    ("analyses.surface", {"plane_radii": [-1, 0, 2]}, "analyses.surface.plane_radii: the radii "),
     ("heads", {}, "'heads' must not be empty."),
     ("seeds", [], "'seeds' must not be empty."),
     ("seeds", [-1], "'seeds.0' = -1 is not allowed: input should be greater than or equal to 0."),
@@ -348,3 +353,12 @@ def test_refusing_leaves_the_raw_study_as_it_was():
     raw = copy.deepcopy(RAW)
     parse_study(raw)
     assert raw == RAW
+
+
+def test_analyses_are_made_of_the_heads_that_they_suit():
+    study = load_study("quick")
+    everything = ["utilization", "sharpness", "surface"]
+    assert study.analyses.of(study.heads["sparse"]) == everything
+    assert study.analyses.of(study.heads["dense"]) == everything[1:]
+    without = parse_study(raw_with("analyses", {"sharpness": None}))
+    assert without.analyses.of(study.heads["soft"]) == ["utilization", "surface"]

@@ -28,7 +28,7 @@ heads: {switch: {hidden: 4}, soft: {hidden: 4}}
 seeds: [0]
 protocol: corrected
 training: {epochs: 1}
-analyses: {utilization: {permutations: 10}}
+analyses: {utilization: {permutations: 10}, sharpness: null, surface: null}
 """
 
 PARAMETERS = 'study: str = "quick"\nhead: str = "switch"\nseed: int = 0'
