@@ -5,15 +5,17 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from moelib.executors import Weights, execute
+from moelib.routing import Routing
+
 
 class Experts(nn.Module):
     """E perceptrons with one hidden layer each, and the mixture of their logits.
 
-    y_n = sum_e m_ne (W_out_e Drop(ReLU(W_in_e x_n + b_in_e)) + b_out_e)
+    y_n = sum_k w_nk (W_out_e Drop(ReLU(W_in_e x_n + b_in_e)) + b_out_e), e = e_nk
 
-    Stacked, all hidden units of all experts are one axis e h. Both layers are then one matrix
-    product each, without a copy or a loop, and the second one sums over hidden units and experts at
-    once. An expert with m_ne = 0 contributes exactly 0, to the output and to every gradient.
+    Weights w_nk and choices e_nk are those of the plan. An expert that no image chose contributes
+    exactly 0, to the output and to every gradient.
     """
 
     EXPERT_AXES: ClassVar = {"w_in": 1, "b_in": 0, "w_out": 0, "b_out": 0}
@@ -26,14 +28,17 @@ class Experts(nn.Module):
         self.b_in = _uniform((experts, hidden), inputs=features)  # (e, h)
         self.w_out = _uniform((experts, hidden, classes), inputs=hidden)  # (e, h, c)
         self.b_out = _uniform((experts, classes), inputs=hidden)  # (e, c)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = dropout
 
-    def forward(self, features: Tensor, mixture: Tensor) -> Tensor:
-        """Logits (n, c) from features (n, d) and the weight of each expert (n, e)."""
-        hidden = torch.addmm(self.b_in.flatten(), features, self.w_in.flatten(1))  # (n, e h)
-        hidden = self.dropout(hidden.relu()).view(-1, *self.b_in.shape)  # (n, e, h)
-        weighted = (hidden * mixture[:, :, None]).flatten(1)  # (n, e h)
-        return torch.addmm(mixture @ self.b_out, weighted, self.w_out.flatten(0, 1))
+    def forward(self, features: Tensor, routing: Routing, executor: str = "auto") -> Tensor:
+        """Logits (n, c) from features (n, d) and the plan, by an executor or the fastest.
+
+        Raises:
+            ConfigError: there is no executor of this name, or it does not fit dtype and device.
+        """
+        weights = Weights(self.w_in, self.b_in, self.w_out, self.b_out)
+        dropout = self.dropout if self.training else 0.0
+        return execute(features, routing, weights, dropout, executor)
 
 
 def _uniform(shape: tuple[int, ...], inputs: int) -> nn.Parameter:

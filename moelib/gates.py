@@ -21,14 +21,15 @@ class SoftGate(nn.Module):
     def __init__(self, head: config.Soft, features: int, protocol: config.Protocol):
         super().__init__()
         self.score = nn.Linear(features, head.experts)
-        self.feature_dropout = nn.Dropout(head.gate_dropout)
+        self.feature_dropout = head.gate_dropout
         self.logit_dropout = _logit_dropout(head, protocol)
         self.temperature = head.temperature
 
     def forward(self, features: Tensor) -> Routing:
         """Route features (n, d)."""
-        logits = self.score(self.feature_dropout(features))  # (n, e)
-        return soft_routing(logits, self.temperature, ranked=self.logit_dropout(logits))
+        logits = self.score(_dropped(features, self.feature_dropout, self.training))  # (n, e)
+        ranked = _dropped(logits, self.logit_dropout, self.training)
+        return soft_routing(logits, self.temperature, ranked=ranked)
 
 
 class SparseGate(nn.Module):
@@ -44,7 +45,7 @@ class SparseGate(nn.Module):
         super().__init__()
         self.score = nn.Linear(features, head.experts)
         self.noise = nn.Linear(features, head.experts)
-        self.feature_dropout = nn.Dropout(head.gate_dropout)
+        self.feature_dropout = head.gate_dropout
         self.logit_dropout = _logit_dropout(head, protocol)
         self.register_buffer("selection_bias", _selection_bias(head))
         self.k = head.k
@@ -57,7 +58,7 @@ class SparseGate(nn.Module):
 
     def forward(self, features: Tensor) -> Routing:
         """Route features (n, d)."""
-        features = self.feature_dropout(features)
+        features = _dropped(features, self.feature_dropout, self.training)
         logits = self.score(features)  # (n, e)
         if self.standardise:
             logits = standardised(logits)
@@ -66,7 +67,7 @@ class SparseGate(nn.Module):
             noise_std = F.softplus(self.noise(features)) + self.noise_floor  # (n, e)
             ranked = logits + noise_std * torch.randn_like(logits)
         given = {
-            "ranked": self.logit_dropout(ranked),
+            "ranked": _dropped(ranked, self.logit_dropout, self.training),
             "noise_std": noise_std,
             "bias": self.selection_bias,
         }
@@ -85,14 +86,14 @@ class SwitchGate(nn.Module):
     def __init__(self, head: config.Switch, features: int, protocol: config.Protocol):
         super().__init__()
         self.score = nn.Linear(features, head.experts)
-        self.feature_dropout = nn.Dropout(head.gate_dropout)
+        self.feature_dropout = head.gate_dropout
         self.register_buffer("selection_bias", _selection_bias(head))
         self.temperature = head.temperature
         self.weigh_by_probability = protocol.top_1_weight == "probability"
 
     def forward(self, features: Tensor) -> Routing:
         """Route features (n, d)."""
-        logits = self.score(self.feature_dropout(features))  # (n, e)
+        logits = self.score(_dropped(features, self.feature_dropout, self.training))  # (n, e)
         if self.weigh_by_probability:
             return switch_routing(logits, self.temperature, bias=self.selection_bias)
         return top_k_routing(logits, 1, self.temperature, bias=self.selection_bias)
@@ -127,8 +128,12 @@ class FrozenGate(nn.Module):
         return top_k_routing(logits, self.k, self.temperature)
 
 
-def _logit_dropout(head: config.Soft | config.Sparse, protocol: config.Protocol) -> nn.Dropout:
-    return nn.Dropout(head.gate_dropout if protocol.logit_dropout else 0.0)
+def _dropped(values: Tensor, share: float, training: bool) -> Tensor:
+    return F.dropout(values, share) if training else values  # spares small batches a call
+
+
+def _logit_dropout(head: config.Soft | config.Sparse, protocol: config.Protocol) -> float:
+    return head.gate_dropout if protocol.logit_dropout else 0.0
 
 
 def _selection_bias(head: config.Sparse | config.Switch) -> Tensor | None:

@@ -12,7 +12,7 @@ from moelib import config
 from moelib.balance import updated_bias
 from moelib.experts import Experts
 from moelib.gates import FrozenGate, SoftGate, SparseGate, SwitchGate, UniformGate
-from moelib.routing import Routing, combine_matrix
+from moelib.routing import Routing
 
 
 class Plain(nn.Sequential):
@@ -39,7 +39,7 @@ class Mixture(nn.Module):
     def routed(self, features: Tensor) -> tuple[Tensor, Routing]:
         """Logits (n, c) from features (n, d), and the plan that made them."""
         routing = self.gate(features)
-        return self.experts(features, combine_matrix(routing)), routing
+        return self.experts(features, routing), routing
 
     @torch.no_grad()
     def update_bias(self, routing: Routing) -> None:

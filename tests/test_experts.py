@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from moelib.experts import Experts
-from moelib.routing import combine_matrix, soft_routing, switch_routing, top_k_routing
+from moelib.routing import soft_routing, switch_routing, top_k_routing, uniform_routing
 
 IMAGES, FEATURES, HIDDEN, CLASSES = 7, 5, 3, 4
 EXACT = {"rtol": 0, "atol": 1e-12}  # float64, sums of some dozens of terms of order 1
@@ -20,10 +20,6 @@ def naive(experts, features, weights, indices):
             y = y + w * (hidden @ experts.w_out[e] + experts.b_out[e])
         rows.append(y)
     return torch.stack(rows)
-
-
-def batched(experts, features, routing):
-    return experts(features, combine_matrix(routing))
 
 
 ROUTES = {
@@ -55,7 +51,7 @@ def test_outputs_and_all_gradients_equal_the_double_loop(route):
         return [output, *gradients]
 
     routing = make(logits)
-    fast = run(lambda: batched(experts, features, make(logits)))
+    fast = run(lambda: experts(features, make(logits)))
     slow = run(lambda: naive(experts, features, make(logits).weights, routing.indices))
     for got, expected in zip(fast, slow, strict=True):
         torch.testing.assert_close(got, expected, **EXACT)
@@ -65,7 +61,7 @@ def test_an_expert_without_images_has_gradient_exactly_0():
     torch.manual_seed(0)
     experts = Experts(3, FEATURES, HIDDEN, CLASSES, dropout=0.0)
     logits = torch.tensor([[0.0, 1.0, -9.0]] * IMAGES)
-    batched(experts, torch.randn(IMAGES, FEATURES), top_k_routing(logits, 2)).sum().backward()
+    experts(torch.randn(IMAGES, FEATURES), top_k_routing(logits, 2)).sum().backward()
     for name, parameter in experts.named_parameters():
         gradient = parameter.grad.movedim(1, 0) if name == "w_in" else parameter.grad  # (e, ...)
         assert (gradient[2] == 0).all()
@@ -90,10 +86,11 @@ def test_dropout_zeroes_and_rescales_hidden_units_in_training_only():
         experts.b_in.fill_(1.0)
         experts.w_out.fill_(1 / 2000)
         experts.b_out.zero_()
-    features, mixture = torch.zeros(1, FEATURES), torch.ones(1, 1)
+    features = torch.zeros(1, FEATURES)
+    routing = uniform_routing(features, 1)
     # A float32 sum of 2000 terms is off by less than 2000 roundings of 6e-8.
-    assert experts.eval()(features, mixture).item() == pytest.approx(1, abs=1.2e-4)
-    dropped = experts.train()(features, mixture).item()
+    assert experts.eval()(features, routing).item() == pytest.approx(1, abs=1.2e-4)
+    dropped = experts.train()(features, routing).item()
     # A mean of 2000 values that are 0 or 4/3: standard error sqrt(1/3 / 2000) = 0.013; 5 of them.
     assert dropped != pytest.approx(1, abs=1.2e-4)
     assert dropped == pytest.approx(1, abs=0.065)

@@ -1,0 +1,155 @@
+"""Executors: ways of computing the same mixture of experts, and the choice among them.
+
+Every one is a pure function of features, plan and weights. They differ in what they compute
+(all experts, or the chosen ones alone) and in the order of sums, so that outputs and derivatives
+agree up to rounding; one executor gives the same bits every time.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from moelib.config import ConfigError
+from moelib.routing import Routing, combine_matrix
+
+WORTH_SORTING = 20e6  # multiply-accumulates to be spared before images are sorted by expert
+ALIGNMENT = 16  # bytes: torch's grouped product wants rows that are multiples of this
+
+
+class Weights(NamedTuple):
+    """The perceptrons of all experts, stacked."""
+
+    w_in: Tensor  # (d, e, h)
+    b_in: Tensor  # (e, h)
+    w_out: Tensor  # (e, h, c)
+    b_out: Tensor  # (e, c)
+
+
+def batched(features: Tensor, routing: Routing, weights: Weights, dropout: float) -> Tensor:
+    """All experts on all images: one matrix product for each layer.
+
+    All hidden units of all experts are one axis e h. The second product sums over hidden units and
+    experts at once; an expert that is not executed is multiplied by 0.
+    """
+    w_in, b_in, w_out, b_out = weights
+    experts, units, classes = w_out.shape
+    mixture = combine_matrix(routing)  # (n, e)
+    hidden = torch.addmm(b_in.view(-1), features, w_in.view(-1, experts * units)).relu_()
+    hidden = _dropped(hidden, dropout).view(-1, experts, units)  # (n, e, h)
+    weighted = (hidden * mixture.unsqueeze(2)).view(-1, experts * units)  # (n, e h)
+    return torch.addmm(mixture.mm(b_out), weighted, w_out.view(-1, classes))
+
+
+def loop(features: Tensor, routing: Routing, weights: Weights, dropout: float) -> Tensor:
+    """The chosen experts alone, one after the other, each on its images; for every dtype."""
+    experts, order = routing.indices.flatten().sort(stable=True)  # (n k,) each
+    images = order // routing.indices.shape[1]
+    counts = experts.bincount(minlength=len(weights.b_in)).tolist()
+    outputs = []
+    for rows, w_in, b_in, w_out, b_out in zip(
+        features.index_select(0, images).split(counts),
+        weights.w_in.unbind(1),
+        *(stacked.unbind() for stacked in weights[1:]),
+        strict=True,
+    ):
+        hidden = torch.addmm(b_in, rows, w_in).relu_()  # (images of this expert, h)
+        outputs.append(torch.addmm(b_out, _dropped(hidden, dropout), w_out))
+    return _combined(torch.cat(outputs), order, routing)
+
+
+def grouped(features: Tensor, routing: Routing, weights: Weights, dropout: float) -> Tensor:
+    """The chosen experts alone: for each layer one grouped product over images sorted by expert.
+
+    Raises:
+        ConfigError: torch has no grouped product for this dtype on this device.
+    """
+    if not has_grouped_product(features):
+        raise ConfigError(
+            f"The executor 'grouped' needs float32 or bfloat16 on the CPU, or bfloat16 on a GPU of "
+            f"compute capability 8.0 or more, not {str(features.dtype).removeprefix('torch.')} on "
+            f"{features.device.type}; 'loop' computes the same in any dtype."
+        )
+    w_in, b_in, w_out, b_out = weights
+    experts, order = routing.indices.flatten().sort(stable=True)  # (n k,) each
+    every = torch.arange(len(b_in), device=experts.device)
+    ends = torch.searchsorted(experts, every, right=True, out_int32=True)  # (e,)
+    rows = features.index_select(0, order // routing.indices.shape[1])  # (n k, d)
+    hidden = _grouped_product(rows, w_in.transpose(0, 1), ends) + b_in.index_select(0, experts)
+    hidden = _dropped(hidden.relu_(), dropout)  # (n k, h)
+    outputs = _grouped_product(hidden, w_out, ends) + b_out.index_select(0, experts)  # (n k, c)
+    return _combined(outputs, order, routing)
+
+
+Executor = Callable[[Tensor, Routing, Weights, float], Tensor]
+EXECUTORS: dict[str, Executor] = {"batched": batched, "loop": loop, "grouped": grouped}
+
+
+def execute(
+    features: Tensor, routing: Routing, weights: Weights, dropout: float, executor: str = "auto"
+) -> Tensor:
+    """Logits (n, c) of the mixture, from features (n, d), by the executor of this name.
+
+    `dropout` is the share of hidden units to zero now: 0 in evaluation.
+
+    Raises:
+        ConfigError: there is no executor of this name, or it does not fit dtype and device.
+    """
+    if executor == "auto":
+        executor = fastest(features, routing, weights)
+    if executor not in EXECUTORS:
+        names = ", ".join(["auto", *EXECUTORS])
+        raise ConfigError(f"There is no executor '{executor}'; the executors are {names}.")
+    return EXECUTORS[executor](features, routing, weights, dropout)
+
+
+def fastest(features: Tensor, routing: Routing, weights: Weights) -> str:
+    """The executor that takes least time, by a rule that was measured on one CPU thread.
+
+    To execute k of E experts spares n (E - k) d h multiply-accumulates of the first layer, and
+    costs sorting, gathering, and smaller products. It pays from `WORTH_SORTING` on, in inference
+    and in training alike (`benchmarks/heads.py`). Compiled code computes all experts: sorting by
+    expert would break its graph, and torch compiles no grouped product in float32.
+    """
+    if torch.compiler.is_compiling():
+        return "batched"
+    experts, hidden = weights.b_in.shape
+    spared = features.numel() * (experts - routing.indices.shape[1]) * hidden
+    if spared < WORTH_SORTING:
+        return "batched"
+    return "grouped" if has_grouped_product(features) else "loop"
+
+
+def has_grouped_product(features: Tensor) -> bool:
+    """Whether torch multiplies groups of rows by a matrix each in this dtype, on this device."""
+    if features.device.type == "cpu":
+        return features.dtype in (torch.float32, torch.bfloat16)
+    if features.device.type == "cuda" and features.dtype == torch.bfloat16:
+        return torch.cuda.get_device_capability(features.device) >= (8, 0)
+    return False
+
+
+def _dropped(hidden: Tensor, dropout: float) -> Tensor:
+    return F.dropout(hidden, dropout) if dropout > 0 else hidden  # spares small batches a call
+
+
+def _grouped_product(rows: Tensor, matrices: Tensor, ends: Tensor) -> Tensor:
+    """Rows (r, i), sorted into groups that end at `ends` (e,), times matrices (e, i, o): (r, o)."""
+    inputs, outputs = matrices.shape[1:]
+    unit = ALIGNMENT // rows.element_size()
+    more_inputs, more_outputs = -inputs % unit, -outputs % unit
+    if more_inputs:
+        rows = F.pad(rows, (0, more_inputs))
+    if more_inputs or more_outputs:
+        matrices = F.pad(matrices, (0, more_outputs, 0, more_inputs))
+    products = F.grouped_mm(rows, matrices, offs=ends)
+    return products[:, :outputs] if more_outputs else products
+
+
+def _combined(outputs: Tensor, order: Tensor, routing: Routing) -> Tensor:
+    """Logits (n, c): the weighted sum over choices of outputs (n k, c), sorted by `order`."""
+    chosen = torch.empty_like(outputs).index_copy(0, order, outputs)
+    chosen = chosen.view(*routing.indices.shape, outputs.shape[1])  # (n, k, c)
+    return torch.bmm(routing.weights.unsqueeze(1), chosen).squeeze(1)

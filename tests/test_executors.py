@@ -1,0 +1,243 @@
+"""Every executor against a double loop over images and choices: values, gradients, curvature."""
+
+import pytest
+import torch
+
+from moelib.config import ConfigError
+from moelib.executors import EXECUTORS, WORTH_SORTING, Weights, execute, fastest
+from moelib.routing import soft_routing, switch_routing, top_k_routing
+
+CLASSES = 5  # 10 bytes or 20 bytes: no row is aligned as a grouped product wants it
+# Rounding of one product or sum, relative to its size: the results here are sums of about a
+# hundred products of order 1, by paths that differ in order alone.
+TOLERANCE = {torch.float64: 1e-12, torch.float32: 2e-5, torch.bfloat16: 0.1}
+
+ROUTES = {  # name -> (experts, plan of logits)
+    "top-2": (6, lambda z: top_k_routing(z, 2, 0.7)),
+    "top-2 with ties kept": (6, lambda z: top_k_routing(z.round(), 2, keep_ties=True)),
+    "k = E": (3, lambda z: top_k_routing(z, 3)),
+    "soft": (4, lambda z: soft_routing(z)),
+    "switch": (6, lambda z: switch_routing(z)),
+    "E = 1": (1, lambda z: top_k_routing(z, 1)),
+    "experts without images": (6, lambda z: top_k_routing(z - 50 * (torch.arange(6) % 2), 2)),
+    "one expert for all": (4, lambda z: top_k_routing(z + 50 * (torch.arange(4) == 2), 1)),
+}
+routes = pytest.mark.parametrize("route", ROUTES.values(), ids=ROUTES.keys())
+executors = pytest.mark.parametrize("executor", EXECUTORS)
+
+
+def naive(features, routing, weights):
+    """One image, one choice at a time."""
+    w_in, b_in, w_out, b_out = weights
+    rows = []
+    for x, chosen, shares in zip(features, routing.indices, routing.weights, strict=True):
+        y = 0
+        for e, share in zip(chosen.tolist(), shares, strict=True):
+            hidden = (x @ w_in[:, e] + b_in[e]).relu()
+            y = y + share * (hidden @ w_out[e] + b_out[e])
+        rows.append(y)
+    return torch.stack(rows)
+
+
+def inputs(n, experts, d=7, h=3, dtype=torch.float64, seed=0):
+    """Features, logits and weights, all leaves; sums in them are of order 1."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def leaf(*shape, scale=1.0):
+        values = torch.randn(*shape, dtype=torch.float64, generator=generator) * scale
+        return values.to(dtype).requires_grad_()
+
+    weights = Weights(
+        leaf(d, experts, h, scale=d**-0.5),
+        leaf(experts, h),
+        leaf(experts, h, CLASSES, scale=h**-0.5),
+        leaf(experts, CLASSES),
+    )
+    return leaf(n, d), leaf(n, experts), weights
+
+
+def values_and_gradients(compute, features, make, logits, weights):
+    """Logits, and the gradients of a fixed combination of them."""
+    routing = make(logits)
+    output = compute(features, routing, weights)
+    direction = torch.arange(output.numel()).cos().view_as(output).to(output.dtype)
+    wanted = [features, logits, *weights]
+    return [
+        output,
+        *torch.autograd.grad(
+            (output * direction).sum(), wanted, allow_unused=True, materialize_grads=True
+        ),
+    ]
+
+
+def run(executor):
+    return lambda *given: execute(*given, dropout=0.0, executor=executor)
+
+
+def fits(executor, dtype):
+    return executor != "grouped" or dtype != torch.float64
+
+
+@executors
+@routes
+@pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
+@pytest.mark.parametrize("n", [1, 2, 13])
+def test_values_and_all_gradients_equal_the_double_loop(executor, route, dtype, n):
+    if not fits(executor, dtype):
+        pytest.skip("torch has no grouped product in float64")
+    experts, make = route
+    features, logits, weights = inputs(n, experts, dtype=dtype)
+    got = values_and_gradients(run(executor), features, make, logits, weights)
+    # The same rounded numbers in float64: what remains is the executor's own rounding.
+    exact = [t.detach().double().requires_grad_() for t in (features, logits, *weights)]
+
+    def plan(z):  # choices as made in the narrow type, where logits may tie
+        return make(z)._replace(indices=make(logits).indices)
+
+    if dtype == torch.bfloat16:
+        narrow = make(logits)
+        expected = naive(features.double(), narrow, Weights(*(w.double() for w in weights)))
+        expected = [expected]
+    else:
+        expected = values_and_gradients(naive, exact[0], plan, exact[1], Weights(*exact[2:]))
+    for ours, wanted in zip(got, expected, strict=False):
+        limit = TOLERANCE[dtype] * max(1.0, wanted.abs().max().item())
+        assert (ours.double() - wanted.double()).abs().max().item() <= limit
+        assert ours.dtype == dtype
+
+
+@executors
+def test_bfloat16_gradients_are_those_of_float32_up_to_its_rounding(executor):
+    def make(z):
+        return top_k_routing(z, 2)
+
+    features, logits, weights = inputs(13, 6, dtype=torch.bfloat16)
+    narrow = values_and_gradients(run(executor), features, make, logits, weights)
+    wide = [t.detach().float().requires_grad_() for t in (features, logits, *weights)]
+    exact = values_and_gradients(run("batched"), wide[0], make, wide[1], Weights(*wide[2:]))
+    for ours, wanted in zip(narrow, exact, strict=True):
+        # bfloat16 keeps 8 bits: 0.4 % at each of some ten operations, and cancellation on top.
+        assert (ours.float() - wanted).norm() <= 0.05 * wanted.norm()
+
+
+@pytest.mark.parametrize("executor", ["batched", "loop"])
+@pytest.mark.parametrize("k", [1, 2])
+def test_second_derivatives_in_float64(executor, k):
+    features, logits, weights = inputs(3, 3, d=3, h=2, seed=1)
+
+    def compute(x, z, *stacked):
+        return run(executor)(x, top_k_routing(z, k), Weights(*stacked))
+
+    given = (features, logits, *weights)
+    assert torch.autograd.gradcheck(compute, given, fast_mode=True)
+    assert torch.autograd.gradgradcheck(compute, given, fast_mode=True)
+
+
+def test_second_derivatives_of_the_grouped_product():
+    """In float32, which is all that it has: against those of `batched`."""
+
+    def curvature(executor):
+        features, logits, weights = inputs(13, 6, dtype=torch.float32)
+        wanted = [features, logits, *weights]
+        loss = run(executor)(features, top_k_routing(logits, 2), weights).square().mean()
+        first = torch.autograd.grad(loss, wanted, create_graph=True)
+        along = sum((g * torch.arange(g.numel()).cos().view_as(g)).sum() for g in first)
+        return torch.autograd.grad(along, wanted)
+
+    for ours, expected in zip(curvature("grouped"), curvature("batched"), strict=True):
+        # Some hundred float32 roundings of 6e-8 each, relative to the largest entry.
+        assert (ours - expected).abs().max() <= 2e-5 * expected.abs().max().clamp(min=1)
+
+
+@executors
+@pytest.mark.parametrize(("d", "h"), [(1, 1), (4, 4), (5, 8), (8, 5), (16, 12)])
+def test_any_width(executor, d, h):
+    features, logits, weights = inputs(9, 4, d=d, h=h, dtype=torch.float32)
+    routing = top_k_routing(logits, 2)
+    expected = naive(features, routing, weights)
+    torch.testing.assert_close(run(executor)(features, routing, weights), expected)
+
+
+@executors
+def test_the_same_input_gives_the_same_bits(executor):
+    features, logits, weights = inputs(50, 6, dtype=torch.float32)
+    routing = top_k_routing(logits, 2)
+    first, second = (run(executor)(features, routing, weights) for _ in range(2))
+    assert torch.equal(first, second)
+
+
+@executors
+def test_the_first_half_of_a_batch_alone_is_the_first_half_of_the_whole(executor):
+    features, logits, weights = inputs(50, 6, dtype=torch.float32)
+    whole = run(executor)(features, top_k_routing(logits, 2), weights)[:25]
+    half = run(executor)(features[:25], top_k_routing(logits[:25], 2), weights)
+    # What a loss needs in order to be a fixed function of the weights (`objective`).
+    assert (whole - half).abs().max() <= 1e4 * torch.finfo(torch.float32).eps * half.abs().max()
+
+
+@executors
+def test_no_images(executor):
+    features, logits, weights = inputs(0, 4, dtype=torch.float32)
+    assert run(executor)(features, top_k_routing(logits, 2), weights).shape == (0, CLASSES)
+
+
+@executors
+def test_dropout_zeroes_and_rescales_hidden_units(executor):
+    experts, units = 2, 2000
+    weights = Weights(
+        torch.zeros(4, experts, units),
+        torch.ones(experts, units),
+        torch.full((experts, units, 1), 1 / units),
+        torch.zeros(experts, 1),
+    )
+    routing = top_k_routing(torch.eye(2), 2)
+    torch.manual_seed(0)
+    dropped = execute(torch.zeros(2, 4), routing, weights, dropout=0.25, executor=executor)
+    # Means of 2000 values or more that are 0 or 4/3: deviation sqrt(1/3 / 2000) = 0.013; 5 of them.
+    assert ((dropped - 1).abs() < 0.065).all()
+    assert ((dropped - 1).abs() > 1e-5).all()
+
+
+def test_compiled_as_one_graph():
+    """Without a break: compiled, the choice is the executor that needs no sorting."""
+    features, logits, weights = inputs(2000, 8, d=64, h=32, dtype=torch.float32)
+    assert fastest(features, top_k_routing(logits, 2), weights) == "grouped"
+
+    def compute(x, z, *stacked):
+        return run("auto")(x, top_k_routing(z, 2), Weights(*stacked))
+
+    given = [t.detach() for t in (features, logits, *weights)]
+    compiled = torch.compile(compute, backend="aot_eager", fullgraph=True)
+    torch.testing.assert_close(compiled(*given), compute(*given))
+
+
+# -- choice and bad input -------------------------------------------------------------------------
+
+
+def plan(n, d, experts, k, h, dtype=torch.float32):
+    features, logits, weights = inputs(n, experts, d=d, h=h, dtype=dtype)
+    return features, top_k_routing(logits, k), weights
+
+
+def test_the_choice_follows_the_work_that_is_spared():
+    d, experts, k, h = 64, 8, 2, 32
+    n = int(WORTH_SORTING / (d * (experts - k) * h))  # just less than enough
+    assert fastest(*plan(n, d, experts, k, h)) == "batched"
+    assert fastest(*plan(n + 1, d, experts, k, h)) == "grouped"
+    assert fastest(*plan(n + 1, d, experts, k, h, torch.float64)) == "loop"
+    assert fastest(*plan(n + 1, d, experts, experts, h)) == "batched"  # nothing is spared
+
+
+def test_the_automatic_choice_is_what_runs():
+    given = plan(2000, 64, 8, 2, 32)
+    assert torch.equal(run("auto")(*given), run("grouped")(*given))
+
+
+def test_an_unknown_executor_is_refused():
+    with pytest.raises(ConfigError, match="no executor 'fast'; the executors are auto, batched"):
+        run("fast")(*plan(2, 3, 3, 1, 2))
+
+
+def test_a_grouped_product_that_torch_lacks_is_refused():
+    with pytest.raises(ConfigError, match="needs float32 or bfloat16 .* not float64 on cpu"):
+        run("grouped")(*plan(2, 3, 3, 1, 2, torch.float64))
