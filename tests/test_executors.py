@@ -200,7 +200,7 @@ def test_dropout_zeroes_and_rescales_hidden_units(executor):
 
 def test_compiled_as_one_graph():
     """Without a break: compiled, the choice is the executor that needs no sorting."""
-    features, logits, weights = inputs(2000, 8, d=64, h=32, dtype=torch.float32)
+    features, logits, weights = inputs(4000, 8, d=64, h=32, dtype=torch.float32)
     assert fastest(features, top_k_routing(logits, 2), weights) == "grouped"
 
     def compute(x, z, *stacked):
@@ -229,7 +229,7 @@ def test_the_choice_follows_the_work_that_is_spared():
 
 
 def test_the_automatic_choice_is_what_runs():
-    given = plan(2000, 64, 8, 2, 32)
+    given = plan(4000, 64, 8, 2, 32)
     assert torch.equal(run("auto")(*given), run("grouped")(*given))
 
 
