@@ -111,8 +111,9 @@ def fastest(features: Tensor, routing: Routing, weights: Weights) -> str:
     To execute k of E experts spares n (E - k) d h multiply-accumulates of the first layer, and
     costs sorting, gathering, and smaller products. It pays from `WORTH_SORTING` on, in inference
     and in training alike: for the sparse head of `benchmarks/heads.py`, float32, `batched` was
-    faster at 96 images (19e6), both were alike at 128, and `grouped` was faster at 192 (38e6). Compiled code computes all experts: sorting by
-    expert would break its graph, and torch compiles no grouped product in float32.
+    faster at 96 images (19e6), both were alike at 128, and `grouped` was faster at 192 (38e6).
+    Compiled code computes all experts: `loop` would break its graph, and torch compiles no grouped
+    product in float32.
     """
     if torch.compiler.is_compiling():
         return "batched"
