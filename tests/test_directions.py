@@ -11,6 +11,7 @@ from moelib.config import ConfigError
 from moelib.directions import filter_normalised
 from moelib.experts import Experts
 from moelib.model import build_model
+from moelib.routing import soft_routing
 
 CLOSE = {"rel": 1e-12}  # float64: a norm of some hundred numbers, scaled once
 HEADS = ("linear", "dense", "soft", "sparse", "switch", "uniform", "frozen")
@@ -93,12 +94,12 @@ def test_the_loss_along_a_direction_is_blind_to_the_scale_between_an_experts_lay
         scaled.w_in[:, 1] *= 4
         scaled.b_in[1] *= 4
         scaled.w_out[1] /= 4
-    images, mixture = torch.randn(6, 5).double(), torch.rand(6, 3).double()
+    images, routing = torch.randn(6, 5).double(), soft_routing(torch.rand(6, 3).double())
     outputs = []
     for net in (model, scaled):
         for name, step in direction(net).items():
             net.get_parameter(name).data += 0.7 * step
-        outputs.append(net(images, mixture))
+        outputs.append(net(images, routing))
     assert torch.equal(*outputs)  # powers of 2 are exact
 
 
