@@ -195,8 +195,11 @@ def validator():
 
 
 def every_record(results):
-    synthetic.write_all(synthetic.study(seeds=(0,)))
+    study = synthetic.study(seeds=(0,))
+    synthetic.write_all(study)
+    synthetic.write_landscapes(study)
     synthetic.write_benchmark()
+    synthetic.write_crosscheck()
     records = [json.loads(path.read_text()) for path in results.rglob("*.json")]
     assert {record["kind"] for record in records} == {kind.kind for kind in KINDS}
     return records
