@@ -22,7 +22,7 @@ from moelib.record import Record, write_record
 from moelib.run import open_run, results_root
 from moelib.study import load_study
 from moelib.trace import trace
-from moelib.train import train
+from moelib.train import ensure_trained
 from moelib.trained import opened, subset
 
 IMAGES, SEEDS = 200, 3
@@ -32,9 +32,9 @@ SIZES = Sharpness()  # the defaults of the analysis
 def compare(head: str) -> None:
     """Write the record of one head."""
     run = open_run("quick", head, 0)
-    train(run)
+    ensure_trained(run)
     start = time.perf_counter()
-    with opened(run, exact=True) as trained:
+    with opened(run, "benchmark", exact=True) as trained:
         dataset = trained.dataset
         split = subset(dataset, "train", IMAGES, run.study.data.split_seed)
         images = network_input(split.images, dataset, channels_last=False)

@@ -15,7 +15,7 @@ from moelib.kinds import BenchmarkNumbers, Case
 from moelib.lanczos import spectrum
 from moelib.objective import Objective
 from moelib.run import open_run
-from moelib.train import train
+from moelib.train import ensure_trained
 from moelib.trained import opened, subset
 
 IMAGES, BATCH = 1000, 250
@@ -24,8 +24,8 @@ IMAGES, BATCH = 1000, 250
 def measure(repeats: int) -> BenchmarkNumbers:
     """Time of one product with the Hessian, and of the five largest eigenvalues."""
     run = open_run("quick", "dense", 0)
-    train(run)
-    with opened(run, exact=True) as trained:
+    ensure_trained(run)
+    with opened(run, "benchmark", exact=True) as trained:
         split = subset(trained.dataset, "train", IMAGES, run.study.data.split_seed)
         cases = [
             case

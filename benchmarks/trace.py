@@ -17,7 +17,7 @@ from moelib.model import build_model
 from moelib.objective import Objective
 from moelib.run import open_run
 from moelib.trace import trace
-from moelib.train import train
+from moelib.train import ensure_trained
 from moelib.trained import opened, subset
 
 IMAGES, PROBES = 400, 200
@@ -26,8 +26,8 @@ IMAGES, PROBES = 400, 200
 def measure(repeats: int) -> BenchmarkNumbers:
     """Products that each way needs, from the spread of 200 probes, for several sets of probes."""
     run = open_run("quick", "dense", 0)
-    train(run)
-    with opened(run, exact=True) as trained:
+    ensure_trained(run)
+    with opened(run, "benchmark", exact=True) as trained:
         split = subset(trained.dataset, "train", IMAGES, run.study.data.split_seed)
         images = network_input(split.images, trained.dataset, channels_last=True)
         models = {"trained": trained.model, "untrained": build_model(run, trained.dataset)}

@@ -46,20 +46,21 @@ class Run:
         return self.stream(name if self.study.protocol.paired else f"{self.head}/{name}", index)
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Keep every other process from this run; the lock ends with the process, however it ends.
+    def locked(self, task: str = "train") -> Iterator[None]:
+        """Keep other processes from the same task of this run; the lock ends with the process.
+
+        Its analyses can be made at the same time: each writes its own record.
 
         Raises:
-            ConfigError: another process is at work on the run, or its folder cannot be written.
+            ConfigError: another process is at work on it, or the run's folder cannot be written.
         """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(self.folder / ".lock", timeout=0)
+            lock = FileLock(self.folder / f".{task}.lock", timeout=0)
             lock.acquire()
         except Timeout:
-            raise ConfigError(
-                f"Another process is at work on {self.study.name}/{self.head}/seed-{self.seed}."
-            ) from None
+            run = f"{self.study.name}/{self.head}/seed-{self.seed}"
+            raise ConfigError(f"Another process is at work on {run}: {task}.") from None
         except OSError as error:
             raise ConfigError(f"Cannot write into {self.folder}: {error.strerror}.") from None
         try:

@@ -39,7 +39,7 @@ def analyse_sharpness(run: Run, dataset: Dataset | None = None) -> Record[Sharpn
             f"analyses.sharpness is null: '{run.study.name}' leaves this analysis out."
         )
     start = time.perf_counter()
-    with opened(run, dataset, exact=True) as trained:
+    with opened(run, "sharpness", dataset, exact=True) as trained:
         run = trained.run
         found = {}
         for name in ("train", "test"):

@@ -38,7 +38,7 @@ def analyse_surface(run: Run, dataset: Dataset | None = None) -> Record[SurfaceN
     if sizes is None:
         raise ConfigError(f"analyses.surface is null: '{run.study.name}' leaves this analysis out.")
     start = time.perf_counter()
-    with opened(run, dataset, exact=True) as trained:
+    with opened(run, "surface", dataset, exact=True) as trained:
         objectives = {name: _objective(trained, name, sizes.images) for name in ("train", "test")}
         weights = objectives["train"].weights  # (p,), the same in both
         eigenvector, found = _top_eigenvector(

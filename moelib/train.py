@@ -58,6 +58,17 @@ def train(run: Run, dataset: Dataset | None = None) -> Record[TrainNumbers]:
         return write_record(run.record_path("train"), record)
 
 
+def ensure_trained(run: Run, dataset: Dataset | None = None) -> Record[TrainNumbers]:
+    """The record of a run that is finished, left as it is; else the run is trained now.
+
+    For what analyses a run: several analyses may ask at the same time, and none must make the
+    record look newer than the others' results.
+    """
+    dataset = dataset or load_data(run.study.data)
+    inputs = _inputs(run, device.resolve(run.study.training), dataset)
+    return _finished(run, inputs) or train(run, dataset)
+
+
 def load_weights(run: Run, model: nn.Module, record: Record[TrainNumbers], which: str) -> None:
     """Put the weights `which` (last or best_validation) of a finished run into a model.
 

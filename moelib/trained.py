@@ -49,8 +49,12 @@ class Trained:
 
 
 @contextmanager
-def opened(run: Run, dataset: Dataset | None = None, *, exact: bool = False) -> Iterator[Trained]:
-    """Open a finished run for one analysis, locked, in the numerical format of its training.
+def opened(
+    run: Run, task: str, dataset: Dataset | None = None, *, exact: bool = False
+) -> Iterator[Trained]:
+    """Open a finished run for the analysis `task`, in the numerical format of its training.
+
+    No other process can make the same analysis of it meanwhile.
 
     Curvature needs a loss that is a fixed function of the weights, free of coarse rounding: with
     `exact` it is in float32, whatever the training used, and without the gate noise that a protocol
@@ -69,7 +73,7 @@ def opened(run: Run, dataset: Dataset | None = None, *, exact: bool = False) -> 
     built = study.model_copy(update={"protocol": protocol})
     noise_removed = protocol != study.protocol and isinstance(study.heads[run.head], Sparse)
     run, training = Run(study, run.head, run.seed), device.resolve(training)
-    with run.locked(), device.numerics(training) as on:
+    with run.locked(task), device.numerics(training) as on:
         dataset = (dataset or load_data(study.data)).to(on)
         model = build_model(Run(built, run.head, run.seed), dataset)
         load_weights(run, model, record, study.protocol.checkpoint)

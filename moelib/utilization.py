@@ -32,7 +32,7 @@ def analyse_utilization(run: Run, dataset: Dataset | None = None) -> Record[Util
             f"The head '{run.head}' has no experts: there is no utilization to analyse."
         )
     start = time.perf_counter()
-    with opened(run, dataset) as trained:
+    with opened(run, "utilization", dataset) as trained:
         run, training, sizes = trained.run, trained.training, run.study.analyses.utilization
         dataset, on = trained.dataset, torch.device(training.device)
         with seeded(run.stream(f"{run.head}/utilization"), on), device.autocast(training):

@@ -103,7 +103,7 @@ def test_two_at_work_on_one_run_are_refused(results):
             pass
         with tiny_run("dense").locked(), tiny_run("soft", seed=1).locked():
             pass  # others are free
-    assert str(error.value) == "Another process is at work on tiny/soft/seed-0."
+    assert str(error.value) == "Another process is at work on tiny/soft/seed-0: train."
     with run.locked():
         pass  # free again
 
@@ -125,7 +125,9 @@ def test_the_lock_of_another_process_holds_until_it_ends(results):
         "print('locked', flush=True); sys.stdin.read()"
     )
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    with subprocess.Popen([sys.executable, "-c", hold, run.folder / ".lock"], **pipes) as other:
+    with subprocess.Popen(
+        [sys.executable, "-c", hold, run.folder / ".train.lock"], **pipes
+    ) as other:
         assert other.stdout.readline() == b"locked\n"
         with pytest.raises(ConfigError, match="^Another process is at work on tiny/sparse/seed-0"):
             with run.locked():

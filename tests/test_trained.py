@@ -6,7 +6,7 @@ from tiny import tiny_dataset, tiny_run
 
 from moelib.config import ConfigError
 from moelib.evaluate import predict
-from moelib.train import train
+from moelib.train import ensure_trained, train
 from moelib.trained import opened, subset
 
 
@@ -21,9 +21,9 @@ def fresh(results):
 def test_an_exact_analysis_is_in_float32_whatever_the_training_used(dataset):
     run = tiny_run("linear", epochs=1, precision="bf16")
     train(run, dataset)
-    with opened(run, dataset) as trained:
+    with opened(run, "analysis", dataset) as trained:
         assert trained.training.precision == "bf16"
-    with opened(run, dataset, exact=True) as trained:
+    with opened(run, "analysis", dataset, exact=True) as trained:
         assert trained.training.precision == "fp32"
         assert not torch.backends.cuda.matmul.allow_tf32 and not torch.backends.cudnn.allow_tf32
         assert trained.record.study.training.precision == "bf16"
@@ -41,11 +41,11 @@ def test_gate_noise_is_removed_where_there_is_some_and_only_when_exact(dataset, 
         one, two = (predict(trained.model, dataset.test, dataset)[0] for _ in range(2))
         return torch.equal(one, two)
 
-    with opened(run, dataset) as trained:
+    with opened(run, "analysis", dataset) as trained:
         assert not trained.gate_noise_removed
         assert repeats(trained) is not noisy
         weights = trained.model.state_dict()
-    with opened(run, dataset, exact=True) as trained:
+    with opened(run, "analysis", dataset, exact=True) as trained:
         assert trained.gate_noise_removed is noisy
         assert repeats(trained)
         assert trained.run.study == run.study  # a record says what was trained
@@ -71,3 +71,21 @@ def test_more_images_than_there_are_are_refused():
     with pytest.raises(ConfigError) as error:
         subset(dataset, "test", 5, seed=0)
     assert str(error.value) == "analyses.*.images is 5, and the test split has only 4 images."
+
+
+def test_two_analyses_of_one_run_can_be_made_at_the_same_time(results):
+    run, dataset = tiny_run("dense"), tiny_dataset()
+    train(run, dataset)
+    with opened(run, "sharpness", dataset), opened(run, "surface", dataset):
+        with pytest.raises(ConfigError, match="at work on tiny/dense/seed-0: surface"):
+            with opened(run, "surface", dataset):
+                pass
+
+
+def test_who_asks_for_a_finished_run_leaves_its_record_alone(results):
+    run, dataset = tiny_run("dense"), tiny_dataset()
+    record = ensure_trained(run, dataset)
+    written = run.record_path("train").stat().st_mtime_ns
+    with run.locked():
+        assert ensure_trained(run, dataset) == record
+    assert run.record_path("train").stat().st_mtime_ns == written
