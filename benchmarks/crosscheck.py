@@ -4,22 +4,21 @@ Writes one record for each head, results/crosscheck/<head>.<device>.json: not of
 is returned, three times over, beside a long reference in float64. Trains the runs if need be.
 """
 
-import re
 import time
 from functools import partial
 
 import torch
 from tqdm import tqdm
 
+from moelib.benchmark import write_benchmark
 from moelib.config import Sharpness
 from moelib.crosscheck import Peered
 from moelib.evaluate import network_input
 from moelib.kinds import CrosscheckNumbers
 from moelib.lanczos import spectrum
 from moelib.objective import Objective
-from moelib.provenance import digest_files, observe
-from moelib.record import Record, write_record
-from moelib.run import open_run, results_root
+from moelib.provenance import observe
+from moelib.run import open_run
 from moelib.study import load_study
 from moelib.trace import trace
 from moelib.train import ensure_trained
@@ -40,19 +39,16 @@ def compare(head: str) -> None:
         images = network_input(split.images, dataset, channels_last=False)
         numbers = measure(trained.model.to(memory_format=torch.contiguous_format), images, split)
         provenance = observe(trained.training.device, time.perf_counter() - start)
-    slug = re.sub(r"[^a-z0-9.]+", "-", provenance.device.lower()).strip("-")
-    record = Record(
-        kind="crosscheck",
+    write_benchmark(
+        __file__,
+        f"crosscheck/{head}",
+        numbers,
+        provenance,
         study=trained.run.study,
         head=head,
         seed=0,
-        inputs={"train": trained.record.digest, "script": digest_files([__file__])},
-        numbers=numbers,
-        provenance=provenance,
+        inputs={"train": trained.record.digest},
     )
-    path = results_root() / "crosscheck" / f"{head}.{slug}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_record(path, record)
 
 
 def measure(model, images, split) -> CrosscheckNumbers:

@@ -8,13 +8,14 @@ project's kept graphs. The eigenvalues are compared in benchmarks/crosscheck.py.
 
 import torch
 
-from moelib.benchmark import interleave, milliseconds, run_benchmark
+from moelib.benchmark import run_benchmark
 from moelib.crosscheck import Peered
 from moelib.evaluate import network_input
 from moelib.kinds import BenchmarkNumbers, Case
 from moelib.lanczos import spectrum
 from moelib.objective import Objective
 from moelib.run import open_run
+from moelib.timing import interleave, milliseconds
 from moelib.train import ensure_trained
 from moelib.trained import opened, subset
 
@@ -61,7 +62,7 @@ def compare(model, dataset, split, way: str, repeats: int) -> list[Case]:
         baseline, candidate = interleave(
             lambda: milliseconds(lambda: peer.product(vector)),
             lambda: milliseconds(lambda: objective.hessian(vector[None])),
-            5 * repeats,
+            repeats=5 * repeats,
         )
         cases.append(case("one product", way, baseline, candidate, 1.7))
     baseline, candidate = interleave(
@@ -69,7 +70,7 @@ def compare(model, dataset, split, way: str, repeats: int) -> list[Case]:
         lambda: milliseconds(
             lambda: spectrum(objective.hessian, start, 5, residual=0.01, budget=100)
         ),
-        repeats,
+        repeats=repeats,
     )
     cases.append(case("five eigenvalues", way, baseline, candidate, 5.0 if loader else None))
     return cases

@@ -20,9 +20,10 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
 from moelib.augment import random_crop_flip
-from moelib.benchmark import interleave, run_benchmark
+from moelib.benchmark import run_benchmark
 from moelib.data import CIFAR10_MEAN, CIFAR10_STD, Split, normalise
 from moelib.kinds import BenchmarkNumbers, Case
+from moelib.timing import interleave
 
 IMAGES, BATCH, PADDING, WORKERS = 45_000, 128, 4, 2
 AHEAD = 2 * WORKERS  # batches that the workers hold ready
@@ -102,7 +103,7 @@ def measure(repeats: int) -> BenchmarkNumbers:
     baseline, candidate = interleave(
         lambda: microseconds_per_image(streams["loader"], "loader"),
         lambda: microseconds_per_image(streams["batched"], "batched"),
-        repeats,
+        repeats=repeats,
     )
     return BenchmarkNumbers(
         name="data_path",

@@ -8,10 +8,11 @@ are over repeats.
 import torch
 from torch import Tensor, nn
 
-from moelib.benchmark import interleave, milliseconds, run_benchmark
+from moelib.benchmark import run_benchmark
 from moelib.config import PROTOCOLS, Soft, Sparse
 from moelib.heads import Mixture, build_head
 from moelib.kinds import BenchmarkNumbers, Case
+from moelib.timing import interleave, milliseconds
 
 FEATURES, CLASSES = 512, 10
 HEADS = {"soft": Soft(kind="soft"), "sparse": Sparse(kind="sparse")}  # E = 8, hidden 64, k = 2
@@ -109,7 +110,7 @@ def compare(
     baseline, candidate = interleave(
         lambda: milliseconds(lambda: step(looped, features), CALLS[n]),
         lambda: milliseconds(lambda: step(stacked, features), CALLS[n]),
-        repeats,
+        repeats=repeats,
     )
     aimed = mode == "inference" and n <= TARGETED[name]
     return Case(

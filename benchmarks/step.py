@@ -10,11 +10,12 @@ import torch.nn.functional as F
 from torch import nn
 
 from moelib.backbones import build_backbone
-from moelib.benchmark import interleave, milliseconds, run_benchmark
+from moelib.benchmark import run_benchmark
 from moelib.config import ResNet18, Training
 from moelib.device import BF16_EXTENSIONS, autocast
 from moelib.kinds import BenchmarkNumbers, Case
 from moelib.provenance import processor
+from moelib.timing import interleave, milliseconds
 
 BATCH = 128
 
@@ -50,7 +51,7 @@ def measure(repeats: int) -> BenchmarkNumbers:
         baseline, candidate = interleave(
             lambda: training_step("fp32", channels_last=False),
             lambda precision=precision: training_step(precision, channels_last=True),
-            repeats,
+            repeats=repeats,
         )
         cases.append(
             Case(

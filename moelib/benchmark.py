@@ -1,7 +1,4 @@
-"""Two ways of doing the same work, timed in alternation, and the record of it.
-
-Absolute times drift with the machine's other load; ratios of neighbouring measurements do not.
-"""
+"""The command line of a benchmark of two ways of doing the same work, and its record."""
 
 import argparse
 import re
@@ -12,25 +9,9 @@ from pathlib import Path
 import torch
 
 from moelib.kinds import BenchmarkNumbers
-from moelib.provenance import digest_files, observe
-from moelib.record import Record, write_record
+from moelib.provenance import Provenance, digest_files, observe
+from moelib.record import Numbers, Record, write_record
 from moelib.run import results_root
-
-
-def interleave(
-    baseline: Callable[[], float], candidate: Callable[[], float], repeats: int
-) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Call both in turn, once unrecorded, then `repeats` times; each call returns its own time."""
-    pairs = [(baseline(), candidate()) for _ in range(repeats + 1)][1:]
-    return tuple(a for a, _ in pairs), tuple(b for _, b in pairs)
-
-
-def milliseconds(work: Callable[[], object], calls: int = 1) -> float:
-    """Wall time of one call of `work`, the mean over `calls` calls in a row."""
-    start = time.perf_counter()
-    for _ in range(calls):
-        work()
-    return (time.perf_counter() - start) / calls * 1e3
 
 
 def run_benchmark(
@@ -38,8 +19,7 @@ def run_benchmark(
 ) -> Path:
     """Command line of a benchmark script: measure, print each case's ratios, write the record.
 
-    `--repeats N` changes the number of pairs, `--threads N` torch's threads (1). The file's name
-    carries the benchmark and the device, so that devices are never mixed. Returns its path.
+    `--repeats N` changes the number of pairs, `--threads N` torch's threads (1). Returns the path.
     """
     parser = argparse.ArgumentParser(description=measure.__doc__)
     parser.add_argument("--repeats", type=int, default=repeats)
@@ -50,16 +30,29 @@ def run_benchmark(
     torch.set_num_threads(arguments.threads)
     start = time.perf_counter()
     numbers = measure(arguments.repeats)
-    seconds = time.perf_counter() - start
-    provenance = observe(device, seconds)
-    slug = re.sub(r"[^a-z0-9.]+", "-", provenance.device.lower()).strip("-")
-    path = results_root() / "benchmarks" / f"{numbers.name}.{slug}.json"
-    inputs = {"script": digest_files([Path(script)])}
-    write_record(
-        path, Record(kind="benchmark", inputs=inputs, numbers=numbers, provenance=provenance)
-    )
+    provenance = observe(device, time.perf_counter() - start)
+    path = write_benchmark(script, f"benchmarks/{numbers.name}", numbers, provenance)
     for case in numbers.cases:
         low, median, high = case.ratio_quartiles()
         setting = " ".join(f"{key}={value}" for key, value in case.setting.items())
         print(f"{numbers.name} {setting}: {median:.2f} times ({low:.2f} to {high:.2f})")
+    return path
+
+
+def write_benchmark(
+    script: str, name: str, numbers: Numbers, provenance: Provenance, **run
+) -> Path:
+    """Write the record results/<name>.<device>.json of a script, and return its path.
+
+    The file's name carries the device, so that devices are never mixed. `run` are the fields of the
+    trained run, where the numbers are of one.
+    """
+    slug = re.sub(r"[^a-z0-9.]+", "-", provenance.device.lower()).strip("-")
+    path = results_root() / f"{name}.{slug}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    inputs = {"script": digest_files([Path(script)]), **run.pop("inputs", {})}
+    write_record(
+        path,
+        Record(kind=numbers.kind, inputs=inputs, numbers=numbers, provenance=provenance, **run),
+    )
     return path

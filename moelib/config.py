@@ -366,17 +366,23 @@ class Surface(Frozen):
     plane_radii: Radii = (-1.0, -0.75, -0.5, -0.25, 0.0, 0.25, 0.5, 0.75, 1.0)
 
 
+class Efficiency(Frozen):
+    """The cost of inference: at which batches it is timed, and how often."""
+
+    batches: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = (1, 8, 32, 128, 512, 2048)
+    repeats: Annotated[int, Field(ge=5)] = 11  # with fewer, quartiles are the values themselves
+    at_least_ms: PositiveFloat = 2.0  # that one timing lasts, by calls in a row
+    compiled_batches: tuple[PositiveInt, ...] = ()  # at which compiled models are timed as well
+    footprint_batches: tuple[PositiveInt, ...] = (1, 256)  # at which memory is measured
+
+
 class Analyses(Frozen):
     """The analyses of a trained run, and their sizes; null leaves one out."""
 
     utilization: Utilization | None = Utilization()
     sharpness: Sharpness | None = Sharpness()
     surface: Surface | None = Surface()
-
-    def of(self, head: Head) -> list[str]:
-        """Names of the analyses that are to be made of a head."""
-        names = [name for name, sizes in self if sizes is not None]
-        return [name for name in names if name != "utilization" or has_experts(head)]
+    efficiency: Efficiency | None = Efficiency()
 
 
 class Study(Frozen):
@@ -408,3 +414,14 @@ class Study(Frozen):
         if twice:
             raise ValueError(f"seeds: {', '.join(map(str, twice))} is given more than once")
         return self
+
+    def analyses_of(self, head: str, seed: int) -> list[str]:
+        """Names of the analyses that are to be made of a run.
+
+        Heads without experts have no utilization. What inference costs does not depend on the seed
+        but for the routing, and measuring it takes the whole machine: the first seed stands for all.
+        """
+        names = [name for name, sizes in self.analyses if sizes is not None]
+        left_out = set() if has_experts(self.heads[head]) else {"utilization"}
+        left_out |= set() if seed == self.seeds[0] else {"efficiency"}
+        return [name for name in names if name not in left_out]

@@ -124,6 +124,11 @@ def fastest(features: Tensor, routing: Routing, weights: Weights) -> str:
     return "grouped" if has_grouped_product(features) else "loop"
 
 
+def fits(executor: str, features: Tensor) -> bool:
+    """Whether an executor computes in the dtype of these features (n, d) on their device."""
+    return executor != "grouped" or has_grouped_product(features)
+
+
 def has_grouped_product(features: Tensor) -> bool:
     """Whether torch multiplies groups of rows by a matrix each in this dtype, on this device."""
     if features.device.type == "cpu":

@@ -36,9 +36,13 @@ class Experts(nn.Module):
         Raises:
             ConfigError: there is no executor of this name, or it does not fit dtype and device.
         """
-        weights = Weights(self.w_in, self.b_in, self.w_out, self.b_out)
         dropout = self.dropout if self.training else 0.0
-        return execute(features, routing, weights, dropout, executor)
+        return execute(features, routing, self.weights, dropout, executor)
+
+    @property
+    def weights(self) -> Weights:
+        """What executors compute with."""
+        return Weights(self.w_in, self.b_in, self.w_out, self.b_out)
 
 
 def _uniform(shape: tuple[int, ...], inputs: int) -> nn.Parameter:

@@ -4,6 +4,7 @@ A head has the same colour in every figure, and an expert too.
 """
 
 import functools
+import itertools
 from collections.abc import Callable, Iterable
 from io import StringIO
 
@@ -35,11 +36,14 @@ VECTOR = {"svg.hashsalt": "moelib", "svg.fonttype": "path"}
 
 
 def colours(heads: Iterable[str]) -> dict[str, tuple]:
-    """The colour of each head: its own where the name is known, else the next one left over."""
+    """The colour of each head: that of its family where it is known, else the next one left over.
+
+    The family is what comes before the first hyphen: `sparse-e16` is a sparse head.
+    """
     heads = list(dict.fromkeys(heads))
     fixed = dict(zip(KNOWN, PALETTE, strict=False))
-    others = iter(2 * PALETTE[len(KNOWN) :])
-    return {head: fixed[head] if head in fixed else next(others) for head in heads}
+    others = itertools.cycle(PALETTE[len(KNOWN) :])
+    return {head: fixed.get(head.split("-")[0]) or next(others) for head in heads}
 
 
 def svg(figure: Figure) -> str:

@@ -213,6 +213,51 @@ class SurfaceNumbers(Numbers):
     planes: tuple[Plane, ...]
 
 
+class Work(Frozen):
+    """What there is to keep and to compute for one image."""
+
+    head_parameters: int
+    active_parameters: int  # of the head: those that one image meets
+    total_parameters: int
+    head_macs: int  # multiply-accumulates of the plan, by torch's counter
+    head_macs_closed: int  # the same by closed form
+    executed_macs: int  # of the executor that is chosen for one image
+    backbone_macs: int  # by torch's counter
+
+
+class Timed(Frozen):
+    """One way of doing a part of the work, in turn with all others of that part and batch."""
+
+    part: Literal["input", "head", "model"]
+    what: Literal["this head", "reference", "backbone", "normalise", "copy"]
+    executor: str | None  # of the experts; "auto" is the fastest by rule; null: no experts
+    routing: Literal["learned", "uniform", "skewed"] | None
+    compiled: bool
+    batch: int
+    milliseconds: tuple[float, ...]  # of one call; values of one index were taken side by side
+
+
+class Footprint(Frozen):
+    """Memory of the whole model in a fresh process."""
+
+    batch: int
+    weights_mib: float
+    peak_mib: float  # above what the process held just before the pass
+
+
+class EfficiencyNumbers(Numbers):
+    """What the analysis of efficiency leaves behind."""
+
+    kind: ClassVar[str] = "efficiency"
+
+    precision: str  # of the backbone; heads compute in float32
+    reference_hidden: int | None  # of the dense head beside it; null: another head like this one
+    work: Work
+    chosen: dict[str, str]  # batch -> the executor that "auto" stands for; empty: no experts
+    timed: tuple[Timed, ...]
+    footprints: tuple[Footprint, ...]
+
+
 class Case(Frozen):
     """One setting in which both ways were timed: times of each repeat, in pairs."""
 
@@ -241,6 +286,32 @@ class BenchmarkNumbers(Numbers):
     candidate: str  # this project's way
     unit: str  # of the times
     cases: tuple[Case, ...]
+
+
+class ScalePoint(Frozen):
+    """A sparse head beside two dense ones, on a plan that gives its experts equal shares."""
+
+    experts: int
+    k: int
+    features: int
+    hidden: int  # units of each expert
+    batch: int
+    dtype: Literal["float32", "bfloat16"]
+    executor: str  # that the rule chose
+    sparse: tuple[float, ...]  # ms; values of one index were taken side by side
+    total: tuple[float, ...]  # a dense head with as many hidden units as all experts
+    active: tuple[float, ...]  # a dense head with as many hidden units as k experts
+
+
+class ScaleNumbers(Numbers):
+    """When conditional computation pays: head latency over sparsity, width and batch."""
+
+    kind: ClassVar[str] = "scale"
+
+    classes: int
+    gigaflops: dict[str, float]  # dtype -> of a large matrix product, two for a multiply-accumulate
+    gigabytes: float  # per second, read by a product of a large matrix and a vector
+    points: tuple[ScalePoint, ...]
 
 
 class Peer(Frozen):
@@ -273,8 +344,10 @@ KINDS = (
     UtilizationNumbers,
     SharpnessNumbers,
     SurfaceNumbers,
+    EfficiencyNumbers,
     CrosscheckNumbers,
     BenchmarkNumbers,
+    ScaleNumbers,
 )
 SCHEMA = PROJECT / "results" / "record.schema.json"  # beside the published records
 

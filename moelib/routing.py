@@ -114,6 +114,24 @@ def switch_routing(
     return Routing(weights, indices, gates, logits, ranked, noise_std)
 
 
+def fixed_routing(indices: Tensor, experts: int) -> Routing:
+    """A plan that no gate made: images go to the experts `indices` (n, k) with weights 1/k."""
+    weights = torch.full(indices.shape, 1 / indices.shape[1], device=indices.device)  # (n, k)
+    logits = torch.zeros(len(indices), experts, device=indices.device)  # (n, e)
+    gates = logits.scatter(1, indices, weights)
+    return Routing(weights, indices, gates, logits, logits, None)
+
+
+def balanced_choices(images: int, k: int, experts: int) -> Tensor:
+    """Indices (n, k) that give every expert the same number of images, up to one."""
+    return torch.arange(images * k).view(images, k) % experts
+
+
+def skewed_choices(images: int, k: int) -> Tensor:
+    """Indices (n, k) that send every image to the same k experts."""
+    return torch.arange(k).expand(images, k)
+
+
 def combine_matrix(routing: Routing) -> Tensor:
     """Weights by expert (n, e): what each expert's output counts, 0 where it is not executed."""
     return routing.gates if routing.mixture is None else routing.mixture

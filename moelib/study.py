@@ -23,6 +23,7 @@ def load_study(study: str | os.PathLike) -> Study:
     """Read a study by its name in `studies/`, or by the path of a YAML file.
 
     A study may say `extends: NAME`: it then starts from that study, key by key, and overrides it.
+    `null` takes a head of that study away.
 
     Raises:
         ConfigError: the study does not exist, is not YAML, or holds something that is not allowed.
@@ -90,19 +91,19 @@ def _read_yaml(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
     base = sibling if sibling.is_file() else _study_path(str(base))
     if base.resolve() in {file.resolve() for file in (path, *above)}:
         raise ConfigError(f"{path.name} extends itself, directly or by way of another study.")
-    return _merge(_read_yaml(base, (path, *above)), raw)
+    merged = _merge(_read_yaml(base, (path, *above)), raw)
+    if isinstance(merged.get("heads"), dict):
+        merged["heads"] = {name: head for name, head in merged["heads"].items() if head is not None}
+    return merged
 
 
 def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    """`over` on top of `base`, key by key; `null` for a key takes it away."""
+    """`over` on top of `base`, key by key."""
     merged = dict(base)
     for key, value in over.items():
-        if isinstance(value, dict) and isinstance(merged.get(key), dict):
-            merged[key] = _merge(merged[key], value)
-        elif value is None and key in merged:
-            del merged[key]
-        else:
-            merged[key] = value
+        inner = merged.get(key)
+        both = isinstance(value, dict) and isinstance(inner, dict)
+        merged[key] = _merge(inner, value) if both else value
     return merged
 
 

@@ -12,7 +12,14 @@ from moelib.config import PROJECT
 from moelib.kinds import KINDS
 from moelib.record import read_record
 
-NOTEBOOKS = ["train", "utilization", "sharpness", "surface"]  # as they depend on each other
+NOTEBOOKS = [
+    "train",
+    "utilization",
+    "sharpness",
+    "surface",
+    "efficiency",
+]  # as they depend on each other
+DRAWING = ("figures", "landscape", "tradeoffs")  # modules of figures
 STUDY = """
 extends: quick
 description: Two epochs of a net of one block.
@@ -26,6 +33,7 @@ analyses:
               average_draws: 2, worst_steps: 2}
   surface: {images: 20, directions: 2, random_radii: [-1.0, 0.0, 1.0],
             plane_radii: [-1.0, 0.0, 1.0], eigenvector_radii: [-0.5, 0.0, 0.5]}
+  efficiency: {batches: [1, 8], repeats: 5, footprint_batches: [8]}
 """
 
 
@@ -60,9 +68,9 @@ def test_a_notebook_writes_its_record(executed, name):
 @pytest.mark.parametrize("name", NOTEBOOKS)
 def test_every_figure_is_shown(executed, name):
     cells = [c for c in executed[name]["notebook"]["cells"] if c["cell_type"] == "code"]
-    drawing = [c for c in cells if "figures." in _code(c) or "landscape." in _code(c)]
+    drawing = [c for c in cells if any(f"{module}." in _code(c) for module in DRAWING)]
     for cell in drawing:
-        calls = sum(_code(cell).count(f"{module}.") for module in ("figures", "landscape"))
+        calls = sum(_code(cell).count(f"{module}.") for module in DRAWING)
         kinds = [kind for output in cell["outputs"] for kind in output.get("data", {})]
         assert sum(kind.startswith("image/") for kind in kinds) == calls, _code(cell)
     assert drawing

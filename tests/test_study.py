@@ -355,10 +355,17 @@ def test_refusing_leaves_the_raw_study_as_it_was():
     assert raw == RAW
 
 
-def test_analyses_are_made_of_the_heads_that_they_suit():
+def test_an_analysis_of_the_extended_study_can_be_left_out(tmp_path):
+    save(tmp_path, "base", "extends: quick\nanalyses: {surface: {images: 10}}")
+    path = save(tmp_path, "mine", "extends: base\nanalyses: {surface: null}")
+    assert load_study(path).analyses.surface is None
+
+
+def test_analyses_are_made_of_the_runs_that_they_suit():
     study = load_study("quick")
-    everything = ["utilization", "sharpness", "surface"]
-    assert study.analyses.of(study.heads["sparse"]) == everything
-    assert study.analyses.of(study.heads["dense"]) == everything[1:]
+    everything = ["utilization", "sharpness", "surface", "efficiency"]
+    assert study.analyses_of("sparse", 0) == everything
+    assert study.analyses_of("dense", 0) == everything[1:]
+    assert study.analyses_of("dense", 1) == ["sharpness", "surface"]
     without = parse_study(raw_with("analyses", {"sharpness": None}))
-    assert without.analyses.of(study.heads["soft"]) == ["utilization", "surface"]
+    assert without.analyses_of("sparse", 0) == ["utilization", "surface", "efficiency"]

@@ -1,0 +1,79 @@
+"""Ways of doing the same work, timed in alternation.
+
+Absolute times drift with the machine's other load; ratios of neighbouring measurements do not.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+
+import torch
+
+from moelib.config import ConfigError
+
+FEWEST_REPEATS = 5  # below, quartiles are the values themselves
+
+
+def interleave(*ways: Callable[[], float], repeats: int) -> list[tuple[float, ...]]:
+    """Call all ways in turn, once unrecorded, then `repeats` times; each returns its own time.
+
+    The order is reversed from round to round, so that no way always follows the same other.
+
+    Returns:
+        The times of each way; those of one index lie side by side.
+    """
+    rounds = []
+    for turn in range(repeats + 1):
+        order = range(len(ways)) if turn % 2 == 0 else reversed(range(len(ways)))
+        times = {index: ways[index]() for index in order}
+        rounds.append([times[index] for index in range(len(ways))])
+    return list(zip(*rounds[1:], strict=True))
+
+
+def milliseconds(work: Callable[[], object], calls: int = 1, device: str = "cpu") -> float:
+    """Wall time of one call of `work`, the mean over `calls` calls in a row.
+
+    A GPU works behind the program's back: its queue is empty at the start and at the end.
+    """
+    _finish(device)
+    start = time.perf_counter()
+    for _ in range(calls):
+        work()
+    _finish(device)
+    return (time.perf_counter() - start) / calls * 1e3
+
+
+def race(
+    ways: Sequence[Callable[[], object]],
+    repeats: int,
+    *,
+    at_least: float,
+    device: str = "cpu",
+) -> list[tuple[float, ...]]:
+    """Milliseconds of one call of each way, `repeats` times, in alternation and warm.
+
+    Args:
+        ways: what is timed.
+        repeats: timings of each way.
+        at_least: milliseconds that one timing lasts; short work is called several times in it.
+        device: where the ways compute.
+
+    Raises:
+        ConfigError: there are too few repeats to show a spread.
+    """
+    if repeats < FEWEST_REPEATS:
+        raise ConfigError(
+            f"A timing needs at least {FEWEST_REPEATS} repeats to show its spread, not {repeats}."
+        )
+    for way in ways:
+        way()  # the first call allocates, chooses kernels, and may compile
+    return interleave(*(_timed(way, at_least, device) for way in ways), repeats=repeats)
+
+
+def _timed(work: Callable[[], object], at_least: float, device: str) -> Callable[[], float]:
+    calls = max(1, round(at_least / milliseconds(work, device=device)))
+    return lambda: milliseconds(work, calls, device)
+
+
+def _finish(device: str) -> None:
+    if device == "cuda":
+        torch.cuda.synchronize()

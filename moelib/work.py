@@ -1,0 +1,67 @@
+"""How much there is to compute and to keep: parameters and multiply-accumulates of one image."""
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from moelib import config
+from moelib.model import parameter_count
+
+
+def counted_macs(module: nn.Module, inputs: Tensor) -> int:
+    """Multiply-accumulates of one forward pass, by torch's own counter.
+
+    It counts matrix products and convolutions, two operations for each multiply-accumulate, and
+    no additions, activations or normalisations.
+    """
+    counter = FlopCounterMode(display=False)
+    with torch.no_grad(), counter:
+        module(inputs)
+    return counter.get_total_flops() // 2
+
+
+def head_macs(
+    head: config.Head, features: int, classes: int, *, executed: int | None = None
+) -> int:
+    """Multiply-accumulates of a head for one image, in evaluation, by closed form.
+
+    dense: d h + h c; linear: d c; a mixture: d E for its gate and k (d h + h c + c) for the
+    experts that it runs, their weighted sum included. Soft and uniform heads run all experts.
+
+    Args:
+        head: its configuration.
+        features: d.
+        classes: c.
+        executed: experts that are run on an image; default: those that the plan asks for. An
+            executor that runs all of them and weighs most by 0 does more than is asked for.
+    """
+    match head:
+        case config.Linear():
+            return features * classes
+        case config.Dense():
+            return features * head.hidden + head.hidden * classes
+    gate = 0 if isinstance(head, config.Uniform) else features * head.experts
+    expert = features * head.hidden + head.hidden * classes + classes
+    return gate + (executed or chosen_experts(head)) * expert
+
+
+def chosen_experts(head: config.Head) -> int:
+    """k: how many experts the plan of a mixture runs on each image."""
+    match head:
+        case config.Soft() | config.Uniform():
+            return head.experts
+        case config.Switch():
+            return 1
+    return head.k
+
+
+def active_parameters(head: config.Head, module: nn.Module) -> int:
+    """Parameters of a head that one image meets in evaluation: all but those of idle experts.
+
+    The gate's noise, which only training draws, counts as met: it is kept beside the gate.
+    """
+    total = parameter_count(module)
+    if not config.has_experts(head):
+        return total
+    one = parameter_count(module.experts) // head.experts
+    return total - (head.experts - chosen_experts(head)) * one
