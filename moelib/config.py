@@ -418,8 +418,8 @@ class Study(Frozen):
     def analyses_of(self, head: str, seed: int) -> list[str]:
         """Names of the analyses that are to be made of a run.
 
-        Heads without experts have no utilization. What inference costs does not depend on the seed
-        but for the routing, and measuring it takes the whole machine: the first seed stands for all.
+        Heads without experts have no utilization. The cost of inference depends on the seed by the
+        routing alone, and measuring it takes the whole machine: the first seed stands for all.
         """
         names = [name for name, sizes in self.analyses if sizes is not None]
         left_out = set() if has_experts(self.heads[head]) else {"utilization"}

@@ -16,6 +16,7 @@ from moelib.kinds import (
     Density,
     Estimate,
     Matched,
+    ScaleNumbers,
     SharpnessNumbers,
     SurfaceNumbers,
     Sweep,
@@ -70,14 +71,22 @@ def load(study: str, numbers: type[N]) -> list[Record[N]]:
 
 def benchmarks() -> dict[str, Record[BenchmarkNumbers]]:
     """The records of all benchmarks, by the names of their files."""
-    paths = sorted((results_root() / "benchmarks").glob("*.json"))
-    return {path.name: read_record(path, BenchmarkNumbers) for path in paths}
+    return _of_scripts("benchmarks", BenchmarkNumbers)
 
 
 def crosschecks() -> dict[str, Record[CrosscheckNumbers]]:
     """The records of comparisons with PyHessian, by the names of their files."""
-    paths = sorted((results_root() / "crosscheck").glob("*.json"))
-    return {path.name: read_record(path, CrosscheckNumbers) for path in paths}
+    return _of_scripts("crosscheck", CrosscheckNumbers)
+
+
+def scales() -> dict[str, Record[ScaleNumbers]]:
+    """The records of sparse heads of many sizes, a device each, by the names of their files."""
+    return _of_scripts("scale", ScaleNumbers)
+
+
+def _of_scripts(folder: str, numbers: type[N]) -> dict[str, Record[N]]:
+    paths = sorted((results_root() / folder).glob("*.json"))
+    return {path.name: read_record(path, numbers) for path in paths}
 
 
 def _settings(record: Record) -> tuple:

@@ -11,21 +11,27 @@ from moelib.kinds import (
     CrosscheckNumbers,
     Curvature,
     Density,
+    EfficiencyNumbers,
     Eigenvalues,
     Epoch,
     Estimate,
+    Footprint,
     Group,
     Information,
     Matched,
     Metrics,
     Peer,
     Plane,
+    ScaleNumbers,
+    ScalePoint,
     SharpnessNumbers,
     SurfaceNumbers,
     Sweep,
+    Timed,
     TrainNumbers,
     Usage,
     UtilizationNumbers,
+    Work,
 )
 from moelib.provenance import observe
 from moelib.record import Record, write_record
@@ -253,6 +259,76 @@ def surfaced(run: Run, bend: float = 4.0) -> Record[SurfaceNumbers]:
     return _record(run, numbers)
 
 
+def efficient(run: Run, slower: float = 1.0) -> Record[EfficiencyNumbers]:
+    """A record of efficiency: each way takes `slower` times as long as the reference beside it."""
+    experts = has_experts(run.study.heads[run.head])
+
+    def timed(part: str, what: str, batch: int, ms: float, **routed) -> Timed:
+        times = tuple(ms * batch * (1 + 0.1 * i) for i in range(5))  # pairs drift alike
+        said = {"executor": None, "routing": None, "compiled": False} | routed
+        return Timed(part=part, what=what, batch=batch, milliseconds=times, **said)
+
+    auto = {"executor": "auto", "routing": "learned"} if experts else {}
+    ways = []
+    for batch in (1, 256):
+        ways.append(timed("input", "normalise", batch, 0.01))
+        ways.append(timed("head", "reference", batch, 0.1))
+        ways.append(timed("head", "this head", batch, 0.1 * slower, **auto))
+        if experts:
+            for executor, routing in (("loop", "learned"), ("auto", "skewed")):
+                more = {"executor": executor, "routing": routing}
+                ways.append(timed("head", "this head", batch, 0.2 * slower, **more))
+        ways.append(timed("model", "backbone", batch, 1.0))
+        ways.append(timed("model", "reference", batch, 1.1))
+        ways.append(timed("model", "this head", batch, 1.1 * slower, **auto))
+    numbers = EfficiencyNumbers(
+        precision="fp32",
+        reference_hidden=32 if experts else None,
+        work=Work(
+            head_parameters=100,
+            active_parameters=40 if experts else 100,
+            total_parameters=1000,
+            head_macs=50,
+            head_macs_closed=50,
+            executed_macs=80,
+            backbone_macs=950,
+        ),
+        chosen={"1": "batched", "256": "grouped"} if experts else {},
+        timed=tuple(ways),
+        footprints=(Footprint(batch=256, weights_mib=0.5, peak_mib=20.0),),
+    )
+    return _record(run, numbers)
+
+
+def scaled() -> Record[ScaleNumbers]:
+    """Sparse heads of two widths whose times follow the terms of a linear cost model exactly."""
+    points = []
+    for experts in (4, 8, 16, 32, 64):
+        for hidden in (64, 512):
+            for batch in (1, 32, 256):
+                for k in (1, 2, experts):
+                    macs = batch * 512 * hidden / 1e7  # ms of one expert on all images
+                    routing = 0.05 + 0.01 * min(experts, batch * k)
+                    points.append(
+                        ScalePoint(
+                            experts=experts,
+                            k=k,
+                            features=512,
+                            hidden=hidden,
+                            batch=batch,
+                            dtype="float32",
+                            executor="grouped",
+                            sparse=(0.02 + routing + k * macs,) * 5,
+                            total=(0.02 + experts * macs,) * 5,
+                            active=(0.02 + k * macs,) * 5,
+                        )
+                    )
+    numbers = ScaleNumbers(
+        classes=10, gigaflops={"float32": 100.0}, gigabytes=10.0, points=tuple(points)
+    )
+    return Record(kind="scale", inputs={}, numbers=numbers, provenance=observe())
+
+
 def benchmark() -> Record[BenchmarkNumbers]:
     """A benchmark of two cases, the first 2, 3 and 4 times faster."""
     numbers = BenchmarkNumbers(
@@ -293,6 +369,14 @@ def write_landscapes(study: Study) -> None:
             sharper = rank * (1 + seed * rank / 10)  # seeds differ, and by head
             write_record(run.record_path("sharpness"), sharp(run, sharper, 30 * sharper))
             write_record(run.record_path("surface"), surfaced(run, sharper))
+
+
+def write_costs(study: Study) -> None:
+    """Write the record of efficiency of the first seed of every head, and one of scale."""
+    for rank, head in enumerate(study.heads):
+        run = Run(study, head, study.seeds[0])
+        write_record(run.record_path("efficiency"), efficient(run, 1 + rank / 10))
+    write_record(results_root() / "scale" / "scale.some-cpu.json", scaled())
 
 
 def write_benchmark() -> None:
