@@ -78,6 +78,13 @@ def latencies(records: Efficient) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def chosen(latencies: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the analysed heads: eager, by the executor of the rule, on learned routing."""
+    table = latencies[(latencies["what"] == "this head") & ~latencies["compiled"]]
+    by_rule = (table["executor"] == "auto") & (table["routing"] == "learned")
+    return table[table["executor"].isna() | by_rule]
+
+
 def footprints(records: Efficient) -> pd.DataFrame:
     """One row per run and batch: MiB of the weights, and of a forward pass beyond them."""
     return pd.DataFrame(

@@ -7,9 +7,12 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from moelib import comparisons, frames
+from moelib import comparisons, costs, frames
+from moelib.costs import Efficient
 from moelib.frames import EIGENVECTOR, RANDOM, Analysed, Sharp, Surfaces, Trained
-from moelib.statistics import CONFIDENCE
+from moelib.kinds import BenchmarkNumbers, ScaleNumbers
+from moelib.record import Record
+from moelib.statistics import CONFIDENCE, median_interval
 
 HOLDS, FAILS, UNDECIDED = "holds", "does not hold", "undecided"
 CLAIMED = ("soft", "sparse")  # the heads that the paper's claims are about
@@ -17,6 +20,8 @@ FITTED = 0.999  # training accuracy from which on a head fits the training image
 COMPARABLE = 0.01  # accuracy difference below which two heads count as comparable
 SIMILAR = 1.5  # ratio up to which two curvatures, or two rises of the loss, count as alike
 WEAK = 0.3  # Kendall's tau up to which, in either direction, two measures count as not ordered
+FASTER = 0.98  # times the dense model's time, below which a model counts as faster
+CLAIMED_BATCH = 256  # images, for which the paper's latencies were taken
 BALANCED = 0.2  # coefficient of variation of gate mass below which experts count as balanced
 
 
@@ -105,6 +110,78 @@ def surface_sentence(records: Surfaces) -> str:
     return " ".join(said) + compared
 
 
+def efficiency_sentence(records: Efficient) -> str:
+    """What inference costs in one study, where it was measured."""
+    records = list(records)
+    work, times = costs.work(records), _whole_models(records)
+    batch = times["batch"].max()
+    heads = costs.chosen(costs.latencies(records)).query("part == 'head'")
+    heads = heads[heads["batch"] == batch]
+    ratios = _list(
+        f"{row.head} {row.ratio:.2f} ({row.ratio_low:.2f} to {row.ratio_high:.2f})"
+        for row in times.itertuples()
+    )
+    alone = _list(f"{row.head} {row.ratio:.2f}" for row in heads.itertuples())
+    return (
+        f"{_devices(records)}, batches of {batch}. Time of the whole model, times that with a "
+        f"dense head of as many hidden units, with quartiles: {ratios}. The head alone: {alone}. "
+        "Heads without experts are timed beside their like. Without any head a model would be at "
+        f"most {work['ceiling'].max():.4g} times faster by its multiply-accumulates."
+    )
+
+
+def scale_sentence(record: Record[ScaleNumbers]) -> str:
+    """For which sizes sparse heads are faster than dense ones, on the device of the record."""
+    table = costs.scale(record)
+    exact = table[table["dtype"] == "float32"]
+    sparsest = exact[exact["k"] < exact["experts"]]
+    wins = sparsest["speedup_low"] > 1
+    best = sparsest.loc[sparsest["speedup"].idxmax()]
+    model = costs.cost_model(record)
+    return (
+        f"Of {len(sparsest)} sizes with k < E, a sparse head is faster than a dense one of equal "
+        f"total parameters at {wins.sum()}, most at E = {best.experts}, k = {best.k}, "
+        f"h = {best.hidden} and {best.batch} images: {best.speedup:.1f} times, "
+        f"{best.speedup / best.ideal:.0%} of the ideal. Beside a dense head of equal active "
+        f"parameters it takes {sparsest['overhead'].min():.2g} to {sparsest['overhead'].max():.2g} "
+        f"times as long. A linear model of the cost predicts sizes that it has not seen with a "
+        f"median error of {model.median_error:.0%}."
+    )
+
+
+def front_sentence(trained: Trained, numbers: BenchmarkNumbers) -> str:
+    """Which heads give the most accuracy for their time, and whether they can be told apart."""
+    table = costs.tradeoff(trained, numbers)
+    said = []
+    for (part, batch), points in table.groupby(["part", "batch"], sort=False):
+        best = points[points["efficient"]].sort_values("ms")
+        top, fastest = best.iloc[-1], best.iloc[0]
+        where = {"head": "the head alone", "model": "the whole model"}[part]
+        front = _list(f"{row.head} ({row.accuracy:.2%})" for row in best.itertuples())
+        if top.low <= fastest.high and fastest.low <= top.high:
+            apart = "overlap, so that the data do not tell them apart"
+        else:
+            apart = "do not overlap"
+        said.append(
+            f"For {where} and batches of {batch} the front is {front}; the intervals of the "
+            f"accuracies of its ends {apart}."
+        )
+    return " ".join(said)
+
+
+def _whole_models(records: list) -> pd.DataFrame:
+    latencies = costs.latencies(records)
+    batches = latencies.loc[latencies["batch"] <= CLAIMED_BATCH, "batch"]
+    whole = costs.chosen(latencies).query("part == 'model'")
+    return whole[whole["batch"] == (batches.max() if len(batches) else latencies["batch"].min())]
+
+
+def _devices(records: list) -> str:
+    return _list(
+        sorted({f"{r.provenance.device}, threads: {r.provenance.threads}" for r in records})
+    )
+
+
 def _by_split(table: pd.DataFrame, measure: str) -> str:
     means = table.groupby(["head", "split"], sort=False)[measure].mean().unstack(sort=False)
     return _list(
@@ -134,7 +211,11 @@ def _times_dense(table: pd.DataFrame, measures: dict[str, str]) -> str:
 
 
 def claims(
-    trained: Trained, analysed: Analysed, sharp: Sharp = (), surfaces: Surfaces = ()
+    trained: Trained,
+    analysed: Analysed,
+    sharp: Sharp = (),
+    surfaces: Surfaces = (),
+    efficient: Efficient = (),
 ) -> list[tuple[str, str, str]]:
     """(claim, verdict, the numbers behind it) for each claim that a study's records can test."""
     heads = {comparisons.REFERENCE, *CLAIMED}
@@ -159,6 +240,9 @@ def claims(
         found.append(_separated(sweeps))
     if len(curvature):
         found.append(_unordered(curvature, trained))
+    timed = [r for r in efficient if r.head in CLAIMED]
+    if {r.head for r in timed} == set(CLAIMED):
+        found.append(_no_faster(timed))
     return found
 
 
@@ -271,6 +355,24 @@ def _unordered(curvature: pd.DataFrame, trained: Trained) -> tuple[str, str, str
     beyond = certain & ((found["low"] > WEAK) | (found["high"] < -WEAK))
     holds = len(found) == 2 and within.all()
     return claim, _verdict(holds, beyond.any()), f"{numbers}, {found['runs'].max()} runs"
+
+
+def _no_faster(timed: list) -> tuple[str, str, str]:
+    claim = "Soft and sparse heads bring no faster inference than a dense one."
+    table = _whole_models(timed)
+    intervals = {row.head: median_interval(row.ratios) for row in table.itertuples()}
+    numbers = _list(
+        f"{head} {found.estimate:.3f} ({_end(found.low)} to {_end(found.high)}) times dense"
+        for head, found in intervals.items()
+    )
+    holds = all(found.low > FASTER for found in intervals.values())
+    fails = any(found.high < FASTER for found in intervals.values())
+    where = f"batches of {table['batch'].max()}, {_devices(timed)}"
+    return claim, _verdict(holds, fails), f"{numbers}; {where}"
+
+
+def _end(value: float) -> str:
+    return "unknown" if pd.isna(value) else f"{value:.3f}"
 
 
 def _ratios_of(

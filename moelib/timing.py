@@ -3,6 +3,7 @@
 Absolute times drift with the machine's other load; ratios of neighbouring measurements do not.
 """
 
+import math
 import time
 from collections.abc import Callable, Sequence
 
@@ -70,7 +71,7 @@ def race(
 
 
 def _timed(work: Callable[[], object], at_least: float, device: str) -> Callable[[], float]:
-    calls = max(1, round(at_least / milliseconds(work, device=device)))
+    calls = math.ceil(at_least / milliseconds(work, device=device))
     return lambda: milliseconds(work, calls, device)
 
 

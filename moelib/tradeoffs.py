@@ -7,6 +7,7 @@ import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter, PercentFormatter
 
+from moelib.costs import chosen
 from moelib.figures import colours, legend_below, styled
 
 PLAIN = FuncFormatter(lambda value, _: f"{value:g}")
@@ -19,12 +20,7 @@ def latency(latencies: pd.DataFrame) -> Figure:
     One panel for the head alone and one for the whole model, eager, on learned routing, with the
     executor of the rule.
     """
-    shown = latencies[
-        (latencies["what"] == "this head")
-        & latencies["executor"].isin(["auto"]).where(latencies["executor"].notna(), True)
-        & latencies["routing"].isin(["learned"]).where(latencies["routing"].notna(), True)
-        & ~latencies["compiled"]
-    ]
+    shown = chosen(latencies)
     parts = [part for part in ("head", "model") if part in set(shown["part"])]
     colour = colours(shown["head"])
     figure, grid = plt.subplots(
@@ -54,10 +50,9 @@ def latency(latencies: pd.DataFrame) -> Figure:
 
 @styled
 def executors(latencies: pd.DataFrame) -> Figure:
-    """Milliseconds of the head alone by executor, on learned routing, and by routing (dashed)."""
+    """Milliseconds of the head alone: each executor on learned routing, `auto` on other routings."""
     shown = latencies[(latencies["part"] == "head") & latencies["executor"].notna()].assign(
-        way=lambda t: t["executor"].where(t["routing"] == "learned", t["routing"] + " routing"),
-        learned=lambda t: t["routing"] == "learned",
+        way=lambda t: t["executor"].where(t["routing"] == "learned", t["routing"] + " routing")
     )
     grid = sns.relplot(
         shown,
@@ -66,9 +61,6 @@ def executors(latencies: pd.DataFrame) -> Figure:
         y="ms",
         col="head",
         hue="way",
-        style="learned",
-        style_order=[True, False],
-        legend="brief",
         estimator="median",
         errorbar=None,
         palette="colorblind",
@@ -174,10 +166,18 @@ def front(tradeoff: pd.DataFrame) -> Figure:
     panels = list(dict.fromkeys(zip(tradeoff["part"], tradeoff["batch"], strict=True)))
     families = tradeoff["head"].str.split("-").str[0]
     colour = colours(families)
+    rows = -(-len(panels) // 2)
     figure, grid = plt.subplots(
-        1, len(panels), figsize=(7.4, 3.6), sharey=True, squeeze=False, layout="constrained"
+        rows,
+        min(2, len(panels)),
+        figsize=(7.4, 0.5 + 3.1 * rows),
+        sharey=True,
+        squeeze=False,
+        layout="constrained",
     )
-    for axes, (part, batch) in zip(grid.flat, panels, strict=True):
+    for axes in grid.flat[len(panels) :]:
+        axes.remove()
+    for axes, (part, batch) in zip(grid.flat, panels, strict=False):
         panel = tradeoff[(tradeoff["part"] == part) & (tradeoff["batch"] == batch)]
         for family, points in panel.groupby(families, sort=False):
             axes.errorbar(
@@ -203,7 +203,8 @@ def front(tradeoff: pd.DataFrame) -> Figure:
             )
         axes.set(title=f"{part}, batch {batch}", xlabel="ms")
         axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=1))
-    grid[0, 0].set_ylabel("test accuracy")
+    for axes in grid[:, 0]:
+        axes.set_ylabel("test accuracy")
     handles, labels = grid[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncol=len(labels), frameon=False)
     return figure

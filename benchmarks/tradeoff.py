@@ -1,0 +1,65 @@
+"""Latency of all trained heads of `cifar10-tradeoff`, in one process and in alternation.
+
+The head alone on the features of test images, and the whole model; in evaluation, on the routing
+that was learned. Their accuracies are in the records of training, which must be there.
+"""
+
+from contextlib import ExitStack
+from functools import partial
+
+import torch
+
+from moelib.benchmark import run_benchmark
+from moelib.comparisons import REFERENCE
+from moelib.data import load_data
+from moelib.evaluate import network_input
+from moelib.kinds import BenchmarkNumbers, Case
+from moelib.run import open_run
+from moelib.study import load_study
+from moelib.timing import race
+from moelib.trained import opened
+
+STUDY, SEED = "cifar10-tradeoff", 0
+BATCHES = (1, 256)
+AT_LEAST = 2.0  # ms that one timing lasts
+
+
+def measure(repeats: int) -> BenchmarkNumbers:
+    """Time of one batch by every head, beside the study's dense head."""
+    study = load_study(STUDY)
+    dataset = load_data(study.data)
+    cases = []
+    with ExitStack() as stack, torch.inference_mode():
+        models = {}
+        for name in study.heads:
+            trained = stack.enter_context(opened(open_run(STUDY, name, SEED), "latency", dataset))
+            models[name] = trained.model.eval()
+        for batch in BATCHES:
+            last = trained.training.channels_last
+            images = network_input(dataset.test.images[:batch], dataset, last)
+            parts = {
+                "head": [partial(m.head, m.backbone(images)) for m in models.values()],
+                "model": [partial(m, images) for m in models.values()],
+            }
+            for part, ways in parts.items():
+                times = dict(zip(models, race(ways, repeats, at_least=AT_LEAST), strict=True))
+                cases += [
+                    Case(
+                        setting={"head": name, "part": part, "batch": batch},
+                        baseline=times[REFERENCE],
+                        candidate=times[name],
+                    )
+                    for name in models
+                ]
+    return BenchmarkNumbers(
+        name="tradeoff",
+        question=f"How fast is each trained head of `{STUDY}` beside its dense head?",
+        baseline="the dense head of the study",
+        candidate="the head of the case",
+        unit="ms per batch",
+        cases=tuple(cases),
+    )
+
+
+if __name__ == "__main__":
+    run_benchmark(__file__, measure, repeats=15)
