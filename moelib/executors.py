@@ -15,7 +15,14 @@ from torch import Tensor
 from moelib.config import ConfigError
 from moelib.routing import Routing, combine_matrix
 
-WORTH_SORTING = 30e6  # multiply-accumulates to be spared before images are sorted by expert
+WORTH_SORTING = 25e6  # multiply-accumulates to be spared before images are sorted by expert
+READ = 20  # multiply-accumulates in the time that one weight takes to be read from memory
+LARGE = 2**20  # weights of an expert's first layer above which a product of its own is as good
+# MKL is slow where as many rows as these meet a large matrix in float32: it repacks the matrix at a
+# cost that so few rows do not repay, and slices of the matrix it does not repack. On one thread,
+# d = 1024, h = 2048: 64 rows 50 GFLOP/s whole and 79 in slices, 128 rows 53 and 69, 256 97 and 81.
+SLICED_ROWS = range(32, 192)
+SLICE = 96  # features
 ALIGNMENT = 16  # bytes: torch's grouped product wants rows that are multiples of this
 
 
@@ -55,7 +62,7 @@ def loop(features: Tensor, routing: Routing, weights: Weights, dropout: float) -
         *(stacked.unbind() for stacked in weights[1:]),
         strict=True,
     ):
-        hidden = torch.addmm(b_in, rows, w_in).relu_()  # (images of this expert, h)
+        hidden = _hidden(rows, w_in, b_in).relu_()  # (images of this expert, h)
         outputs.append(torch.addmm(b_out, _dropped(hidden, dropout), w_out))
     return _combined(torch.cat(outputs), order, routing)
 
@@ -108,20 +115,25 @@ def execute(
 def fastest(features: Tensor, routing: Routing, weights: Weights) -> str:
     """The executor that takes least time, by a rule that was measured on one CPU thread.
 
-    To execute k of E experts spares n (E - k) d h multiply-accumulates of the first layer, and
-    costs sorting, gathering, and smaller products. It pays from `WORTH_SORTING` on, in inference
-    and in training alike: for the sparse head of `benchmarks/heads.py`, float32, `batched` was
-    faster at 96 images (19e6), both were alike at 128, and `grouped` was faster at 192 (38e6).
-    Compiled code computes all experts: `loop` would break its graph, and torch compiles no grouped
-    product in float32.
+    To execute k of E experts spares n (E - k) d h multiply-accumulates of the first layer and, with
+    few images, reading the weights of E - n k experts; it costs sorting, gathering, and smaller
+    products. It pays from `WORTH_SORTING` on, in inference and in training alike: for the sparse
+    head of `benchmarks/heads.py`, float32, `batched` was faster at 96 images (19e6), both were
+    alike at 128, and `grouped` was faster at 192 (38e6). On a CPU large experts are as well served
+    by a product each. Compiled code computes all experts: `loop` would break its graph, and torch
+    compiles no grouped product in float32.
     """
     if torch.compiler.is_compiling():
         return "batched"
+    images, choices = routing.indices.shape
     experts, hidden = weights.b_in.shape
-    spared = features.numel() * (experts - routing.indices.shape[1]) * hidden
-    if spared < WORTH_SORTING:
+    size = features.shape[1] * hidden
+    idle = max(0, experts - images * choices)  # at least as many experts need not be read
+    if (images * (experts - choices) + READ * idle) * size < WORTH_SORTING:
         return "batched"
-    return "grouped" if has_grouped_product(features) else "loop"
+    if not has_grouped_product(features) or (features.device.type == "cpu" and size > LARGE):
+        return "loop"
+    return "grouped"
 
 
 def fits(executor: str, features: Tensor) -> bool:
@@ -140,6 +152,17 @@ def has_grouped_product(features: Tensor) -> bool:
 
 def _dropped(hidden: Tensor, dropout: float) -> Tensor:
     return F.dropout(hidden, dropout) if dropout > 0 else hidden  # spares small batches a call
+
+
+def _hidden(rows: Tensor, w_in: Tensor, b_in: Tensor) -> Tensor:
+    """Rows (r, d) times w_in (d, h) plus b_in (h,)."""
+    sliced = len(rows) in SLICED_ROWS and w_in.numel() > LARGE
+    if torch.is_grad_enabled() or not (sliced and rows.dtype == torch.float32 and rows.is_cpu):
+        return torch.addmm(b_in, rows, w_in)
+    hidden = b_in.expand(len(rows), -1).contiguous()  # (r, h)
+    for part, matrix in zip(rows.split(SLICE, 1), w_in.split(SLICE), strict=True):
+        hidden.addmm_(part, matrix)
+    return hidden
 
 
 def _grouped_product(rows: Tensor, matrices: Tensor, ends: Tensor) -> Tensor:

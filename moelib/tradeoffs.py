@@ -50,7 +50,7 @@ def latency(latencies: pd.DataFrame) -> Figure:
 
 @styled
 def executors(latencies: pd.DataFrame) -> Figure:
-    """Milliseconds of the head alone: each executor on learned routing, `auto` on other routings."""
+    """Milliseconds of the head alone: each executor on learned routing, `auto` on the others."""
     shown = latencies[(latencies["part"] == "head") & latencies["executor"].notna()].assign(
         way=lambda t: t["executor"].where(t["routing"] == "learned", t["routing"] + " routing")
     )

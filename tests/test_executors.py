@@ -4,7 +4,17 @@ import pytest
 import torch
 
 from moelib.config import ConfigError
-from moelib.executors import EXECUTORS, WORTH_SORTING, Weights, execute, fastest
+from moelib.executors import (
+    EXECUTORS,
+    LARGE,
+    READ,
+    SLICE,
+    SLICED_ROWS,
+    WORTH_SORTING,
+    Weights,
+    execute,
+    fastest,
+)
 from moelib.routing import soft_routing, switch_routing, top_k_routing
 
 CLASSES = 5  # 10 bytes or 20 bytes: no row is aligned as a grouped product wants it
@@ -226,6 +236,35 @@ def test_the_choice_follows_the_work_that_is_spared():
     assert fastest(*plan(n + 1, d, experts, k, h)) == "grouped"
     assert fastest(*plan(n + 1, d, experts, k, h, torch.float64)) == "loop"
     assert fastest(*plan(n + 1, d, experts, experts, h)) == "batched"  # nothing is spared
+
+
+def test_the_choice_follows_the_weights_that_need_not_be_read():
+    d, k, h = 512, 2, 64
+    experts = 2 + int(WORTH_SORTING / (d * h * (READ + 1)))  # one image: just less than enough
+    assert fastest(*plan(1, d, experts, k, h)) == "batched"
+    assert fastest(*plan(1, d, experts + 1, k, h)) == "grouped"
+
+
+def test_large_experts_get_a_product_each():
+    features, routing, weights = plan(20, LARGE // 8, 3, 1, 8)
+    assert fastest(features, routing, weights) == "grouped"
+    assert fastest(*plan(20, LARGE // 8 + 1, 3, 1, 8)) == "loop"
+
+
+@pytest.mark.parametrize("rows", [SLICED_ROWS[0] - 1, SLICED_ROWS[0], SLICED_ROWS[-1]])
+def test_a_product_in_slices_is_the_product(rows):
+    """Large experts, in inference; the last slice of the features is a smaller one."""
+    d, h = 2 * SLICE + 5, LARGE // (2 * SLICE) + 1
+    features, routing, weights = plan(rows, d, 2, 1, h)
+    routing = routing._replace(indices=torch.zeros_like(routing.indices))
+    with torch.no_grad():
+        sliced = run("loop")(features, routing, weights)
+        expected = run("batched")(features, routing._replace(mixture=_all_on_first(rows)), weights)
+    torch.testing.assert_close(sliced, expected, rtol=1e-4, atol=1e-4)  # sums of 5,000 products
+
+
+def _all_on_first(rows):
+    return torch.eye(2)[:1].expand(rows, 2)
 
 
 def test_the_automatic_choice_is_what_runs():
