@@ -15,6 +15,7 @@ from moelib.record import Record
 from moelib.statistics import CONFIDENCE, median_interval
 
 HOLDS, FAILS, UNDECIDED = "holds", "does not hold", "undecided"
+MANY = 8  # heads, above which a sentence counts them instead of naming each
 CLAIMED = ("soft", "sparse")  # the heads that the paper's claims are about
 FITTED = 0.999  # training accuracy from which on a head fits the training images
 COMPARABLE = 0.01  # accuracy difference below which two heads count as comparable
@@ -32,6 +33,8 @@ def accuracy_sentence(records: Trained) -> str:
     """What the accuracies of one study say, and how sure that is."""
     records = list(records)
     table = comparisons.accuracy(records)
+    if len(table) > MANY:
+        return _many(records, table)
     means = _list(f"{row.head} {row.mean:.1%}" for row in table.itertuples())
     said = f"{_seeds(records)}. Mean test accuracy: {means}."
     compared = comparisons.differences(records)
@@ -54,6 +57,25 @@ def accuracy_sentence(records: Trained) -> str:
             f"{_list(parts)}. With one seed this compares trained nets, and not heads."
         )
     return said
+
+
+def _many(records: list, table: pd.DataFrame) -> str:
+    """The ends of a long list of heads, and how many of them differ from the dense one."""
+    worst, best = table.loc[table["mean"].idxmin()], table.loc[table["mean"].idxmax()]
+    said = (
+        f"{_seeds(records)}. {len(table)} heads, with mean test accuracies from "
+        f"{worst['mean']:.1%} ({worst['head']}) to {best['mean']:.1%} ({best['head']})."
+    )
+    verdicts = list(comparisons.differences(records).get("verdict", []))
+    test = "paired by seed, at 95%"
+    if not verdicts:
+        single = comparisons.image_comparisons(records)
+        verdicts = [_image_verdict(row) for row in single.itertuples()]
+        test = "on the same test images (exact McNemar test, not corrected for their number)"
+    if not verdicts:
+        return said
+    counts = _list(f"{verdicts.count(name)} {name}" for name in dict.fromkeys(verdicts))
+    return f"{said} Against dense, {test}: {counts}."
 
 
 def usage_sentence(records: Analysed) -> str:

@@ -83,7 +83,8 @@ def _peak(device: str) -> int:
     if device == "cuda":
         return torch.cuda.max_memory_allocated()
     if sys.platform == "linux":  # where getrusage's peak is inherited from the parent process
-        status = dict(line.split(":", 1) for line in Path("/proc/self/status").open())
+        lines = Path("/proc/self/status").read_text().splitlines()
+        status = dict(line.split(":", 1) for line in lines)
         return int(status["VmHWM"].split()[0]) * 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 

@@ -339,16 +339,8 @@ class CrosscheckNumbers(Numbers):
     peer_density_error: str | None
 
 
-KINDS = (
-    TrainNumbers,
-    UtilizationNumbers,
-    SharpnessNumbers,
-    SurfaceNumbers,
-    EfficiencyNumbers,
-    CrosscheckNumbers,
-    BenchmarkNumbers,
-    ScaleNumbers,
-)
+ANALYSES = (UtilizationNumbers, SharpnessNumbers, SurfaceNumbers, EfficiencyNumbers)  # of a run
+KINDS = (TrainNumbers, *ANALYSES, CrosscheckNumbers, BenchmarkNumbers, ScaleNumbers)
 SCHEMA = PROJECT / "results" / "record.schema.json"  # beside the published records
 
 

@@ -43,15 +43,20 @@ _observed = cache(observe)  # git is asked for the commit each time
 CLASSES, EXPERTS, IMAGES = ("cat", "dog", "ship"), 4, 21  # 21 bits do not fill their last byte
 
 
-def study(name: str = "tiny", seeds: tuple[int, ...] = (0, 1, 2), **training) -> Study:
-    """A study with a dense, a soft and a sparse head."""
+HEADS = {"dense": {"hidden": 8}, "soft": {"experts": 4}, "sparse": {"experts": 4}}
+
+
+def study(
+    name: str = "tiny", seeds: tuple[int, ...] = (0, 1, 2), heads: dict = HEADS, **training
+) -> Study:
+    """A study with a dense, a soft and a sparse head, unless others are given."""
     return parse_study(
         {
             "name": name,
             "description": "Nothing was trained for it.",
             "data": {"source": "digits", "test_share": 0.25},
             "backbone": {"kind": "small_resnet", "widths": [4, 8]},
-            "heads": {"dense": {"hidden": 8}, "soft": {"experts": 4}, "sparse": {"experts": 4}},
+            "heads": heads,
             "seeds": list(seeds),
             "protocol": "corrected",
             "training": {"epochs": 3, **training},
@@ -259,12 +264,12 @@ def surfaced(run: Run, bend: float = 4.0) -> Record[SurfaceNumbers]:
     return _record(run, numbers)
 
 
-def efficient(run: Run, slower: float = 1.0) -> Record[EfficiencyNumbers]:
+def efficient(run: Run, slower: float = 1.0, repeats: int = 5) -> Record[EfficiencyNumbers]:
     """A record of efficiency: each way takes `slower` times as long as the reference beside it."""
     experts = has_experts(run.study.heads[run.head])
 
     def timed(part: str, what: str, batch: int, ms: float, **routed) -> Timed:
-        times = tuple(ms * batch * (1 + 0.1 * i) for i in range(5))  # pairs drift alike
+        times = tuple(ms * batch * (1 + 0.1 * i) for i in range(repeats))  # pairs drift alike
         said = {"executor": None, "routing": None, "compiled": False} | routed
         return Timed(part=part, what=what, batch=batch, milliseconds=times, **said)
 
@@ -308,7 +313,8 @@ def scaled() -> Record[ScaleNumbers]:
             for batch in (1, 32, 256):
                 for k in (1, 2, experts):
                     macs = batch * 512 * hidden / 1e7  # ms of one expert on all images
-                    routing = 0.05 + 0.01 * min(experts, batch * k)
+                    gate = macs * experts / hidden
+                    routing = 0.05 + gate + 0.01 * min(experts, batch * k)
                     points.append(
                         ScalePoint(
                             experts=experts,

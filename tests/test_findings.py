@@ -3,6 +3,7 @@ import pytest
 import synthetic
 
 from moelib import findings
+from moelib.kinds import Case
 from moelib.run import Run
 
 BALANCED, COLLAPSED = (0.25, 0.25, 0.25, 0.25), (0.5, 0.5, 0.0, 0.0)
@@ -265,3 +266,86 @@ def test_surface_sentence_is_of_the_largest_radius():
     )
     assert "Images that are sent to other experts there: sparse 50%." in said
     assert "rise along the eigenvector sparse 2.00 and 2.00. With one seed" in said
+
+
+# -- cost -----------------------------------------------------------------------------------------
+
+NO_FASTER = "Soft and sparse heads bring no faster inference than a dense one."
+
+
+def efficient(slower, repeats=7):
+    study = synthetic.study()
+    return [synthetic.efficient(Run(study, head, 0), times, repeats) for head, times in slower]
+
+
+@pytest.mark.parametrize(
+    ("soft", "sparse", "repeats", "verdict"),
+    [
+        (1.2, 1.0, 7, "holds"),
+        (1.0, 0.99, 7, "holds"),  # a gain of 1 % is none
+        (1.2, 0.9, 7, "does not hold"),
+        (1.2, 0.9, 5, "undecided"),  # five repeats have no interval of the median
+    ],
+)
+def test_the_claim_on_inference_is_of_both_heads(soft, sparse, repeats, verdict):
+    records = efficient([("soft", soft), ("sparse", sparse)], repeats)
+    right = {"dense": (80,) * 3, "soft": (80,) * 3, "sparse": (80,) * 3}
+    found = findings.claims(trained(synthetic.study(), right), (), (), (), records)
+    assert [said for claim, said, _ in found if claim == NO_FASTER] == [verdict]
+
+
+def test_the_claim_on_inference_needs_both_heads():
+    records = efficient([("dense", 1.0), ("sparse", 1.0)])
+    found = findings.claims(trained(synthetic.study(), {"dense": (80,) * 3}), (), (), (), records)
+    assert NO_FASTER not in [claim for claim, _, _ in found]
+
+
+def test_efficiency_sentence_is_of_the_whole_model_and_of_the_head():
+    said = findings.efficiency_sentence(efficient([("dense", 1.0), ("sparse", 1.3)]))
+    assert "batches of 256" in said
+    assert "quartiles: dense 1.00 (1.00 to 1.00), sparse 1.30 (1.30 to 1.30)." in said
+    assert "The head alone: dense 1.00, sparse 1.30." in said
+    assert "at most 1.053 times faster" in said  # 1000 of 950 multiply-accumulates
+
+
+def test_scale_sentence_counts_the_sizes_at_which_sparse_wins():
+    record = synthetic.scaled()
+    wins = [p for p in record.numbers.points if p.k < p.experts and p.total[0] > p.sparse[0]]
+    said = findings.scale_sentence(record)
+    assert said.startswith("Of 60 sizes with k < E, a sparse head is faster than a dense one of ")
+    assert f"at {len(wins)}, most at E = 64, k = 1, h = 512 and 256 images" in said
+
+
+def test_front_sentence_says_whether_its_ends_can_be_told_apart():
+    study = synthetic.study(seeds=(0,))
+
+    def said(dense, sparse):
+        cases = tuple(
+            Case(
+                setting={"head": head, "part": "model", "batch": 1},
+                baseline=(1.0, 1.0, 1.0),
+                candidate=(ms, ms, ms),
+            )
+            for head, ms in (("dense", 1.0), ("sparse", 2.0))
+        )
+        numbers = synthetic.benchmark().numbers.model_copy(update={"cases": cases})
+        right = {"dense": (dense,), "sparse": (sparse,)}
+        return findings.front_sentence(trained(study, right), numbers)
+
+    assert "the front is dense (50.00%), sparse (52.00%)" in said(50, 52)
+    assert said(50, 52).endswith("overlap, so that the data do not tell them apart.")
+    assert said(50, 90).endswith("do not overlap.")
+    assert "the front is dense (60.00%);" in said(60, 52)  # faster, and more accurate
+
+
+def test_many_heads_are_counted():
+    heads = {f"dense-h{units}": {"kind": "dense", "hidden": units} for units in range(1, 10)}
+    study = synthetic.study(seeds=(0,), heads={"dense": {"hidden": 8}, **heads})
+    right = {head: (50 + rank,) for rank, head in enumerate(study.heads)}
+    right["dense-h9"] = (99,)
+    said = findings.accuracy_sentence(trained(study, right))
+    assert said.startswith(
+        "1 seed. 10 heads, with mean test accuracies from 50.0% (dense) to 99.0%"
+    )
+    # Six images that one alone has right: p = 2 / 2^6 = 0.03; five: 0.06.
+    assert said.endswith("5 not distinguishable, 4 higher.")

@@ -3,7 +3,8 @@ import pytest
 import synthetic
 
 from moelib import frames
-from moelib.kinds import SharpnessNumbers, TrainNumbers, UtilizationNumbers
+from moelib.config import Efficiency
+from moelib.kinds import EfficiencyNumbers, SharpnessNumbers, TrainNumbers, UtilizationNumbers
 from moelib.record import RecordError, write_record
 from moelib.run import Run
 
@@ -182,6 +183,33 @@ def test_no_benchmarks_are_no_error():
     assert frames.benchmarks() == {}
     synthetic.write_benchmark()
     assert list(frames.benchmarks()) == ["step.some-cpu.json"]
+
+
+def test_scales_are_found_by_the_names_of_their_files_and_nothing_else_is_one():
+    assert frames.scales() == {}
+    synthetic.write_costs(synthetic.study())
+    synthetic.write_benchmark()
+    found = frames.scales()
+    assert list(found) == ["scale.some-cpu.json"]
+    assert found["scale.some-cpu.json"].numbers == synthetic.scaled().numbers
+    assert list(frames.benchmarks()) == ["step.some-cpu.json"]
+
+
+def test_costs_of_inference_are_loaded_like_other_records_of_runs():
+    synthetic.write_costs(synthetic.study(seeds=(3, 1)))
+    loaded = frames.load("tiny", EfficiencyNumbers)
+    # Of each head the first seed that the study names, whose cost stands for all.
+    assert [(r.head, r.seed) for r in loaded] == [("dense", 3), ("soft", 3), ("sparse", 3)]
+
+
+def test_costs_at_other_batches_are_of_other_settings():
+    study = synthetic.study()
+    synthetic.write_costs(study)
+    sizes = study.analyses.model_copy(update={"efficiency": Efficiency(batches=(7,))})
+    other = Run(study.model_copy(update={"analyses": sizes}), "soft", 0)
+    write_record(other.record_path("efficiency"), synthetic.efficient(other))
+    with pytest.raises(RecordError, match="efficiency records .* different settings"):
+        frames.load("tiny", EfficiencyNumbers)
 
 
 def test_origins_and_machines_count_records_of_like_circumstances():

@@ -6,7 +6,10 @@ import pytest
 import torch
 
 from moelib.routing import (
+    balanced_choices,
     combine_matrix,
+    fixed_routing,
+    skewed_choices,
     soft_routing,
     standardised,
     switch_routing,
@@ -134,3 +137,38 @@ def test_temperature_scales_all_logits_alike():
     torch.testing.assert_close(routing.logits, LOGITS / 2, **EXACT)
     torch.testing.assert_close(routing.ranked, (LOGITS + 1) / 2, **EXACT)
     torch.testing.assert_close(routing.noise_std, noise_std / 2, **EXACT)
+
+
+# -- plans that no gate made ----------------------------------------------------------------------
+
+
+def test_fixed_routing_weighs_the_given_experts_alike():
+    routing = fixed_routing(torch.tensor([[2, 0], [3, 2], [0, 1]]), experts=4)
+    half = [[0.5, 0, 0.5, 0], [0, 0, 0.5, 0.5], [0.5, 0.5, 0, 0]]
+    assert routing.gates.tolist() == combine_matrix(routing).tolist() == half
+    assert routing.weights.tolist() == [[0.5, 0.5]] * 3
+    assert routing.indices.tolist() == [[2, 0], [3, 2], [0, 1]]
+    assert routing.noise_std is None
+    assert not routing.logits.any() and not routing.ranked.any()
+
+
+@pytest.mark.parametrize("experts", [1, 3, 8])
+@pytest.mark.parametrize("images", [1, 7, 24])
+def test_balanced_choices_load_all_experts_alike_up_to_one_image(images, experts):
+    for k in range(1, experts + 1):
+        choices = balanced_choices(images, k, experts)
+        assert choices.shape == (images, k) and choices.dtype == torch.int64
+        loads = choices.flatten().bincount(minlength=experts)
+        assert len(loads) == experts and loads.sum() == images * k
+        assert loads.max() - loads.min() <= (images * k % experts > 0)
+        assert all(len(set(row)) == k for row in choices.tolist())  # no expert twice
+
+
+@pytest.mark.parametrize("k", [1, 3])
+def test_skewed_choices_send_all_images_to_the_same_experts(k):
+    choices = skewed_choices(5, k)
+    assert choices.tolist() == [list(range(k))] * 5
+    assert choices.flatten().bincount(minlength=8).tolist() == [5] * k + [0] * (8 - k)
+    gates = fixed_routing(choices, experts=8).gates  # also from one row that stands for all
+    torch.testing.assert_close(gates[:, :k], torch.full((5, k), 1 / k), rtol=0, atol=0)
+    assert not gates[:, k:].any()

@@ -9,6 +9,7 @@ from moelib.statistics import (
     Interval,
     exact_mcnemar,
     kendall,
+    median_interval,
     t_interval,
     verdict,
     wilson_interval,
@@ -35,6 +36,26 @@ def test_t_interval_of_equal_values_has_no_width():
 def test_one_value_has_no_interval():
     with pytest.raises(ValueError, match="at least two"):
         t_interval([0.9])
+
+
+def test_median_interval_lies_between_order_statistics():
+    # Of 12 values, all but 2 * P(Binomial(12, 1/2) <= 2) = 3.9 % lie with ends at the 3rd and 10th.
+    found = median_interval(list(range(1, 13)))
+    assert found.estimate == 6.5
+    assert (found.low, found.high) == (3, 10)
+
+
+def test_median_interval_covers_at_least_as_often_as_it_says():
+    generator = np.random.default_rng(0)
+    intervals = [median_interval(generator.exponential(size=11)) for _ in range(400)]
+    covered = np.mean([found.low <= np.log(2) <= found.high for found in intervals])
+    assert covered > 0.93  # 0.95 less two standard errors of 400 draws
+
+
+def test_a_median_of_five_values_has_no_interval():
+    found = median_interval([1.0, 2.0, 3.0, 4.0, 5.0])  # 2 * (1/2)^5 = 6 % lie outside all of them
+    assert found.estimate == 3.0
+    assert math.isnan(found.low) and math.isnan(found.high)
 
 
 def test_wilson_interval_is_the_closed_form():
