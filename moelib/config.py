@@ -329,7 +329,7 @@ class Sharpness(Frozen):
     images: PositiveInt = 1000  # of each split; the same ones for every run of a study
     keep_graphs: bool = False  # between products: a third faster, for some MB of memory per image
     eigenvalues: PositiveInt = 5  # the largest ones
-    residual: Share = 0.01  # of each eigenpair, relative to the largest eigenvalue
+    residual: Share = 0.01  # of each eigenpair, relative to its eigenvalue
     krylov: PositiveInt = 100  # products with the Hessian at most, for the eigenvalues
     trace_error: Share = 0.01  # standard error of a trace, relative to it
     trace_products: PositiveInt = 200  # with the Hessian at most, for one trace
@@ -372,8 +372,16 @@ class Efficiency(Frozen):
     batches: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = (1, 8, 32, 128, 512, 2048)
     repeats: Annotated[int, Field(ge=5)] = 11  # with fewer, quartiles are the values themselves
     at_least_ms: PositiveFloat = 2.0  # that one timing lasts, by calls in a row
-    compiled_batches: tuple[PositiveInt, ...] = ()  # at which compiled models are timed as well
+    compiled_batches: tuple[PositiveInt, ...] = ()  # those at which models are also compiled
     footprint_batches: tuple[PositiveInt, ...] = (1, 256)  # at which memory is measured
+
+    @model_validator(mode="after")
+    def _batches(self) -> "Efficiency":
+        if len(set(self.batches)) < len(self.batches):
+            raise ValueError("batches must not hold a number twice")
+        if not set(self.compiled_batches) <= set(self.batches):
+            raise ValueError("compiled_batches must be among batches")
+        return self
 
 
 class Analyses(Frozen):

@@ -74,11 +74,11 @@ def analyse_efficiency(run: Run, dataset: Dataset | None = None) -> Record[Effic
         )
     start = time.perf_counter()
     with opened(run, "efficiency", dataset) as trained, evaluation_mode(trained.model):
-        reference = reference_head(trained.run.study.heads[run.head])
+        reference, model = reference_head(trained.run.study.heads[run.head]), trained.model
         with torch.inference_mode():
             numbers = EfficiencyNumbers(
                 precision=trained.training.precision,
-                reference_hidden=getattr(reference, "hidden", None),
+                reference_hidden=reference.hidden if isinstance(model.head, Mixture) else None,
                 work=work(trained),
                 chosen=_chosen(trained, sizes.batches),
                 timed=tuple(_timings(trained, _built(trained, reference), sizes)),
@@ -114,12 +114,18 @@ def work(trained: Trained) -> Work:
     needed, executed = model.head, model.head
     if isinstance(model.head, Mixture):
         needed, executed = Routed(model.head, "loop"), Routed(model.head, "auto")
+    closed = head_macs(
+        settings,
+        features.shape[1],
+        len(trained.dataset.classes),
+        noise=trained.run.study.protocol.noise_at_evaluation,
+    )
     return Work(
         head_parameters=parameter_count(model.head),
         active_parameters=active_parameters(settings, model.head),
         total_parameters=parameter_count(model),
         head_macs=counted_macs(needed, features),
-        head_macs_closed=head_macs(settings, features.shape[1], len(trained.dataset.classes)),
+        head_macs_closed=closed,
         executed_macs=counted_macs(executed, features),
         backbone_macs=counted_macs(model.backbone, images),
     )

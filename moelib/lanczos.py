@@ -12,6 +12,7 @@ from moelib.objective import CurvatureError
 
 Products = Callable[[Tensor], Tensor]  # vectors (m, p) -> products (m, p)
 
+SMALL = 0.01  # share of the largest eigenvalue below which rounding and bulk set the accuracy
 CHECK_EVERY = 5  # steps between looks at the residuals, each an eigenproblem of the steps' size
 
 
@@ -88,9 +89,11 @@ def spectrum(
 ) -> Spectrum:
     """The `count` largest eigenvalues and the lowest one, from a single Krylov space.
 
-    Stops when each of their residuals |H v - lambda v| is below `residual` times the largest
-    absolute eigenvalue, or after `budget` products; `converged` says which. An eigenvalue lies
-    within its residual of the value found. A multiple eigenvalue may count as one.
+    Stops when the residual |H v - lambda v| of each of the largest is below `residual` times its
+    own absolute value, or `SMALL` times the largest, where it is smaller than that, and that of
+    the lowest below `residual` times the largest; or after `budget` products; `converged` says
+    which. An eigenvalue lies within its residual of the value found. A multiple eigenvalue may
+    count as one.
 
     Args:
         products: the operator.
@@ -116,7 +119,10 @@ def spectrum(
         values, vectors, residuals = (part[0] for part in krylov.ritz())
         wanted = [*range(-1, -1 - count, -1), 0]
         if step >= min(count + 1, size):
-            found = bool(residuals[wanted].max() <= residual * values.abs().max())
+            largest = values.abs().max()
+            scale = values[wanted].abs().clamp(min=SMALL * largest)  # (count + 1,)
+            scale[-1] = largest  # the lowest may be anywhere near 0
+            found = bool((residuals[wanted] <= residual * scale).all())
             # At the end of an invariant space all residuals are 0, but eigenvalues may be missing:
             # copies of a multiple one, say. Unless the direction that went on ended at once, too.
             ended = krylov.offdiagonal[0, max(0, step - 2) : step] == 0

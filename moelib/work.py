@@ -14,18 +14,18 @@ def counted_macs(module: nn.Module, inputs: Tensor) -> int:
     It counts matrix products and convolutions, two operations for each multiply-accumulate, and
     no additions, activations or normalisations.
     """
-    # torch 2.14 knows no count of its grouped product, and would leave it out in silence.
-    counter = FlopCounterMode(
-        display=False, custom_mapping={torch.ops.aten._grouped_mm: _grouped_operations}
-    )
+    # torch 2.14 knows no count of these, and would leave them out in silence.
+    unknown = {
+        torch.ops.aten._grouped_mm: _operations,
+        torch.ops.aten.addmm_: lambda _, *product, **__: _operations(*product),
+    }
+    counter = FlopCounterMode(display=False, custom_mapping=unknown)
     with torch.no_grad(), counter:
         module(inputs)
     return counter.get_total_flops() // 2
 
 
-def head_macs(
-    head: config.Head, features: int, classes: int, *, executed: int | None = None
-) -> int:
+def head_macs(head: config.Head, features: int, classes: int, *, noise: bool = False) -> int:
     """Multiply-accumulates of a head for one image, in evaluation, by closed form.
 
     dense: d h + h c; linear: d c; a mixture: d E for its gate and k (d h + h c + c) for the
@@ -35,17 +35,16 @@ def head_macs(
         head: its configuration.
         features: d.
         classes: c.
-        executed: experts that are run on an image; default: those that the plan asks for. An
-            executor that runs all of them and weighs most by 0 does more than is asked for.
+        noise: whether a sparse head's gate draws its noise in evaluation too, for d E more.
     """
     match head:
         case config.Linear():
             return features * classes
         case config.Dense():
             return features * head.hidden + head.hidden * classes
-    gate = 0 if isinstance(head, config.Uniform) else features * head.experts
+    maps = 0 if isinstance(head, config.Uniform) else 1 + (noise and head.kind == "sparse")
     expert = features * head.hidden + head.hidden * classes + classes
-    return gate + (executed or chosen_experts(head)) * expert
+    return maps * features * head.experts + chosen_experts(head) * expert
 
 
 def chosen_experts(head: config.Head) -> int:
@@ -70,6 +69,6 @@ def active_parameters(head: config.Head, module: nn.Module) -> int:
     return total - (head.experts - chosen_experts(head)) * one
 
 
-def _grouped_operations(rows: tuple[int, ...], matrices: tuple[int, ...], *_, **__) -> int:
-    """Of rows (r, i), each times one of the matrices (e, i, o)."""
-    return 2 * rows[0] * matrices[1] * matrices[2]
+def _operations(rows: tuple[int, ...], matrices: tuple[int, ...], *_, **__) -> int:
+    """Of rows (r, i), each times a matrix (i, o), or one of the matrices (e, i, o)."""
+    return 2 * rows[0] * rows[1] * matrices[-1]

@@ -54,6 +54,17 @@ def test_eigenvectors_and_residuals_are_true():
     assert found.eigenvalues.products < 60  # it stopped when it was good enough
 
 
+def test_each_of_the_largest_is_as_accurate_as_asked():
+    """Not only in units of the first, of which the fifth is a seventieth."""
+    matrix = with_spectrum(torch.cat([torch.tensor([100.0, 20, 5, 2.5, 1.4]), torch.rand(195)]))
+    numbers = spectrum(lambda v: v @ matrix, random(200), 5, residual=0.01, budget=200).eigenvalues
+    assert numbers.converged
+    for value, residual in zip(numbers.largest, numbers.residuals, strict=True):
+        assert residual <= 0.01 * value
+    expected = torch.linalg.eigvalsh(matrix).flip(0)[:5].tolist()
+    assert numbers.largest == pytest.approx(expected, rel=0.01)
+
+
 def test_the_bound_holds_while_it_has_not_converged():
     matrix = with_spectrum(torch.linspace(0, 1, 200))
     numbers = spectrum(lambda v: v @ matrix, random(200), 2, residual=1e-9, budget=12).eigenvalues

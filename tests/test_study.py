@@ -369,3 +369,17 @@ def test_analyses_are_made_of_the_runs_that_they_suit():
     assert study.analyses_of("dense", 1) == ["sharpness", "surface"]
     without = parse_study(raw_with("analyses", {"sharpness": None}))
     assert without.analyses_of("sparse", 0) == ["utilization", "surface", "efficiency"]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "said"),
+    [
+        ({"batches": [0]}, "analyses.efficiency.batches"),
+        ({"batches": [8, 8]}, "batches must not hold a number twice"),
+        ({"batches": [8], "compiled_batches": [1]}, "compiled_batches must be among batches"),
+        ({"repeats": 4}, "analyses.efficiency.repeats"),
+    ],
+)
+def test_impossible_timings_are_refused(sizes, said):
+    with pytest.raises(ConfigError, match=said):
+        parse_study(raw_with("analyses", {"efficiency": sizes}))
