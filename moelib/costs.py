@@ -287,6 +287,30 @@ def efficient(cost: Iterable[float], value: Iterable[float]) -> np.ndarray:
     return ~(no_dearer & no_worse & better).any(axis=0)
 
 
+# -- benchmarks -----------------------------------------------------------------------------------
+
+
+def speed(numbers: BenchmarkNumbers) -> pd.DataFrame:
+    """One row per case of a benchmark: median times, and the quartiles of the paired ratios."""
+    rows = []
+    for case in numbers.cases:
+        low, median, high = case.ratio_quartiles()
+        rows.append(
+            {
+                "case": ", ".join(f"{key} {value}" for key, value in case.setting.items()),
+                "unit": numbers.unit,
+                "baseline": np.median(case.baseline),
+                "candidate": np.median(case.candidate),
+                "repeats": len(case.baseline),
+                "ratio": median,
+                "low": low,
+                "high": high,
+                "target": case.target_ratio,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
 # -- medians --------------------------------------------------------------------------------------
 
 

@@ -515,3 +515,13 @@ def test_accuracies_are_joined_with_latencies_and_fronts_are_of_one_part_and_bat
     assert (soft["ms_low"], soft["ms"], soft["ms_high"]) == (7, 8, 12)
     # Times the dense head's, pair by pair: 2, 1, 2.
     assert (soft["ratio_low"], soft["ratio"], soft["ratio_high"]) == (1.5, 2, 2)
+
+
+# -- benchmarks -----------------------------------------------------------------------------------
+
+
+def test_speed_takes_quartiles_of_paired_ratios():
+    table = costs.speed(synthetic.benchmark().numbers)
+    assert list(table["ratio"]) == [3.0, 1.0]
+    assert (table["low"][0], table["high"][0]) == (2.5, 3.5)
+    assert table["case"][0] == "batch 8"

@@ -172,13 +172,6 @@ def test_planes_have_one_row_per_point():
     assert point["loss"] == 0.1 + 4 * (0.25 + 0.0625)
 
 
-def test_speed_takes_quartiles_of_paired_ratios():
-    table = frames.speed(synthetic.benchmark().numbers)
-    assert list(table["ratio"]) == [3.0, 1.0]
-    assert (table["low"][0], table["high"][0]) == (2.5, 3.5)
-    assert table["case"][0] == "batch 8"
-
-
 def test_no_benchmarks_are_no_error():
     assert frames.benchmarks() == {}
     synthetic.write_benchmark()
@@ -210,12 +203,3 @@ def test_costs_at_other_batches_are_of_other_settings():
     write_record(other.record_path("efficiency"), synthetic.efficient(other))
     with pytest.raises(RecordError, match="efficiency records .* different settings"):
         frames.load("tiny", EfficiencyNumbers)
-
-
-def test_origins_and_machines_count_records_of_like_circumstances():
-    synthetic.write_all(synthetic.study())
-    records = [*frames.load("tiny", TrainNumbers), *frames.load("tiny", UtilizationNumbers)]
-    origins = frames.origins(records)
-    assert list(origins["kind"]) == ["train", "utilization"]
-    assert list(origins["records"]) == [9, 6]
-    assert list(frames.machines(records)["records"]) == [15]
