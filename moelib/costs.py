@@ -17,6 +17,7 @@ from moelib.record import Record
 
 Efficient = Iterable[Record[EfficiencyNumbers]]
 BYTES = {"float32": 4, "bfloat16": 2}
+PAPER_BATCH = 256  # images, for which the paper's latencies were taken
 FOLDS = 5  # of the cost model's test: each size is predicted from the other four fifths of them
 SIZE = ["experts", "features", "hidden", "batch", "dtype"]  # one dense head serves all k of a size
 
@@ -83,6 +84,13 @@ def chosen(latencies: pd.DataFrame) -> pd.DataFrame:
     table = latencies[(latencies["what"] == "this head") & ~latencies["compiled"]]
     by_rule = (table["executor"] == "auto") & (table["routing"] == "learned")
     return table[table["executor"].isna() | by_rule]
+
+
+def whole_models(records: Efficient) -> pd.DataFrame:
+    """The rows of `chosen` of the whole models, at the largest batch up to the paper's."""
+    whole = chosen(latencies(records)).query("part == 'model'")
+    batches = whole.loc[whole["batch"] <= PAPER_BATCH, "batch"]
+    return whole[whole["batch"] == (batches.max() if len(batches) else whole["batch"].min())]
 
 
 def footprints(records: Efficient) -> pd.DataFrame:
