@@ -4,45 +4,47 @@ The head alone on the features of test images, and the whole model; in evaluatio
 that was learned. Their accuracies are in the records of training, which must be there.
 """
 
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from functools import partial
 
 import torch
 
+from moelib import device
 from moelib.benchmark import run_benchmark
 from moelib.comparisons import REFERENCE
 from moelib.data import load_data
 from moelib.evaluate import network_input
 from moelib.kinds import BenchmarkNumbers, Case
-from moelib.run import open_run
+from moelib.run import Run
 from moelib.study import load_study
 from moelib.timing import race
 from moelib.trained import opened
 
-STUDY, SEED = "cifar10-tradeoff", 0
+STUDY, SEED = load_study("cifar10-tradeoff"), 0
 BATCHES = (1, 256)
 AT_LEAST = 2.0  # ms that one timing lasts
 
 
 def measure(repeats: int) -> BenchmarkNumbers:
     """Time of one batch by every head, beside the study's dense head."""
-    study = load_study(STUDY)
-    dataset = load_data(study.data)
+    dataset = load_data(STUDY.data)
     cases = []
     with ExitStack() as stack, torch.inference_mode():
         models = {}
-        for name in study.heads:
-            trained = stack.enter_context(opened(open_run(STUDY, name, SEED), "latency", dataset))
+        for name in STUDY.heads:
+            trained = stack.enter_context(opened(Run(STUDY, name, SEED), "latency", dataset))
             models[name] = trained.model.eval()
         for batch in BATCHES:
             last = trained.training.channels_last
-            images = network_input(dataset.test.images[:batch], dataset, last)
+            images = network_input(trained.dataset.test.images[:batch], trained.dataset, last)
             parts = {
-                "head": [partial(m.head, m.backbone(images)) for m in models.values()],
+                "head": [partial(m.head, m.backbone(images).float()) for m in models.values()],
                 "model": [partial(m, images) for m in models.values()],
             }
             for part, ways in parts.items():
-                times = dict(zip(models, race(ways, repeats, at_least=AT_LEAST), strict=True))
+                with device.autocast(trained.training) if part == "model" else nullcontext():
+                    raced = race(ways, repeats, at_least=AT_LEAST, device=trained.training.device)
+                times = dict(zip(models, raced, strict=True))
                 cases += [
                     Case(
                         setting={"head": name, "part": part, "batch": batch},
@@ -53,7 +55,7 @@ def measure(repeats: int) -> BenchmarkNumbers:
                 ]
     return BenchmarkNumbers(
         name="tradeoff",
-        question=f"How fast is each trained head of `{STUDY}` beside its dense head?",
+        question=f"How fast is each trained head of `{STUDY.name}` beside its dense head?",
         baseline="the dense head of the study",
         candidate="the head of the case",
         unit="ms per batch",
@@ -62,4 +64,4 @@ def measure(repeats: int) -> BenchmarkNumbers:
 
 
 if __name__ == "__main__":
-    run_benchmark(__file__, measure, repeats=15)
+    run_benchmark(__file__, measure, repeats=15, device=STUDY.training.device)

@@ -3,15 +3,37 @@
 import argparse
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
 
+from moelib.config import FEWEST_REPEATS
 from moelib.kinds import BenchmarkNumbers
 from moelib.provenance import Provenance, digest_files, observe
 from moelib.record import Numbers, Record, write_record
 from moelib.run import results_root
+
+
+def command_line(
+    description: str, repeats: int, devices: Sequence[str] = ("cpu",)
+) -> argparse.Namespace:
+    """Read `--repeats N` and `--device` of these, and set torch's threads to `--threads N` (1).
+
+    A number of repeats too small for a spread, or a device that is not there, ends the program
+    with a sentence.
+    """
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--repeats", type=int, default=repeats)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--device", choices=devices, default=devices[0])
+    arguments = parser.parse_args()
+    if arguments.repeats < min(repeats, FEWEST_REPEATS):
+        parser.error(f"--repeats must be at least {min(repeats, FEWEST_REPEATS)}, for a spread")
+    if arguments.device == "cuda" and not torch.cuda.is_available():
+        parser.error("--device is cuda, but torch finds no CUDA device on this machine")
+    torch.set_num_threads(arguments.threads)
+    return arguments
 
 
 def run_benchmark(
@@ -19,15 +41,9 @@ def run_benchmark(
 ) -> Path:
     """Command line of a benchmark script: measure, print each case's ratios, write the record.
 
-    `--repeats N` changes the number of pairs, `--threads N` torch's threads (1). Returns the path.
+    Returns its path. `device` is where `measure` computes.
     """
-    parser = argparse.ArgumentParser(description=measure.__doc__)
-    parser.add_argument("--repeats", type=int, default=repeats)
-    parser.add_argument("--threads", type=int, default=1)
-    arguments = parser.parse_args()
-    if arguments.repeats < 2:
-        parser.error("--repeats must be at least 2: one time has no spread")
-    torch.set_num_threads(arguments.threads)
+    arguments = command_line(measure.__doc__, repeats, (device,))
     start = time.perf_counter()
     numbers = measure(arguments.repeats)
     provenance = observe(device, time.perf_counter() - start)

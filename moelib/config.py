@@ -24,6 +24,9 @@ Seed = Annotated[int, Field(ge=0, lt=2**63)]  # what torch's generators take
 Switchable = Literal[True, False, "auto"]
 
 
+FEWEST_REPEATS = 6  # of a timing: with fewer, no interval of the median holds at 95 %
+
+
 class ConfigError(ValueError):
     """A study, a parameter or an environment that cannot be run; the message is a full sentence."""
 
@@ -370,7 +373,7 @@ class Efficiency(Frozen):
     """The cost of inference: at which batches it is timed, and how often."""
 
     batches: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = (1, 8, 32, 128, 512, 2048)
-    repeats: Annotated[int, Field(ge=5)] = 11  # with fewer, quartiles are the values themselves
+    repeats: Annotated[int, Field(ge=FEWEST_REPEATS)] = 11
     at_least_ms: PositiveFloat = 2.0  # that one timing lasts, by calls in a row
     compiled_batches: tuple[PositiveInt, ...] = ()  # those at which models are also compiled
     footprint_batches: tuple[PositiveInt, ...] = (1, 256)  # at which memory is measured

@@ -9,17 +9,20 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from scipy.optimize import nnls
+from sklearn.model_selection import GroupKFold
 
 from moelib import comparisons
 from moelib.frames import Trained, run_columns
-from moelib.kinds import BenchmarkNumbers, EfficiencyNumbers, ScaleNumbers
+from moelib.kinds import BenchmarkNumbers, EfficiencyNumbers, ScaleNumbers, ScalePoint
 from moelib.record import Record
+from moelib.statistics import median_interval
 
 Efficient = Iterable[Record[EfficiencyNumbers]]
 BYTES = {"float32": 4, "bfloat16": 2}
 PAPER_BATCH = 256  # images, for which the paper's latencies were taken
-FOLDS = 5  # of the cost model's test: each size is predicted from the other four fifths of them
+FOLDS = 5  # of the cost model's test
 SIZE = ["experts", "features", "hidden", "batch", "dtype"]  # one dense head serves all k of a size
+AT = ("experts", "k", "features", "hidden", "batch")  # where an aim was set
 
 
 # -- inference as it is ---------------------------------------------------------------------------
@@ -108,62 +111,88 @@ def footprints(records: Efficient) -> pd.DataFrame:
 def scale(record: Record[ScaleNumbers]) -> pd.DataFrame:
     """One row per point: how many times faster than dense, beside the ideal E/k.
 
-    `speedup` is the median over pairs of the time of the dense head of equal total parameters by
-    that of the sparse one; `overhead` the time of the sparse head by that of the dense head of
-    equal active parameters; each with quartiles. `macs` are those that the plan needs, and
-    `intensity` is operations per byte of weights, features and logits, each moved once.
+    Of the executor that the rule chooses: `speedup` is the median over rounds of the time of the
+    dense head of equal total parameters by that of the sparse one, `overhead` the time of the
+    sparse head by that of the dense head of equal active parameters; each with quartiles, and
+    `surely` is the low end of the interval of the median speed-up. `regret` is the median time of
+    that executor by the lowest of all executors. `arithmetic` is the speed-up in
+    multiply-accumulates, which unlike E/k counts the gate. `macs` are those that the plan needs,
+    and `intensity` is operations per byte of weights, features and logits, each moved once.
     """
     rows = []
     for point in record.numbers.points:
         of = point.model_dump(exclude={"sparse", "total", "active"})
         macs, moved = _demand(of, record.numbers.classes)
+        dense = (
+            point.batch * point.experts * point.hidden * (point.features + record.numbers.classes)
+        )
+        sparse = point.sparse[point.chosen]
+        fastest = min(np.median(times) for times in point.sparse.values())
         rows.append(
             {
                 **of,
                 "share": point.k / point.experts,
                 "ideal": point.experts / point.k,
-                **_quartiles("sparse_ms", point.sparse),
+                "arithmetic": dense / macs,
+                **_quartiles("sparse_ms", sparse),
                 "total_ms": np.median(point.total),
                 "active_ms": np.median(point.active),
-                **_ratio("speedup", point.total, point.sparse),
-                **_ratio("overhead", point.sparse, point.active),
+                **_ratio("speedup", point.total, sparse),
+                "surely": median_interval(_pairs(point.total, sparse)).low,
+                **_ratio("overhead", sparse, point.active),
+                "regret": np.median(sparse) / fastest,
                 "macs": macs,
                 "intensity": 2 * macs / moved,
-                "gigaflops": 2 * macs / np.median(point.sparse) / 1e6,
+                "gigaflops": 2 * macs / np.median(sparse) / 1e6,
             }
         )
     return pd.DataFrame(rows)
 
 
 def crossovers(scale: pd.DataFrame) -> pd.DataFrame:
-    """One row per size: the largest share k/E at which sparse beats dense, NaN where none does.
+    """One row per size of which several k < E were timed: up to which share k/E sparse wins.
 
-    Sparse beats dense where even the lower quartile of its speed-up is above 1.
+    Sparse wins where the interval of its median speed-up lies above 1. `crossover` is the largest
+    share at which it and all smaller ones win, NaN where the smallest does not.
     """
     rows = []
-    for size, points in scale.groupby(SIZE, sort=False):
-        faster = points[points["speedup_low"] > 1]
+    selecting = scale[scale["k"] < scale["experts"]]
+    for size, points in selecting.groupby(SIZE, sort=False):
+        if len(points) < 2:
+            continue
+        points = points.sort_values("share")
+        winning = points[(points["surely"] > 1).cummin()]
         best = points.loc[points["speedup"].idxmax()]
         rows.append(
             {
                 **dict(zip(SIZE, size, strict=True)),
-                "crossover": faster["share"].max() if len(faster) else np.nan,
+                "crossover": winning["share"].max(),
                 "best": best["speedup"],
                 "best_k": best["k"],
                 "of_ideal": best["speedup"] / best["ideal"],
+                "of_arithmetic": best["speedup"] / best["arithmetic"],
             }
         )
     return pd.DataFrame(rows)
 
 
+def aimed(record: Record[ScaleNumbers]) -> pd.DataFrame:
+    """The rows of `scale` for which an aim was set beforehand, and whether it was met."""
+    aim, table = record.numbers.aim, scale(record)
+    here = (table[list(AT)] == pd.Series({name: getattr(aim, name) for name in AT})).all(axis=1)
+    return table[here].assign(
+        met=lambda t: (t["speedup"] >= aim.speedup) & (t["overhead"] <= aim.overhead)
+    )
+
+
 class CostModel(NamedTuple):
-    """A linear model of latency, and how well it predicts sizes that it was not fitted to."""
+    """A linear model of latency, and how well it predicts heads unlike those it was fitted to."""
 
     coefficients: pd.Series  # ms per unit of each term of `TERMS`, none negative
-    predictions: pd.DataFrame  # the held-out points: measured and predicted ms
-    median_error: float  # of |predicted / measured - 1| over held-out points
-    error_90: float  # its 90 % quantile
-    right_order: float  # share of held-out pairs sparse, dense that are put in the right order
+    predictions: pd.DataFrame  # of every head while its batch and d were left out of the fit
+    errors: pd.DataFrame  # of sparse and dense heads: median and 90 % quantile of |error|
+    right: float  # share of sparse heads, k < E, rightly put before or behind dense (equal total)
+    majority: float  # what the more frequent answer would reach
 
 
 TERMS = {
@@ -179,36 +208,45 @@ TERMS = {
 def cost_model(record: Record[ScaleNumbers]) -> CostModel:
     """Fit latency = sum_j b_j x_j with b_j >= 0 (`TERMS`), least squares of the relative error.
 
-    It is tested on sizes left out of the fit, a fifth of them at a time; all points of a size are
-    left out together. The coefficients are of the fit to all points of float32.
+    Of all heads in float32, sparse ones by the executor of the rule, each different dense head
+    once. It is tested on batches and numbers of features that are left out of the fit, a fold of
+    them at a time: heads of one batch and d share whatever makes them alike. The coefficients are
+    of the fit to all.
     """
     points = [point for point in record.numbers.points if point.dtype == "float32"]
-    rows = []
+    rows = {}
     for point in points:
-        size = point.model_dump(include=set(SIZE))
-        of = {"size": tuple(size.values()), "k": point.k, **size}
-        rows.append({**of, "head": "sparse", **_terms(point), "ms": np.median(point.sparse)})
-        for head, experts in (("total", point.experts), ("active", point.k)):
-            terms = _dense_terms(point, experts * point.hidden)
-            rows.append({**of, "head": head, **terms, "ms": np.median(getattr(point, head))})
-    table = pd.DataFrame(rows)
-    sizes = list(dict.fromkeys(table["size"]))
-    order = np.random.default_rng(0).permutation(len(sizes))
-    fold = table["size"].map({sizes[i]: rank % FOLDS for rank, i in enumerate(order)})
-    held_out = []
-    for left_out in range(FOLDS):
-        test = table[fold == left_out]
-        fitted = _fit(table[fold != left_out])
-        held_out.append(test.assign(predicted=test[list(TERMS)] @ fitted))
-    held_out = pd.concat(held_out).sort_index()
-    error = (held_out["predicted"] / held_out["ms"] - 1).abs()
-    wide = held_out.pivot_table(index=["size", "k"], columns="head", values=["ms", "predicted"])
-    right = (wide["ms"]["sparse"] < wide["ms"]["total"]) == (
-        wide["predicted"]["sparse"] < wide["predicted"]["total"]
-    )
-    return CostModel(
-        _fit(table), held_out, float(error.median()), float(error.quantile(0.9)), right.mean()
-    )
+        size = (point.features, point.hidden, point.batch)
+        key = ("sparse", *size, point.experts, point.k)
+        rows[key] = {**_sparse_terms(point), "ms": np.median(point.sparse[point.chosen])}
+        for times, experts in ((point.total, point.experts), (point.active, point.k)):
+            units = experts * point.hidden  # what a dense head is, whatever it was timed beside
+            key = ("dense", point.features, units, point.batch, 1, 1)
+            rows.setdefault(key, {**_dense_terms(point, units), "ms": np.median(times)})
+    index = pd.MultiIndex.from_tuples(rows, names=["head", "features", "hidden", "batch", "E", "k"])
+    table = pd.DataFrame(list(rows.values()), index=index)
+    groups = [f"{features} {batch}" for _, features, _, batch, _, _ in index]
+    folds = GroupKFold(min(FOLDS, len(set(groups)))).split(table, groups=groups)
+    predicted = pd.concat(
+        table.iloc[test].assign(predicted=table.iloc[test][list(TERMS)] @ _fit(table.iloc[known]))
+        for known, test in folds
+    ).reindex(index)
+    error = (predicted["predicted"] / predicted["ms"] - 1).abs()
+    errors = error.groupby("head").quantile([0.5, 0.9]).unstack()
+    wins, foreseen = [], []
+    for point in points:
+        if point.k < point.experts:
+            sparse = predicted.loc[
+                ("sparse", point.features, point.hidden, point.batch, point.experts, point.k)
+            ]
+            units = point.experts * point.hidden
+            dense = predicted.loc[("dense", point.features, units, point.batch, 1, 1)]
+            wins.append(sparse["ms"] < dense["ms"])
+            foreseen.append(sparse["predicted"] < dense["predicted"])
+    won = np.mean(wins)
+    right = np.mean(np.equal(wins, foreseen))
+    errors.columns = ["median", "nine_in_ten"]
+    return CostModel(_fit(table), predicted.reset_index(), errors, right, max(won, 1 - won))
 
 
 def _fit(table: pd.DataFrame) -> pd.Series:
@@ -217,9 +255,9 @@ def _fit(table: pd.DataFrame) -> pd.Series:
     return pd.Series(coefficients, index=list(TERMS))
 
 
-def _terms(point) -> dict[str, float]:
+def _sparse_terms(point: ScalePoint) -> dict[str, float]:
     n, d, h, k, experts = point.batch, point.features, point.hidden, point.k, point.experts
-    alone = point.executor != "batched"  # only the chosen experts, one by one
+    alone = point.chosen != "batched"  # only the chosen experts, one by one
     visited = min(experts, n * k) if alone else experts
     executed = k if alone else experts
     return {
@@ -232,7 +270,7 @@ def _terms(point) -> dict[str, float]:
     }
 
 
-def _dense_terms(point, hidden: int) -> dict[str, float]:
+def _dense_terms(point: ScalePoint, hidden: int) -> dict[str, float]:
     n, d = point.batch, point.features
     return {
         "call": 1,
@@ -247,7 +285,7 @@ def _dense_terms(point, hidden: int) -> dict[str, float]:
 def _demand(of: dict, classes: int) -> tuple[float, float]:
     """Multiply-accumulates and bytes that a plan with equal shares cannot do without."""
     n, d, h, k, experts = (of[x] for x in ("batch", "features", "hidden", "k", "experts"))
-    macs = n * (d * experts + k * (d * h + h * classes))
+    macs = n * (d * experts + k * (d * h + h * classes + classes))
     weights = d * experts + min(experts, n * k) * (d * h + h * classes)
     return macs, BYTES[of["dtype"]] * (weights + n * (d + classes))
 

@@ -15,8 +15,10 @@ from torch import Tensor
 from moelib.config import ConfigError
 from moelib.routing import Routing, combine_matrix
 
-WORTH_SORTING = 25e6  # multiply-accumulates to be spared before images are sorted by expert
-READ = 20  # multiply-accumulates in the time that one weight takes to be read from memory
+# Of the rule `fastest`, in multiply-accumulates that take as long on one thread of a CPU.
+SORTING = 15e6  # to sort images by expert, and call smaller products
+GATHERING = 60  # to gather one feature of an image for an expert
+READING = 20  # to read one weight from memory
 LARGE = 2**20  # weights of an expert's first layer above which a product of its own is as good
 # MKL is slow where as many rows as these meet a large matrix in float32: it repacks the matrix at a
 # cost that so few rows do not repay, and slices of the matrix it does not repack. On one thread,
@@ -86,8 +88,11 @@ def grouped(features: Tensor, routing: Routing, weights: Weights, dropout: float
     rows = features.index_select(0, order // routing.indices.shape[1])  # (n k, d)
     hidden = _grouped_product(rows, w_in.transpose(0, 1), ends) + b_in.index_select(0, experts)
     hidden = _dropped(hidden.relu_(), dropout)  # (n k, h)
-    outputs = _grouped_product(hidden, w_out, ends) + b_out.index_select(0, experts)  # (n k, c)
-    return _combined(outputs, order, routing)
+    if len(experts) < len(b_out):  # padding the classes of every expert would take longer
+        outputs = torch.bmm(hidden.unsqueeze(1), w_out.index_select(0, experts)).squeeze(1)
+    else:
+        outputs = _grouped_product(hidden, w_out, ends)
+    return _combined(outputs + b_out.index_select(0, experts), order, routing)  # from (n k, c)
 
 
 Executor = Callable[[Tensor, Routing, Weights, float], Tensor]
@@ -116,12 +121,11 @@ def fastest(features: Tensor, routing: Routing, weights: Weights) -> str:
     """The executor that takes least time, by a rule that was measured on one CPU thread.
 
     To execute k of E experts spares n (E - k) d h multiply-accumulates of the first layer and, with
-    few images, reading the weights of E - n k experts; it costs sorting, gathering, and smaller
-    products. It pays from `WORTH_SORTING` on, in inference and in training alike: for the sparse
-    head of `benchmarks/heads.py`, float32, `batched` was faster at 96 images (19e6), both were
-    alike at 128, and `grouped` was faster at 192 (38e6). On a CPU large experts are as well served
-    by a product each. Compiled code computes all experts: `loop` would break its graph, and torch
-    compiles no grouped product in float32.
+    few images, reading the weights of E - n k experts. It costs `SORTING`, and `GATHERING` for each
+    of the n k d features that are gathered. How well the rule chooses is in the record of
+    `benchmarks/scale.py`. On a CPU large experts are as well served by a product each. No GPU was
+    measured: there the rule is the same. Compiled code computes all experts: `loop` would break its
+    graph, and torch compiles no grouped product in float32.
     """
     if torch.compiler.is_compiling():
         return "batched"
@@ -129,7 +133,8 @@ def fastest(features: Tensor, routing: Routing, weights: Weights) -> str:
     experts, hidden = weights.b_in.shape
     size = features.shape[1] * hidden
     idle = max(0, experts - images * choices)  # at least as many experts need not be read
-    if (images * (experts - choices) + READ * idle) * size < WORTH_SORTING:
+    spared = (images * (experts - choices) + READING * idle) * size
+    if spared < SORTING + GATHERING * images * choices * features.shape[1]:
         return "batched"
     if not has_grouped_product(features) or (features.device.type == "cpu" and size > LARGE):
         return "loop"

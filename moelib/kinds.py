@@ -289,7 +289,10 @@ class BenchmarkNumbers(Numbers):
 
 
 class ScalePoint(Frozen):
-    """A sparse head beside two dense ones, on a plan that gives its experts equal shares."""
+    """A sparse head beside two dense ones, on a plan that gives its experts equal shares.
+
+    Times are in ms; those of one index are of one round.
+    """
 
     experts: int
     k: int
@@ -297,10 +300,22 @@ class ScalePoint(Frozen):
     hidden: int  # units of each expert
     batch: int
     dtype: Literal["float32", "bfloat16"]
-    executor: str  # that the rule chose
-    sparse: tuple[float, ...]  # ms; values of one index were taken side by side
+    chosen: str  # the executor that the rule chooses
+    sparse: dict[str, tuple[float, ...]]  # executor -> times
     total: tuple[float, ...]  # a dense head with as many hidden units as all experts
     active: tuple[float, ...]  # a dense head with as many hidden units as k experts
+
+
+class Aim(Frozen):
+    """What was aimed at beforehand, at one size in every precision."""
+
+    experts: int
+    k: int
+    features: int
+    hidden: int
+    batch: int
+    speedup: float  # over the dense head of equal total parameters, at least
+    overhead: float  # times the time of the dense head of equal active parameters, at most
 
 
 class ScaleNumbers(Numbers):
@@ -311,6 +326,7 @@ class ScaleNumbers(Numbers):
     classes: int
     gigaflops: dict[str, float]  # dtype -> of a large matrix product, two for a multiply-accumulate
     gigabytes: float  # per second, read by a product of a large matrix and a vector
+    aim: Aim
     points: tuple[ScalePoint, ...]
 
 

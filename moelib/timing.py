@@ -1,30 +1,30 @@
 """Ways of doing the same work, timed in alternation.
 
-Absolute times drift with the machine's other load; ratios of neighbouring measurements do not.
+Absolute times drift with the machine's other load; ratios of measurements of one round do not.
 """
 
 import math
+import random
 import time
 from collections.abc import Callable, Sequence
 
 import torch
 
-from moelib.config import ConfigError
-
-FEWEST_REPEATS = 5  # below, quartiles are the values themselves
+from moelib.config import FEWEST_REPEATS, ConfigError
 
 
 def interleave(*ways: Callable[[], float], repeats: int) -> list[tuple[float, ...]]:
-    """Call all ways in turn, once unrecorded, then `repeats` times; each returns its own time.
+    """Call all ways once a round, the first round unrecorded; each call returns its own time.
 
-    The order is reversed from round to round, so that no way always follows the same other.
+    The order is another one in each round (always the same ones), so that no way always follows
+    the same other.
 
     Returns:
-        The times of each way; those of one index lie side by side.
+        The `repeats` times of each way; those of one index are of one round.
     """
     rounds = []
     for turn in range(repeats + 1):
-        order = range(len(ways)) if turn % 2 == 0 else reversed(range(len(ways)))
+        order = random.Random(turn).sample(range(len(ways)), len(ways))
         times = {index: ways[index]() for index in order}
         rounds.append([times[index] for index in range(len(ways))])
     return list(zip(*rounds[1:], strict=True))
@@ -33,13 +33,14 @@ def interleave(*ways: Callable[[], float], repeats: int) -> list[tuple[float, ..
 def milliseconds(work: Callable[[], object], calls: int = 1, device: str = "cpu") -> float:
     """Wall time of one call of `work`, the mean over `calls` calls in a row.
 
-    A GPU works behind the program's back: its queue is empty at the start and at the end.
+    A GPU works behind the program's back: each call is waited for, so that none overlaps the next.
     """
-    _finish(device)
+    finish = torch.cuda.synchronize if device == "cuda" else lambda: None
+    finish()
     start = time.perf_counter()
     for _ in range(calls):
         work()
-    _finish(device)
+        finish()
     return (time.perf_counter() - start) / calls * 1e3
 
 
@@ -73,8 +74,3 @@ def race(
 def _timed(work: Callable[[], object], at_least: float, device: str) -> Callable[[], float]:
     calls = math.ceil(at_least / milliseconds(work, device=device))
     return lambda: milliseconds(work, calls, device)
-
-
-def _finish(device: str) -> None:
-    if device == "cuda":
-        torch.cuda.synchronize()

@@ -6,6 +6,7 @@ import numpy as np
 
 from moelib.config import Study, has_experts
 from moelib.kinds import (
+    Aim,
     BenchmarkNumbers,
     Case,
     CrosscheckNumbers,
@@ -264,7 +265,7 @@ def surfaced(run: Run, bend: float = 4.0) -> Record[SurfaceNumbers]:
     return _record(run, numbers)
 
 
-def efficient(run: Run, slower: float = 1.0, repeats: int = 5) -> Record[EfficiencyNumbers]:
+def efficient(run: Run, slower: float = 1.0, repeats: int = 6) -> Record[EfficiencyNumbers]:
     """A record of efficiency: each way takes `slower` times as long as the reference beside it."""
     experts = has_experts(run.study.heads[run.head])
 
@@ -323,14 +324,19 @@ def scaled() -> Record[ScaleNumbers]:
                             hidden=hidden,
                             batch=batch,
                             dtype="float32",
-                            executor="grouped",
-                            sparse=(0.02 + routing + k * macs,) * 5,
-                            total=(0.02 + experts * macs,) * 5,
-                            active=(0.02 + k * macs,) * 5,
+                            chosen="grouped",
+                            sparse={"grouped": (0.02 + routing + k * macs,) * 6},
+                            total=(0.02 + experts * macs,) * 6,
+                            active=(0.02 + k * macs,) * 6,
                         )
                     )
+    aim = {"experts": 64, "k": 2, "features": 512, "hidden": 512, "batch": 256}
     numbers = ScaleNumbers(
-        classes=10, gigaflops={"float32": 100.0}, gigabytes=10.0, points=tuple(points)
+        classes=10,
+        gigaflops={"float32": 100.0},
+        gigabytes=10.0,
+        aim=Aim(**aim, speedup=15.0, overhead=2.0),
+        points=tuple(points),
     )
     return Record(kind="scale", inputs={}, numbers=numbers, provenance=observe())
 

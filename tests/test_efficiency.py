@@ -62,7 +62,8 @@ HEAD_WAYS = {  # (routing, executor) of this head alone
 def test_a_record_of_a_trained_run(dataset, head, monkeypatch):
     # d 4, h 4: n d (E - k) h is 32 for one image of the sparse head, and 1920 for sixty; reading
     # the weights of its two idle experts counts for 640 more.
-    monkeypatch.setattr(executors, "WORTH_SORTING", 1000)
+    monkeypatch.setattr(executors, "SORTING", 1000)
+    monkeypatch.setattr(executors, "GATHERING", 0)
     run = small_run(head, dataset)
     record = analyse_efficiency(run, dataset)
     numbers = record.numbers

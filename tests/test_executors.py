@@ -6,11 +6,12 @@ import torch
 from moelib.config import ConfigError
 from moelib.executors import (
     EXECUTORS,
+    GATHERING,
     LARGE,
-    READ,
+    READING,
     SLICE,
     SLICED_ROWS,
-    WORTH_SORTING,
+    SORTING,
     Weights,
     execute,
     fastest,
@@ -230,8 +231,8 @@ def plan(n, d, experts, k, h, dtype=torch.float32):
 
 
 def test_the_choice_follows_the_work_that_is_spared():
-    d, experts, k, h = 64, 8, 2, 32
-    n = int(WORTH_SORTING / (d * (experts - k) * h))  # just less than enough
+    d, experts, k, h = 64, 8, 2, 64
+    n = int(SORTING / (d * ((experts - k) * h - k * GATHERING)))  # just less than enough
     assert fastest(*plan(n, d, experts, k, h)) == "batched"
     assert fastest(*plan(n + 1, d, experts, k, h)) == "grouped"
     assert fastest(*plan(n + 1, d, experts, k, h, torch.float64)) == "loop"
@@ -240,15 +241,15 @@ def test_the_choice_follows_the_work_that_is_spared():
 
 def test_the_choice_follows_the_weights_that_need_not_be_read():
     d, k, h = 512, 2, 64
-    experts = 2 + int(WORTH_SORTING / (d * h * (READ + 1)))  # one image: just less than enough
+    cost = SORTING + k * d * GATHERING
+    experts = k + int(cost / (d * h * (READING + 1)))  # one image: just less than enough
     assert fastest(*plan(1, d, experts, k, h)) == "batched"
     assert fastest(*plan(1, d, experts + 1, k, h)) == "grouped"
 
 
 def test_large_experts_get_a_product_each():
-    features, routing, weights = plan(20, LARGE // 8, 3, 1, 8)
-    assert fastest(features, routing, weights) == "grouped"
-    assert fastest(*plan(20, LARGE // 8 + 1, 3, 1, 8)) == "loop"
+    assert fastest(*plan(20, 1024, 3, 1, LARGE // 1024)) == "grouped"
+    assert fastest(*plan(20, 1024, 3, 1, LARGE // 1024 + 1)) == "loop"
 
 
 @pytest.mark.parametrize("rows", [SLICED_ROWS[0] - 1, SLICED_ROWS[0], SLICED_ROWS[-1]])

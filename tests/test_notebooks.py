@@ -19,7 +19,7 @@ NOTEBOOKS = [
     "surface",
     "efficiency",
 ]  # as they depend on each other
-DRAWING = ("figures", "landscape", "tradeoffs")  # modules of figures
+DRAWING = ("figures", "landscape", "cost_figures")  # modules of figures
 STUDY = """
 extends: quick
 description: Two epochs of a net of one block.

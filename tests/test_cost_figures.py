@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import synthetic
 
-from moelib import costs, figures, tradeoffs
+from moelib import cost_figures, costs, figures
 from moelib.run import Run
 
 matplotlib.use("Agg")
@@ -88,7 +88,7 @@ def texts(legend):
 
 
 def test_latency_has_a_panel_for_the_head_and_one_for_the_model(latencies):
-    figure = tradeoffs.latency(latencies)
+    figure = cost_figures.latency(latencies)
     assert [axes.get_title() for axes in figure.axes] == ["head alone", "whole model"]
     assert texts(figure.legends[0]) == list(HEADS)
     for axes in figure.axes:
@@ -108,7 +108,7 @@ def test_the_band_of_latency_is_between_the_quartiles(latencies):
         ratio_low=latencies["ratio"].where(row, 1) * 0.9,
         ratio_high=latencies["ratio"].where(row, 1) * 1.2,
     )
-    figure = tradeoffs.latency(wide[row])
+    figure = cost_figures.latency(wide[row])
     (band,) = figure.axes[0].collections
     heights = band.get_paths()[0].vertices[:, 1]
     assert (heights.min(), heights.max()) == pytest.approx((0.75 * 0.9, 0.75 * 1.2))
@@ -119,7 +119,7 @@ def test_compiled_ways_and_other_executors_and_routings_are_not_in_the_figure_of
     compiled = latencies[latencies["part"] == "model"].assign(compiled=True, ratio=100.0)
     odd = latencies[latencies["executor"] == "loop"].assign(ratio=100.0)
     more = pd.concat([latencies, compiled, odd], ignore_index=True)
-    figures_of = [tradeoffs.latency(table) for table in (latencies, more)]
+    figures_of = [cost_figures.latency(table) for table in (latencies, more)]
     for before, after in zip(*(figure.axes for figure in figures_of), strict=True):
         shown = [[list(line.get_ydata()) for line in lines(axes)] for axes in (before, after)]
         assert shown[0] == shown[1]
@@ -134,7 +134,7 @@ def test_chosen_keeps_one_row_for_each_run_part_and_batch(latencies):
 
 
 def test_executors_have_a_panel_for_each_mixture_and_a_line_for_each_way(latencies):
-    figure = tradeoffs.executors(latencies)
+    figure = cost_figures.executors(latencies)
     panels = {axes.get_title(): axes for axes in figure.axes}
     assert list(panels) == ["soft", "sparse"]  # a dense head has no executors
     assert set(texts(figure.legends[0])) >= {"auto", "loop", "skewed routing"}
@@ -151,7 +151,7 @@ def test_executors_have_a_panel_for_each_mixture_and_a_line_for_each_way(latenci
 
 
 def test_speedups_have_a_panel_for_each_width_and_batch(scale):
-    figure = tradeoffs.speedups(scale)
+    figure = cost_figures.speedups(scale)
     titles = [axes.get_title() for axes in figure.axes]
     assert titles == [f"d 512, h {h}, n {n}" for h in (64, 512) for n in (1, 32, 256)]
     assert texts(figure.legends[0]) == [f"E = {e}" for e in (4, 8, 16, 32, 64)]
@@ -175,7 +175,7 @@ def test_speedups_have_a_panel_for_each_width_and_batch(scale):
 
 
 def test_shares_and_factors_are_written_as_fractions(scale):
-    figure = tradeoffs.speedups(scale)
+    figure = cost_figures.speedups(scale)
     figure.canvas.draw()
     labels = [label.get_text() for label in figure.axes[-1].get_xticklabels()]
     assert "1/4" in labels and "1" in labels
@@ -184,12 +184,12 @@ def test_shares_and_factors_are_written_as_fractions(scale):
 
 def test_a_width_that_was_not_timed_at_a_batch_has_an_empty_panel(scale):
     missing = scale.query("not (hidden == 512 and batch == 256)")
-    figure = tradeoffs.speedups(missing)
+    figure = cost_figures.speedups(missing)
     assert [len(lines(axes)) for axes in figure.axes] == [7, 7, 7, 7, 7, 2]
 
 
 def test_the_roof_is_the_lesser_of_arithmetic_and_memory(scale):
-    figure = tradeoffs.roofline(scale, 100.0, 10.0)
+    figure = cost_figures.roofline(scale, 100.0, 10.0)
     (axes,) = figure.axes
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("operations per byte", "GFLOP/s")
     assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
@@ -205,7 +205,7 @@ def test_the_roof_is_the_lesser_of_arithmetic_and_memory(scale):
 
 
 def test_predictions_stand_against_measurements_beside_the_diagonal(held_out):
-    figure = tradeoffs.predictions(held_out)
+    figure = cost_figures.predictions(held_out)
     (axes,) = figure.axes
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("measured, ms", "predicted, ms")
     (diagonal,) = lines(axes)
@@ -221,7 +221,7 @@ def test_predictions_stand_against_measurements_beside_the_diagonal(held_out):
 
 
 def test_the_front_names_its_heads_and_no_other(tradeoff):
-    figure = tradeoffs.front(tradeoff)
+    figure = cost_figures.front(tradeoff)
     assert [axes.get_title() for axes in figure.axes] == ["head, batch 1", "model, batch 256"]
     assert figure.axes[0].get_ylabel() == "test accuracy"
     for axes in figure.axes:
@@ -234,7 +234,7 @@ def test_the_front_names_its_heads_and_no_other(tradeoff):
 
 
 def test_heads_of_one_family_have_one_colour_and_one_entry_of_the_legend(tradeoff):
-    figure = tradeoffs.front(tradeoff)
+    figure = cost_figures.front(tradeoff)
     families = ["linear", "sparse", "mine", "dense"]
     assert texts(figure.legends[0]) == families
     colour = figures.colours(families)
@@ -244,7 +244,7 @@ def test_heads_of_one_family_have_one_colour_and_one_entry_of_the_legend(tradeof
 
 
 def test_the_bars_of_the_front_are_the_intervals(tradeoff):
-    (container,) = tradeoffs.front(points(dense=(9.0, 0.9))).axes[0].containers
+    (container,) = cost_figures.front(points(dense=(9.0, 0.9))).axes[0].containers
     _, _, (across, upright) = container
     assert across.get_segments()[0].tolist() == [[8.5, 0.9], [10.0, 0.9]]
     assert upright.get_segments()[0] == pytest.approx(np.array([[9.0, 0.88], [9.0, 0.91]]))
@@ -266,7 +266,7 @@ def drawing(request, latencies, scale, held_out, tradeoff):
         "predictions": (held_out,),
         "front": (tradeoff,),
     }
-    return getattr(tradeoffs, request.param), given[request.param]
+    return getattr(cost_figures, request.param), given[request.param]
 
 
 def test_a_figure_leaves_matplotlibs_settings_and_its_frame_alone(drawing):
@@ -278,7 +278,7 @@ def test_a_figure_leaves_matplotlibs_settings_and_its_frame_alone(drawing):
 
 
 def test_the_same_figure_is_the_same_file(latencies, tradeoff):
-    for draw, frame in ((tradeoffs.latency, latencies), (tradeoffs.front, tradeoff)):
+    for draw, frame in ((cost_figures.latency, latencies), (cost_figures.front, tradeoff)):
         first, second = (figures.svg(draw(frame)) for _ in "ab")
         assert first == second
     assert plt.get_fignums() == []
@@ -287,18 +287,20 @@ def test_the_same_figure_is_the_same_file(latencies, tradeoff):
 @pytest.mark.parametrize("names", [{"sparse": "sparse"}, {"soft": "mine", "sparse": "their-own"}])
 def test_a_single_head_and_heads_of_unknown_names(latencies, names):
     known = latencies[latencies["head"].isin(names)].replace({"head": names})
-    figure = tradeoffs.latency(known)
+    figure = cost_figures.latency(known)
     assert texts(figure.legends[0]) == list(names.values())
     assert len({line.get_color() for line in lines(figure.axes[0])}) == len(names) + 1
-    titles = [axes.get_title() for axes in tradeoffs.executors(known).axes]
+    titles = [axes.get_title() for axes in cost_figures.executors(known).axes]
     assert titles == list(names.values())
     rows = {head.replace("-", "_"): (2.0 + i, 0.5) for i, head in enumerate(names.values())}
-    (named,) = tradeoffs.front(points(**rows)).axes[0].texts  # as accurate as the others, and first
+    (named,) = (
+        cost_figures.front(points(**rows)).axes[0].texts
+    )  # as accurate as the others, and first
     assert named.get_text() == next(iter(names.values()))
 
 
 def test_a_dense_head_alone_has_a_latency(latencies):
-    figure = tradeoffs.latency(latencies[latencies["head"] == "dense"])
+    figure = cost_figures.latency(latencies[latencies["head"] == "dense"])
     assert texts(figure.legends[0]) == ["dense"]
 
 
@@ -306,7 +308,7 @@ def test_a_dense_head_alone_has_a_latency(latencies):
 def test_the_front_has_a_panel_for_each_part_and_batch(tradeoff, count):
     first = tradeoff[tradeoff["part"] == "head"]
     table = pd.concat([first.assign(batch=2**i) for i in range(count)], ignore_index=True)
-    figure = tradeoffs.front(table)
+    figure = cost_figures.front(table)
     assert [axes.get_title() for axes in figure.axes] == [
         f"head, batch {2**i}" for i in range(count)
     ]
@@ -314,5 +316,5 @@ def test_the_front_has_a_panel_for_each_part_and_batch(tradeoff, count):
 
 
 def test_speedups_and_a_roofline_of_a_single_point(scale):
-    assert len(tradeoffs.speedups(scale[:1]).axes) == 1
-    assert len(tradeoffs.roofline(scale[:1], 100.0, 10.0).axes) == 1
+    assert len(cost_figures.speedups(scale[:1]).axes) == 1
+    assert len(cost_figures.roofline(scale[:1], 100.0, 10.0).axes) == 1
