@@ -97,25 +97,25 @@ def differences(records: Trained) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def image_comparisons(records: Trained) -> pd.DataFrame:
-    """One row per run paired with a dense run: the exact McNemar test over the same test images.
+def image_comparisons(records: Trained, reference: str = REFERENCE) -> pd.DataFrame:
+    """One row per run paired with a reference run: exact McNemar test over the same test images.
 
     It compares two trained nets, and cannot tell a better head from a luckier seed.
     """
     records = list(records)
-    reference = {(r.study.name, r.seed): r for r in records if r.head == REFERENCE}
+    known = {(r.study.name, r.seed): r for r in records if r.head == reference}
     rows = []
     for record in records:
-        dense = reference.get((record.study.name, record.seed))
-        if record.head == REFERENCE or dense is None:
+        other = known.get((record.study.name, record.seed))
+        if record.head == reference or other is None:
             continue
-        test = exact_mcnemar(test_correct(record), test_correct(dense))
+        test = exact_mcnemar(test_correct(record), test_correct(other))
         rows.append(
             {
                 **run_columns(record),
                 "only_head_right": test.only_first,
-                "only_dense_right": test.only_second,
-                "difference": record.numbers.test.accuracy - dense.numbers.test.accuracy,
+                "only_reference_right": test.only_second,
+                "difference": record.numbers.test.accuracy - other.numbers.test.accuracy,
                 "p_value": test.p_value,
             }
         )

@@ -132,7 +132,7 @@ def roofline(scale: pd.DataFrame, gigaflops: float, gigabytes: float) -> Figure:
         x="intensity",
         y="gigaflops",
         hue="batch",
-        style="executor",
+        style="chosen",
         palette="viridis",
         s=22,
         ax=axes,
@@ -164,8 +164,7 @@ def predictions(held_out: pd.DataFrame) -> Figure:
 def front(tradeoff: pd.DataFrame) -> Figure:
     """Accuracy against latency, with intervals; the line is the Pareto front, its heads named."""
     panels = list(dict.fromkeys(zip(tradeoff["part"], tradeoff["batch"], strict=True)))
-    families = tradeoff["head"].str.split("-").str[0]
-    colour = colours(families)
+    colour = colours(tradeoff["family"])
     rows = -(-len(panels) // 2)
     figure, grid = plt.subplots(
         rows,
@@ -179,7 +178,7 @@ def front(tradeoff: pd.DataFrame) -> Figure:
         axes.remove()
     for axes, (part, batch) in zip(grid.flat, panels, strict=False):
         panel = tradeoff[(tradeoff["part"] == part) & (tradeoff["batch"] == batch)]
-        for family, points in panel.groupby(families, sort=False):
+        for family, points in panel.groupby("family", sort=False):
             axes.errorbar(
                 points["ms"],
                 points["accuracy"],

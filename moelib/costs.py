@@ -12,7 +12,7 @@ from scipy.optimize import nnls
 from sklearn.model_selection import GroupKFold
 
 from moelib import comparisons
-from moelib.frames import Trained, run_columns
+from moelib.frames import Trained, run_columns, test_correct
 from moelib.kinds import BenchmarkNumbers, EfficiencyNumbers, ScaleNumbers, ScalePoint
 from moelib.record import Record
 from moelib.statistics import median_interval
@@ -20,6 +20,7 @@ from moelib.statistics import median_interval
 Efficient = Iterable[Record[EfficiencyNumbers]]
 BYTES = {"float32": 4, "bfloat16": 2}
 PAPER_BATCH = 256  # images, for which the paper's latencies were taken
+RESAMPLES = 1000  # of test images and rounds
 FOLDS = 5  # of the cost model's test
 SIZE = ["experts", "features", "hidden", "batch", "dtype"]  # one dense head serves all k of a size
 AT = ("experts", "k", "features", "hidden", "batch")  # where an aim was set
@@ -75,8 +76,6 @@ def latencies(records: Efficient) -> pd.DataFrame:
                         "images_per_second": 1e3 * batch / np.median(timed.milliseconds),
                         **_ratio("ratio", timed.milliseconds, *beside),
                         "ratios": _pairs(timed.milliseconds, *beside),
-                        "device": record.provenance.device,
-                        "threads": record.provenance.threads,
                     }
                 )
     return pd.DataFrame(rows)
@@ -296,29 +295,50 @@ def _demand(of: dict, classes: int) -> tuple[float, float]:
 def tradeoff(trained: Trained, benchmark: BenchmarkNumbers) -> pd.DataFrame:
     """One row per head, part and batch of the benchmark: accuracy and its interval, ms, quartiles.
 
-    `efficient`: no other head of the same part and batch is both as accurate and as fast.
+    `efficient`: no other head of the same part and batch is as accurate and as fast, and better in
+    one. `stays` is the share of resamples in which that is so: test images are drawn with
+    replacement, the same for all heads, and so are the benchmark's rounds. Other seeds are not
+    drawn: `stays` says nothing of them.
     """
+    trained = list(trained)
     accuracy = comparisons.accuracy(trained).set_index("head")
-    rows = []
-    for case in benchmark.cases:
-        if case.setting["head"] in accuracy.index:
-            known = accuracy.loc[case.setting["head"]]
-            rows.append(
-                {
-                    **case.setting,
-                    "accuracy": known["mean"],
-                    "low": known["low"],
-                    "high": known["high"],
-                    "seeds": known["seeds"],
-                    **_quartiles("ms", case.candidate),
-                    **_ratio("ratio", case.candidate, case.baseline),
-                }
-            )
-    table = pd.DataFrame(rows)
-    table["efficient"] = False
+    cases = [case for case in benchmark.cases if case.setting["head"] in accuracy.index]
+    table = pd.DataFrame(
+        {
+            **case.setting,
+            "family": family(case.setting["head"]),
+            "accuracy": accuracy.loc[case.setting["head"], "mean"],
+            "low": accuracy.loc[case.setting["head"], "low"],
+            "high": accuracy.loc[case.setting["head"], "high"],
+            "seeds": accuracy.loc[case.setting["head"], "seeds"],
+            **_quartiles("ms", case.candidate),
+            **_ratio("ratio", case.candidate, case.baseline),
+        }
+        for case in cases
+    )
+    if table.empty:
+        return table
+    right = {
+        head: np.mean([test_correct(r) for r in trained if r.head == head], axis=0)  # (image,)
+        for head in accuracy.index
+    }
+    generator = np.random.default_rng(0)
+    images = len(next(iter(right.values())))
+    drawn = generator.multinomial(images, np.full(images, 1 / images), size=RESAMPLES) / images
     for _, points in table.groupby(["part", "batch"]):
         table.loc[points.index, "efficient"] = efficient(points["ms"], points["accuracy"])
-    return table
+        values = drawn @ np.array([right[head] for head in points["head"]]).T  # (draw, head)
+        times = np.array([cases[i].candidate for i in points.index])  # (head, round)
+        rounds = generator.integers(times.shape[1], size=(RESAMPLES, times.shape[1]))
+        medians = np.median(times[:, rounds], axis=2).T  # (draw, head)
+        fronts = [efficient(*pair) for pair in zip(medians, values, strict=True)]
+        table.loc[points.index, "stays"] = np.mean(fronts, axis=0)
+    return table.astype({"efficient": bool})
+
+
+def family(head: str) -> str:
+    """What comes before the first hyphen of a head's name: `sparse` of `sparse-e16-k2`."""
+    return head.split("-")[0]
 
 
 def efficient(cost: Iterable[float], value: Iterable[float]) -> np.ndarray:

@@ -159,9 +159,11 @@ def model_ways(model: Classifier, reference: nn.Module, *, compiled: bool) -> li
         Way(model, "this head", *routed),
     ]
     if compiled:
-        ways += [
-            way._replace(call=torch.compile(way.call, dynamic=False), compiled=True) for way in ways
-        ]
+        torch.compiler.reset()  # each batch is compiled for itself, and torch keeps but a few
+        for call, what, executor, routing, _ in tuple(ways):
+            executor = executor and "batched"  # to which the rule keeps in compiled code
+            fast = torch.compile(call, dynamic=False)
+            ways.append(Way(fast, what, executor, routing, compiled=True))
     return ways
 
 

@@ -138,48 +138,70 @@ def efficiency_sentence(records: Efficient) -> str:
     return (
         f"{devices_of(records)}, batches of {batch}. Time of the whole model, times that with a "
         f"dense head of as many hidden units, with quartiles: {ratios}. The head alone: {alone}. "
-        "Heads without experts are timed beside their like. Without any head a model would be at "
-        f"most {work['ceiling'].max():.4g} times faster by its multiply-accumulates."
+        "Heads without experts are timed beside their like. By multiply-accumulates no model could "
+        f"be more than {work['ceiling'].max() - 1:.2%} faster without its head."
     )
 
 
 def scale_sentence(record: Record[ScaleNumbers]) -> str:
     """For which sizes sparse heads are faster than dense ones, on the device of the record."""
     table = costs.scale(record)
-    exact = table[table["dtype"] == "float32"]
-    sparsest = exact[exact["k"] < exact["experts"]]
-    wins = sparsest["speedup_low"] > 1
-    best = sparsest.loc[sparsest["speedup"].idxmax()]
-    model = costs.cost_model(record)
+    selecting = table[(table["k"] < table["experts"]) & (table["dtype"] == "float32")]
+    best = selecting.loc[selecting["speedup"].idxmax()]
+    overhead, regret = selecting["overhead"], selecting["regret"] - 1
+    wins = (selecting["surely"] > 1).sum()
+    errors = costs.cost_model(record).errors["median"]
     return (
-        f"Of {len(sparsest)} sizes with k < E, a sparse head is faster than a dense one of equal "
-        f"total parameters at {wins.sum()}, most at E = {best.experts}, k = {best.k}, "
-        f"h = {best.hidden} and {best.batch} images: {best.speedup:.1f} times, "
-        f"{best.speedup / best.ideal:.0%} of the ideal. Beside a dense head of equal active "
-        f"parameters it takes {sparsest['overhead'].min():.2g} to {sparsest['overhead'].max():.2g} "
-        f"times as long. A linear model of the cost predicts sizes that it has not seen with a "
-        f"median error of {model.median_error:.0%}."
+        f"Of {len(selecting)} sparse heads with k < E, {wins} are faster than a dense one of equal "
+        f"total parameters (by the interval of the median), most at "
+        f"E = {best.experts}, k = {best.k}, d = {best.features}, h = {best.hidden} and "
+        f"{best.batch} images: {best.speedup:.1f} times, {best.speedup / best.ideal:.0%} of E/k. "
+        f"Beside a dense head of equal active parameters they take {overhead.min():.2g} to "
+        f"{overhead.max():.2g} times as long, with a median of {overhead.median():.2g}. The rule "
+        f"that chooses the executor costs {regret.median():.0%} at the median and "
+        f"{regret.max():.0%} at worst against the best one. A linear model of the cost predicts "
+        f"batches that it has not seen with a median error of {errors['sparse']:.0%} for sparse "
+        f"heads and {errors['dense']:.0%} for dense ones."
+    )
+
+
+def aim_sentence(record: Record[ScaleNumbers]) -> str:
+    """Whether the aim that was set beforehand is met, in each precision."""
+    aim = record.numbers.aim
+    met = listed(
+        f"{row.dtype} {row.speedup:.1f} and {row.overhead:.2f} ({'met' if row.met else 'missed'})"
+        for row in costs.aimed(record).itertuples()
+    )
+    return (
+        f"At E = {aim.experts}, k = {aim.k}, d = {aim.features}, h = {aim.hidden} and {aim.batch} "
+        f"images the aim was at least {aim.speedup:g} times the speed of the dense head of equal "
+        f"total parameters, and at most {aim.overhead:g} times the time of that of equal active "
+        f"parameters. Found: {met}."
     )
 
 
 def front_sentence(trained: Trained, numbers: BenchmarkNumbers) -> str:
     """Which heads give the most accuracy for their time, and whether they can be told apart."""
+    trained = list(trained)
     table = costs.tradeoff(trained, numbers)
     said = []
     for (part, batch), points in table.groupby(["part", "batch"], sort=False):
         best = points[points["efficient"]].sort_values("ms")
-        top, fastest = best.iloc[-1], best.iloc[0]
         where = {"head": "the head alone", "model": "the whole model"}[part]
-        front = listed(f"{row.head} ({row.accuracy:.2%})" for row in best.itertuples())
-        if top.low <= fastest.high and fastest.low <= top.high:
-            apart = "overlap, so that the data do not tell them apart"
-        else:
-            apart = "do not overlap"
-        said.append(
-            f"For {where} and batches of {batch} the front is {front}; the intervals of the "
-            f"accuracies of its ends {apart}."
-        )
-    return " ".join(said)
+        front = listed(f"{row.head} ({row.stays:.0%})" for row in best.itertuples())
+        said.append(f"For {where} and batches of {batch} the front is {front}.")
+    heads = table.drop_duplicates("head")
+    families = heads.sort_values("accuracy").drop_duplicates("family", keep="last")
+    accurate = listed(f"{row.head} {row.accuracy:.2%}" for row in families.itertuples())
+    best = heads.loc[heads["accuracy"].idxmax(), "head"]
+    others = comparisons.image_comparisons(trained, reference=best)
+    alike = sum(image_verdict(row) == "not distinguishable" for row in others.itertuples())
+    return (
+        f"In brackets: the share of resamples, of test images and of rounds, in which a head is on "
+        f"the front. {' '.join(said)} The most accurate of each family: {accurate}. Of "
+        f"{len(others)} other heads {alike} cannot be told from {best} on the same test images "
+        "(exact McNemar test, not corrected for their number)."
+    )
 
 
 def _by_split(table: pd.DataFrame, measure: str) -> str:

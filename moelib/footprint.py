@@ -8,7 +8,9 @@ from pathlib import Path
 
 import psutil
 import torch
+from torch import nn
 
+from moelib import device
 from moelib.backbones import build_backbone
 from moelib.config import Study
 from moelib.heads import build_head
@@ -24,7 +26,8 @@ def footprint(
     """Weights and peak memory of a study's model on a batch of images, in evaluation mode.
 
     On the CPU the peak is that of the process's resident memory, above what it was just before the
-    pass; on a GPU it is torch's allocator's, above the weights and the images.
+    first pass (outside Linux the peak of its whole life); on a GPU it is torch's allocator's, above
+    the weights and the images.
 
     Args:
         study: of the model; its training, resolved, says device and format.
@@ -48,20 +51,17 @@ def footprint(
 def measure(study: Study, head: str, batch: int, shape: tuple[int, ...], classes: int) -> Footprint:
     """What `footprint` asks of its fresh process, measured in this one."""
     training = study.training
-    torch.set_num_threads(training.threads)
     height, width, channels = shape
-    backbone = build_backbone(study.backbone, channels=channels)
-    model = Classifier(
-        backbone, build_head(study.heads[head], backbone.features, classes, study.protocol)
-    )
     memory = torch.channels_last if training.channels_last else torch.contiguous_format
-    model = model.eval().to(training.device, memory_format=memory)
-    weights = sum(p.numel() * p.element_size() for p in model.parameters())
-    images = torch.randn(batch, channels, height, width, device=training.device)
-    images = images.contiguous(memory_format=memory)
-    bf16 = training.precision == "bf16"
-    with torch.inference_mode(), torch.autocast(training.device, torch.bfloat16, enabled=bf16):
-        model(images[:1])  # libraries that are loaded at first use are no part of a pass
+    with device.numerics(training) as on, device.autocast(training), torch.inference_mode():
+        backbone = build_backbone(study.backbone, channels=channels)
+        head = build_head(study.heads[head], backbone.features, classes, study.protocol)
+        model = Classifier(backbone, head).eval().to(on, memory_format=memory)
+        weights = sum(p.numel() * p.element_size() for p in model.parameters())
+        images = torch.randn(batch, channels, height, width, device=on)
+        images = images.contiguous(memory_format=memory)
+        # Libraries that are loaded at first use are no part of a pass; this one takes nothing else.
+        nn.Conv2d(channels, 1, 1, device=on)(images[:1, :, :1, :1])
         before = _reset_peak(training.device)
         model(images)
         peak = _peak(training.device) - before

@@ -13,6 +13,7 @@ from moelib.kinds import (
     BenchmarkNumbers,
     CrosscheckNumbers,
     Density,
+    EfficiencyNumbers,
     Estimate,
     Matched,
     ScaleNumbers,
@@ -92,7 +93,10 @@ def _settings(record: Record) -> tuple:
     """What all runs of a study share; its lists of heads and seeds may have grown between them."""
     study = record.study
     sizes = getattr(study.analyses, record.kind, None)
-    return study.data, study.backbone, study.protocol, study.training, sizes
+    # Times are shown side by side: they must be of one device.
+    where = (record.provenance.device, record.provenance.threads)
+    timed = where if isinstance(record.numbers, EfficiencyNumbers) else None
+    return study.data, study.backbone, study.protocol, study.training, sizes, timed
 
 
 def _head_settings(record: Record) -> object:

@@ -21,9 +21,13 @@ def seeds_of(records: Iterable[Record]) -> str:
 
 
 def devices_of(records: Iterable[Record]) -> str:
-    """Where times were taken: each device with its number of threads."""
-    seen = {f"{r.provenance.device}, threads: {r.provenance.threads}" for r in records}
-    return listed(sorted(seen))
+    """Where times were taken: devices, numbers of threads and, where recorded, precisions."""
+    seen = set()
+    for record in records:
+        said = f"{record.provenance.device}, threads: {record.provenance.threads}"
+        precision = getattr(record.numbers, "precision", None)
+        seen.add(f"{said}, {precision}" if precision else said)
+    return "; ".join(sorted(seen))
 
 
 def image_verdict(row) -> str:

@@ -54,7 +54,7 @@ def test_without_a_dense_head_or_a_second_seed_nothing_is_compared():
 def test_image_comparison_counts_where_one_net_is_right():
     right = {"dense": [[True, False, True, False]], "sparse": [[True, True, False, True]]}
     row = comparisons.image_comparisons(runs_with(synthetic.study(), right)).iloc[0]
-    assert (row["only_head_right"], row["only_dense_right"]) == (2, 1)
+    assert (row["only_head_right"], row["only_reference_right"]) == (2, 1)
     assert row["difference"] == 0.25
     assert row["p_value"] == 1.0
 

@@ -29,7 +29,7 @@ from moelib.trained import opened
 
 IMAGES = 40  # of the test split
 BATCHES = (1, 60)  # less and more than it
-TINY = {"batches": BATCHES, "repeats": 5, "at_least_ms": 1e-6, "footprint_batches": ()}
+TINY = {"batches": BATCHES, "repeats": 6, "at_least_ms": 1e-6, "footprint_batches": ()}
 MACS = 8 * 8 * 9 * (3 * 4 + 4 * 4 + 4 * 4)  # of the tiny backbone: three 3x3 convolutions
 
 
@@ -84,7 +84,7 @@ def test_a_record_of_a_trained_run(dataset, head, monkeypatch):
     assert expected == Counter(
         (t.part, t.what, t.routing, t.executor, t.batch) for t in numbers.timed
     )
-    assert {len(timed.milliseconds) for timed in numbers.timed} == {5}
+    assert {len(timed.milliseconds) for timed in numbers.timed} == {6}
     assert all(ms > 0 for timed in numbers.timed for ms in timed.milliseconds)
     assert not any(timed.compiled for timed in numbers.timed)
 
@@ -192,7 +192,7 @@ def test_an_analysis_that_the_study_leaves_out_is_refused(dataset):
         ("batches: [8, 0]", "batches.1' = 0 is not allowed: input should be greater than 0."),
         ("batches: []", "batches' must not be empty."),
         ("batches: [1.5]", "batches.0' = 1.5 is not allowed: input should be a valid integer"),
-        ("repeats: 4", "repeats' = 4 is not allowed: input should be greater than or equal to 5."),
+        ("repeats: 4", "repeats' = 4 is not allowed: input should be greater than or equal to 6."),
         ("at_least_ms: 0.0", "at_least_ms' = 0.0 is not allowed: input should be greater than 0."),
         ("footprint_batches: [0]", "footprint_batches.0' = 0 is not allowed: input should be"),
     ],
@@ -215,7 +215,7 @@ def panels(monkeypatch):
 
     def called(ways, repeats, *, at_least, device):
         assert torch.is_inference_mode_enabled()
-        assert (repeats, at_least, device) == (5, 1e-6, "cpu")
+        assert (repeats, at_least, device) == (6, 1e-6, "cpu")
         panels.append([way() for way in ways])
         return [(1.0,) * repeats] * len(ways)
 

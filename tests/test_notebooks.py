@@ -33,7 +33,7 @@ analyses:
               average_draws: 2, worst_steps: 2}
   surface: {images: 20, directions: 2, random_radii: [-1.0, 0.0, 1.0],
             plane_radii: [-1.0, 0.0, 1.0], eigenvector_radii: [-0.5, 0.0, 0.5]}
-  efficiency: {batches: [1, 8], repeats: 5, footprint_batches: [8]}
+  efficiency: {batches: [1, 8], repeats: 6, footprint_batches: [8]}
 """
 
 
