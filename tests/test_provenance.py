@@ -1,6 +1,7 @@
 """Where a number comes from: digests that cannot be confused, and what is seen of the checkout."""
 
 import hashlib
+import platform
 import subprocess
 from datetime import UTC, datetime
 
@@ -92,9 +93,25 @@ def test_what_is_seen_of_the_machine():
     assert -1 <= age.total_seconds() < 600
 
 
-def test_extensions_are_those_the_processor_lists(monkeypatch):
+@pytest.mark.parametrize("flags", ["flags", "Features"])
+def test_extensions_are_those_the_processor_lists(monkeypatch, tmp_path, flags):
+    listed = tmp_path / "cpuinfo"
+    listed.write_text(f"model name\t: A processor\n{flags}\t\t: sse avx2 amx_bf16 fma\n\n")
+    monkeypatch.setattr(provenance, "LISTED", listed)
+    assert provenance.processor.__wrapped__() == ("A processor", ("avx2", "amx_bf16"))
+    listed.write_text("processor : 0\n")  # some say next to nothing
+    assert provenance.processor.__wrapped__() == (platform.machine(), ())
+
+
+def test_where_there_is_no_list_a_library_is_asked(monkeypatch, tmp_path):
+    monkeypatch.setattr(provenance, "LISTED", tmp_path / "cpuinfo")
     info = {"brand_raw": "A processor", "flags": ["sse", "avx2", "amx_bf16", "fma"]}
     monkeypatch.setattr(provenance.cpuinfo, "get_cpu_info", lambda: info)
     assert provenance.processor.__wrapped__() == ("A processor", ("avx2", "amx_bf16"))
-    monkeypatch.setattr(provenance.cpuinfo, "get_cpu_info", dict)
-    assert provenance.processor.__wrapped__()[1] == ()
+
+
+@pytest.mark.skipif(not provenance.LISTED.exists(), reason="only Linux lists its processor")
+def test_the_list_and_the_library_agree(monkeypatch, tmp_path):
+    read = provenance.processor.__wrapped__()
+    monkeypatch.setattr(provenance, "LISTED", tmp_path / "cpuinfo")
+    assert provenance.processor.__wrapped__() == read
