@@ -12,6 +12,7 @@ from scipy.optimize import nnls
 from sklearn.model_selection import GroupKFold
 
 from moelib import comparisons
+from moelib.executors import choose
 from moelib.frames import Trained, run_columns, test_correct
 from moelib.kinds import BenchmarkNumbers, EfficiencyNumbers, ScaleNumbers, ScalePoint
 from moelib.record import Record
@@ -110,8 +111,8 @@ def footprints(records: Efficient) -> pd.DataFrame:
 def scale(record: Record[ScaleNumbers]) -> pd.DataFrame:
     """One row per point: how many times faster than dense, beside the ideal E/k.
 
-    Of the executor that the rule chooses: `speedup` is the median over rounds of the time of the
-    dense head of equal total parameters by that of the sparse one, `overhead` the time of the
+    By the executor that the rule chooses now: `speedup` is the median over rounds of the time of
+    the dense head of equal total parameters by that of the sparse one, `overhead` the time of the
     sparse head by that of the dense head of equal active parameters; each with quartiles, and
     `surely` is the low end of the interval of the median speed-up. `regret` is the median time of
     that executor by the lowest of all executors. `arithmetic` is the speed-up in
@@ -119,13 +120,13 @@ def scale(record: Record[ScaleNumbers]) -> pd.DataFrame:
     and `intensity` is operations per byte of weights, features and logits, each moved once.
     """
     rows = []
-    for point in record.numbers.points:
-        of = point.model_dump(exclude={"sparse", "total", "active"})
+    for point, chosen in _timed(record):
+        of = point.model_dump(exclude={"sparse", "total", "active"}) | {"chosen": chosen}
         macs, moved = _demand(of, record.numbers.classes)
         dense = (
             point.batch * point.experts * point.hidden * (point.features + record.numbers.classes)
         )
-        sparse = point.sparse[point.chosen]
+        sparse = point.sparse[chosen]
         fastest = min(np.median(times) for times in point.sparse.values())
         rows.append(
             {
@@ -212,12 +213,12 @@ def cost_model(record: Record[ScaleNumbers]) -> CostModel:
     them at a time: heads of one batch and d share whatever makes them alike. The coefficients are
     of the fit to all.
     """
-    points = [point for point in record.numbers.points if point.dtype == "float32"]
+    points = [(point, chosen) for point, chosen in _timed(record) if point.dtype == "float32"]
     rows = {}
-    for point in points:
+    for point, chosen in points:
         size = (point.features, point.hidden, point.batch)
         key = ("sparse", *size, point.experts, point.k)
-        rows[key] = {**_sparse_terms(point), "ms": np.median(point.sparse[point.chosen])}
+        rows[key] = {**_sparse_terms(point, chosen), "ms": np.median(point.sparse[chosen])}
         for times, experts in ((point.total, point.experts), (point.active, point.k)):
             units = experts * point.hidden  # what a dense head is, whatever it was timed beside
             key = ("dense", point.features, units, point.batch, 1, 1)
@@ -233,7 +234,7 @@ def cost_model(record: Record[ScaleNumbers]) -> CostModel:
     error = (predicted["predicted"] / predicted["ms"] - 1).abs()
     errors = error.groupby("head").quantile([0.5, 0.9]).unstack()
     wins, foreseen = [], []
-    for point in points:
+    for point, _ in points:
         if point.k < point.experts:
             sparse = predicted.loc[
                 ("sparse", point.features, point.hidden, point.batch, point.experts, point.k)
@@ -248,15 +249,35 @@ def cost_model(record: Record[ScaleNumbers]) -> CostModel:
     return CostModel(_fit(table), predicted.reset_index(), errors, right, max(won, 1 - won))
 
 
+def _timed(record: Record[ScaleNumbers]) -> list[tuple[ScalePoint, str]]:
+    """Points with the executor that the rule chooses now.
+
+    Those at which it was not timed are left out: large heads with k = E.
+    """
+    on_cpu = record.provenance.device == record.provenance.cpu
+    chosen = [
+        choose(
+            point.batch,
+            point.k,
+            **point.model_dump(include={"experts", "features", "hidden"}),
+            has_grouped="grouped" in point.sparse,
+            on_cpu=on_cpu,
+        )
+        for point in record.numbers.points
+    ]
+    pairs = zip(record.numbers.points, chosen, strict=True)
+    return [(point, executor) for point, executor in pairs if executor in point.sparse]
+
+
 def _fit(table: pd.DataFrame) -> pd.Series:
     weighted = table[list(TERMS)].div(table["ms"], axis=0)
     coefficients, _ = nnls(weighted.to_numpy(), np.ones(len(table)))
     return pd.Series(coefficients, index=list(TERMS))
 
 
-def _sparse_terms(point: ScalePoint) -> dict[str, float]:
+def _sparse_terms(point: ScalePoint, chosen: str) -> dict[str, float]:
     n, d, h, k, experts = point.batch, point.features, point.hidden, point.k, point.experts
-    alone = point.chosen != "batched"  # only the chosen experts, one by one
+    alone = chosen != "batched"  # only the chosen experts, one by one
     visited = min(experts, n * k) if alone else experts
     executed = k if alone else experts
     return {

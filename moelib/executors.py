@@ -15,15 +15,18 @@ from torch import Tensor
 from moelib.config import ConfigError
 from moelib.routing import Routing, combine_matrix
 
-# Of the rule `fastest`, in multiply-accumulates that take as long on one thread of a CPU.
-SORTING = 15e6  # to sort images by expert, and call smaller products
-GATHERING = 60  # to gather one feature of an image for an expert
-READING = 20  # to read one weight from memory
-LARGE = 2**20  # weights of an expert's first layer above which a product of its own is as good
+# The rule `choose`, fitted to the record of `benchmarks/scale.py` on one thread of a CPU; costs in
+# multiply-accumulates that take as long.
+SORTING = 8e6  # to sort images by expert, and call smaller products
+GATHERING = 150  # to gather one feature of an image for an expert
+READING = 5  # to read one weight from memory
+LARGE = 2**18  # weights of an expert's first layer, and
+SHARE = 32  # images of an expert, from which on a product of its own is faster than a grouped one
 # MKL is slow where as many rows as these meet a large matrix in float32: it repacks the matrix at a
 # cost that so few rows do not repay, and slices of the matrix it does not repack. On one thread,
 # d = 1024, h = 2048: 64 rows 50 GFLOP/s whole and 79 in slices, 128 rows 53 and 69, 256 97 and 81.
 SLICED_ROWS = range(32, 192)
+SLICED_SIZE = 2**20  # weights of the matrix, above which
 SLICE = 96  # features
 ALIGNMENT = 16  # bytes: torch's grouped product wants rows that are multiples of this
 
@@ -118,27 +121,48 @@ def execute(
 
 
 def fastest(features: Tensor, routing: Routing, weights: Weights) -> str:
+    """The executor that takes least time for these sizes, by the rule `choose`.
+
+    Compiled code computes all experts: `loop` would break its graph, and torch compiles no grouped
+    product in float32.
+    """
+    if torch.compiler.is_compiling():
+        return "batched"
+    return choose(
+        *routing.indices.shape,
+        experts=weights.b_in.shape[0],
+        features=features.shape[1],
+        hidden=weights.b_in.shape[1],
+        has_grouped=has_grouped_product(features),
+        on_cpu=features.device.type == "cpu",
+    )
+
+
+def choose(
+    images: int,
+    k: int,
+    *,
+    experts: int,
+    features: int,
+    hidden: int,
+    has_grouped: bool = True,
+    on_cpu: bool = True,
+) -> str:
     """The executor that takes least time, by a rule that was measured on one CPU thread.
 
     To execute k of E experts spares n (E - k) d h multiply-accumulates of the first layer and, with
     few images, reading the weights of E - n k experts. It costs `SORTING`, and `GATHERING` for each
-    of the n k d features that are gathered. How well the rule chooses is in the record of
-    `benchmarks/scale.py`. On a CPU large experts are as well served by a product each. No GPU was
-    measured: there the rule is the same. Compiled code computes all experts: `loop` would break its
-    graph, and torch compiles no grouped product in float32.
+    of the n k d features that are gathered. On a CPU large experts with many images get a product
+    each. How well the rule chooses is told by the record that it was fitted to. No GPU was
+    measured: there it is the same, but for preferring grouped products wherever torch has them.
     """
-    if torch.compiler.is_compiling():
+    size = features * hidden
+    idle = max(0, experts - images * k)  # at least as many experts need not be read
+    spared = (images * (experts - k) + READING * idle) * size
+    if spared < SORTING + GATHERING * images * k * features:
         return "batched"
-    images, choices = routing.indices.shape
-    experts, hidden = weights.b_in.shape
-    size = features.shape[1] * hidden
-    idle = max(0, experts - images * choices)  # at least as many experts need not be read
-    spared = (images * (experts - choices) + READING * idle) * size
-    if spared < SORTING + GATHERING * images * choices * features.shape[1]:
-        return "batched"
-    if not has_grouped_product(features) or (features.device.type == "cpu" and size > LARGE):
-        return "loop"
-    return "grouped"
+    alone = on_cpu and size >= LARGE and images * k >= SHARE * experts
+    return "grouped" if has_grouped and not alone else "loop"
 
 
 def fits(executor: str, features: Tensor) -> bool:
@@ -161,7 +185,7 @@ def _dropped(hidden: Tensor, dropout: float) -> Tensor:
 
 def _hidden(rows: Tensor, w_in: Tensor, b_in: Tensor) -> Tensor:
     """Rows (r, d) times w_in (d, h) plus b_in (h,)."""
-    sliced = len(rows) in SLICED_ROWS and w_in.numel() > LARGE
+    sliced = len(rows) in SLICED_ROWS and w_in.numel() > SLICED_SIZE
     if torch.is_grad_enabled() or not (sliced and rows.dtype == torch.float32 and rows.is_cpu):
         return torch.addmm(b_in, rows, w_in)
     hidden = b_in.expand(len(rows), -1).contiguous()  # (r, h)

@@ -300,7 +300,7 @@ class ScalePoint(Frozen):
     hidden: int  # units of each expert
     batch: int
     dtype: Literal["float32", "bfloat16"]
-    chosen: str  # the executor that the rule chooses
+    chosen: str  # the executor that the rule chose then
     sparse: dict[str, tuple[float, ...]]  # executor -> times
     total: tuple[float, ...]  # a dense head with as many hidden units as all experts
     active: tuple[float, ...]  # a dense head with as many hidden units as k experts

@@ -9,10 +9,13 @@ from moelib.executors import (
     GATHERING,
     LARGE,
     READING,
+    SHARE,
     SLICE,
     SLICED_ROWS,
+    SLICED_SIZE,
     SORTING,
     Weights,
+    choose,
     execute,
     fastest,
 )
@@ -211,7 +214,7 @@ def test_dropout_zeroes_and_rescales_hidden_units(executor):
 
 def test_compiled_as_one_graph():
     """Without a break: compiled, the choice is the executor that needs no sorting."""
-    features, logits, weights = inputs(4000, 8, d=64, h=32, dtype=torch.float32)
+    features, logits, weights = inputs(4000, 8, d=64, h=128, dtype=torch.float32)
     assert fastest(features, top_k_routing(logits, 2), weights) == "grouped"
 
     def compute(x, z, *stacked):
@@ -248,14 +251,20 @@ def test_the_choice_follows_the_weights_that_need_not_be_read():
 
 
 def test_large_experts_get_a_product_each():
-    assert fastest(*plan(20, 1024, 3, 1, LARGE // 1024)) == "grouped"
-    assert fastest(*plan(20, 1024, 3, 1, LARGE // 1024 + 1)) == "loop"
+    experts, d = 3, 1024
+    n, h = SHARE * experts, LARGE // d
+    assert fastest(*plan(n, d, experts, 1, h)) == "loop"
+    assert fastest(*plan(n - 1, d, experts, 1, h)) == "grouped"
+    assert fastest(*plan(n, d, experts, 1, h - 1)) == "grouped"
+    sizes = {"experts": experts, "features": d, "hidden": h}
+    assert choose(n, 1, **sizes, on_cpu=False) == "grouped"
+    assert choose(n - 1, 1, **sizes, has_grouped=False) == "loop"
 
 
 @pytest.mark.parametrize("rows", [SLICED_ROWS[0] - 1, SLICED_ROWS[0], SLICED_ROWS[-1]])
 def test_a_product_in_slices_is_the_product(rows):
     """Large experts, in inference; the last slice of the features is a smaller one."""
-    d, h = 2 * SLICE + 5, LARGE // (2 * SLICE) + 1
+    d, h = 2 * SLICE + 5, SLICED_SIZE // (2 * SLICE) + 1
     features, routing, weights = plan(rows, d, 2, 1, h)
     routing = routing._replace(indices=torch.zeros_like(routing.indices))
     with torch.no_grad():
@@ -269,7 +278,7 @@ def _all_on_first(rows):
 
 
 def test_the_automatic_choice_is_what_runs():
-    given = plan(4000, 64, 8, 2, 32)
+    given = plan(4000, 64, 8, 2, 128)
     assert torch.equal(run("auto")(*given), run("grouped")(*given))
 
 
