@@ -28,7 +28,7 @@ heads: {switch: {hidden: 4}, soft: {hidden: 4}}
 seeds: [0]
 protocol: corrected
 training: {epochs: 1}
-analyses: {utilization: {permutations: 10}, sharpness: null, surface: null}
+analyses: {utilization: {permutations: 10}, sharpness: null, surface: null, efficiency: null}
 """
 
 PARAMETERS = 'study: str = "quick"\nhead: str = "switch"\nseed: int = 0'
@@ -292,9 +292,28 @@ def test_killed_launcher_leaves_no_kernel_behind(tmp_path: Path) -> None:
     assert project.file("switch", "utilization.json").exists()
 
 
-def test_graph_runs_through_a_cluster_submit_command(tmp_path: Path) -> None:
-    project = Project(tmp_path).make(papermill=False)
+def with_efficiency(project: Project) -> Project:
+    """One head, and an analysis that claims the whole machine."""
     project.edit("studies/quick.yaml", ", soft: {hidden: 4}", "")
+    project.edit("studies/quick.yaml", ", efficiency: null", "")
+    timing = '(folder / "efficiency.json").write_text("{}")'
+    project.notebook("notebooks/efficiency.ipynb", PARAMETERS, FOLDER, timing)
+    return project
+
+
+def test_times_are_taken_alone(tmp_path: Path) -> None:
+    """Two analyses of a finished run, for which there are cores enough, do not overlap."""
+    project = with_efficiency(Project(tmp_path).make(papermill=False))
+    alone = "import time\nbusy = pathlib.Path('busy')\nbusy.touch(exist_ok=False)\ntime.sleep(2)\n"
+    for name in ("utilization", "efficiency"):
+        last = f"busy.unlink()\n(folder / '{name}.json').write_text('{{}}')"
+        project.notebook(f"notebooks/{name}.ipynb", PARAMETERS, FOLDER, alone + last)
+    status, output = project.run("study", "quick", "--cores", "3")
+    assert status == 0, output
+
+
+def test_graph_runs_through_a_cluster_submit_command(tmp_path: Path) -> None:
+    project = with_efficiency(Project(tmp_path).make(papermill=False))
     project.write("submit", 'echo "$1" >> submitted\nnohup sh "$1" > job.log 2>&1 &\necho $!\n')
 
     status, output = project.run(
@@ -304,5 +323,6 @@ def test_graph_runs_through_a_cluster_submit_command(tmp_path: Path) -> None:
     )
 
     assert status == 0, output
-    assert len((tmp_path / "submitted").read_text().split()) == 2
+    assert len((tmp_path / "submitted").read_text().split()) == 3
     assert project.file("switch", "utilization.json").exists()
+    assert project.file("switch", "efficiency.json").exists()
