@@ -5,6 +5,7 @@ from functools import cache
 import numpy as np
 
 from moelib.config import Study, has_experts
+from moelib.executors import choose
 from moelib.kinds import (
     Aim,
     BenchmarkNumbers,
@@ -314,18 +315,18 @@ def scaled() -> Record[ScaleNumbers]:
             for batch in (1, 32, 256):
                 for k in (1, 2, experts):
                     macs = batch * 512 * hidden / 1e7  # ms of one expert on all images
-                    gate = macs * experts / hidden
-                    routing = 0.05 + gate + 0.01 * min(experts, batch * k)
+                    routing = 0.07 + macs * experts / hidden  # with the gate
+                    alone = routing + 0.01 * min(experts, batch * k) + k * macs
+                    ms = {"batched": routing + experts * macs, "loop": alone, "grouped": alone}
+                    size = {"experts": experts, "features": 512, "hidden": hidden}
                     points.append(
                         ScalePoint(
-                            experts=experts,
+                            **size,
                             k=k,
-                            features=512,
-                            hidden=hidden,
                             batch=batch,
                             dtype="float32",
-                            chosen="grouped",
-                            sparse={"grouped": (0.02 + routing + k * macs,) * 6},
+                            chosen=choose(batch, k, **size),
+                            sparse={name: (time,) * 6 for name, time in ms.items()},
                             total=(0.02 + experts * macs,) * 6,
                             active=(0.02 + k * macs,) * 6,
                         )

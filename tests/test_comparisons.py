@@ -59,6 +59,31 @@ def test_image_comparison_counts_where_one_net_is_right():
     assert row["p_value"] == 1.0
 
 
+def test_images_are_compared_with_the_net_of_the_reference_and_of_the_same_seed():
+    right = {
+        "dense": [[True, False, True, False], [True, True, True, True]],
+        "soft": [[True, True, True, True], [False, False, True, True]],
+        "sparse": [[False, False, True, True], [True, True, False, False]],
+    }
+    records = runs_with(synthetic.study(seeds=(0, 1)), right)
+    table = comparisons.image_comparisons(records, reference="sparse")
+    runs = list(zip(table["head"], table["seed"], strict=True))
+    assert runs == [("dense", 0), ("dense", 1), ("soft", 0), ("soft", 1)]
+    assert table["only_head_right"].tolist() == [1, 2, 2, 2]
+    assert table["only_reference_right"].tolist() == [1, 0, 0, 2]
+    assert table["difference"].tolist() == [0.0, 0.5, 0.5, 0.0]
+    # Turned around, what one head alone has right is what the other alone has right.
+    back = comparisons.image_comparisons(records, reference="dense").query("head == 'sparse'")
+    of_dense = table[table["head"] == "dense"]
+    assert back["only_head_right"].tolist() == of_dense["only_reference_right"].tolist()
+    assert back["p_value"].tolist() == of_dense["p_value"].tolist()
+
+
+def test_a_reference_that_was_not_trained_leaves_nothing_to_compare():
+    records = runs_with(synthetic.study(seeds=(0,)), {"dense": [[True]], "soft": [[True]]})
+    assert comparisons.image_comparisons(records, reference="sparse").empty
+
+
 # -- curvature ------------------------------------------------------------------------------------
 
 

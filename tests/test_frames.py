@@ -203,3 +203,38 @@ def test_costs_at_other_batches_are_of_other_settings():
     write_record(other.record_path("efficiency"), synthetic.efficient(other))
     with pytest.raises(RecordError, match="efficiency records .* different settings"):
         frames.load("tiny", EfficiencyNumbers)
+
+
+def elsewhere(record, **provenance):
+    """The record as if it came from another machine."""
+    return record.model_copy(update={"provenance": record.provenance.model_copy(update=provenance)})
+
+
+@pytest.mark.parametrize("where", [{"device": "Another CPU"}, {"threads": 64}])
+def test_times_of_several_devices_or_numbers_of_threads_are_refused(where):
+    study = synthetic.study()
+    synthetic.write_costs(study)
+    other = Run(study, "soft", 0)
+    write_record(other.record_path("efficiency"), elsewhere(synthetic.efficient(other), **where))
+    match = "efficiency records .* different settings: dense, seed 0 and soft, seed 0"
+    with pytest.raises(RecordError, match=match):
+        frames.load("tiny", EfficiencyNumbers)
+
+
+def test_times_that_are_all_of_another_device_are_of_one():
+    study = synthetic.study()
+    for head in study.heads:
+        run = Run(study, head, 0)
+        timed = elsewhere(synthetic.efficient(run), device="Another CPU", threads=64)
+        write_record(run.record_path("efficiency"), timed)
+    assert len(frames.load("tiny", EfficiencyNumbers)) == 3
+
+
+def test_accuracies_may_come_from_several_devices():
+    """Seeds are trained wherever there is room; only times depend on where."""
+    study = synthetic.study()
+    synthetic.write_all(study)
+    other = Run(study, "soft", 1)
+    trained = elsewhere(synthetic.trained(other), device="Another CPU", threads=64)
+    write_record(other.record_path("train"), trained)
+    assert len(frames.load("tiny", TrainNumbers)) == 9
