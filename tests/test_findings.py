@@ -175,6 +175,9 @@ def test_front_sentence_counts_those_that_cannot_be_told_from_the_most_accurate(
     right = {"dense": 90, "soft": 85, "sparse": 84, "switch": 20}
     said = front_said(right, dict.fromkeys(right, 1.0))
     assert "Of 3 other heads 1 cannot be told from dense on the same test images" in said
+    right = {"dense": 85, "soft": 90, "sparse": 84}  # dense could be told from neither
+    said = front_said(right, dict.fromkeys(right, 1.0))
+    assert "Of 2 other heads 1 cannot be told from soft" in said
     said = front_said({"dense": 90, "soft": 10}, {"dense": 2.0, "soft": 1.0})
     assert "Of 1 other heads 0 cannot be told from dense" in said
 
