@@ -11,6 +11,7 @@ from moelib import figures
 from moelib.config import Study
 from moelib.kinds import BenchmarkNumbers, CrosscheckNumbers
 from moelib.record import Record
+from moelib.study import STUDIES, load_study
 
 MINUS, MISSING = "\N{MINUS SIGN}", "\N{EN DASH}"
 RESULTS = "../results"  # from a page of the book, in the checkout as in the folder that is built
@@ -42,7 +43,9 @@ def heading(study: str) -> Markdown:
 
 
 def description(study: Study) -> Markdown:
-    """What a study is, in its own words, and where it is written."""
+    """What a study is, in the words of its file, which may have changed, and where that is."""
+    if (STUDIES / f"{study.name}.yaml").is_file():
+        study = load_study(study.name)
     return Markdown(f"{study.description} Written in `studies/{study.name}.yaml`.")
 
 
