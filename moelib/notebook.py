@@ -120,6 +120,9 @@ def execute(notebook: Path, output: Path, texts: Mapping[str, str]) -> None:
         ConfigError: the notebook refuses a parameter; nothing has run.
         papermill.PapermillExecutionError: a cell failed.
     """
+    # jsonschema, which papermill brings along, would build a grammar of IRIs at its import, for two
+    # seconds in each notebook's process; it does without where the module cannot be imported.
+    sys.modules.setdefault("rfc3987_syntax", None)
     import papermill  # here, since every notebook imports this module and papermill takes a second
 
     values = parse(texts, declared_in(notebook))
