@@ -1,8 +1,8 @@
 """`make book` from scratch, with the environment installed, against its budget.
 
 The tracked files are copied to an empty folder, and the whole default study is run there: trained,
-analysed and rendered. Budgets, set beforehand for two cores: 10 minutes, and 4 GiB of memory. Memory
-is the resident memory of all processes together, looked at twice a second; pages that
+analysed and rendered. Budgets, set beforehand for two cores: 10 minutes, and 4 GiB of memory.
+Memory is the resident memory of all processes together, looked at twice a second; pages that
 processes share are counted for each of them, so it is an upper bound.
 """
 
