@@ -194,6 +194,11 @@ def has_experts(head: "Head") -> bool:
     return isinstance(head, _Experts)
 
 
+def family(name: str) -> str:
+    """What comes before the first hyphen of a head's name in a study: `sparse` of `sparse-e16`."""
+    return name.split("-")[0]
+
+
 def _refuse_balance(balance: Balance, head: str, names: tuple[str, ...], why: str) -> None:
     for name in names:
         if getattr(balance, name) > 0:

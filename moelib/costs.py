@@ -12,6 +12,7 @@ from scipy.optimize import nnls
 from sklearn.model_selection import GroupKFold
 
 from moelib import comparisons
+from moelib.config import family
 from moelib.executors import choose
 from moelib.frames import Trained, run_columns, test_correct
 from moelib.kinds import BenchmarkNumbers, EfficiencyNumbers, ScaleNumbers, ScalePoint
@@ -357,11 +358,6 @@ def tradeoff(trained: Trained, benchmark: BenchmarkNumbers) -> pd.DataFrame:
         fronts = [efficient(*pair) for pair in zip(medians, values, strict=True)]
         table.loc[points.index, "stays"] = np.mean(fronts, axis=0)
     return table.astype({"efficient": bool})
-
-
-def family(head: str) -> str:
-    """What comes before the first hyphen of a head's name: `sparse` of `sparse-e16-k2`."""
-    return head.split("-")[0]
 
 
 def efficient(cost: Iterable[float], value: Iterable[float]) -> np.ndarray:

@@ -20,13 +20,13 @@ from moelib.routing import Routing, combine_matrix
 SORTING = 8e6  # to sort images by expert, and call smaller products
 GATHERING = 150  # to gather one feature of an image for an expert
 READING = 5  # to read one weight from memory
-LARGE = 2**18  # weights of an expert's first layer, and
-SHARE = 32  # images of an expert, from which on a product of its own is faster than a grouped one
+LARGE = 2**18  # least weights of an expert's first layer, and
+SHARE = 32  # least images of an expert, for a product of its own to be faster than a grouped one
 # MKL is slow where as many rows as these meet a large matrix in float32: it repacks the matrix at a
-# cost that so few rows do not repay, and slices of the matrix it does not repack. On one thread,
-# d = 1024, h = 2048: 64 rows 50 GFLOP/s whole and 79 in slices, 128 rows 53 and 69, 256 97 and 81.
+# cost that so few rows do not repay, and slices of the matrix it does not repack. It is why `loop`
+# is ahead of `grouped` at the aim in the record of `benchmarks/scale.py` in float32.
 SLICED_ROWS = range(32, 192)
-SLICED_SIZE = 2**20  # weights of the matrix, above which
+SLICED_SIZE = 2**20  # only matrices of more weights are sliced
 SLICE = 96  # features
 ALIGNMENT = 16  # bytes: torch's grouped product wants rows that are multiples of this
 

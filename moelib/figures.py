@@ -15,6 +15,8 @@ import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
+from moelib.config import family
+
 PALETTE = sns.color_palette("colorblind")
 # Other hues than the heads', also told apart by colour-blind readers (Tol 2021, "muted").
 EXPERTS = (
@@ -36,14 +38,11 @@ VECTOR = {"svg.hashsalt": "moelib", "svg.fonttype": "path"}
 
 
 def colours(heads: Iterable[str]) -> dict[str, tuple]:
-    """The colour of each head: that of its family where it is known, else the next one left over.
-
-    The family is what comes before the first hyphen: `sparse-e16` is a sparse head.
-    """
+    """The colour of each head: its family's where that is known, else the next one left over."""
     heads = list(dict.fromkeys(heads))
     fixed = dict(zip(KNOWN, PALETTE, strict=False))
     others = itertools.cycle(PALETTE[len(KNOWN) :])
-    return {head: fixed.get(head.split("-")[0]) or next(others) for head in heads}
+    return {head: fixed.get(family(head)) or next(others) for head in heads}
 
 
 def svg(figure: Figure) -> str:

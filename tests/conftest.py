@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import matplotlib
+import matplotlib.pyplot as plt
 import pytest
 import torch
 from tiny import tiny_dataset
@@ -24,6 +26,14 @@ def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "results"
     monkeypatch.setenv("MOELIB_RESULTS", str(folder))
     return folder
+
+
+@pytest.fixture
+def closed() -> Iterator[None]:
+    """Figures without a screen, closed after the test."""
+    matplotlib.use("Agg")
+    yield
+    plt.close("all")
 
 
 @pytest.fixture(scope="session")

@@ -10,16 +10,10 @@ import synthetic
 from moelib import cost_figures, costs, figures
 from moelib.run import Run
 
-matplotlib.use("Agg")
+pytestmark = pytest.mark.usefixtures("closed")
 
 HEADS = ("dense", "soft", "sparse")
 SLOWER = {"dense": 1.0, "soft": 1.5, "sparse": 0.5}
-
-
-@pytest.fixture(autouse=True)
-def closed():
-    yield
-    plt.close("all")
 
 
 @pytest.fixture(scope="module")

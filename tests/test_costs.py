@@ -10,7 +10,7 @@ import synthetic
 from scipy import stats
 from scipy.optimize import lsq_linear
 
-from moelib import comparisons, costs
+from moelib import comparisons, config, costs
 from moelib.executors import EXECUTORS, choose
 from moelib.kinds import Aim, BenchmarkNumbers, Case, ScalePoint, Timed
 from moelib.run import Run
@@ -786,7 +786,7 @@ def test_without_a_head_in_common_there_is_no_trade(study):
     [("sparse-e16-k2", "sparse"), ("dense", "dense"), ("moe_2-h8", "moe_2")],
 )
 def test_a_family_is_what_comes_before_the_first_hyphen(head, family):
-    assert costs.family(head) == family
+    assert config.family(head) == family
 
 
 def nets(right):

@@ -7,13 +7,7 @@ import synthetic
 from moelib import comparisons, figures, frames
 from moelib.run import Run
 
-matplotlib.use("Agg")
-
-
-@pytest.fixture(autouse=True)
-def closed():
-    yield
-    plt.close("all")
+pytestmark = pytest.mark.usefixtures("closed")
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,3 @@
-import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
@@ -7,16 +6,10 @@ import synthetic
 from moelib import figures, frames, landscape
 from moelib.run import Run
 
-matplotlib.use("Agg")
+pytestmark = pytest.mark.usefixtures("closed")
 
 HEADS = ("dense", "soft", "sparse")
 SHARPER = {"dense": 1.0, "soft": 4.0, "sparse": 2.0}
-
-
-@pytest.fixture(autouse=True)
-def closed():
-    yield
-    plt.close("all")
 
 
 @pytest.fixture(scope="module")
