@@ -17,6 +17,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from test_warm import preloading
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 
@@ -39,7 +40,7 @@ folder = pathlib.Path("results") / study / head / f"seed-{seed}"
 """
 
 TRAINER = """
-import json, os, pathlib, time
+import json, os, pathlib, sys, time
 
 def train(folder):
     folder.mkdir(parents=True, exist_ok=True)
@@ -47,7 +48,8 @@ def train(folder):
         print(os.getpid(), file=starts)
     while pathlib.Path("slow").exists():
         time.sleep(0.05)
-    (folder / "train.json").write_text(json.dumps({"loss": 1.0}))
+    warm = "colorsys" in sys.modules
+    (folder / "train.json").write_text(json.dumps({"loss": 1.0, "warm": warm}))
 """
 
 UTILIZATION = """
@@ -95,6 +97,7 @@ class Project:
         for name in ("__init__", "config", "notebook", "dependencies"):
             self.copy(f"moelib/{name}.py")
         self.copy("workflow")
+        self.write("workflow/warm", preloading("papermill", "colorsys"))
         self.write("moelib/trainer.py", TRAINER)
         self.write("moelib/counting.py", "from moelib import ones\ndef count(): return ones.ONE")
         self.write("moelib/ones.py", "ONE = 1")
@@ -290,6 +293,7 @@ def test_killed_launcher_leaves_no_kernel_behind(tmp_path: Path) -> None:
     assert not kernel.is_running()
     assert len(starts.read_text().split()) == 2
     assert project.file("switch", "utilization.json").exists()
+    assert json.loads(project.file("switch", "train.json").read_text())["warm"]  # the kernel was
 
 
 def with_efficiency(project: Project) -> Project:

@@ -1,0 +1,172 @@
+"""A fork of the waiting process behaves as plain Python does, but for what is imported already."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+
+WARM = Path(__file__).resolve().parents[1] / "workflow" / "warm"
+
+pytestmark = pytest.mark.skipif(
+    not hasattr(os, "pidfd_open"), reason="the launcher starts a waiting process on Linux alone"
+)
+
+PROBE = """
+import json, os, sys
+print(json.dumps({
+    "arguments": sys.argv[1:], "name": __name__, "first": sys.path[0], "folder": os.getcwd(),
+    "input": sys.stdin.read(), "word": os.environ.get("WORD"), "warm": "colorsys" in sys.modules,
+}))
+print("to errors", file=sys.stderr)
+sys.exit(7)
+"""
+
+
+def preloading(*modules: str) -> str:
+    """The script, with these modules in place of those that take seconds to import."""
+    text, count = re.subn(
+        r"PRELOAD = \(.*?\n\)", f"PRELOAD = {modules}", WARM.read_text(), flags=re.DOTALL
+    )
+    assert count == 1
+    return text
+
+
+class Folder:
+    """A folder with the script and the modules that it runs."""
+
+    def __init__(self, root: Path):
+        self.root = root
+        (root / ".snakemake").mkdir()
+        self.script = root / "warm"
+        self.script.write_text(preloading("colorsys"))
+
+    def start(self, module: str, *arguments: str, **options) -> subprocess.Popen:
+        return subprocess.Popen(
+            [sys.executable, self.script, "-m", module, *arguments],
+            cwd=self.root,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            **options,
+        )
+
+    def run(self, module: str, *arguments: str, **options) -> tuple[int, str, str]:
+        process = self.start(module, *arguments, **options)
+        output, errors = process.communicate(timeout=60)
+        return process.returncode, output, errors
+
+
+@pytest.fixture
+def cold(tmp_path: Path) -> Folder:
+    """Nobody waits."""
+    return Folder(tmp_path)
+
+
+@pytest.fixture
+def warm(cold: Folder) -> Iterator[Folder]:
+    """A process waits."""
+    waiting = subprocess.Popen([sys.executable, cold.script, "--wait"], cwd=cold.root)
+    wait_until((cold.root / ".snakemake/warm.socket").exists)
+    yield cold
+    waiting.kill()
+    waiting.wait()
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+SLEEPER = "import os, time\nprint(os.getpid(), flush=True)\ntime.sleep(60)"
+
+
+@contextmanager
+def sleeper(folder: Folder) -> Iterator[tuple[subprocess.Popen, psutil.Process]]:
+    """A process that asked for a fork which only sleeps, and that fork."""
+    (folder.root / "sleeper.py").write_text(SLEEPER)
+    with folder.start("sleeper") as asking:
+        fork = psutil.Process(int(asking.stdout.readline()))
+        assert fork.pid != asking.pid
+        yield asking, fork
+        asking.kill()
+
+
+@pytest.mark.parametrize("kind", ["cold", "warm"])
+def test_module_runs_as_by_plain_python(kind: str, request: pytest.FixtureRequest) -> None:
+    folder = request.getfixturevalue(kind)
+    (folder.root / "probe.py").write_text(PROBE)
+    status, output, errors = folder.run(
+        "probe", "-p", "a b", env=os.environ | {"WORD": "ä"}, stdin=subprocess.DEVNULL
+    )
+    assert (status, errors) == (7, "to errors\n")
+    told = json.loads(output)
+    assert told.pop("warm") == (kind == "warm")
+    assert told == {
+        "arguments": ["-p", "a b"],
+        "name": "__main__",
+        "first": str(folder.root),
+        "folder": str(folder.root),
+        "input": "",
+        "word": "ä",
+    }
+
+
+def test_edited_module_counts_at_once(warm: Folder) -> None:
+    for word in ("one", "two"):
+        (warm.root / "said.py").write_text(f"print('{word}')")
+        assert warm.run("said") == (0, f"{word}\n", "")
+
+
+def test_error_is_told_with_its_lines(warm: Folder) -> None:
+    (warm.root / "broken.py").write_text("raise ValueError('the gate is broken')")
+    status, output, errors = warm.run("broken")
+    assert (status, output) == (1, "")
+    assert errors.endswith("ValueError: the gate is broken\n")
+
+
+def test_forks_run_at_the_same_time(warm: Folder) -> None:
+    with sleeper(warm) as (_, one), sleeper(warm) as (_, other):
+        assert one.is_running() and other.is_running()
+
+
+def test_fork_ends_with_the_process_that_asked(warm: Folder) -> None:
+    with sleeper(warm) as (asking, fork):
+        asking.kill()
+        fork.wait(timeout=30)
+
+
+def test_fork_ends_with_the_parent_of_the_process_that_asked(warm: Folder) -> None:
+    """As a kernel does whose notebook was killed."""
+    (warm.root / "sleeper.py").write_text(SLEEPER)
+    command = f"{sys.executable} {warm.script} -m sleeper; true"
+    with subprocess.Popen(
+        ["sh", "-c", command], cwd=warm.root, stdout=subprocess.PIPE, text=True
+    ) as parent:
+        fork = psutil.Process(int(parent.stdout.readline()))
+        parent.kill()
+        fork.wait(timeout=30)
+
+
+def test_termination_is_passed_on(warm: Folder) -> None:
+    with sleeper(warm) as (asking, fork):
+        asking.send_signal(signal.SIGINT)  # as Jupyter does with a kernel before its end
+        asking.terminate()
+        assert asking.wait(timeout=30) == 128 + signal.SIGTERM
+        assert not fork.is_running()
+
+
+def test_killed_fork_is_told_of(warm: Folder) -> None:
+    with sleeper(warm) as (asking, fork):
+        fork.kill()
+        assert asking.wait(timeout=30) == 128 + signal.SIGKILL
