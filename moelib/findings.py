@@ -172,11 +172,12 @@ def aim_sentence(record: Record[ScaleNumbers]) -> str:
         f"{row.dtype} {row.speedup:.1f} and {row.overhead:.2f} ({'met' if row.met else 'missed'})"
         for row in costs.aimed(record).itertuples()
     )
+    found = f"Found: {met}." if met else "The record holds no timing of this size."
     return (
         f"At E = {aim.experts}, k = {aim.k}, d = {aim.features}, h = {aim.hidden} and {aim.batch} "
         f"images the aim was at least {aim.speedup:g} times the speed of the dense head of equal "
         f"total parameters, and at most {aim.overhead:g} times the time of that of equal active "
-        f"parameters. Found: {met}."
+        f"parameters. {found}"
     )
 
 

@@ -10,6 +10,7 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, PercentFormatter
 
+from moelib.config import family
 from moelib.figures import colours, legend_below, styled
 
 MEASURES = {
@@ -116,7 +117,8 @@ def groups(traces: pd.DataFrame) -> Figure:
 def sharpness_and_accuracy(
     runs: pd.DataFrame, measure: str = "lambda_max", accuracy: str = "test_accuracy"
 ) -> Figure:
-    """A measure of sharpness against accuracy, one dot for each run."""
+    """A measure of sharpness against accuracy: a dot for each run, coloured by family of heads."""
+    runs = runs.assign(head=runs["head"].map(family))
     grid = sns.relplot(
         runs,
         kind="scatter",

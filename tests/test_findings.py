@@ -138,6 +138,9 @@ def test_aim_sentence_says_what_was_aimed_at_and_found_in_each_precision():
         "equal active parameters. Found: float32 16.0 and 2.00 (met), bfloat16 16.0 and 4.00 "
         "(missed)."
     )
+    elsewhere = met.model_copy(update={"experts": 4})
+    said = findings.aim_sentence(with_points([elsewhere]))
+    assert said.endswith("equal active parameters. The record holds no timing of this size.")
 
 
 def front_said(right, ms):

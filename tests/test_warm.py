@@ -122,6 +122,15 @@ def test_module_runs_as_by_plain_python(kind: str, request: pytest.FixtureReques
     }
 
 
+def test_no_process_waits_where_no_socket_can_be(cold: Folder) -> None:
+    (cold.root / ".snakemake").rmdir()
+    waiting = subprocess.run(
+        [sys.executable, cold.script, "--wait"], cwd=cold.root, capture_output=True, text=True
+    )
+    assert waiting.returncode == 1
+    assert waiting.stderr.startswith("Each notebook imports by itself, for there is no ")
+
+
 def test_edited_module_counts_at_once(warm: Folder) -> None:
     for word in ("one", "two"):
         (warm.root / "said.py").write_text(f"print('{word}')")
