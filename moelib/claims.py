@@ -9,7 +9,7 @@ from moelib import comparisons, costs, frames
 from moelib.costs import Efficient
 from moelib.frames import EIGENVECTOR, Analysed, Sharp, Surfaces, Trained
 from moelib.statistics import median_interval
-from moelib.wording import devices_of, in_points, listed, rounded, with_interval
+from moelib.wording import devices_of, in_points, listed, tau_with_interval, with_interval
 
 HOLDS, FAILS, UNDECIDED = "holds", "does not hold", "undecided"
 CLAIMED = ("soft", "sparse")  # the heads that the paper's claims are about
@@ -158,13 +158,9 @@ def _unordered(curvature: pd.DataFrame, trained: Trained) -> tuple[str, str, str
     found = comparisons.orders(known, ["lambda_max"], accuracy)
     if found.empty:
         return claim, UNDECIDED, "needs four runs or more, of different accuracy"
-    numbers = listed(
-        f"tau {rounded(row.tau)} ({rounded(row.low)} to {rounded(row.high)}) on {row.split}"
-        for row in found.itertuples()
-    )
-    certain = found["low"] < found["high"]
-    within = certain & (found["low"] > -WEAK) & (found["high"] < WEAK)
-    beyond = certain & ((found["low"] > WEAK) | (found["high"] < -WEAK))
+    numbers = listed(f"tau {tau_with_interval(row)} on {row.split}" for row in found.itertuples())
+    within = (found["low"] > -WEAK) & (found["high"] < WEAK)  # without an interval: neither
+    beyond = (found["low"] > WEAK) | (found["high"] < -WEAK)
     holds = len(found) == 2 and within.all()
     return claim, _verdict(holds, beyond.any()), f"{numbers}, {found['runs'].max()} runs"
 

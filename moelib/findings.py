@@ -14,6 +14,7 @@ from moelib.wording import (
     listed,
     rounded,
     seeds_of,
+    tau_with_interval,
     with_interval,
 )
 
@@ -99,6 +100,21 @@ def sharpness_sentence(records: Sharp) -> str:
     if loose:
         said += f" In {loose} of {len(table)} cases the eigenvalues did not converge."
     return said + _times_dense(table, {"eigenvalue": "lambda_max", "trace": "trace"})
+
+
+def order_sentence(runs: pd.DataFrame) -> str:
+    """How the runs' order by largest eigenvalue goes with that by test accuracy; '' if unknown.
+
+    `runs` has a row per run and split, as `comparisons.orders` takes them.
+    """
+    found = comparisons.orders(runs, ["lambda_max"])
+    if found.empty:
+        return ""
+    taus = listed(f"{tau_with_interval(row)} on {row.split}" for row in found.itertuples())
+    return (
+        f"Kendall's tau of the largest eigenvalue and test accuracy over {found['runs'].max()} "
+        f"runs: {taus}."
+    )
 
 
 def surface_sentence(records: Surfaces) -> str:

@@ -1,5 +1,6 @@
 """How sure a number is: intervals over seeds and over test images, and paired comparisons."""
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -88,7 +89,7 @@ def kendall(x: ArrayLike, y: ArrayLike) -> Kendall:
     tau_b = sum_ij s_ij t_ij / sqrt(sum_ij s_ij^2 sum_ij t_ij^2), with s_ij = sign(x_i - x_j) and
     t_ij = sign(y_i - y_j). The interval is the percentile bootstrap over pairs (x_i, y_i), always
     with the same resamples; those in which one measure is constant have no tau and are left out.
-    An interval without width comes from orders that agree in full, and not from certainty.
+    Of orders that agree in full every resample agrees in full: they have no interval (NaN).
 
     Raises:
         ValueError: there are fewer than four pairs, or all values of a measure are equal.
@@ -102,6 +103,8 @@ def kendall(x: ArrayLike, y: ArrayLike) -> Kendall:
     draws = np.random.default_rng(0).integers(len(x), size=(RESAMPLES, len(x)))
     resampled = _tau_b(x[draws], y[draws])
     low, high = np.nanquantile(resampled, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    if low == high:
+        low = high = math.nan
     return Kendall(float(found.statistic), float(low), float(high), float(found.pvalue))
 
 

@@ -55,6 +55,13 @@ def with_interval(row) -> str:
     return f"{row.ratio:.2f} ({row.low:.2f} to {row.high:.2f})"
 
 
+def tau_with_interval(row) -> str:
+    """Write the `tau` of a row, and its interval from `low` to `high` where it has one."""
+    if pd.isna(row.low):
+        return f"{rounded(row.tau)} (no interval)"
+    return f"{rounded(row.tau)} ({rounded(row.low)} to {rounded(row.high)})"
+
+
 def rounded(value: float) -> str:
     """Three digits, or all before the point.
 

@@ -4,7 +4,7 @@ import numpy as np
 import series
 import synthetic
 
-from moelib import findings
+from moelib import findings, frames
 from moelib.kinds import Case
 from moelib.run import Run
 
@@ -49,6 +49,19 @@ def test_sharpness_sentence_counts_what_did_not_converge():
     said = findings.sharpness_sentence([record.model_copy(update={"numbers": numbers})])
     assert "In 1 of 2 cases the eigenvalues did not converge." in said
     assert "Times that of dense" not in said
+
+
+def test_order_sentence_has_an_interval_unless_all_runs_are_in_one_order():
+    values = {"dense": (1.0, 2.0), "soft": (3.0, 4.0), "sparse": (5.0, 6.0)}
+    runs = frames.curvature(series.sharp(synthetic.study(seeds=(0, 1)), values))
+    ordered = runs.assign(test_accuracy=runs["lambda_max"] / 200)
+    assert findings.order_sentence(ordered) == (
+        "Kendall's tau of the largest eigenvalue and test accuracy over 6 runs: "
+        "1 (no interval) on train, 1 (no interval) on test."
+    )
+    swapped = ordered.replace({"test_accuracy": {1 / 200: 2 / 200, 2 / 200: 1 / 200}})
+    assert "0.867 (" in findings.order_sentence(swapped)
+    assert findings.order_sentence(ordered.query("head == 'dense'")) == ""  # two runs
 
 
 def test_surface_sentence_is_of_the_largest_radius():

@@ -148,8 +148,12 @@ def test_resamples_without_an_order_are_left_out():
     assert (found.low, found.high) == (-1.0, 1.0)
 
 
-def test_orders_that_agree_in_full_have_an_interval_without_width():
-    assert kendall([1, 2, 3, 4], [2, 3, 5, 7])[:3] == (1.0, 1.0, 1.0)
+@pytest.mark.parametrize("sign", [1, -1])
+def test_orders_that_agree_in_full_have_no_interval(sign):
+    found = kendall([1, 2, 3, 4], sign * np.array([2, 3, 5, 7]))
+    assert found.tau == sign
+    assert np.isnan(found.low) and np.isnan(found.high)
+    assert found.p_value == pytest.approx(2 / 24)  # this order and its opposite, of 4! orders
 
 
 @pytest.mark.parametrize(
