@@ -33,6 +33,7 @@ STYLE = {
     "axes.grid.axis": "y",
     "lines.linewidth": 1.8,
 }
+LEGEND_WIDTH, MARKER_WIDTH = 90, 7  # characters: of a row of a legend, and of an entry's marker
 # Constant ids and no date: the same figure is the same file.
 VECTOR = {"svg.hashsalt": "moelib", "svg.fonttype": "path"}
 
@@ -270,10 +271,14 @@ def _uniform_line(grid: sns.FacetGrid, experts: int) -> None:
 
 
 def legend_below(grid: sns.FacetGrid) -> Figure:
-    """The grid's figure, its legend in rows beneath the panels."""
+    """The grid's figure, its legend in rows beneath the panels, no wider than they are."""
     if grid.legend is not None:
-        entries = len(grid.legend.get_texts())
+        names = [text.get_text() for text in grid.legend.get_texts()]
+        columns = LEGEND_WIDTH // (max(map(len, names)) + MARKER_WIDTH)
         sns.move_legend(
-            grid, "upper center", bbox_to_anchor=(0.5, 0.02), ncol=min(entries, 9), frameon=False
+            *(grid, "upper center"),
+            bbox_to_anchor=(0.5, 0.02),
+            ncol=max(1, min(len(names), columns)),
+            frameon=False,
         )
     return grid.figure
