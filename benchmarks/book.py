@@ -56,8 +56,10 @@ def held(root: psutil.Process) -> int:
     total = 0
     try:
         for process in [root, *root.children(recursive=True)]:
-            memory = process.memory_full_info()
-            total += getattr(memory, "pss", memory.rss)
+            if psutil.LINUX:
+                total += process.memory_full_info().pss
+            else:
+                total += process.memory_info().rss
     except psutil.NoSuchProcess:  # it ended while we looked: the next look counts
         pass
     return total

@@ -112,8 +112,9 @@ def quoted(lead: str, texts: Iterable[str]) -> Markdown:
 
 
 def sentences(texts: Mapping[str, str]) -> HTML:
-    """What is said of each study, as a list that other pages can paste."""
-    items = (f"<li><b>{escape(study)}</b>: {escape(text)}</li>" for study, text in texts.items())
+    """What is said of each study, if anything, as a list that other pages can paste."""
+    said = ((study, text.strip()) for study, text in texts.items())
+    items = (f"<li><b>{escape(study)}</b>: {escape(text)}</li>" for study, text in said if text)
     return HTML(f"<ul>{''.join(items)}</ul>")
 
 

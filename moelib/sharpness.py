@@ -17,7 +17,7 @@ from moelib.lanczos import Products, Spectrum, spectrum
 from moelib.model import Classifier
 from moelib.objective import Objective
 from moelib.record import Record
-from moelib.run import Run
+from moelib.run import Run, seeded
 from moelib.trace import trace
 from moelib.trained import opened, subset
 
@@ -50,7 +50,8 @@ def analyse_sharpness(run: Run, dataset: Dataset | None = None) -> Record[Sharpn
             # The same probes for all heads of a seed, as far as their shapes agree.
             seed = run.stream(f"sharpness/{name}")
             print(f"{name}: {len(split)} images")
-            found[name] = curvature(trained.model, split, sizes, prepare, seed)
+            with seeded(seed, split.images.device):  # a Krylov space that ends draws from these
+                found[name] = curvature(trained.model, split, sizes, prepare, seed)
         weights = torch.cat([p.detach().flatten() for p in trained.model.parameters()])
         numbers = SharpnessNumbers(
             epoch=trained.record.numbers.tested_epoch,

@@ -44,6 +44,10 @@ def test_sentences_are_escaped():
     assert "<b>a&lt;b</b>: c &amp; d" in pages.sentences({"a<b": "c & d"}).data
 
 
+def test_a_study_of_which_nothing_is_said_is_not_named():
+    assert pages.sentences({"a": " said", "b": ""}).data == "<ul><li><b>a</b>: said</li></ul>"
+
+
 def test_figures_are_shown_as_vectors(monkeypatch):
     shown = []
     monkeypatch.setattr(pages, "display", shown.append)

@@ -21,12 +21,15 @@ pytestmark = pytest.mark.skipif(
 )
 
 PROBE = """
-import json, os, sys
+import atexit, json, os, sys
 print(json.dumps({
     "arguments": sys.argv[1:], "name": __name__, "first": sys.path[0], "folder": os.getcwd(),
     "input": sys.stdin.read(), "word": os.environ.get("WORD"), "warm": "colorsys" in sys.modules,
 }))
 print("to errors", file=sys.stderr)
+atexit.register(lambda: print("at the end"))
+unclosed = open("unclosed.txt", "w")
+unclosed.write("kept")
 sys.exit(7)
 """
 
@@ -47,7 +50,7 @@ class Folder:
         self.root = root
         (root / ".snakemake").mkdir()
         self.script = root / "warm"
-        self.script.write_text(preloading("colorsys"))
+        self.script.write_text(preloading("colorsys", "numpy"))
 
     def start(self, module: str, *arguments: str, **options) -> subprocess.Popen:
         return subprocess.Popen(
@@ -106,10 +109,15 @@ def sleeper(folder: Folder) -> Iterator[tuple[subprocess.Popen, psutil.Process]]
 def test_module_runs_as_by_plain_python(kind: str, request: pytest.FixtureRequest) -> None:
     folder = request.getfixturevalue(kind)
     (folder.root / "probe.py").write_text(PROBE)
-    status, output, errors = folder.run(
-        "probe", "-p", "a b", env=os.environ | {"WORD": "ä"}, stdin=subprocess.DEVNULL
-    )
+    (folder.root / "input.txt").write_text("given")
+    with open(folder.root / "input.txt") as given:
+        status, output, errors = folder.run(
+            "probe", "-p", "a b", env=os.environ | {"WORD": "ä"}, stdin=given
+        )
     assert (status, errors) == (7, "to errors\n")
+    output, end = output.splitlines()
+    assert end == "at the end"
+    assert (folder.root / "unclosed.txt").read_text() == "kept"
     told = json.loads(output)
     assert told.pop("warm") == (kind == "warm")
     assert told == {
@@ -117,7 +125,7 @@ def test_module_runs_as_by_plain_python(kind: str, request: pytest.FixtureReques
         "name": "__main__",
         "first": str(folder.root),
         "folder": str(folder.root),
-        "input": "",
+        "input": "given",
         "word": "ä",
     }
 
@@ -142,6 +150,70 @@ def test_error_is_told_with_its_lines(warm: Folder) -> None:
     status, output, errors = warm.run("broken")
     assert (status, output) == (1, "")
     assert errors.endswith("ValueError: the gate is broken\n")
+
+
+def test_forks_draw_different_numbers(warm: Folder) -> None:
+    (warm.root / "draw.py").write_text("import numpy\nprint(numpy.random.rand())")
+    assert warm.run("draw")[1] != warm.run("draw")[1]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"env": os.environ | {"WORD": "w" * 120_000, "WORDS": "w" * 120_000}},  # in no buffer
+        {"preexec_fn": lambda: os.close(0)},  # its number is another file's then
+        {"preexec_fn": lambda: os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})},
+    ],
+)
+def test_plain_python_takes_over(warm: Folder, options: dict) -> None:
+    (warm.root / "probe.py").write_text("import sys\nprint('colorsys' in sys.modules)")
+    if len(os.sched_getaffinity(0)) == 1:
+        pytest.skip("with one core there is no smaller share of the machine")
+    assert warm.run("probe") == (0, "True\n", "")
+    assert warm.run("probe", **options) == (0, "False\n", "")
+
+
+def test_plain_python_takes_over_where_an_import_fails(cold: Folder) -> None:
+    cold.script.write_text(preloading("colorsys", "no_such_module"))
+    (cold.root / "probe.py").write_text("print('ran')")
+    with subprocess.Popen(
+        [sys.executable, cold.script, "--wait"], cwd=cold.root, stderr=subprocess.PIPE, text=True
+    ) as waiting:
+        wait_until((cold.root / ".snakemake/warm.socket").exists)
+        assert cold.run("probe") == (0, "ran\n", "")
+        assert "no_such_module" in waiting.stderr.read()
+
+
+def test_nobody_waits_longer_than_the_launcher(cold: Folder) -> None:
+    command = f"{sys.executable} {cold.script} --wait & echo $!; sleep 60"
+    with subprocess.Popen(
+        ["sh", "-c", command], cwd=cold.root, stdout=subprocess.PIPE, text=True
+    ) as launcher:
+        waiting = psutil.Process(int(launcher.stdout.readline()))
+        wait_until((cold.root / ".snakemake/warm.socket").exists)
+        launcher.kill()
+        waiting.wait(timeout=30)
+
+
+def test_hangup_of_the_terminal_leaves_nothing_behind(cold: Folder) -> None:
+    """The terminal tells the whole group: the process that waits, and the one that asks."""
+    (cold.root / "sleeper.py").write_text(SLEEPER)
+    command = (
+        f"{sys.executable} {cold.script} --wait & "
+        f"until [ -S .snakemake/warm.socket ]; do sleep 0.05; done; "
+        f"{sys.executable} {cold.script} -m sleeper; true"
+    )
+    with subprocess.Popen(
+        ["sh", "-c", command],
+        cwd=cold.root,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as group:
+        fork = psutil.Process(int(group.stdout.readline()))
+        assert os.getpgid(fork.pid) != group.pid
+        os.killpg(group.pid, signal.SIGHUP)
+        fork.wait(timeout=30)
 
 
 def test_forks_run_at_the_same_time(warm: Folder) -> None:
