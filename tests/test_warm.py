@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -224,6 +225,27 @@ def test_forks_run_at_the_same_time(warm: Folder) -> None:
 def test_fork_ends_with_the_process_that_asked(warm: Folder) -> None:
     with sleeper(warm) as (asking, fork):
         asking.kill()
+        fork.wait(timeout=30)
+
+
+def test_fork_ends_with_a_process_that_asked_and_read_no_answer(
+    warm: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (warm.root / "sleeper.py").write_text(SLEEPER)
+    monkeypatch.chdir(warm.root)
+    message = {
+        "arguments": ["-m", "sleeper"],
+        "folder": str(warm.root),
+        "environment": dict(os.environ),
+    }
+    asking = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    asking.connect(".snakemake/warm.socket")
+    output, given = os.pipe()
+    with open(output) as told, open(os.devnull) as nothing:
+        socket.send_fds(asking, [json.dumps(message).encode()], [nothing.fileno(), given, 2])
+        os.close(given)
+        fork = psutil.Process(int(told.readline()))
+        asking.close()
         fork.wait(timeout=30)
 
 
