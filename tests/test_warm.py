@@ -137,7 +137,7 @@ def test_no_process_waits_where_no_socket_can_be(cold: Folder) -> None:
         [sys.executable, cold.script, "--wait"], cwd=cold.root, capture_output=True, text=True
     )
     assert waiting.returncode == 1
-    assert waiting.stderr.startswith("Each notebook imports by itself, for there is no ")
+    assert waiting.stderr.startswith("Each notebook imports by itself, for no process can wait: ")
 
 
 def test_edited_module_counts_at_once(warm: Folder) -> None:
