@@ -126,15 +126,18 @@ def fastest(features: Tensor, routing: Routing, weights: Weights) -> str:
     Compiled code computes all experts: `loop` would break its graph, and torch compiles no grouped
     product in float32.
     """
-    if torch.compiler.is_compiling():
+    images, k = routing.indices.shape
+    experts, hidden = weights.b_in.shape
+    if k == experts or torch.compiler.is_compiling():  # the rule would say so, only later
         return "batched"
     return choose(
-        *routing.indices.shape,
-        experts=weights.b_in.shape[0],
+        images,
+        k,
+        experts=experts,
         features=features.shape[1],
-        hidden=weights.b_in.shape[1],
+        hidden=hidden,
         has_grouped=has_grouped_product(features),
-        on_cpu=features.device.type == "cpu",
+        on_cpu=features.is_cpu,
     )
 
 
@@ -172,9 +175,9 @@ def fits(executor: str, features: Tensor) -> bool:
 
 def has_grouped_product(features: Tensor) -> bool:
     """Whether torch multiplies groups of rows by a matrix each in this dtype, on this device."""
-    if features.device.type == "cpu":
+    if features.is_cpu:  # sooner told than the type of the device
         return features.dtype in (torch.float32, torch.bfloat16)
-    if features.device.type == "cuda" and features.dtype == torch.bfloat16:
+    if features.is_cuda and features.dtype == torch.bfloat16:
         return torch.cuda.get_device_capability(features.device) >= (8, 0)
     return False
 

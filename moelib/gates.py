@@ -21,6 +21,8 @@ class SoftGate(nn.Module):
     def __init__(self, head: config.Soft, features: int, protocol: config.Protocol):
         super().__init__()
         self.score = nn.Linear(features, head.experts)
+        every = torch.arange(head.experts)  # (e,)
+        self.register_buffer("every", every, persistent=False)
         self.feature_dropout = head.gate_dropout
         self.logit_dropout = _logit_dropout(head, protocol)
         self.temperature = head.temperature
@@ -29,7 +31,7 @@ class SoftGate(nn.Module):
         """Route features (n, d)."""
         logits = self.score(_dropped(features, self.feature_dropout, self.training))  # (n, e)
         ranked = _dropped(logits, self.logit_dropout, self.training)
-        return soft_routing(logits, self.temperature, ranked=ranked)
+        return soft_routing(logits, self.temperature, ranked=ranked, every=self.every)
 
 
 class SparseGate(nn.Module):

@@ -39,15 +39,24 @@ def standardised(logits: Tensor) -> Tensor:
 
 
 def soft_routing(
-    logits: Tensor, temperature: float = 1.0, *, ranked: Tensor | None = None
+    logits: Tensor,
+    temperature: float = 1.0,
+    *,
+    ranked: Tensor | None = None,
+    every: Tensor | None = None,
 ) -> Routing:
     """Every expert, weighted by softmax(ranked / T) (Jacobs 1991).
 
-    `ranked` (n, e) are the logits after dropout; by default the clean logits (n, e).
+    Args:
+        logits: (n, e) clean gate logits.
+        temperature: T in softmax(ranked / T).
+        ranked: (n, e) logits after dropout; default: the clean ones.
+        every: (e,) the numbers 0 to e - 1, where they are kept; making them delays small batches.
     """
     logits, ranked, *_ = _scaled(logits, ranked, None, None, temperature)
     gates = ranked.softmax(dim=1)  # (n, e)
-    return Routing(gates, _every_expert(gates), gates, logits, ranked, None)
+    indices = _every_expert(gates) if every is None else every.expand_as(gates)  # (n, e)
+    return Routing(gates, indices, gates, logits, ranked, None)
 
 
 def uniform_routing(features: Tensor, experts: int) -> Routing:
