@@ -102,19 +102,18 @@ def sharpness_sentence(records: Sharp) -> str:
     return said + _times_dense(table, {"eigenvalue": "lambda_max", "trace": "trace"})
 
 
-def order_sentence(runs: pd.DataFrame) -> str:
-    """How the runs' order by largest eigenvalue goes with that by test accuracy; '' if unknown.
+def order_sentence(
+    runs: pd.DataFrame, measure: str = "lambda_max", called: str = "the largest eigenvalue"
+) -> str:
+    """How the runs' order by a measure goes with that by test accuracy; '' if unknown.
 
     `runs` has a row per run and split, as `comparisons.orders` takes them.
     """
-    found = comparisons.orders(runs, ["lambda_max"])
+    found = comparisons.orders(runs, [measure])
     if found.empty:
         return ""
     taus = listed(f"{tau_with_interval(row)} on {row.split}" for row in found.itertuples())
-    return (
-        f"Kendall's tau of the largest eigenvalue and test accuracy over {found['runs'].max()} "
-        f"runs: {taus}."
-    )
+    return f"Kendall's tau of {called} and test accuracy over {found['runs'].max()} runs: {taus}."
 
 
 def surface_sentence(records: Surfaces) -> str:

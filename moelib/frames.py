@@ -370,6 +370,12 @@ def farthest(sweeps: pd.DataFrame) -> pd.DataFrame:
     return means.reset_index()
 
 
+def rises(sweeps: pd.DataFrame) -> pd.DataFrame:
+    """One row per run and split: the rise at the largest radius, a column per kind of direction."""
+    run = ["study", "head", "seed", "split"]
+    return farthest(sweeps).pivot(index=run, columns="kind", values="rise").reset_index()
+
+
 def planes(records: Surfaces) -> pd.DataFrame:
     """One row per run, split and point of the plane of two directions: the loss there."""
     return pd.DataFrame(

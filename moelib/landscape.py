@@ -12,6 +12,7 @@ from matplotlib.ticker import LogLocator, NullFormatter, PercentFormatter
 
 from moelib.config import family
 from moelib.figures import colours, legend_below, styled
+from moelib.frames import EIGENVECTOR, RANDOM
 
 MEASURES = {
     "lambda_max": "largest eigenvalue",
@@ -20,6 +21,10 @@ MEASURES = {
     "adaptive_trace": "adaptive trace",
     "matched_max": "eigenvalue, matched loss",
     "matched_trace": "trace, matched loss",
+}
+RISES = {
+    EIGENVECTOR: "rise along the top eigenvector, nats",
+    RANDOM: "rise along random directions, nats",
 }
 BEYOND = 1.25  # factor by which a logarithmic axis goes beyond the values
 MARKS = ((5, (1, 1.5, 2, 3, 4, 5, 7)), (50, (1, 2, 5)))  # below a span: ticks of each decade
@@ -117,7 +122,10 @@ def groups(traces: pd.DataFrame) -> Figure:
 def sharpness_and_accuracy(
     runs: pd.DataFrame, measure: str = "lambda_max", accuracy: str = "test_accuracy"
 ) -> Figure:
-    """A measure of sharpness against accuracy: a dot for each run, coloured by family of heads."""
+    """A measure of sharpness against accuracy: a dot for each run, coloured by family of heads.
+
+    A value that is not above 0 has no place on the axis, which is logarithmic.
+    """
     runs = runs.assign(head=runs["head"].map(family))
     grid = sns.relplot(
         runs,
@@ -136,8 +144,8 @@ def sharpness_and_accuracy(
     for axes in grid.axes.flat:
         _plain_ticks(axes)
         axes.yaxis.set_major_formatter(PercentFormatter(1))
-    grid.set_axis_labels(MEASURES.get(measure, measure), accuracy.replace("_", " "))
-    grid.set_titles("curvature on {col_name} images")
+    grid.set_axis_labels((MEASURES | RISES)[measure], accuracy.replace("_", " "))
+    grid.set_titles("on {col_name} images")
     return legend_below(grid)
 
 

@@ -23,7 +23,7 @@ def show(figure: Figure) -> None:
 
 
 def table(frame: pd.DataFrame, columns: Mapping[str, tuple[str, str]]) -> Markdown:
-    """Show columns of a frame, each with its heading and the format of its values .
+    """Show columns of a frame, each with its heading and the format of its values.
 
     A format is Python's, "" for text, or "points" for a share in signed percentage points; it
     applies to each value of a tuple.
@@ -35,6 +35,21 @@ def table(frame: pd.DataFrame, columns: Mapping[str, tuple[str, str]]) -> Markdo
         for row in frame.to_dict("records")
     ]
     return Markdown("\n".join(f"| {' | '.join(row)} |" for row in [headings, rule, *rows]))
+
+
+def orders(found: pd.DataFrame, measures: Mapping[str, str]) -> list[Markdown]:
+    """A table of what `comparisons.orders` found, with measures by name; none without a row."""
+    columns = {
+        "measure": ("Measure", ""),
+        "split": ("Images", ""),
+        "runs": ("Runs", "d"),
+        "tau": ("Tau", ".2f"),
+        "low": ("95% from", ".2f"),
+        "high": ("to", ".2f"),
+        "p_value": ("p", ".2g"),
+    }
+    named = found.assign(measure=found["measure"].map(measures))
+    return [table(named, columns)] if len(found) else []
 
 
 def heading(study: str) -> Markdown:

@@ -62,6 +62,12 @@ def test_order_sentence_has_an_interval_unless_all_runs_are_in_one_order():
     swapped = ordered.replace({"test_accuracy": {1 / 200: 2 / 200, 2 / 200: 1 / 200}})
     assert "0.867 (" in findings.order_sentence(swapped)
     assert findings.order_sentence(ordered.query("head == 'dense'")) == ""  # two runs
+    assert findings.order_sentence(
+        ordered.assign(trace=-ordered["trace"]), "trace", "the trace"
+    ) == (
+        "Kendall's tau of the trace and test accuracy over 6 runs: "
+        "\N{MINUS SIGN}1 (no interval) on train, \N{MINUS SIGN}1 (no interval) on test."
+    )
 
 
 def test_surface_sentence_is_of_the_largest_radius():

@@ -111,6 +111,10 @@ def test_sharpness_stands_against_accuracy_one_dot_for_each_run(runs, sharp):
     dots = np.asarray(figure.axes[0].collections[0].get_offsets())
     assert dots[:2].tolist() == [[1.0, 0.6], [4.0, 0.7]]
     assert len(dots) == 6
+    known[frames.RANDOM] = 7.0
+    axes = landscape.sharpness_and_accuracy(known, frames.RANDOM).axes[0]
+    assert np.asarray(axes.collections[0].get_offsets())[:, 0].tolist() == [7.0] * 6
+    assert axes.get_xlabel() == "rise along random directions, nats"
 
 
 def test_sweeps_show_mean_and_range_of_the_rise_for_positive_radii(surfaces):

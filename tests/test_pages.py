@@ -24,6 +24,14 @@ def test_tuples_are_formatted_value_by_value():
     assert last == "| +1.00, \N{MINUS SIGN}2.00 |"
 
 
+def test_orders_are_named_and_are_no_table_without_a_row():
+    row = {"measure": "m", "split": "train", "runs": 4, "tau": 0.5, "low": 0.1, "high": 0.9}
+    found = pd.DataFrame([{**row, "p_value": 0.03}])
+    (table,) = pages.orders(found, {"m": "named"})
+    assert table.data.splitlines()[-1] == "| named | train | 4 | 0.50 | 0.10 | 0.90 | 0.03 |"
+    assert pages.orders(found.iloc[:0], {"m": "named"}) == []
+
+
 def test_source_names_study_and_seeds_and_links_each_record():
     study = synthetic.study(seeds=(0, 7))
     records = [synthetic.trained(Run(study, "soft", seed)) for seed in (0, 7)]
