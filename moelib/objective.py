@@ -65,8 +65,18 @@ class Objective:
     ):
         if len(images) == 0:
             raise CurvatureError("There are no images to take the loss over.")
+        if labels.ndim != 1 or labels.is_floating_point():
+            raise CurvatureError(
+                f"Labels must be whole numbers (n,), and not {str(labels.dtype)[6:]} of shape "
+                f"{tuple(labels.shape)}."
+            )
         if len(images) != len(labels):
             raise CurvatureError(f"There are {len(images)} images and {len(labels)} labels.")
+        if batch < 1 or temperature <= 0:
+            raise CurvatureError(
+                f"A micro-batch needs an image and a temperature must be above 0: batch is "
+                f"{batch}, temperature {temperature}."
+            )
         self.images, self.labels = images, labels
         self.prepare, self.per_image, self.temperature, self.batch = (
             prepare,
@@ -77,6 +87,8 @@ class Objective:
         self._keep, self._kept = keep, None
         original = copy.deepcopy(model).eval().requires_grad_(False)
         named = dict(original.named_parameters())
+        if not named:
+            raise CurvatureError("The model has no parameters to take derivatives by.")
         groups = parameter_groups(original)
         if group not in groups:
             raise CurvatureError(
@@ -102,6 +114,7 @@ class Objective:
             if name != "all" and mask.any()
         }  # name -> (p,) of bool: where each group lies in this objective's vectors
         self._refuse_random_loss()
+        self._refuse_broken_loss()
         value, gradient = self.value_and_gradient()
         if not (math.isfinite(value) and gradient.isfinite().all()):
             raise CurvatureError(f"The loss is {value}: it or its gradient is not finite.")
@@ -196,6 +209,11 @@ class Objective:
         for graph in graphs:
             for product, part in zip(products, of(graph, directions), strict=True):
                 product += _flat(part)
+        if not products.isfinite().all():
+            raise CurvatureError(
+                "The loss has no finite second derivative at these weights: a product is infinite "
+                "or not a number."
+            )
         return torch.stack([self._restrict(product) for product in products])
 
     # -- parts ------------------------------------------------------------------------------------
@@ -258,7 +276,9 @@ class Objective:
         """Two passes over the first images, with other random numbers: same loss, same gradient."""
         first, again = (self._first_pass(None, seed) for seed in range(2))
         scale = first.norm().clamp(min=1e-3)  # a minimum has no gradient to be relative to
-        if (first - again).norm() > _rounding(scale.dtype) * scale:
+        # The same sums in the same order: on a CPU nothing but chance can part the two passes.
+        exact = 10 * torch.finfo(scale.dtype).eps
+        if (first - again).norm() > scale * (exact if first.is_cpu else _rounding(scale.dtype)):
             raise CurvatureError(
                 "The loss is not a fixed function of the weights: two passes over the same images "
                 "differ, although every module gives the same outputs."
@@ -270,6 +290,34 @@ class Objective:
                     "The loss is not twice differentiable: its gradient changes with the weights, "
                     "but carries no derivative."
                 )
+
+    def _refuse_broken_loss(self) -> None:
+        """The loss's second derivative by the logits, along one direction, also by differences.
+
+        Autograd takes a term of the loss whose derivative carries no graph for one that has no
+        second derivative, without a word.
+        """
+        logits = next(self.outputs())  # (n, c)
+        labels = self.labels[: len(logits)]
+        along = torch.linspace(-1, 1, logits.numel()).to(logits).view_as(logits).sin()
+
+        def slope(moved: Tensor) -> tuple[Tensor, Tensor]:
+            moved = moved.clone().requires_grad_()
+            summed = self._of(moved, labels).sum()
+            return moved, _grad([summed], [moved], create_graph=True, materialize_grads=True)[0]
+
+        here, gradient = slope(logits)
+        curved = [gradient] if gradient.requires_grad else []
+        product = _grad(curved, [here], [along] * len(curved), materialize_grads=True)[0]
+        # Central differences err by the step squared and by rounding over the step: least here.
+        step = torch.finfo(logits.dtype).eps ** (1 / 3) * logits.abs().max().clamp(min=1).item()
+        ahead, behind = (slope(logits + sign * step * along)[1].detach() for sign in (1, -1))
+        differences = (ahead - behind) / (2 * step)
+        if (product - differences).norm() > 0.01 * (differences.norm() + gradient.detach().norm()):
+            raise CurvatureError(
+                "The loss is not twice differentiable: its second derivative by the logits is not "
+                "that which its first derivatives show."
+            )
 
     def _first_pass(self, weights: Tensor | None, seed: int) -> Tensor:
         with seeded(seed, self._whole.device):
@@ -362,6 +410,11 @@ def _refuse_random_modules(model: nn.Module, images: Tensor) -> None:
         first = _traffic(model, images)
     with seeded(1, images.device):
         second = _traffic(model, half)
+    if [module[:2] for module in first] != [module[:2] for module in second]:
+        raise CurvatureError(
+            "The loss is not a fixed function of the weights: the same images do not always pass "
+            "through the same modules."
+        )
     for (name, kind, *ours), (_, _, *theirs) in zip(first, second, strict=True):
         inputs, outputs = (_differ(*pair) for pair in zip(ours, theirs, strict=True))
         if outputs and not inputs:

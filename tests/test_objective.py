@@ -287,6 +287,31 @@ def test_a_random_loss_is_refused():
         Objective(nn.Linear(4, 3), torch.randn(8, 4), torch.arange(8) % 3, loss=noisy)
 
 
+def test_a_random_loss_is_refused_however_little_it_varies():
+    def noisy(logits, labels):
+        return F.cross_entropy(logits, labels, reduction="none") + 1e-4 * torch.rand(len(labels))
+
+    with pytest.raises(CurvatureError, match="two passes over the same images differ"):
+        Objective(nn.Linear(4, 3), torch.randn(8, 4), torch.arange(8) % 3, loss=noisy)
+
+
+class Sometimes(nn.Module):
+    """Random depth that evaluation mode does not turn off."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(4, 4)
+
+    def forward(self, x):
+        return self.layer(x) if torch.rand(()) < 0.5 else x
+
+
+def test_random_depth_is_refused():
+    model = nn.Sequential(*(Sometimes() for _ in range(20)), nn.Linear(4, 3))
+    with pytest.raises(CurvatureError, match="not always pass through the same modules"):
+        Objective(model, INPUTS, LABELS)
+
+
 class Pair(nn.Module):
     def __init__(self):
         super().__init__()
@@ -320,12 +345,24 @@ LINEAR, INPUTS, LABELS = nn.Linear(4, 3), torch.randn(9, 4), torch.arange(9) % 3
         ((LINEAR, INPUTS, LABELS[:3]), "There are 9 images and 3 labels"),
         ((LINEAR, INPUTS, LABELS + 1), "Labels must lie in 0 to 2.*go from 1 to 3"),
         ((LINEAR, INPUTS, LABELS - 1), "Labels must lie in 0 to 2.*go from -1 to 1"),
+        ((LINEAR, INPUTS, LABELS.float()), r"whole numbers \(n,\), and not float32"),
+        (
+            (LINEAR, INPUTS, LABELS[:, None]),
+            r"whole numbers \(n,\), and not int64 of shape \(9, 1\)",
+        ),
+        ((nn.Flatten(), INPUTS, LABELS), "no parameters"),
         ((Pair(), INPUTS, LABELS), "must return logits.*not a tuple"),
     ],
 )
 def test_unfit_input_is_refused(given, sentence):
     with pytest.raises(ConfigError, match=sentence):
         Objective(*given)
+
+
+@pytest.mark.parametrize("sizes", [{"batch": 0}, {"temperature": 0.0}])
+def test_impossible_sizes_are_refused(sizes):
+    with pytest.raises(CurvatureError, match="needs an image and a temperature must be above 0"):
+        Objective(LINEAR, INPUTS, LABELS, **sizes)
 
 
 def test_an_unknown_group_is_refused():
@@ -357,6 +394,27 @@ def test_a_loss_without_a_second_derivative_is_refused():
     # Here no graph leads to the gradient at all, and autograd alone would call the Hessian 0.
     with pytest.raises(CurvatureError, match="not twice differentiable: its gradient changes"):
         Objective(LINEAR, INPUTS, LABELS, loss=once)
+
+
+def test_a_term_without_a_second_derivative_is_refused():
+    # Beside another term a graph leads to the gradient, and the Hessian would lack this one.
+    def mixed(logits, labels):
+        return F.cross_entropy(logits, labels, reduction="none") + once(logits, labels)
+
+    with pytest.raises(CurvatureError, match="not twice differentiable: its second derivative"):
+        Objective(LINEAR, INPUTS, LABELS, loss=mixed)
+
+
+def test_a_curvature_that_is_not_finite_is_refused():
+    def steep(logits, labels):
+        return (logits.abs() ** 1.5).sum(dim=1)  # its gradient at 0 is 0, and vertical
+
+    model = nn.Linear(4, 3)
+    nn.init.zeros_(model.weight)
+    nn.init.zeros_(model.bias)
+    objective = Objective(model, INPUTS, LABELS, loss=steep)
+    with pytest.raises(CurvatureError, match="no finite second derivative"):
+        objective.hessian(torch.randn(1, objective.size))
 
 
 class Attention(nn.Module):
