@@ -372,8 +372,9 @@ def farthest(sweeps: pd.DataFrame) -> pd.DataFrame:
 
 def rises(sweeps: pd.DataFrame) -> pd.DataFrame:
     """One row per run and split: the rise at the largest radius, a column per kind of direction."""
-    run = ["study", "head", "seed", "split"]
-    return farthest(sweeps).pivot(index=run, columns="kind", values="rise").reset_index()
+    ends = farthest(sweeps).set_index(["study", "head", "seed", "split"])
+    kinds = (ends[ends["kind"] == kind]["rise"].rename(kind) for kind in (EIGENVECTOR, RANDOM))
+    return pd.concat(kinds, axis="columns").reset_index()
 
 
 def planes(records: Surfaces) -> pd.DataFrame:
