@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
+from moelib.config import family
 from moelib.frames import Trained, finals, run_columns, test_correct
 from moelib.kinds import CrosscheckNumbers
 from moelib.record import Record
@@ -14,13 +15,14 @@ from moelib.statistics import (
     exact_mcnemar,
     kendall,
     t_interval,
+    tau_b,
     verdict,
     wilson_interval,
 )
 
 REFERENCE = "dense"  # the head with which the others are compared
 RATIOS = ["study", "head", "split", "seeds", "ratio", "low", "high", "by_seed", "verdict"]
-ORDERS = ["study", "split", "measure", "runs", "tau", "low", "high", "p_value"]
+ORDERS = ["study", "split", "measure", "runs", "tau", "low", "high", "p_value", "without"]
 
 
 # -- accuracy -------------------------------------------------------------------------------------
@@ -169,7 +171,8 @@ def orders(
 
     Kendall's tau over all runs of a study, whatever their head, with a bootstrap interval. A study
     of fewer than four runs, or in which the measure or the accuracy is one and the same for all
-    runs, has no row.
+    runs, has no row. Runs of one family of heads are alike, and not independent: `without` holds
+    the lowest and the highest tau when any one family is left out, () where there are two or none.
 
     Args:
         frame: one row per run and split, with the measures and the accuracy as columns.
@@ -179,12 +182,17 @@ def orders(
     rows = []
     for (study, split), runs in frame.groupby(["study", "split"], sort=False):
         for measure in measures:
-            pairs = runs[[measure, accuracy]].dropna()
-            if len(pairs) < FEWEST_RUNS or (pairs.nunique() == 1).any():
+            pairs = runs[["head", measure, accuracy]].dropna()
+            values = pairs[[measure, accuracy]]
+            if len(values) < FEWEST_RUNS or (values.nunique() == 1).any():
                 continue
-            found = kendall(pairs[measure], pairs[accuracy])
+            found = kendall(values[measure], values[accuracy])
+            families = pairs["head"].map(family)
+            kept = (values[families != left_out].to_numpy().T for left_out in families.unique())
+            taus = [tau_b(*pair) for pair in kept if pair.shape[1] >= FEWEST_RUNS]
             row = {"study": study, "split": split, "measure": measure, "runs": len(pairs)}
-            rows.append({**row, **found._asdict()})
+            without = (min(taus), max(taus)) if len(taus) > 2 else ()
+            rows.append({**row, **found._asdict(), "without": without})
     return pd.DataFrame(rows, columns=ORDERS)
 
 

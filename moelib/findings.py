@@ -112,8 +112,16 @@ def order_sentence(
     found = comparisons.orders(runs, [measure])
     if found.empty:
         return ""
-    taus = listed(f"{tau_with_interval(row)} on {row.split}" for row in found.itertuples())
+    taus = listed(_order(row) for row in found.itertuples())
     return f"Kendall's tau of {called} and test accuracy over {found['runs'].max()} runs: {taus}."
+
+
+def _order(row) -> str:
+    said = f"{tau_with_interval(row)} on {row.split}"
+    if not row.without:
+        return said
+    low, high = map(rounded, row.without)
+    return f"{said} (leaving out a family of heads: {low} to {high})"
 
 
 def surface_sentence(records: Surfaces) -> str:

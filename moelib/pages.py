@@ -47,6 +47,7 @@ def orders(found: pd.DataFrame, measures: Mapping[str, str]) -> list[Markdown]:
         "low": ("95% from", ".2f"),
         "high": ("to", ".2f"),
         "p_value": ("p", ".2g"),
+        "without": ("Tau without one family", ".2f"),
     }
     named = found.assign(measure=found["measure"].map(measures))
     return [table(named, columns)] if len(found) else []

@@ -101,15 +101,15 @@ def kendall(x: ArrayLike, y: ArrayLike) -> Kendall:
         raise ValueError("A measure that is the same for all runs puts them in no order.")
     found = stats.kendalltau(x, y)
     draws = np.random.default_rng(0).integers(len(x), size=(RESAMPLES, len(x)))
-    resampled = _tau_b(x[draws], y[draws])
+    resampled = tau_b(x[draws], y[draws])
     low, high = np.nanquantile(resampled, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     if low == high:
         low = high = math.nan
     return Kendall(float(found.statistic), float(low), float(high), float(found.pvalue))
 
 
-def _tau_b(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Tau-b of many resamples at once, along the last axis; NaN where one is constant."""
+def tau_b(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Tau-b of many pairs of measures at once, along the last axis; NaN where one is constant."""
     first, second = np.triu_indices(x.shape[-1], k=1)
     s = np.sign(x[..., first] - x[..., second])
     t = np.sign(y[..., first] - y[..., second])

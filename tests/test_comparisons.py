@@ -152,6 +152,20 @@ def test_orders_are_kendalls_tau_over_all_runs_of_a_split():
     assert table["tau"][0] == pytest.approx(-13 / 15)  # one of 15 pairs agrees
 
 
+def test_an_order_is_also_judged_without_each_family_of_heads():
+    sharp = curvature({"dense": (1.0, 2.0, 3.0), "soft": (4.0, 5.0, 6.0), "sparse": (0.5, 7, 8)})
+    accuracy = [0.1, 0.2, 0.3, 0.6, 0.5, 0.4, 0.7, 0.8, 0.9]  # soft alone is in no such order
+    frame = sharp.assign(test_accuracy=[value for value in accuracy for _ in range(2)])
+    values, taus = sharp["lambda_max"][::2].to_numpy(), []
+    for start in (0, 3, 6):
+        kept = [i for i in range(9) if not start <= i < start + 3]
+        taus.append(kendall(values[kept], [accuracy[i] for i in kept]).tau)
+    found = comparisons.orders(frame, ["lambda_max"]).iloc[0]
+    assert found["without"] == pytest.approx((min(taus), max(taus)))
+    two = frame[frame["head"] != "sparse"]
+    assert comparisons.orders(two, ["lambda_max"])["without"][0] == ()
+
+
 def test_what_has_no_order_has_no_row():
     sharp = curvature({"dense": (1.0, 2.0, 3.0)})
     assert comparisons.orders(sharp.assign(test_accuracy=sharp["lambda_max"]), ["trace"]).empty

@@ -26,9 +26,11 @@ def test_tuples_are_formatted_value_by_value():
 
 def test_orders_are_named_and_are_no_table_without_a_row():
     row = {"measure": "m", "split": "train", "runs": 4, "tau": 0.5, "low": 0.1, "high": 0.9}
-    found = pd.DataFrame([{**row, "p_value": 0.03}])
+    found = pd.DataFrame([{**row, "p_value": 0.03, "without": (0.25, 0.75)}])
     (table,) = pages.orders(found, {"m": "named"})
-    assert table.data.splitlines()[-1] == "| named | train | 4 | 0.50 | 0.10 | 0.90 | 0.03 |"
+    assert table.data.splitlines()[-1] == (
+        "| named | train | 4 | 0.50 | 0.10 | 0.90 | 0.03 | 0.25, 0.75 |"
+    )
     assert pages.orders(found.iloc[:0], {"m": "named"}) == []
 
 
