@@ -96,7 +96,7 @@ def sharpness_sentence(records: Sharp) -> str:
         f"{seeds_of(records)}. Largest Hessian eigenvalue, mean over seeds, on training and on "
         f"test images: {_by_split(table, 'lambda_max')}. Trace: {_by_split(table, 'trace')}."
     )
-    loose = int((~table["converged"]).sum())
+    loose = int((~table["lambda_max_converged"]).sum())
     if loose:
         said += f" In {loose} of {len(table)} cases the eigenvalues did not converge."
     return said + _times_dense(table, {"eigenvalue": "lambda_max", "trace": "trace"})

@@ -9,11 +9,13 @@ from typing import TypeVar
 import numpy as np
 import pandas as pd
 
+from moelib.config import Sharpness
 from moelib.kinds import (
     BenchmarkNumbers,
     CrosscheckNumbers,
     Density,
     EfficiencyNumbers,
+    Eigenvalues,
     Estimate,
     Matched,
     ScaleNumbers,
@@ -23,6 +25,7 @@ from moelib.kinds import (
     TrainNumbers,
     UtilizationNumbers,
 )
+from moelib.lanczos import SMALL
 from moelib.record import Numbers, Record, RecordError, read_record
 from moelib.run import results_root, runs
 from moelib.study import STUDIES, load_study
@@ -240,37 +243,78 @@ def _shares(values: Iterable[float]) -> np.ndarray:
 
 
 def curvature(records: Sharp) -> pd.DataFrame:
-    """One row per run and split: eigenvalues, traces, adaptive sharpness, density, matched loss."""
+    """One row per run and split: eigenvalues, traces, adaptive sharpness, matched loss.
+
+    Eigenvalues count as converged by the residual that the study asks for, relative to each, and
+    not by what the program of their time called so.
+    """
     return pd.DataFrame(
         {
             **run_columns(record),
             "split": split,
+            "images": found.images,
             "epoch": record.numbers.epoch,
             "loss": found.loss,
             "accuracy": found.accuracy,
             "confidence": found.confidence,
             "gradient_norm": found.gradient_norm,
             "parameters": record.numbers.parameters,
-            "lambda_max": found.eigenvalues.largest[0],
+            **_largest("lambda_max", found.eigenvalues, _sizes(record).residual),
             "residual": found.eigenvalues.residuals[0],
             "top": found.eigenvalues.largest,
-            "lambda_min": found.eigenvalues.lowest,
-            "converged": found.eigenvalues.converged,
+            **_lowest(found.eigenvalues, _sizes(record).residual),
             **_estimate("trace", found.trace),
-            "trace_stopped": found.trace.stopped,
             "trace_per_parameter": found.trace.value / record.numbers.parameters,
-            "gauss_newton_max": found.gauss_newton.largest[0],
-            "adaptive_max": found.adaptive.largest[0],
+            **_largest("gauss_newton_max", found.gauss_newton, _sizes(record).residual),
+            **_largest("adaptive_max", found.adaptive, _sizes(record).residual),
             **_estimate("adaptive_trace", found.adaptive_trace),
             "average_rise": found.average_rise,
             "average_rise_error": found.average_rise_error,
             "worst_rise": found.worst_rise,
-            **_matched(found.matched),
-            "negative_mass": found.density.negative_mass,
-            "negative_share": found.density.negative_share,
+            **_matched(found.matched, _sizes(record).residual),
         }
         for record, split, found in _splits(records)
     )
+
+
+def negative_mass(records: Sharp) -> pd.DataFrame:
+    """One row per run and split: the share of eigenvalues below a threshold, by probe and in all.
+
+    The threshold is minus the largest bandwidth of all runs of a split: the same for all of them.
+    """
+    rows = pd.DataFrame(
+        {
+            **run_columns(record),
+            "split": split,
+            "bandwidth": found.density.bandwidth,
+            "density": found.density,
+        }
+        for record, split, found in _splits(records)
+    )
+    rows["threshold"] = -rows.groupby("split")["bandwidth"].transform("max")
+    shares = [_below(row.density, row.threshold) for row in rows.itertuples()]
+    return rows.drop(columns="density").assign(
+        negative_mass=[sum(by_probe) / len(by_probe) for by_probe in shares], by_probe=shares
+    )
+
+
+def larger_sample(sharp: Sharp, surfaces: Surfaces) -> pd.DataFrame:
+    """One row per run that both analyses saw: its largest eigenvalue over fewer and more images.
+
+    Of training images. Both take the first ones of one permutation, and the loss surface more.
+    """
+    run = ["study", "head", "seed"]
+    few = curvature(sharp).query("split == 'train'")[[*run, "images", "lambda_max"]]
+    many = pd.DataFrame(
+        {
+            **run_columns(record),
+            "more_images": record.numbers.images,
+            "more_lambda_max": record.numbers.eigenvalue,
+        }
+        for record in surfaces
+    )
+    both = few.merge(many, on=run) if len(many) else few.iloc[:0]
+    return both.assign(ratio=both["more_lambda_max"] / both["lambda_max"]) if len(both) else both
 
 
 def group_traces(records: Sharp) -> pd.DataFrame:
@@ -307,18 +351,50 @@ def densities(records: Sharp) -> pd.DataFrame:
     )
 
 
-def _estimate(name: str, estimate: Estimate) -> dict[str, float]:
-    return {name: estimate.value, f"{name}_error": estimate.standard_error}
+def _sizes(record: Record[SharpnessNumbers]) -> Sharpness:
+    return record.study.analyses.sharpness
 
 
-def _matched(matched: Matched | None) -> dict[str, float]:
+def _largest(name: str, found: Eigenvalues, residual: float) -> dict[str, float]:
+    sizes = np.abs(found.largest)
+    allowed = residual * np.maximum(sizes, SMALL * sizes.max())
+    converged = bool((np.array(found.residuals) <= allowed).all())
+    return {name: found.largest[0], f"{name}_converged": converged}
+
+
+def _lowest(found: Eigenvalues, residual: float) -> dict[str, float]:
+    scale = max(abs(found.lowest), SMALL * abs(found.largest[0]))
+    return {
+        "lambda_min": found.lowest,
+        "lambda_min_residual": found.lowest_residual,
+        "lambda_min_converged": found.lowest_residual <= residual * scale,
+    }
+
+
+def _estimate(name: str, estimate: Estimate) -> dict[str, object]:
+    return {
+        name: estimate.value,
+        f"{name}_error": estimate.standard_error,
+        f"{name}_probes": estimate.products,
+        f"{name}_stopped": estimate.stopped,
+    }
+
+
+def _matched(matched: Matched | None, residual: float) -> dict[str, object]:
     if matched is None:
         return dict.fromkeys(("matched_temperature", "matched_max", "matched_trace"), np.nan)
     return {
         "matched_temperature": matched.temperature,
-        "matched_max": matched.eigenvalues.largest[0],
-        "matched_trace": matched.trace.value,
+        **_largest("matched_max", matched.eigenvalues, residual),
+        **_estimate("matched_trace", matched.trace),
     }
+
+
+def _below(density: Density, threshold: float) -> tuple[float, ...]:
+    """Share of eigenvalues below a threshold, as each probe alone sees it."""
+    nodes = np.array(density.nodes).reshape(density.probes, -1)  # (s, m)
+    weights = np.array(density.weights).reshape(nodes.shape) * density.probes
+    return tuple((weights * (nodes < threshold)).sum(axis=1).tolist())
 
 
 def _curve(density: Density) -> Iterable[tuple[float, float]]:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from html import escape
 
+import numpy as np
 import pandas as pd
 from IPython.display import HTML, SVG, Markdown, display
 from matplotlib.figure import Figure
@@ -25,8 +26,8 @@ def show(figure: Figure) -> None:
 def table(frame: pd.DataFrame, columns: Mapping[str, tuple[str, str]]) -> Markdown:
     """Show columns of a frame, each with its heading and the format of its values.
 
-    A format is Python's, "" for text, or "points" for a share in signed percentage points; it
-    applies to each value of a tuple.
+    A format is Python's, "" for text and for what is true or not, or "points" for a share in signed
+    percentage points; it applies to each value of a tuple.
     """
     headings = [heading for heading, _ in columns.values()]
     rule = [":---" if spec == "" else "---:" for _, spec in columns.values()]
@@ -150,4 +151,6 @@ def _cell(value: object, spec: str) -> str:
         return _cell(100 * value, "+.2f")
     if pd.isna(value):
         return MISSING
+    if isinstance(value, (bool, np.bool_)):
+        return "yes" if value else "no"
     return format(value, spec).replace("-", MINUS) if spec else str(value)

@@ -43,7 +43,7 @@ def test_sharpness_sentence_compares_with_dense():
 
 def test_sharpness_sentence_counts_what_did_not_converge():
     record = synthetic.sharp(Run(synthetic.study(), "soft", 0))
-    loose = record.numbers.train.eigenvalues.model_copy(update={"converged": False})
+    loose = record.numbers.train.eigenvalues.model_copy(update={"residuals": (0.03,) * 5})
     train = record.numbers.train.model_copy(update={"eigenvalues": loose})
     numbers = record.numbers.model_copy(update={"train": train})
     said = findings.sharpness_sentence([record.model_copy(update={"numbers": numbers})])

@@ -149,6 +149,70 @@ def test_sweeps_have_the_rise_where_the_radius_is_positive():
     assert list(table["rerouted"]) == [0.5, 0.25, 0, 0.25, 0.5]
 
 
+def with_train(record, **changes):
+    """The same record of sharpness with other curvature on training images."""
+    train = record.numbers.train.model_copy(update=changes)
+    return record.model_copy(update={"numbers": record.numbers.model_copy(update={"train": train})})
+
+
+def test_eigenvalues_converge_by_the_residual_that_the_study_asks_for():
+    record = synthetic.sharp(Run(synthetic.study(), "soft", 0), train=2.0)
+    found = record.numbers.train.eigenvalues  # 2 down to 0.4, residuals of 0.002; lowest -0.1
+    assert record.study.analyses.sharpness.residual == 0.01
+    table = frames.curvature([record])
+    assert table["lambda_max_converged"].all()
+    assert not table["lambda_min_converged"].any()  # 0.002 is 2 % of -0.1, 0.06 of -3
+    loose = found.model_copy(update={"residuals": (0.002, 0.002, 0.002, 0.002, 0.005)})
+    near = found.model_copy(update={"lowest_residual": 0.0009})
+    assert not frames.curvature([with_train(record, eigenvalues=loose)])["lambda_max_converged"][0]
+    assert frames.curvature([with_train(record, eigenvalues=near)])["lambda_min_converged"][0]
+
+
+def test_small_eigenvalues_converge_by_a_share_of_the_largest():
+    record = synthetic.sharp(Run(synthetic.study(), "soft", 0), train=2.0)
+    found = record.numbers.train.eigenvalues
+    tiny = {"largest": (2.0, 1e-6), "lowest": -1e-6, "lowest_residual": 1e-4}
+    for residual, converged in ((1e-4, True), (3e-4, False)):  # allowed: 0.01 of 0.01 of 2
+        given = found.model_copy(update={**tiny, "residuals": (0.001, residual)})
+        row = frames.curvature([with_train(record, eigenvalues=given)]).iloc[0]
+        assert row["lambda_max_converged"] == converged
+        assert row["lambda_min_converged"]
+
+
+def test_negative_mass_is_below_one_threshold_for_all_runs_of_a_split():
+    study = synthetic.study()
+    flat, steep = (synthetic.sharp(Run(study, "soft", seed), train=2.0) for seed in (0, 1))
+    wide = steep.numbers.train.density.model_copy(
+        update={
+            "bandwidth": 0.5,
+            "nodes": (-1.0, 1.0, -0.4, 2.0),
+            "weights": (0.1, 0.4, 0.2, 0.3),
+            "probes": 2,
+        }
+    )
+    table = frames.negative_mass([flat, with_train(steep, density=wide)])
+    train = table[table["split"] == "train"]
+    assert train["threshold"].tolist() == [-0.5, -0.5]
+    assert train["negative_mass"].tolist() == pytest.approx([0.0, 0.1])
+    assert train["by_probe"].iloc[1] == pytest.approx((0.2, 0.0))
+    test = table[table["split"] == "test"]  # each sees its node at -0.05 of the largest
+    assert test["threshold"].tolist() == pytest.approx([-0.0105 * 60] * 2)
+    assert test["negative_mass"].tolist() == pytest.approx([0.01, 0.01])
+
+
+def test_a_larger_sample_stands_beside_the_smaller_one():
+    study = synthetic.study()
+    sharp = [synthetic.sharp(Run(study, head, 0), train=2.0) for head in ("dense", "soft")]
+    swept = [synthetic.surfaced(Run(study, "soft", 0))]
+    table = frames.larger_sample(sharp, swept)
+    numbers = swept[0].numbers
+    row = table.iloc[0]
+    assert len(table) == 1
+    assert (row["head"], row["lambda_max"], row["more_images"]) == ("soft", 2.0, numbers.images)
+    assert row["ratio"] == numbers.eigenvalue / 2.0
+    assert frames.larger_sample(sharp, []).empty
+
+
 def test_the_farthest_points_are_means_over_signs_and_directions():
     record = synthetic.surfaced(Run(synthetic.study(), "sparse", 0), bend=4.0)
     table = frames.farthest(frames.sweeps([record]))

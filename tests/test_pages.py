@@ -18,6 +18,13 @@ def test_table_formats_each_column_and_marks_what_is_missing():
     ]
 
 
+def test_what_is_true_or_false_is_yes_or_no():
+    frame = pd.DataFrame({"a": [True, False, None]}, dtype=object)
+    lines = pages.table(frame, {"a": ("A", "")}).data.splitlines()
+    assert lines[2:] == ["| yes |", "| no |", "| \N{EN DASH} |"]
+    assert pages.table(pd.DataFrame({"a": [True]}), {"a": ("A", "")}).data.endswith("| yes |")
+
+
 def test_tuples_are_formatted_value_by_value():
     frame = pd.DataFrame({"a": [(0.01, -0.02)]})
     last = pages.table(frame, {"a": ("A", "points")}).data.splitlines()[-1]
