@@ -305,14 +305,8 @@ def larger_sample(sharp: Sharp, surfaces: Surfaces) -> pd.DataFrame:
     """
     run = ["study", "head", "seed"]
     few = curvature(sharp).query("split == 'train'")[[*run, "images", "lambda_max"]]
-    many = pd.DataFrame(
-        {
-            **run_columns(record),
-            "more_images": record.numbers.images,
-            "more_lambda_max": record.numbers.eigenvalue,
-        }
-        for record in surfaces
-    )
+    many = swept_eigenvalues(surfaces).drop(columns="residual", errors="ignore")
+    many = many.rename(columns={"images": "more_images", "eigenvalue": "more_lambda_max"})
     both = few.merge(many, on=run) if len(many) else few.iloc[:0]
     return both.assign(ratio=both["more_lambda_max"] / both["lambda_max"]) if len(both) else both
 
@@ -431,6 +425,19 @@ def sweeps(records: Surfaces) -> pd.DataFrame:
         for record in records
         for sweep in record.numbers.sweeps
         for radius, loss, accuracy, rise, rerouted in _points(sweep)
+    )
+
+
+def swept_eigenvalues(records: Surfaces) -> pd.DataFrame:
+    """One row per run: the eigenvalue, on training images, whose eigenvector was swept."""
+    return pd.DataFrame(
+        {
+            **run_columns(record),
+            "images": record.numbers.images,
+            "eigenvalue": record.numbers.eigenvalue,
+            "residual": record.numbers.eigenvalue_residual,
+        }
+        for record in records
     )
 
 
