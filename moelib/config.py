@@ -340,7 +340,7 @@ class Sharpness(Frozen):
     residual: Share = 0.01  # of each eigenpair, relative to its eigenvalue
     krylov: PositiveInt = 100  # products with the Hessian at most, for the eigenvalues
     trace_error: Share = 0.01  # standard error of a trace, relative to it
-    trace_products: PositiveInt = 200  # with the Hessian at most, for one trace
+    trace_products: Annotated[int, Field(ge=2)] = 200  # with the Hessian at most, for one trace
     density_probes: PositiveInt = 4
     density_steps: PositiveInt = 60  # of Lanczos from each probe
     average_radius: PositiveFloat = 0.1  # rho of the average-case adaptive sharpness
@@ -348,6 +348,15 @@ class Sharpness(Frozen):
     worst_radius: PositiveFloat = 0.002  # rho of the worst-case adaptive sharpness
     worst_steps: PositiveInt = 20  # of projected ascent
     matched_loss: PositiveFloat = 0.5  # nats, to which a temperature brings the mean loss
+
+    @model_validator(mode="after")
+    def _budget(self) -> "Sharpness":
+        if self.krylov <= self.eigenvalues:
+            raise ValueError(
+                f"krylov must be above eigenvalues: {self.eigenvalues} of them and the lowest one "
+                f"need at least {self.eigenvalues + 1} products, and not {self.krylov}"
+            )
+        return self
 
 
 def _symmetric(radii: tuple[float, ...]) -> tuple[float, ...]:

@@ -81,19 +81,22 @@ class Spectrum:
 
     eigenvalues: Eigenvalues
     vectors: Tensor  # (count, p), of the largest eigenvalues, orthonormal
+    lowest: Tensor  # (lowest,), ascending
+    lowest_residuals: Tensor  # (lowest,)
+    lowest_vectors: Tensor  # (lowest, p), orthonormal
     krylov: Krylov
 
 
 def spectrum(
-    products: Products, start: Tensor, count: int, *, residual: float, budget: int
+    products: Products, start: Tensor, count: int, *, residual: float, budget: int, lowest: int = 1
 ) -> Spectrum:
-    """The `count` largest eigenvalues and the lowest one, from a single Krylov space.
+    """The `count` largest eigenvalues and the `lowest` most negative, from a single Krylov space.
 
     Stops when the residual |H v - lambda v| of each of the largest is below `residual` times its
-    own absolute value, or `SMALL` times the largest, where it is smaller than that, and that of
+    own absolute value, or `SMALL` times the largest, where it is smaller than that, and those of
     the lowest below `residual` times the largest; or after `budget` products; `converged` says
-    which. An eigenvalue lies within its residual of the value found. A multiple eigenvalue may
-    count as one.
+    which. An eigenvalue lies within its residual of the value found, and there is one at or below
+    the lowest value found, one at or above the largest. A multiple eigenvalue may count as one.
 
     Args:
         products: the operator.
@@ -104,12 +107,14 @@ def spectrum(
             budget can give.
     """
     size = len(start)
-    if count > size:
-        raise CurvatureError(f"There are only {size} parameters, and so no {count} eigenvalues.")
-    steps = min(budget, size)
-    if steps < min(count + 1, size):
+    if max(count, lowest) > size:
         raise CurvatureError(
-            f"{count} eigenvalues and the lowest need more than {budget} products."
+            f"There are only {size} parameters, and so no {max(count, lowest)} eigenvalues."
+        )
+    steps, fewest = min(budget, size), min(count + lowest, size)
+    if steps < fewest:
+        raise CurvatureError(
+            f"{count} eigenvalues and the lowest {lowest} need more than {budget} products."
         )
     krylov = Krylov(products, start[None], steps)
     for step in tqdm(range(1, steps + 1), desc="eigenvalues", unit="product", mininterval=1):
@@ -117,18 +122,19 @@ def spectrum(
         if step % CHECK_EVERY and step < steps:
             continue
         values, vectors, residuals = (part[0] for part in krylov.ritz())
-        wanted = [*range(-1, -1 - count, -1), 0]
-        if step >= min(count + 1, size):
+        top, bottom = [*range(-1, -1 - count, -1)], [*range(lowest)]
+        wanted = top + bottom
+        if step >= fewest:
             largest = values.abs().max()
-            scale = values[wanted].abs().clamp(min=SMALL * largest)  # (count + 1,)
-            scale[-1] = largest  # the lowest may be anywhere near 0
+            scale = values[wanted].abs().clamp(min=SMALL * largest)  # (count + lowest,)
+            scale[count:] = largest  # the lowest may be anywhere near 0
             found = bool((residuals[wanted] <= residual * scale).all())
             # At the end of an invariant space all residuals are 0, but eigenvalues may be missing:
             # copies of a multiple one, say. Unless the direction that went on ended at once, too.
             ended = krylov.offdiagonal[0, max(0, step - 2) : step] == 0
             if step == size or (found and (ended.all() or not ended[-1])):
                 break
-    top = wanted[:count]
+    basis = krylov.basis[0, :step]  # (m, p)
     return Spectrum(
         Eigenvalues(
             largest=tuple(values[top].tolist()),
@@ -138,6 +144,9 @@ def spectrum(
             converged=found,
             products=step,
         ),
-        vectors[:, top].T.to(krylov.basis) @ krylov.basis[0, :step],
+        vectors[:, top].T.to(basis) @ basis,
+        values[bottom],
+        residuals[bottom],
+        vectors[:, bottom].T.to(basis) @ basis,
         krylov,
     )

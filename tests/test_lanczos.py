@@ -54,6 +54,27 @@ def test_eigenvectors_and_residuals_are_true():
     assert found.eigenvalues.products < 60  # it stopped when it was good enough
 
 
+def test_the_most_negative_ones_have_true_vectors_and_residuals():
+    matrix = with_spectrum(
+        torch.cat([torch.rand(190), -torch.tensor([9.0, 5.0, 3.0]), 9 * torch.ones(1)])
+    )
+    size = len(matrix)
+    found = spectrum(lambda v: v @ matrix, random(size), 1, lowest=3, residual=1e-6, budget=size)
+    assert found.lowest.tolist() == pytest.approx([-9, -5, -3], rel=1e-4)
+    assert found.eigenvalues.lowest == found.lowest[0]
+    vectors = found.lowest_vectors  # (3, p)
+    torch.testing.assert_close(vectors @ vectors.T, torch.eye(3).double())
+    residuals = (vectors @ matrix - found.lowest[:, None] * vectors).norm(dim=1)
+    torch.testing.assert_close(residuals, found.lowest_residuals, rtol=1e-6, atol=1e-10)
+
+
+def test_the_lowest_found_is_never_below_the_true_one():
+    matrix = with_spectrum(torch.cat([torch.linspace(0, 10, 190), -torch.linspace(0, 6, 10)]))
+    for budget in (6, 12, 24):
+        found = spectrum(lambda v: v @ matrix, random(200), 1, residual=1e-9, budget=budget)
+        assert -6 - 1e-9 <= found.eigenvalues.lowest
+
+
 def test_each_of_the_largest_is_as_accurate_as_asked():
     """Not only in units of the first, of which the fifth is a seventieth."""
     matrix = with_spectrum(torch.cat([torch.tensor([100.0, 20, 5, 2.5, 1.4]), torch.rand(195)]))

@@ -9,6 +9,7 @@ import torch
 from test_lanczos import random, with_spectrum
 
 from moelib.lanczos import spectrum
+from moelib.objective import CurvatureError
 from moelib.trace import FEWEST, trace
 
 PEAKED = torch.cat([100 * 0.6 ** torch.arange(20), 0.1 * torch.rand(180)])
@@ -94,3 +95,25 @@ def test_few_probes_are_not_trusted():
     found, _ = estimate(torch.eye(200).double(), 0, error=0.5, budget=100)
     assert found.products == FEWEST and found.stopped == "standard error"
     assert found.value == pytest.approx(200)
+
+
+def test_an_error_that_stops_the_probes_is_a_little_too_small():
+    # From 12 probes on, looked at after each block of 4: beyond 1.96 errors lie 12 in 100.
+    matrix = with_spectrum(PEAKED)
+    start = random(200, seed=1)
+    krylov = spectrum(lambda v: v @ matrix, start, 5, residual=2e-2, budget=60).krylov
+    exact, scores = matrix.trace().item(), []
+    for seed in range(400):
+        found, _ = estimate(matrix, seed, krylov, error=0.004, budget=200)
+        assert found.stopped == "standard error"
+        scores.append((found.value - exact) / found.standard_error)
+    scores = torch.tensor(scores)
+    # 400 scores: a share of 0.12 within three deviations of 0.016, one of 0.04 of 0.01.
+    assert (scores.abs() > 1.96).double().mean() < 0.17
+    assert (scores.abs() > 3).double().mean() < 0.07
+    assert scores.mean().abs() < 0.6  # probes stop where a skewed estimate happens to be low
+
+
+def test_one_product_has_no_error():
+    with pytest.raises(CurvatureError, match="needs at least 2 products for its error, not 1"):
+        estimate(torch.eye(4).double(), 0, budget=1)
