@@ -64,7 +64,7 @@ def measure(study: Study, head: str, batch: int, shape: tuple[int, ...], classes
         nn.Conv2d(channels, 1, 1, device=on)(images[:1, :, :1, :1])
         before = _reset_peak(training.device)
         model(images)
-        peak = _peak(training.device) - before
+        peak = peak_memory(training.device) - before
     return Footprint(batch=batch, weights_mib=weights / MIB, peak_mib=peak / MIB)
 
 
@@ -78,8 +78,8 @@ def _reset_peak(device: str) -> int:
     return psutil.Process().memory_info().rss
 
 
-def _peak(device: str) -> int:
-    """Bytes that were in use at most."""
+def peak_memory(device: str) -> int:
+    """Bytes that this process (or on a GPU its tensors) had in use at most."""
     if device == "cuda":
         return torch.cuda.max_memory_allocated()
     if sys.platform == "linux":  # where getrusage's peak is inherited from the parent process
