@@ -63,10 +63,13 @@ def load(study: str, numbers: type[N]) -> list[Record[N]]:
     for record in records:
         for head, settings in (("", _settings), (record.head, _head_settings)):
             first = seen.setdefault(head, record)
-            if settings(first) != settings(record):
+            ours, theirs = settings(first), settings(record)
+            different = [name for name, value in ours.items() if value != theirs[name]]
+            if different:
                 raise RecordError(
                     f"The {numbers.kind} records of the study '{study}' are of different settings: "
-                    f"{_name(first)} and {_name(record)}. Run the study again."
+                    f"{_name(first)} and {_name(record)} differ in {', '.join(different)}. Run the "
+                    "study again."
                 )
     heads = list(dict.fromkeys(head for record in records for head in record.study.heads))
     return sorted(records, key=lambda record: (heads.index(record.head), record.seed))
@@ -92,18 +95,19 @@ def _of_scripts(folder: str, numbers: type[N]) -> dict[str, Record[N]]:
     return {path.name: read_record(path, numbers) for path in paths}
 
 
-def _settings(record: Record) -> tuple:
+def _settings(record: Record) -> dict[str, object]:
     """What all runs of a study share; its lists of heads and seeds may have grown between them."""
     study = record.study
-    sizes = getattr(study.analyses, record.kind, None)
-    # Times are shown side by side: they must be of one device.
-    where = (record.provenance.device, record.provenance.threads)
-    timed = where if isinstance(record.numbers, EfficiencyNumbers) else None
-    return study.data, study.backbone, study.protocol, study.training, sizes, timed
+    shared = {key: getattr(study, key) for key in ("data", "backbone", "protocol", "training")}
+    shared["analysis"] = getattr(study.analyses, record.kind, None)
+    if isinstance(record.numbers, EfficiencyNumbers):  # times are shown side by side
+        shared["device"] = record.provenance.device
+        shared["threads"] = record.provenance.threads
+    return shared
 
 
-def _head_settings(record: Record) -> object:
-    return record.study.heads[record.head]
+def _head_settings(record: Record) -> dict[str, object]:
+    return {f"heads.{record.head}": record.study.heads[record.head]}
 
 
 def _name(record: Record) -> str:
