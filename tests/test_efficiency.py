@@ -250,6 +250,22 @@ def test_a_batch_beyond_the_test_split_starts_over_with_its_first_images(dataset
             assert not torch.allclose(output, logits)
 
 
+@pytest.mark.parametrize("head", ["sparse", "dense"])
+def test_no_way_has_weights_that_were_made_under_inference_mode(dataset, head, monkeypatch):
+    """They are faster to use: what has them would not be timed beside its like."""
+    modules = []
+
+    def noting(ways, repeats, **_):
+        modules.extend(way.func for way in ways if isinstance(way.func, torch.nn.Module))
+        return [(1.0,) * repeats] * len(ways)
+
+    monkeypatch.setattr(efficiency, "race", noting)
+    analyse_efficiency(small_run(head, dataset), dataset)
+    of_heads = len(HEAD_WAYS[head]) + 1  # and backbone, reference and this head of whole models
+    assert len(modules) == len(BATCHES) * (of_heads + 3)
+    assert not any(p.is_inference() for module in modules for p in module.parameters())
+
+
 def test_under_bfloat16_the_backbone_is_narrow_and_heads_are_not(dataset, panels):
     run = small_run("sparse", dataset, training={"precision": "bf16"})
     assert analyse_efficiency(run, dataset).numbers.precision == "bf16"
