@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from scipy.optimize import nnls
-from sklearn.model_selection import GroupKFold
+from sklearn.model_selection import LeaveOneGroupOut
 
 from moelib import comparisons
 from moelib.config import family
@@ -23,7 +23,6 @@ Efficient = Iterable[Record[EfficiencyNumbers]]
 BYTES = {"float32": 4, "bfloat16": 2}
 PAPER_BATCH = 256  # images, for which the paper's latencies were taken
 RESAMPLES = 1000  # of test images and rounds
-FOLDS = 5  # of the cost model's test
 SIZE = ["experts", "features", "hidden", "batch", "dtype"]  # one dense head serves all k of a size
 AT = ("experts", "k", "features", "hidden", "batch")  # where an aim was set
 
@@ -190,7 +189,7 @@ class CostModel(NamedTuple):
     """A linear model of latency, and how well it predicts heads unlike those it was fitted to."""
 
     coefficients: pd.Series  # ms per unit of each term of `TERMS`, none negative
-    predictions: pd.DataFrame  # of every head while its batch and d were left out of the fit
+    predictions: pd.DataFrame  # of every head while all of its batch were left out of the fit
     errors: pd.DataFrame  # of sparse and dense heads: median and 90 % quantile of |error|
     right: float  # share of sparse heads, k < E, rightly put before or behind dense (equal total)
     majority: float  # what the more frequent answer would reach
@@ -210,9 +209,9 @@ def cost_model(record: Record[ScaleNumbers]) -> CostModel:
     """Fit latency = sum_j b_j x_j with b_j >= 0 (`TERMS`), least squares of the relative error.
 
     Of all heads in float32, sparse ones by the executor of the rule, each different dense head
-    once. It is tested on batches and numbers of features that are left out of the fit, a fold of
-    them at a time: heads of one batch and d share whatever makes them alike. The coefficients are
-    of the fit to all.
+    once. It is tested on each batch by a fit to the others: heads of one batch share whatever makes
+    them alike, and the smallest and the largest batch lie beyond all that their fit has seen. The
+    coefficients are of the fit to all.
     """
     points = [(point, chosen) for point, chosen in _timed(record) if point.dtype == "float32"]
     rows = {}
@@ -226,8 +225,7 @@ def cost_model(record: Record[ScaleNumbers]) -> CostModel:
             rows.setdefault(key, {**_dense_terms(point, units), "ms": np.median(times)})
     index = pd.MultiIndex.from_tuples(rows, names=["head", "features", "hidden", "batch", "E", "k"])
     table = pd.DataFrame(list(rows.values()), index=index)
-    groups = [f"{features} {batch}" for _, features, _, batch, _, _ in index]
-    folds = GroupKFold(min(FOLDS, len(set(groups)))).split(table, groups=groups)
+    folds = LeaveOneGroupOut().split(table, groups=index.get_level_values("batch"))
     predicted = pd.concat(
         table.iloc[test].assign(predicted=table.iloc[test][list(TERMS)] @ _fit(table.iloc[known]))
         for known, test in folds

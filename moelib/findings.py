@@ -183,8 +183,8 @@ def scale_sentence(record: Record[ScaleNumbers]) -> str:
         f"{overhead.max():.2g} times as long, with a median of {overhead.median():.2g}. The rule "
         f"that chooses the executor costs {regret.median():.0%} at the median and "
         f"{regret.max():.0%} at worst against the best one. A linear model of the cost predicts "
-        f"batches that it has not seen with a median error of {errors['sparse']:.0%} for sparse "
-        f"heads and {errors['dense']:.0%} for dense ones."
+        f"the heads of a batch of which it has seen none with a median error of "
+        f"{errors['sparse']:.0%} for sparse heads and {errors['dense']:.0%} for dense ones."
     )
 
 
