@@ -33,17 +33,19 @@ AT = ("experts", "k", "features", "hidden", "batch")  # where an aim was set
 def work(records: Efficient) -> pd.DataFrame:
     """One row per run: parameters, multiply-accumulates, and the head's share of them.
 
-    `ceiling`: how many times faster the whole model would be if its head took no work at all.
+    `ceiling`: how many times faster the whole model would be if its head took no work at all. It
+    and the share are of the multiply-accumulates that are executed for a single image, which may be
+    more than the plan needs.
     """
     rows = []
     for record in records:
         found = record.numbers.work
-        total = found.head_macs + found.backbone_macs
+        total = found.executed_macs + found.backbone_macs
         rows.append(
             {
                 **run_columns(record),
                 **found.model_dump(),
-                "head_share": found.head_macs / total,
+                "head_share": found.executed_macs / total,
                 "ceiling": total / found.backbone_macs,
             }
         )
@@ -94,6 +96,17 @@ def whole_models(records: Efficient) -> pd.DataFrame:
     whole = chosen(latencies(records)).query("part == 'model'")
     batches = whole.loc[whole["batch"] <= PAPER_BATCH, "batch"]
     return whole[whole["batch"] == (batches.max() if len(batches) else whole["batch"].min())]
+
+
+def headless(latencies: pd.DataFrame) -> pd.DataFrame:
+    """The eager rows of the backbone alone: what a model would gain in time by a head that is free.
+
+    `gain` is the median over pairs of the time of the whole model with the reference head by that
+    of its backbone, with its quartiles.
+    """
+    table = latencies[(latencies["what"] == "backbone") & ~latencies["compiled"]]
+    gains = [_quartiles("gain", 1 / np.array(ratios)) for ratios in table["ratios"]]
+    return table.assign(**pd.DataFrame(gains, index=table.index))
 
 
 def footprints(records: Efficient) -> pd.DataFrame:
