@@ -2,9 +2,10 @@
 
 Every head of one number of experts, width and batch is timed in one process, in rounds with all
 others of it, in evaluation; a sparse head by every executor that fits. The plan gives all experts
-equal shares; the gate is computed too. A size whose dense head would need more than `LARGEST`
-multiply-accumulates is left out, and so is `batched` above `BATCHED`: it is far behind there, but
-for k = E, where nothing is sparse.
+equal shares; the gate is computed too, and is on top of what is equal. A size whose dense head
+would need more than `LARGEST` multiply-accumulates is left out, but for the one with an aim, and so
+is `batched` above `BATCHED`: it is far behind there, but for k = E, where nothing is sparse, and
+for k = E / 2 of small experts.
 """
 
 import itertools

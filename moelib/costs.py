@@ -124,13 +124,15 @@ def footprints(records: Efficient) -> pd.DataFrame:
 def scale(record: Record[ScaleNumbers]) -> pd.DataFrame:
     """One row per point: how many times faster than dense, beside the ideal E/k.
 
-    By the executor that the rule chooses now: `speedup` is the median over rounds of the time of
-    the dense head of equal total parameters by that of the sparse one, `overhead` the time of the
-    sparse head by that of the dense head of equal active parameters; each with quartiles, and
-    `surely` is the low end of the interval of the median speed-up. `regret` is the median time of
-    that executor by the lowest of all executors. `arithmetic` is the speed-up in
-    multiply-accumulates, which unlike E/k counts the gate. `macs` are those that the plan needs,
-    and `intensity` is operations per byte of weights, features and logits, each moved once.
+    By the executor that the rule chooses now; points of `untimed` have no row. `speedup` is the
+    median over rounds of the time of the dense head of equal total parameters by that of the sparse
+    one, `overhead` the time of the sparse head by that of the dense head of equal active
+    parameters; each with quartiles, and `surely` is the low end of the interval of the median
+    speed-up. Equal parameters are those of the experts: the gate is timed on top. `regret` is the
+    median time of that executor by the lowest of all executors, without the time of choosing.
+    `arithmetic` is the speed-up in multiply-accumulates, which unlike E/k counts the gate. `macs`
+    are those that the plan needs, and `intensity` is operations per byte of weights, features and
+    logits, each moved once.
     """
     rows = []
     for point, chosen in _timed(record):
@@ -166,7 +168,8 @@ def crossovers(scale: pd.DataFrame) -> pd.DataFrame:
     """One row per size of which several k < E were timed: up to which share k/E sparse wins.
 
     Sparse wins where the interval of its median speed-up lies above 1. `crossover` is the largest
-    share at which it and all smaller ones win, NaN where the smallest does not.
+    share at which it and all smaller ones win, NaN where the smallest does not. `open`: that is the
+    largest share of the table, so that the end of winning was not seen.
     """
     rows = []
     selecting = scale[scale["k"] < scale["experts"]]
@@ -180,6 +183,7 @@ def crossovers(scale: pd.DataFrame) -> pd.DataFrame:
             {
                 **dict(zip(SIZE, size, strict=True)),
                 "crossover": winning["share"].max(),
+                "open": len(winning) == len(points),
                 "best": best["speedup"],
                 "best_k": best["k"],
                 "of_ideal": best["speedup"] / best["ideal"],
@@ -262,13 +266,24 @@ def cost_model(record: Record[ScaleNumbers]) -> CostModel:
     return CostModel(_fit(table), predicted.reset_index(), errors, right, max(won, 1 - won))
 
 
-def _timed(record: Record[ScaleNumbers]) -> list[tuple[ScalePoint, str]]:
-    """Points with the executor that the rule chooses now.
+def untimed(record: Record[ScaleNumbers]) -> list[ScalePoint]:
+    """Points at which the executor that the rule chooses now was not timed.
 
-    Those at which it was not timed are left out: large heads with k = E.
+    The benchmark leaves `batched` out of the largest sizes, and the rule may choose it there: for
+    k = E, and for k = E / 2 where experts are small.
     """
+    return [point for point, executor in _by_rule(record) if executor not in point.sparse]
+
+
+def _timed(record: Record[ScaleNumbers]) -> list[tuple[ScalePoint, str]]:
+    """The other points, each with that executor."""
+    return [(point, executor) for point, executor in _by_rule(record) if executor in point.sparse]
+
+
+def _by_rule(record: Record[ScaleNumbers]) -> list[tuple[ScalePoint, str]]:
+    """All points, each with the executor that the rule chooses now."""
     on_cpu = record.provenance.device == record.provenance.cpu
-    chosen = [
+    chosen = (
         choose(
             point.batch,
             point.k,
@@ -277,9 +292,8 @@ def _timed(record: Record[ScaleNumbers]) -> list[tuple[ScalePoint, str]]:
             on_cpu=on_cpu,
         )
         for point in record.numbers.points
-    ]
-    pairs = zip(record.numbers.points, chosen, strict=True)
-    return [(point, executor) for point, executor in pairs if executor in point.sparse]
+    )
+    return list(zip(record.numbers.points, chosen, strict=True))
 
 
 def _fit(table: pd.DataFrame) -> pd.Series:

@@ -180,17 +180,22 @@ def scale_sentence(record: Record[ScaleNumbers]) -> str:
     best = selecting.loc[selecting["speedup"].idxmax()]
     overhead, regret = selecting["overhead"], selecting["regret"] - 1
     wins = (selecting["surely"] > 1).sum()
+    untimed = [point for point in costs.untimed(record) if point.dtype == "float32"]
+    sparse = sum(point.k < point.experts for point in untimed)
     errors = costs.cost_model(record).errors["median"]
     return (
         f"Of {len(selecting)} sparse heads with k < E, {wins} are faster than a dense one of equal "
         f"total parameters (by the interval of the median), most at "
         f"E = {best.experts}, k = {best.k}, d = {best.features}, h = {best.hidden} and "
         f"{best.batch} images: {best.speedup:.1f} times, {best.speedup / best.ideal:.0%} of E/k. "
-        f"Beside a dense head of equal active parameters they take {overhead.min():.2g} to "
-        f"{overhead.max():.2g} times as long, with a median of {overhead.median():.2g}. The rule "
-        f"that chooses the executor costs {regret.median():.0%} at the median and "
-        f"{regret.max():.0%} at worst against the best one. A linear model of the cost predicts "
-        f"the heads of a batch of which it has seen none with a median error of "
+        f"Beside a dense head of as many parameters as their active experts they take, gate "
+        f"included, {overhead.min():.2g} to {overhead.max():.2g} times as long, with a median of "
+        f"{overhead.median():.2g}. The rule that chooses the executor, which was fitted to such "
+        f"times of one CPU thread, costs {regret.median():.0%} at the median and "
+        f"{regret.max():.0%} at worst against the best one of each size, without the time that "
+        f"choosing takes. Left out are {sparse} more with k < E and {len(untimed) - sparse} with "
+        "k = E, at which the executor of the rule was not timed. A linear model of the cost "
+        "predicts the heads of a batch of which it has seen none with a median error of "
         f"{errors['sparse']:.0%} for sparse heads and {errors['dense']:.0%} for dense ones."
     )
 

@@ -272,6 +272,7 @@ def test_points_at_which_the_rules_executor_was_not_timed_are_left_out():
     untimed = point(k=4, sparse={"loop": (1.0,) * 9})
     record = scaled(point(), untimed)
     assert list(costs.scale(record)["k"]) == [2]
+    assert costs.untimed(record) == [untimed]
     groups = [point(batch=batch) for batch in (3, 4)]
     model = costs.cost_model(scaled(*groups))
     more = costs.cost_model(scaled(*groups, untimed))
@@ -348,6 +349,19 @@ def shares(experts, batch, points):
 def test_the_crossover_is_the_largest_share_up_to_which_sparse_surely_wins(points, crossover):
     found = costs.crossovers(pd.DataFrame(shares(8, 1, points)))["crossover"].item()
     assert found == crossover or (crossover is None and np.isnan(found))
+
+
+@pytest.mark.parametrize(
+    ("points", "seen"),
+    [
+        ({1: (3.0, 4.0), 2: (1.5, 2.0), 4: (0.9, 1.2)}, True),
+        ({1: (3.0, 4.0), 2: (1.5, 2.0), 4: (1.1, 1.2)}, False),
+        ({2: (1.1, 1.2), 1: (3.0, 4.0), 8: (0.5, 0.6)}, False),  # k = E cannot win
+        ({1: (0.9, 4.0), 2: (1.5, 2.0)}, True),
+    ],
+)
+def test_a_crossover_at_the_largest_timed_share_is_open(points, seen):
+    assert costs.crossovers(pd.DataFrame(shares(8, 1, points)))["open"].item() is not seen
 
 
 def test_each_size_has_its_best_share():

@@ -122,13 +122,26 @@ def test_scale_sentence_counts_the_sizes_at_which_sparse_wins():
     )
     overheads = [p.sparse[p.chosen][0] / p.active[0] for p in selecting]
     assert (
-        f"they take {min(overheads):.2g} to {max(overheads):.2g} times as long, with a median of "
-        f"{np.median(overheads):.2g}." in said
+        f"gate included, {min(overheads):.2g} to {max(overheads):.2g} times as long, with a median "
+        f"of {np.median(overheads):.2g}." in said
     )
     regrets = [p.sparse[p.chosen][0] / min(p.sparse.values())[0] - 1 for p in selecting]
     assert f"costs {np.median(regrets):.0%} at the median and {max(regrets):.0%} at worst" in said
+    assert "Left out are 0 more with k < E and 0 with k = E, at which" in said
     # Its times are those of a linear model, to the last digit.
     assert said.endswith("with a median error of 0% for sparse heads and 0% for dense ones.")
+
+
+def test_scale_sentence_counts_points_without_a_time_of_the_chosen_executor():
+    points = synthetic.scaled().numbers.points
+    few = [p for p in points if p.chosen == "batched" and p.batch == 32]
+    sparse = sum(p.k < p.experts for p in few)
+    assert 0 < sparse < len(few)
+    loop = [p.model_copy(update={"sparse": {"loop": p.sparse["loop"]}}) for p in few]
+    said = findings.scale_sentence(with_points([*(p for p in points if p not in few), *loop]))
+    assert said.startswith(f"Of {60 - sparse} sparse heads with k < E, ")
+    more = f"Left out are {sparse} more with k < E and {len(few) - sparse} with k = E, at which"
+    assert more in said
 
 
 def test_scale_sentence_is_of_float32_and_of_sure_wins():
