@@ -173,6 +173,24 @@ def efficiency_sentence(records: Efficient) -> str:
     )
 
 
+def choice_sentence(records: Efficient) -> str:
+    """Which executor the rule chose at which batches, and what that means for the routing."""
+    said = []
+    for record in records:
+        batches = {}
+        for batch, executor in record.numbers.chosen.items():
+            batches.setdefault(executor, []).append(batch)
+        of = " and ".join(f"{name} in batches of {listed(of)}" for name, of in batches.items())
+        said.append(f"{record.head} {of}" if of else "")
+    chosen = "; ".join(filter(None, said))
+    if not chosen:
+        return ""
+    return (
+        f"The rule chose: {chosen}. Where it chose batched, all experts are computed whatever the "
+        "plan says: there the routing cannot matter to auto."
+    )
+
+
 def scale_sentence(record: Record[ScaleNumbers]) -> str:
     """For which sizes sparse heads are faster than dense ones, on the device of the record."""
     table = costs.scale(record)

@@ -95,6 +95,19 @@ def test_efficiency_sentence_is_of_the_whole_model_and_of_the_head():
     )
 
 
+def test_choice_sentence_says_where_all_experts_are_computed():
+    records = series.efficient([("dense", 1.0), ("soft", 1.0), ("sparse", 1.0)])
+    chosen = {"1": "batched", "8": "batched", "256": "batched"}
+    numbers = records[1].numbers.model_copy(update={"chosen": chosen})
+    records[1] = records[1].model_copy(update={"numbers": numbers})
+    said = findings.choice_sentence(records)
+    assert said.startswith(
+        "The rule chose: soft batched in batches of 1, 8, 256; sparse batched in batches of 1 and "
+        "grouped in batches of 256. Where it chose batched, all experts are computed"
+    )
+    assert findings.choice_sentence(records[:1]) == ""
+
+
 def with_points(points, **numbers):
     record = synthetic.scaled()
     numbers = record.numbers.model_copy(update={"points": tuple(points), **numbers})
