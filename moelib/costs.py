@@ -15,7 +15,7 @@ from moelib import comparisons
 from moelib.config import family
 from moelib.executors import choose
 from moelib.frames import Trained, run_columns, test_correct
-from moelib.kinds import BenchmarkNumbers, EfficiencyNumbers, ScaleNumbers, ScalePoint
+from moelib.kinds import BenchmarkNumbers, Case, EfficiencyNumbers, ScaleNumbers, ScalePoint
 from moelib.record import Record
 from moelib.statistics import median_interval
 
@@ -341,7 +341,11 @@ def _demand(of: dict, classes: int) -> tuple[float, float]:
 
 
 def tradeoff(trained: Trained, benchmark: BenchmarkNumbers) -> pd.DataFrame:
-    """One row per head, part and batch of the benchmark: accuracy and its interval, ms, quartiles.
+    """One row per head, part and batch of the benchmark: accuracy and time, and their intervals.
+
+    `ratio` is the median over rounds of the head's time by that of the reference head, `ms` that
+    times the reference's median; `_low` and `_high` are the interval of the median ratio, NaN with
+    too few rounds. So what slows down some rounds moves no head against the others.
 
     `efficient`: no other head of the same part and batch is as accurate and as fast, and better in
     one. `stays` is the share of resamples in which that is so: test images are drawn with
@@ -359,8 +363,7 @@ def tradeoff(trained: Trained, benchmark: BenchmarkNumbers) -> pd.DataFrame:
             "low": accuracy.loc[case.setting["head"], "low"],
             "high": accuracy.loc[case.setting["head"], "high"],
             "seeds": accuracy.loc[case.setting["head"], "seeds"],
-            **_quartiles("ms", case.candidate),
-            **_ratio("ratio", case.candidate, case.baseline),
+            **_relative(case),
         }
         for case in cases
     )
@@ -375,14 +378,28 @@ def tradeoff(trained: Trained, benchmark: BenchmarkNumbers) -> pd.DataFrame:
     # In whole numbers, whose sums are exact: a tie is one, and rounding does not break it.
     drawn = generator.multinomial(images, np.full(images, 1 / images), size=RESAMPLES)
     for _, points in table.groupby(["part", "batch"]):
-        table.loc[points.index, "efficient"] = efficient(points["ms"], points["accuracy"])
+        table.loc[points.index, "efficient"] = efficient(points["ratio"], points["accuracy"])
         values = drawn @ np.array([right[head] for head in points["head"]]).T  # (draw, head)
-        times = np.array([cases[i].candidate for i in points.index])  # (head, round)
-        rounds = generator.integers(times.shape[1], size=(RESAMPLES, times.shape[1]))
-        medians = np.median(times[:, rounds], axis=2).T  # (draw, head)
+        ratios = np.array([_times_reference(cases[i]) for i in points.index])  # (head, round)
+        rounds = generator.integers(ratios.shape[1], size=(RESAMPLES, ratios.shape[1]))
+        medians = np.median(ratios[:, rounds], axis=2).T  # (draw, head)
         fronts = [efficient(*pair) for pair in zip(medians, values, strict=True)]
         table.loc[points.index, "stays"] = np.mean(fronts, axis=0)
     return table.astype({"efficient": bool})
+
+
+def _times_reference(case: Case) -> tuple[float, ...]:
+    return _pairs(case.candidate, case.baseline)
+
+
+def _relative(case: Case) -> dict[str, float]:
+    found = median_interval(_times_reference(case))
+    reference = {"ratio": 1.0, "ms": np.median(case.baseline)}
+    return {
+        f"{name}{end}": value * unit
+        for name, unit in reference.items()
+        for end, value in zip(("", "_low", "_high"), found, strict=True)
+    }
 
 
 def efficient(cost: Iterable[float], value: Iterable[float]) -> np.ndarray:

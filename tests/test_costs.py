@@ -789,9 +789,9 @@ def test_accuracies_are_joined_with_latencies_and_fronts_are_of_one_part_and_bat
             known.loc[row.head, ["low", "high", "seeds"]]
         )
     soft = table.iloc[1]
-    assert (soft["ms_low"], soft["ms"], soft["ms_high"]) == (7, 8, 12)
-    # Times the dense head's, pair by pair: 2, 1, 2.
-    assert (soft["ratio_low"], soft["ratio"], soft["ratio_high"]) == (1.5, 2, 2)
+    # Times the dense head's, of which the median is 6, by pairs: 2, 1, 2. Three have no interval.
+    assert (soft["ratio"], soft["ms"]) == (2, 12)
+    assert soft[["ratio_low", "ratio_high", "ms_low", "ms_high"]].isna().all()
     # Alone in its part and batch, a head cannot leave the front.
     assert table["stays"].iloc[-1] == 1
 
@@ -818,8 +818,33 @@ def nets(right):
 
 
 def timed_alone(ms):
-    """A benchmark of one part and batch, from head -> the times of its rounds."""
-    return benchmark({(head, "head", 1): (times, times) for head, times in ms.items()})
+    """A benchmark of one part and batch, beside times of 1, from head -> its times."""
+    return benchmark({(head, "head", 1): ((1.0,) * len(t), t) for head, t in ms.items()})
+
+
+def test_times_are_those_of_the_reference_times_the_median_ratio_with_its_interval():
+    """Nine ratios of 1.1 to 1.9 in any order: the interval is from the second to the eighth."""
+    reference = (2.0, 3.0, 50.0, 2.0, 4.0, 3.0, 60.0, 3.0, 5.0)  # median 3
+    ratios = (1.9, 1.1, 1.8, 1.2, 1.7, 1.3, 1.6, 1.4, 1.5)
+    times = tuple(a * b for a, b in zip(reference, ratios, strict=True))
+    same = np.arange(4) < 2
+    table = costs.tradeoff(
+        nets({"soft": same}), benchmark({("soft", "head", 1): (reference, times)})
+    )
+    (row,) = table.itertuples()
+    found = (row.ratio_low, row.ratio, row.ratio_high)
+    assert found == pytest.approx((1.2, 1.5, 1.8), **ROUNDING)
+    assert (row.ms_low, row.ms, row.ms_high) == pytest.approx((3.6, 4.5, 5.4), **ROUNDING)
+
+
+def test_a_round_that_is_slow_for_all_moves_no_head_before_another():
+    """Times the reference's 0.9, 1.2, 0.9 and 1, 0.8, 1; but the median times are 10.8 and 10."""
+    dense = (10.0, 11.0, 12.0)
+    cases = {"fast": (9.0, 13.2, 10.8), "slow": (10.0, 8.8, 12.0)}
+    cases = {(head, "head", 1): (dense, times) for head, times in cases.items()}
+    same = np.arange(4) < 2
+    table = costs.tradeoff(nets({"fast": same, "slow": same}), benchmark(cases))
+    assert table["efficient"].tolist() == [True, False]
 
 
 def test_what_is_best_in_every_image_and_round_always_stays_and_its_opposite_never():
@@ -877,7 +902,7 @@ def test_the_resampled_fronts_are_what_brute_force_finds():
     for part in ("head", "model"):
         for i, name in enumerate(names):
             times = tuple((1 + i + generator.integers(9, size=4)).astype(float))
-            cases[name, part, 1] = (times, times)
+            cases[name, part, 1] = ((1.0,) * 4, times)
     table = costs.tradeoff(nets(right), benchmark(cases))
     again = np.random.default_rng(0)
     counts = again.multinomial(12, np.full(12, 1 / 12), size=costs.RESAMPLES)
