@@ -418,10 +418,14 @@ def efficient(cost: Iterable[float], value: Iterable[float]) -> np.ndarray:
 
 
 def speed(numbers: BenchmarkNumbers) -> pd.DataFrame:
-    """One row per case of a benchmark: median times, and the quartiles of the paired ratios."""
+    """One row per case of a benchmark: median times, and the quartiles of the paired ratios.
+
+    `met` says whether the median ratio reaches the aim, "" where there was none.
+    """
     rows = []
     for case in numbers.cases:
         low, median, high = case.ratio_quartiles()
+        aim = case.target_ratio
         rows.append(
             {
                 "case": ", ".join(f"{key} {value}" for key, value in case.setting.items()),
@@ -432,7 +436,8 @@ def speed(numbers: BenchmarkNumbers) -> pd.DataFrame:
                 "ratio": median,
                 "low": low,
                 "high": high,
-                "target": case.target_ratio,
+                "target": aim,
+                "met": "" if aim is None else "yes" if median >= aim else "no",
             }
         )
     return pd.DataFrame(rows)

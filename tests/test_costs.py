@@ -936,3 +936,13 @@ def test_speed_takes_quartiles_of_paired_ratios():
     assert list(table["ratio"]) == [3.0, 1.0]
     assert (table["low"][0], table["high"][0]) == (2.5, 3.5)
     assert table["case"][0] == "batch 8"
+
+
+@pytest.mark.parametrize(
+    ("aim", "met"), [(2.9, "yes"), (3.0, "yes"), (3.1, "no"), (1 / 1.2, "yes"), (None, "")]
+)
+def test_speed_says_whether_the_median_ratio_reaches_its_aim(aim, met):
+    numbers = synthetic.benchmark().numbers
+    case = numbers.cases[0].model_copy(update={"target_ratio": aim})
+    table = costs.speed(numbers.model_copy(update={"cases": (case,)}))
+    assert table["met"].tolist() == [met]
