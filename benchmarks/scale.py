@@ -16,7 +16,7 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from moelib.benchmark import command_line, write_benchmark
+from moelib.benchmark import command_line, free_path, write_benchmark
 from moelib.config import PROTOCOLS, Dense, Sparse
 from moelib.efficiency import Routed
 from moelib.executors import EXECUTORS, fastest, fits
@@ -149,6 +149,7 @@ def _name(dtype: torch.dtype) -> str:
 
 if __name__ == "__main__":
     arguments = command_line(__doc__, repeats=9, devices=("cpu", "cuda"))
+    free_path("scale/scale", ScaleNumbers, observe(arguments.device))  # refused before, not after
     start = time.perf_counter()
     numbers = measure(arguments.device, arguments.repeats)
     provenance = observe(arguments.device, time.perf_counter() - start)

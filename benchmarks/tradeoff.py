@@ -1,7 +1,8 @@
 """Latency of all trained heads of `cifar10-tradeoff`, in one process and in alternation.
 
 The head alone on the features of test images, and the whole model; in evaluation, on the routing
-that was learned. Their accuracies are in the records of training, which must be there.
+that was learned, with the threads of the study. Their accuracies are in the records of training,
+which must be there.
 """
 
 from contextlib import ExitStack, nullcontext
@@ -12,6 +13,7 @@ import torch
 from moelib import device
 from moelib.benchmark import run_benchmark
 from moelib.comparisons import REFERENCE
+from moelib.config import ConfigError
 from moelib.data import load_data
 from moelib.evaluate import network_input
 from moelib.kinds import BenchmarkNumbers, Case
@@ -27,13 +29,20 @@ AT_LEAST = 2.0  # ms that one timing lasts
 
 def measure(repeats: int) -> BenchmarkNumbers:
     """Time of one batch by every head, beside the study's dense head."""
+    threads = STUDY.training.threads
+    if torch.get_num_threads() != threads:
+        raise ConfigError(
+            f"--threads is {torch.get_num_threads()}, but the models of '{STUDY.name}' are timed "
+            f"with the threads of their study: leave --threads at {threads}."
+        )
     dataset = load_data(STUDY.data)
     cases = []
-    with ExitStack() as stack, torch.inference_mode():
+    with ExitStack() as stack:
         models = {}
         for name in STUDY.heads:
             trained = stack.enter_context(opened(Run(STUDY, name, SEED), "latency", dataset))
             models[name] = trained.model.eval()
+        stack.enter_context(torch.inference_mode())
         for batch in BATCHES:
             last = trained.training.channels_last
             images = network_input(trained.dataset.test.images[:batch], trained.dataset, last)

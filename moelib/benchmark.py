@@ -8,10 +8,10 @@ from pathlib import Path
 
 import torch
 
-from moelib.config import FEWEST_REPEATS
+from moelib.config import FEWEST_REPEATS, ConfigError
 from moelib.kinds import BenchmarkNumbers
 from moelib.provenance import Provenance, digest_files, observe
-from moelib.record import Numbers, Record, write_record
+from moelib.record import Numbers, Record, RecordError, read_record, write_record
 from moelib.run import results_root
 
 
@@ -20,8 +20,8 @@ def command_line(
 ) -> argparse.Namespace:
     """Read `--repeats N` and `--device` of these, and set torch's threads to `--threads N` (1).
 
-    A number of repeats too small for a spread, or a device that is not there, ends the program
-    with a sentence.
+    A number of repeats too small for a spread, no thread, or a device that is not there ends the
+    program with a sentence.
     """
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--repeats", type=int, default=repeats)
@@ -30,6 +30,8 @@ def command_line(
     arguments = parser.parse_args()
     if arguments.repeats < min(repeats, FEWEST_REPEATS):
         parser.error(f"--repeats must be at least {min(repeats, FEWEST_REPEATS)}, for a spread")
+    if arguments.threads < 1:
+        parser.error("--threads must be at least 1")
     if arguments.device == "cuda" and not torch.cuda.is_available():
         parser.error("--device is cuda, but torch finds no CUDA device on this machine")
     torch.set_num_threads(arguments.threads)
@@ -42,8 +44,12 @@ def run_benchmark(
     """Command line of a benchmark script: measure, print each case's ratios, write the record.
 
     Returns its path. `device` is where `measure` computes.
+
+    Raises:
+        ConfigError: there is a record of another number of threads; nothing is measured then.
     """
     arguments = command_line(measure.__doc__, repeats, (device,))
+    free_path(f"benchmarks/{Path(script).stem}", BenchmarkNumbers, observe(device))
     start = time.perf_counter()
     numbers = measure(arguments.repeats)
     provenance = observe(device, time.perf_counter() - start)
@@ -60,15 +66,40 @@ def write_benchmark(
 ) -> Path:
     """Write the record results/<name>.<device>.json of a script, and return its path.
 
-    The file's name carries the device, so that devices are never mixed. `run` are the fields of the
-    trained run, where the numbers are of one.
+    `run` are the fields of the trained run, where the numbers are of one.
+
+    Raises:
+        ConfigError: there is a record of another number of threads.
     """
-    slug = re.sub(r"[^a-z0-9.]+", "-", provenance.device.lower()).strip("-")
-    path = results_root() / f"{name}.{slug}.json"
+    path = free_path(name, type(numbers), provenance)
     path.parent.mkdir(parents=True, exist_ok=True)
     inputs = {"script": digest_files([Path(script)]), **run.pop("inputs", {})}
     write_record(
         path,
         Record(kind=numbers.kind, inputs=inputs, numbers=numbers, provenance=provenance, **run),
     )
+    return path
+
+
+def free_path(name: str, numbers: type[Numbers], provenance: Provenance) -> Path:
+    """Where a record of these numbers goes: its file's name carries the device.
+
+    So devices are never mixed. An older record there is replaced, unless its times are of another
+    number of threads, which the name does not tell.
+
+    Raises:
+        ConfigError: they are.
+    """
+    slug = re.sub(r"[^a-z0-9.]+", "-", provenance.device.lower()).strip("-")
+    path = results_root() / f"{name}.{slug}.json"
+    try:
+        before = read_record(path, numbers).provenance.threads
+    except RecordError:  # none is there, or none that could be kept
+        return path
+    if before != provenance.threads:
+        raise ConfigError(
+            f"The record {path} was made with --threads {before}, this one would be of "
+            f"{provenance.threads}, and one name cannot stand for both: measure with "
+            f"--threads {before}, or move that record elsewhere."
+        )
     return path

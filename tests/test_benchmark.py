@@ -7,7 +7,7 @@ import synthetic
 import torch
 
 from moelib import benchmark
-from moelib.config import FEWEST_REPEATS
+from moelib.config import FEWEST_REPEATS, ConfigError
 from moelib.kinds import BenchmarkNumbers, ScaleNumbers
 from moelib.provenance import digest_files, observe
 from moelib.record import read_record
@@ -89,6 +89,12 @@ def test_what_a_script_does_not_offer_is_refused(call, capsys, monkeypatch, type
     assert re.search(f"argument {typed[0]}: invalid .*'{typed[1]}'", said)
 
 
+@pytest.mark.parametrize("threads", ["0", "-1"])
+def test_no_thread_is_refused(call, capsys, threads):
+    said = refused(capsys, call, "--threads", threads)
+    assert "--threads must be at least 1" in said
+
+
 def test_a_refused_command_line_sets_no_threads(call, capsys):
     before = torch.get_num_threads()
     refused(capsys, call, "--threads", str(before + 1), "--repeats", "1")
@@ -135,6 +141,27 @@ def test_devices_are_never_mixed(results, script):
         for device in ("A CPU", "A GPU")
     }
     assert set((results / "benchmarks").iterdir()) == paths and len(paths) == 2
+
+
+def test_a_record_of_another_number_of_threads_is_not_overwritten(results, script):
+    """It is replaced by one of as many, and a damaged one by any."""
+    numbers, one = synthetic.benchmark().numbers, on("A CPU").model_copy(update={"threads": 1})
+    two = one.model_copy(update={"threads": 2})
+
+    def write(provenance):
+        return benchmark.write_benchmark(str(script), "benchmarks/step", numbers, provenance)
+
+    path = write(one)
+    with pytest.raises(ConfigError) as error:
+        write(two)
+    assert str(error.value) == (
+        f"The record {path} was made with --threads 1, this one would be of 2, and one name "
+        "cannot stand for both: measure with --threads 1, or move that record elsewhere."
+    )
+    assert read_record(path, BenchmarkNumbers).provenance.threads == 1
+    assert write(one) == path
+    path.write_text("{")
+    assert read_record(write(two), BenchmarkNumbers).provenance.threads == 2
 
 
 def test_a_script_that_has_changed_is_another_input(results, script):
@@ -206,3 +233,17 @@ def test_a_benchmark_that_is_refused_measures_nothing(results, script, capsys, m
     said = refused(capsys, lambda: benchmark.run_benchmark(str(script), asked.append, repeats=9))
     assert "invalid choice: 'cuda'" in said
     assert asked == [] and not results.exists()
+
+
+def test_a_benchmark_that_would_overwrite_other_threads_measures_nothing(
+    results, tmp_path, monkeypatch
+):
+    numbers, asked = synthetic.benchmark().numbers, []
+    script = tmp_path / "step.py"
+    script.write_text("")
+    monkeypatch.setattr("sys.argv", ["step.py", "--threads", "1"])
+    benchmark.run_benchmark(str(script), lambda _: numbers, repeats=9)
+    monkeypatch.setattr("sys.argv", ["step.py", "--threads", "2"])
+    with pytest.raises(ConfigError, match="was made with --threads 1, this one would be of 2"):
+        benchmark.run_benchmark(str(script), asked.append, repeats=9)
+    assert asked == []

@@ -5,8 +5,9 @@ from collections import Counter
 from types import SimpleNamespace
 
 import pytest
+import torch
 
-from moelib.config import PROJECT
+from moelib.config import PROJECT, ConfigError
 
 
 @pytest.fixture
@@ -41,3 +42,17 @@ def test_heads_are_compared_at_every_size_of_the_grid_and_never_to_be_slower(scr
     assert aims["soft", 64, 32] == aims["sparse", 64, 256] == 3
     assert aims["soft", 64, 128] == aims["sparse", 64, 512] == aims["sparse", 512, 1] == 1
     assert all(case.target_ratio is None for case in cases if case.setting["mode"] == "training")
+
+
+def test_trained_heads_are_timed_with_the_threads_of_their_study_alone(script):
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(3)
+        with pytest.raises(ConfigError) as error:
+            script("tradeoff").measure(6)
+    finally:
+        torch.set_num_threads(before)
+    assert str(error.value) == (
+        "--threads is 3, but the models of 'cifar10-tradeoff' are timed with the threads of their "
+        "study: leave --threads at 1."
+    )
