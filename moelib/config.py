@@ -394,8 +394,9 @@ class Efficiency(Frozen):
 
     @model_validator(mode="after")
     def _batches(self) -> "Efficiency":
-        if len(set(self.batches)) < len(self.batches):
-            raise ValueError("batches must not hold a number twice")
+        for name in ("batches", "compiled_batches", "footprint_batches"):
+            if len(set(getattr(self, name))) < len(getattr(self, name)):
+                raise ValueError(f"{name} must not hold a number twice")
         if not set(self.compiled_batches) <= set(self.batches):
             raise ValueError("compiled_batches must be among batches")
         return self

@@ -60,12 +60,19 @@ def race(
         device: where the ways compute.
 
     Raises:
-        ConfigError: there are too few repeats to show a spread.
+        ConfigError: there are too few repeats to show a spread, a timing would last no time, or the
+            device is not there.
     """
     if repeats < FEWEST_REPEATS:
         raise ConfigError(
             f"A timing needs at least {FEWEST_REPEATS} repeats to show its spread, not {repeats}."
         )
+    if not at_least > 0:
+        raise ConfigError(f"A timing must last more than 0 ms, not {at_least:g}.")
+    if device not in ("cpu", "cuda"):
+        raise ConfigError(f"There is no device '{device}' to time on; there are 'cpu' and 'cuda'.")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("Nothing can be timed on 'cuda': torch finds no CUDA device here.")
     for way in ways:
         way()  # the first call allocates, chooses kernels, and may compile
     return interleave(*(_timed(way, at_least, device) for way in ways), repeats=repeats)

@@ -376,6 +376,8 @@ def test_analyses_are_made_of_the_runs_that_they_suit():
     [
         ({"batches": [0]}, "analyses.efficiency.batches"),
         ({"batches": [8, 8]}, "batches must not hold a number twice"),
+        ({"compiled_batches": [8, 8]}, "compiled_batches must not hold a number twice"),
+        ({"footprint_batches": [1, 1]}, "footprint_batches must not hold a number twice"),
         ({"batches": [8], "compiled_batches": [1]}, "compiled_batches must be among batches"),
         ({"repeats": 4}, "analyses.efficiency.repeats"),
     ],

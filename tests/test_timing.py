@@ -157,6 +157,25 @@ def test_too_few_repeats_are_refused_before_anything_is_called(repeats):
     assert calls == []
 
 
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        ({"at_least": 0.0}, "A timing must last more than 0 ms, not 0."),
+        ({"at_least": -2.0}, "A timing must last more than 0 ms, not -2."),
+        ({"at_least": float("nan")}, "A timing must last more than 0 ms, not nan."),
+        ({"device": "tpu"}, "There is no device 'tpu' to time on; there are 'cpu' and 'cuda'."),
+        ({"device": "cuda"}, "Nothing can be timed on 'cuda': torch finds no CUDA device here."),
+    ],
+)
+def test_what_cannot_be_timed_is_refused_before_anything_is_called(monkeypatch, wrong, sentence):
+    monkeypatch.setattr(timing.torch.cuda, "is_available", lambda: False)
+    calls = []
+    with pytest.raises(ConfigError) as error:
+        race([lambda: calls.append(0)], 6, **{"at_least": 1.0, **wrong})
+    assert str(error.value) == sentence
+    assert calls == []
+
+
 def test_six_repeats_are_enough(clock):
     (times,) = race([way(clock, 1, [])], 6, at_least=TICK)
     assert len(times) == 6
