@@ -23,8 +23,9 @@ from moelib.routing import soft_routing, switch_routing, top_k_routing
 
 CLASSES = 5  # 10 bytes or 20 bytes: no row is aligned as a grouped product wants it
 # Rounding of one product or sum, relative to its size: the results here are sums of about a
-# hundred products of order 1, by paths that differ in order alone.
-TOLERANCE = {torch.float64: 1e-12, torch.float32: 2e-5, torch.bfloat16: 0.1}
+# hundred products of order 1, by paths that differ in order alone. bfloat16 keeps 8 bits: 0.4 % at
+# each of some ten operations in a row.
+TOLERANCE = {torch.float64: 1e-12, torch.float32: 2e-5, torch.bfloat16: 0.04}
 
 ROUTES = {  # name -> (experts, plan of logits)
     "top-2": (6, lambda z: top_k_routing(z, 2, 0.7)),
@@ -108,30 +109,11 @@ def test_values_and_all_gradients_equal_the_double_loop(executor, route, dtype, 
     def plan(z):  # choices as made in the narrow type, where logits may tie
         return make(z)._replace(indices=make(logits).indices)
 
-    if dtype == torch.bfloat16:
-        narrow = make(logits)
-        expected = naive(features.double(), narrow, Weights(*(w.double() for w in weights)))
-        expected = [expected]
-    else:
-        expected = values_and_gradients(naive, exact[0], plan, exact[1], Weights(*exact[2:]))
-    for ours, wanted in zip(got, expected, strict=False):
+    expected = values_and_gradients(naive, exact[0], plan, exact[1], Weights(*exact[2:]))
+    for ours, wanted in zip(got, expected, strict=True):
         limit = TOLERANCE[dtype] * max(1.0, wanted.abs().max().item())
         assert (ours.double() - wanted.double()).abs().max().item() <= limit
         assert ours.dtype == dtype
-
-
-@executors
-def test_bfloat16_gradients_are_those_of_float32_up_to_its_rounding(executor):
-    def make(z):
-        return top_k_routing(z, 2)
-
-    features, logits, weights = inputs(13, 6, dtype=torch.bfloat16)
-    narrow = values_and_gradients(run(executor), features, make, logits, weights)
-    wide = [t.detach().float().requires_grad_() for t in (features, logits, *weights)]
-    exact = values_and_gradients(run("batched"), wide[0], make, wide[1], Weights(*wide[2:]))
-    for ours, wanted in zip(narrow, exact, strict=True):
-        # bfloat16 keeps 8 bits: 0.4 % at each of some ten operations, and cancellation on top.
-        assert (ours.float() - wanted).norm() <= 0.05 * wanted.norm()
 
 
 @pytest.mark.parametrize("executor", ["batched", "loop"])
