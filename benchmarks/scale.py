@@ -35,24 +35,18 @@ WIDTHS = ((512, 64), (512, 512), (1024, 2048))  # d and h
 BATCHES = (1, 32, 256, 2048)
 LARGEST, BATCHED = 20e9, 2e9
 AIMS = {"cpu": {"speedup": 15.0, "overhead": 2.0}, "cuda": {"speedup": 15.0, "overhead": 1.5}}
+CURVE = tuple(2**i for i in range(12))  # batches, up to that of the aim
 TARGET = {"experts": 64, "k": 2, "features": 1024, "hidden": 2048, "batch": 2048}
 AT_LEAST = 2.0  # ms that one timing lasts
 
 
 def measure(device: str, repeats: int) -> ScaleNumbers:
-    """All points of the grid in float32, and the one with an aim in bfloat16 too."""
+    """All sizes that are timed on this device, and what it can do at best."""
     torch.manual_seed(0)
-    sizes = [
-        (experts, *width, batch, _ks(experts), torch.float32)
-        for experts, width, batch in itertools.product(EXPERTS, WIDTHS, BATCHES)
-        if experts * width[0] * width[1] * batch <= LARGEST
-    ]
-    target = [TARGET[name] for name in ("experts", "features", "hidden", "batch")]
     precisions = (torch.float32, torch.bfloat16)
-    sizes += [(*target, [TARGET["k"]], dtype) for dtype in precisions]
     points = [
         point
-        for size in tqdm(sizes, desc="sizes", mininterval=5)
+        for size in tqdm(sizes(device), desc="sizes", mininterval=5)
         for point in compare(*size, device, repeats)
     ]
     return ScaleNumbers(
@@ -62,6 +56,22 @@ def measure(device: str, repeats: int) -> ScaleNumbers:
         aim=Aim(**TARGET, **AIMS[device]),
         points=tuple(points),
     )
+
+
+def sizes(device: str) -> list[tuple]:
+    """(E, d, h, batch, ks, dtype): the grid in float32, and the size with an aim in bfloat16 too.
+
+    On a GPU that has the whole curve over batches in bfloat16, for which it has grouped products.
+    """
+    grid = [
+        (experts, *width, batch, _ks(experts), torch.float32)
+        for experts, width, batch in itertools.product(EXPERTS, WIDTHS, BATCHES)
+        if experts * width[0] * width[1] * batch <= LARGEST
+    ]
+    large, k = [TARGET[name] for name in ("experts", "features", "hidden")], [TARGET["k"]]
+    curve = CURVE if device == "cuda" else (TARGET["batch"],)
+    aimed = [(TARGET["batch"], torch.float32), *((batch, torch.bfloat16) for batch in curve)]
+    return grid + [(*large, batch, k, dtype) for batch, dtype in aimed]
 
 
 def compare(

@@ -193,11 +193,18 @@ def crossovers(scale: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def aim_curve(record: Record[ScaleNumbers]) -> pd.DataFrame:
+    """The rows of `scale` of the size of the aim at every batch, by precision and batch."""
+    aim, table = record.numbers.aim, scale(record)
+    size = [name for name in AT if name != "batch"]
+    here = (table[size] == pd.Series({name: getattr(aim, name) for name in size})).all(axis=1)
+    return table[here].sort_values(["dtype", "batch"], ascending=[False, True])
+
+
 def aimed(record: Record[ScaleNumbers]) -> pd.DataFrame:
     """The rows of `scale` for which an aim was set beforehand, and whether it was met."""
-    aim, table = record.numbers.aim, scale(record)
-    here = (table[list(AT)] == pd.Series({name: getattr(aim, name) for name in AT})).all(axis=1)
-    return table[here].assign(
+    aim, table = record.numbers.aim, aim_curve(record)
+    return table[table["batch"] == aim.batch].assign(
         met=lambda t: (t["speedup"] >= aim.speedup) & (t["overhead"] <= aim.overhead)
     )
 

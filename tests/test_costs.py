@@ -420,6 +420,16 @@ def test_an_aim_is_of_its_size_alone_in_every_precision():
     assert costs.aimed(changed(record, points=tuple(others))).empty
 
 
+def test_the_curve_of_an_aim_is_of_its_size_at_every_batch():
+    points = [point(batch=batch) for batch in (9, 1, 3)]
+    others = [point(**{name: value + 1}) for name, value in AT.items() if name != "batch"]
+    narrow = [point(dtype="bfloat16", batch=batch) for batch in (2, 1)]
+    record = changed(scaled(*narrow, *others, *points), aim=Aim(**AT, speedup=1.0, overhead=3.0))
+    table = costs.aim_curve(record)
+    found = list(zip(table["dtype"], table["batch"], strict=True))
+    assert found == [("float32", n) for n in (1, 3, 9)] + [("bfloat16", n) for n in (1, 2)]
+
+
 # -- the cost model -------------------------------------------------------------------------------
 
 COST = {  # ms of each unit, all six of them at work
