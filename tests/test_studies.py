@@ -11,6 +11,7 @@ from tiny import tiny_dataset
 
 from moelib import train as training_module
 from moelib.config import has_experts
+from moelib.costs import PAPER_BATCH
 from moelib.data import Dataset
 from moelib.run import Run
 from moelib.study import load_study
@@ -59,3 +60,9 @@ def test_the_papers_study_in_miniature(results, images, monkeypatch, name, head)
         else:
             assert whole == pytest.approx(1, rel=1e-5)
         assert -1e-9 <= metrics.entropy <= math.log(8)
+
+
+@pytest.mark.parametrize("name", ["paper", "paper-as-run"])
+def test_the_papers_batch_is_timed_both_eager_and_compiled(name):
+    sizes = load_study(name).analyses.efficiency
+    assert PAPER_BATCH in sizes.batches and sizes.compiled_batches == (PAPER_BATCH,)
