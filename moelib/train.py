@@ -44,7 +44,7 @@ def train(run: Run, dataset: Dataset | None = None) -> Record[TrainNumbers]:
 
     Raises:
         ConfigError: the device or data are not there, or another process is at work on the run.
-        TrainingError: the loss is not finite; the last good checkpoint is kept.
+        TrainingError: the loss is not finite; the state after the last finished epoch is kept.
         CheckpointError: the state that an earlier process left is damaged.
     """
     training = device.resolve(run.study.training)
@@ -128,6 +128,7 @@ class _Trainer:
         self.epochs: list[Epoch] = []
         self.seconds: list[float] = []
         self.best: dict[str, Tensor] = {}  # weights of the best validation accuracy so far
+        self.unsaved: tuple[dict[str, Tensor], dict] | None = None  # the latest, if in no file
         self.state_path = run.folder / "state.safetensors"
 
     def train(self) -> Record[TrainNumbers]:
@@ -137,9 +138,14 @@ class _Trainer:
         with tqdm(total=total, initial=done, desc=self._name, unit="step", mininterval=1) as bar:
             for epoch in range(len(self.epochs) + 1, self.training.epochs + 1):
                 start = time.perf_counter()
-                self.epochs.append(self._train_epoch(epoch, routed, bar))
+                try:
+                    self.epochs.append(self._train_epoch(epoch, routed, bar))
+                except TrainingError:
+                    self._save_state()  # the weights of this moment are broken, those kept are not
+                    raise
                 self._keep_best()
                 self.seconds.append(time.perf_counter() - start)
+                self._keep_state()
                 if epoch % self.training.checkpoint_every == 0 or epoch == self.training.epochs:
                     self._save_state()
         return self._finish()
@@ -272,7 +278,8 @@ class _Trainer:
             weights = self.model.state_dict().items()
             self.best = {name: tensor.detach().to("cpu", copy=True) for name, tensor in weights}
 
-    def _save_state(self) -> None:
+    def _keep_state(self) -> None:
+        # A copy in memory: not every state is written, and a divergence needs the latest.
         parts = {
             "model": self.model.state_dict(),
             "best": self.best,
@@ -282,14 +289,19 @@ class _Trainer:
             },
         }
         tensors = {
-            f"{part}.{name}": tensor
+            f"{part}.{name}": tensor.detach().to("cpu", copy=True)
             for part, named in parts.items()
             for name, tensor in named.items()
             if tensor is not None
         }
         epochs = [epoch.model_dump(mode="json") for epoch in self.epochs]
-        about = {"inputs": self.inputs, "epochs": epochs, "seconds": self.seconds}
-        save_tensors(self.state_path, tensors, about)
+        about = {"inputs": self.inputs, "epochs": epochs, "seconds": [*self.seconds]}
+        self.unsaved = tensors, about
+
+    def _save_state(self) -> None:
+        if self.unsaved is not None:
+            save_tensors(self.state_path, *self.unsaved)
+            self.unsaved = None
 
     def _resume(self) -> None:
         """Continue from the state that a killed process left, if it is of this very training."""

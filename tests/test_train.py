@@ -565,6 +565,47 @@ def test_weights_that_the_last_step_of_an_epoch_broke_are_not_kept(dataset, monk
     assert len(load_tensors(run.folder / "state.safetensors")[1]["epochs"]) == 1
 
 
+@pytest.mark.parametrize(
+    ("every", "good"), [(2, 1), (2, 2), (2, 3), (5, 1), (5, 4), (5, 5), (5, 6)]
+)
+def test_divergence_keeps_the_last_finished_epoch_however_seldom_states_are_saved(
+    dataset, monkeypatch, every, good
+):
+    recipe = {"epochs": 8, "checkpoint_every": every}
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            training_module,
+            "learning_rate",
+            lambda t, step, n: 0.1 if step < good * STEPS else 1e30,
+        )
+        with pytest.raises(TrainingError, match=f"; the state after epoch {good} is kept[.]"):
+            train(tiny_run("dense", **recipe), dataset)
+    run = tiny_run("dense", **recipe)
+    tensors, about, _ = load_tensors(run.folder / "state.safetensors")
+    assert [epoch["epoch"] for epoch in about["epochs"]] == list(range(1, good + 1))
+    assert len(about["seconds"]) == good
+    assert all(t.isfinite().all() for t in tensors.values())
+
+
+def test_a_kept_state_that_was_not_due_is_as_good_as_any(
+    dataset, uninterrupted, monkeypatch, capsys
+):
+    """A run that diverged by an accident of the machine goes on from there to the same end."""
+    run = tiny_run(checkpoint_every=5)
+    with monkeypatch.context() as patch:
+        rate = training_module.learning_rate
+        patch.setattr(
+            training_module, "learning_rate", lambda t, s, n: rate(t, s, n) if s < 8 else 1e30
+        )
+        with pytest.raises(TrainingError):
+            train(run, dataset)
+    train(run, dataset)
+    assert "Resumed after epoch 2 of 3." in capsys.readouterr().out
+    _, last, best = uninterrupted["corrected"]
+    assert same_weights(weights(run), last)
+    assert same_weights(weights(run, "best_validation"), best)
+
+
 def test_divergence_in_the_first_epoch(dataset):
     with pytest.raises(TrainingError, match="no epoch was finished. A lower training.learning_ra"):
         train(tiny_run("dense", learning_rate=1e30), dataset)
