@@ -1,5 +1,8 @@
 """Gates: modules that hold parameters and turn features (n, d) into a `Routing`."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -76,6 +79,19 @@ class SparseGate(nn.Module):
         if self.weigh_by_probability:
             return switch_routing(logits, self.temperature, **given)
         return top_k_routing(logits, self.k, self.temperature, keep_ties=self.keep_ties, **given)
+
+
+@contextmanager
+def without_evaluation_noise(module: nn.Module) -> Iterator[None]:
+    """Every sparse gate in a module without noise in evaluation; afterwards each as it was."""
+    noisy = [m for m in module.modules() if isinstance(m, SparseGate) and m.noise_at_evaluation]
+    for gate in noisy:
+        gate.noise_at_evaluation = False
+    try:
+        yield
+    finally:
+        for gate in noisy:
+            gate.noise_at_evaluation = True
 
 
 class SwitchGate(nn.Module):

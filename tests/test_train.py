@@ -246,6 +246,42 @@ def test_a_compiled_model_that_computes_something_else_is_refused(dataset, monke
     assert not (run.folder / "state.safetensors").exists()
 
 
+@pytest.mark.parametrize("head", ["dense", "sparse"])
+def test_a_compiled_run_that_is_resumed_is_the_same_training(
+    dataset, monkeypatch, interrupt, tmp_path, head
+):
+    """With gate noise in evaluation, too: the comparison allows no difference, and leaves none."""
+    monkeypatch.setattr(training_module, "COMPILED_LOSS_TOLERANCE", 0.0)
+    monkeypatch.setattr(torch, "compile", lambda function: lambda images: function(images))
+    run = tiny_run(head, protocol="as-run", compile=True)
+    whole = train(run, dataset)
+    expected = weights(run)
+    elsewhere(monkeypatch, tmp_path, "resumed")
+    interrupt(2 * STEPS)
+    with pytest.raises(Killed):
+        train(run, dataset)
+    interrupt(None)
+    assert train(run, dataset).digest == whole.digest
+    assert same_weights(weights(run), expected)
+
+
+def test_rounding_of_a_tiny_loss_is_no_reason_to_refuse(dataset, monkeypatch):
+    cross_entropy = torch.nn.functional.cross_entropy
+    monkeypatch.setattr(
+        training_module.F, "cross_entropy", lambda *args, **keys: cross_entropy(*args, **keys) / 1e3
+    )
+
+    def rounded(function):
+        def routed(images):
+            logits, routing = function(images)
+            return logits + torch.arange(4) * 1.1, routing
+
+        return routed
+
+    monkeypatch.setattr(torch, "compile", rounded)
+    train(tiny_run("dense", epochs=1, compile=True), dataset)
+
+
 # -- interrupted and resumed --------------------------------------------------------------------
 
 
