@@ -11,6 +11,7 @@ that the notebook does not know, and never looks at types.
 import argparse
 import ast
 import difflib
+import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -114,18 +115,30 @@ def execute(notebook: Path, output: Path, texts: Mapping[str, str]) -> None:
     """Run a notebook from top to bottom with these parameters and keep it with its outputs.
 
     The output appears under its name only when every cell has run. A notebook that failed is kept
-    beside it as `*.failed.ipynb`, with the error in its place.
+    beside it as `*.failed.ipynb`, with the error in its place, unless the disk had no room for it.
 
     Raises:
-        ConfigError: the notebook refuses a parameter; nothing has run.
+        ConfigError: there is no such notebook, it refuses a parameter, or its output cannot be
+            written.
         papermill.PapermillExecutionError: a cell failed.
     """
+    if not notebook.is_file():
+        raise ConfigError(f"There is no notebook {notebook}.")
+    if output.is_dir():
+        raise ConfigError(f"The output {output} is a folder; it must be a file.")
+    values = parse(texts, declared_in(notebook))
+    try:
+        _execute(notebook, output, values)
+    except OSError as error:
+        raise ConfigError(f"Cannot write {output}: {error.strerror or error}.") from None
+
+
+def _execute(notebook: Path, output: Path, values: Mapping[str, Any]) -> None:
     # jsonschema, which papermill brings along, would build a grammar of IRIs at its import, for two
     # seconds in each notebook's process; it does without where the module cannot be imported.
     sys.modules.setdefault("rfc3987_syntax", None)
     import papermill  # here, since every notebook imports this module and papermill takes a second
 
-    values = parse(texts, declared_in(notebook))
     output.parent.mkdir(parents=True, exist_ok=True)
     running = output.with_suffix(".running.ipynb")
     failed = output.with_suffix(".failed.ipynb")
@@ -139,10 +152,20 @@ def execute(notebook: Path, output: Path, texts: Mapping[str, str]) -> None:
             extra_arguments=["--log-level=ERROR"],  # a kernel warns that it listens on localhost
         )
     except BaseException:
-        if running.exists():
+        if _is_whole(running):
             running.replace(failed)
+        running.unlink(missing_ok=True)
         raise
     running.replace(output)
+
+
+def _is_whole(notebook: Path) -> bool:
+    """Whether a notebook is there and was written to its end."""
+    try:
+        json.loads(notebook.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

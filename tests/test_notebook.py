@@ -1,7 +1,9 @@
 """Parameters are refused by name, type and value, whichever way a notebook is started."""
 
 import ast
+import errno
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -148,6 +150,57 @@ def test_killed_kernel_is_a_failure(tmp_path: Path) -> None:
         notebook.execute(source, tmp_path / "out.ipynb", {"seed": "1"})
     assert not (tmp_path / "out.ipynb").exists()
     assert (tmp_path / "out.failed.ipynb").exists()
+
+
+def full_after(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk is full after papermill has written so many times; then a part of a file is left."""
+    write, written = papermill.iorw.LocalHandler.write, []
+
+    def full(self: object, text: str, path: str) -> None:
+        written.append(path)
+        if len(written) <= count:
+            return write(self, text, path)
+        Path(path).write_text(text[: len(text) // 2])
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(papermill.iorw.LocalHandler, "write", full)
+
+
+@pytest.mark.parametrize("count", [0, 2])
+def test_full_disk_is_a_sentence_and_leaves_no_part_of_a_notebook(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    source = write(tmp_path / "in.ipynb", DECLARED, "1", "2")
+    full_after(count, monkeypatch)
+    output = tmp_path / "out.ipynb"
+    with pytest.raises(ConfigError) as error:
+        notebook.execute(source, output, {"seed": "1"})
+    assert str(error.value) == f"Cannot write {output}: No space left on device."
+    assert list(tmp_path.iterdir()) == [source]
+
+
+def test_output_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
+    source = write(tmp_path / "in.ipynb", DECLARED)
+    file, folder = tmp_path / "file", tmp_path / "folder.ipynb"
+    file.write_text("")
+    folder.mkdir()
+    for output, sentence in [
+        (file / "out.ipynb", "Cannot write {}: File exists."),
+        (file / "below" / "out.ipynb", "Cannot write {}: Not a directory."),
+        (folder, "The output {} is a folder; it must be a file."),
+    ]:
+        with pytest.raises(ConfigError) as error:
+            notebook.execute(source, output, {})
+        assert str(error.value) == sentence.format(output)
+    assert sorted(tmp_path.iterdir()) == [file, folder, source]
+
+
+def test_notebook_that_is_not_there_is_a_sentence(tmp_path: Path) -> None:
+    source = tmp_path / "nothing.ipynb"
+    with pytest.raises(SystemExit) as error:
+        notebook.main([str(source), str(tmp_path / "out.ipynb")])
+    assert str(error.value) == f"{source}: There is no notebook {source}."
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
