@@ -78,8 +78,13 @@ def switch_loss(routing: Routing) -> Tensor:
 
 
 def router_z_loss(routing: Routing) -> Tensor:
-    """Mean over images of logsumexp(clean logits)^2 (Zoph 2022, eq. 5)."""
-    return routing.logits.logsumexp(dim=1).square().mean()
+    """Mean over images of logsumexp(raw logits)^2 (Zoph 2022, eq. 5).
+
+    Raw are the gate's own outputs over the temperature: it is their scale that the loss bounds, and
+    standardised logits have the same scale whatever the gate's weights are.
+    """
+    logits = routing.logits if routing.raw is None else routing.raw
+    return logits.logsumexp(dim=1).square().mean()
 
 
 def balance_losses(

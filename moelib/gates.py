@@ -64,9 +64,8 @@ class SparseGate(nn.Module):
     def forward(self, features: Tensor) -> Routing:
         """Route features (n, d)."""
         features = _dropped(features, self.feature_dropout, self.training)
-        logits = self.score(features)  # (n, e)
-        if self.standardise:
-            logits = standardised(logits)
+        raw = self.score(features)  # (n, e)
+        logits = standardised(raw) if self.standardise else raw
         ranked, noise_std = logits, None
         if self.training or self.noise_at_evaluation:
             noise_std = F.softplus(self.noise(features)) + self.noise_floor  # (n, e)
@@ -77,8 +76,15 @@ class SparseGate(nn.Module):
             "bias": self.selection_bias,
         }
         if self.weigh_by_probability:
-            return switch_routing(logits, self.temperature, **given)
-        return top_k_routing(logits, self.k, self.temperature, keep_ties=self.keep_ties, **given)
+            routing = switch_routing(logits, self.temperature, **given)
+        else:
+            routing = top_k_routing(
+                logits, self.k, self.temperature, keep_ties=self.keep_ties, **given
+            )
+        if self.standardise:
+            scaled = raw if self.temperature == 1 else raw / self.temperature
+            return routing._replace(raw=scaled)
+        return routing
 
 
 @contextmanager

@@ -22,6 +22,7 @@ class Routing(NamedTuple):
     ranked: Tensor  # (n, e) what was ranked: with noise, logit dropout and selection bias
     noise_std: Tensor | None  # (n, e) deviation of the noise in `ranked`; None without noise
     mixture: Tensor | None = None  # (n, e) weights by expert, where kept ties part them from gates
+    raw: Tensor | None = None  # (n, e) before standardisation, where that parts them from `logits`
 
 
 def standardised(logits: Tensor) -> Tensor:

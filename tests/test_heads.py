@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from moelib import config
+from moelib.balance import router_z_loss
 from moelib.config import PROTOCOLS, Balance, ConfigError
 from moelib.heads import build_head
 
@@ -325,6 +326,29 @@ def test_bias_alone_balances_a_skewed_gate():
 def test_frozen_gate_is_not_trained():
     head = small_head("frozen")
     assert all(name.startswith("experts.") for name, _ in head.named_parameters())
+
+
+@pytest.mark.parametrize("standardise", [True, False])
+@pytest.mark.parametrize("k", [1, 2])
+@pytest.mark.parametrize("temperature", [1.0, 0.5])
+def test_the_router_z_loss_grows_with_the_scale_of_the_gates_own_logits(
+    standardise, k, temperature
+):
+    """Of standardised logits it would stay, and bound nothing."""
+    settings = {"k": k, "standardise": standardise, "temperature": temperature, **SMALL}
+    head = small_head(config.Sparse(kind="sparse", **settings)).eval()
+    features, found = images(), []
+    for scale in (1.0, 10.0):
+        with torch.no_grad():
+            head.gate.score.weight.mul_(scale)
+            head.gate.score.bias.mul_(scale)
+            raw = head.gate.score(features) / temperature
+        routing = head.routed(features)[1]
+        found.append(router_z_loss(routing))
+        torch.testing.assert_close(found[-1], raw.exp().sum(dim=1).log().square().mean())
+    assert found[1] > 2 * found[0]
+    found[1].backward()
+    assert head.gate.score.weight.grad.norm() > 0
 
 
 @pytest.mark.parametrize(
