@@ -28,9 +28,11 @@ backbone: {kind: small_resnet}
 heads: {switch: {hidden: 4}, soft: {hidden: 4}}
 seeds: [0]
 protocol: corrected
-training: {epochs: 1}
+training: {epochs: 1, schedule: {kind: onecycle}}
 analyses: {utilization: {permutations: 10}, sharpness: null, surface: null, efficiency: null}
 """
+
+OTHER = "extends: quick\ndescription: Not run here.\nseeds: [0, 1]"
 
 PARAMETERS = 'study: str = "quick"\nhead: str = "switch"\nseed: int = 0'
 
@@ -94,7 +96,7 @@ class Project:
         self.root = root
 
     def make(self, papermill: bool) -> "Project":
-        for name in ("__init__", "config", "notebook", "dependencies"):
+        for name in ("__init__", "config", "study", "notebook", "dependencies"):
             self.copy(f"moelib/{name}.py")
         self.copy("workflow")
         self.write("workflow/warm", preloading("papermill", "colorsys"))
@@ -103,6 +105,8 @@ class Project:
         self.write("moelib/ones.py", "ONE = 1")
         self.write("moelib/unused.py", "")
         self.write("studies/quick.yaml", STUDY)
+        self.write("studies/other.yaml", OTHER)
+        self.write("results/other/soft/seed-1/train.json", "{}")
         train = "from moelib import trainer\ntrainer.train(folder)"
         self.notebook("notebooks/train.ipynb", PARAMETERS, FOLDER, train)
         self.notebook("notebooks/utilization.ipynb", PARAMETERS, FOLDER, UTILIZATION)
@@ -213,6 +217,27 @@ def edit_analysis_and_add_runs(project: Project) -> None:
     project.edit("studies/quick.yaml", "seeds: [0]", "seeds: [0, 1]")
 
 
+def describe_in_other_words(project: Project) -> None:
+    project.edit("studies/quick.yaml", "two heads", "a head and another")
+
+
+def take_a_head_away(project: Project) -> None:
+    project.edit("studies/quick.yaml", ", soft: {hidden: 4}", "")  # its records are still there
+
+
+def describe_another_study(project: Project) -> None:
+    """One with records, which the graph itself knows nothing of."""
+    project.edit("studies/other.yaml", "Not run here.", "Run elsewhere.")
+
+
+def take_a_seed_of_another_study_away(project: Project) -> None:
+    project.edit("studies/other.yaml", "[0, 1]", "[0]")
+
+
+def change_a_study_without_records(project: Project) -> None:
+    project.write("studies/empty.yaml", "extends: quick\nseeds: [7]")
+
+
 @pytest.mark.parametrize(
     "change, expected",
     [
@@ -221,6 +246,11 @@ def edit_analysis_and_add_runs(project: Project) -> None:
         (edit_module, {"analyse": 2, "chapter": 2, "book": 1}),
         (edit_head, {"train": 1, "analyse": 1, "chapter": 2, "book": 1}),
         (edit_analysis_and_add_runs, {"train": 4, "analyse": 4, "chapter": 2, "book": 1}),
+        (describe_in_other_words, {"chapter": 2, "book": 1}),
+        (take_a_head_away, {"chapter": 2, "book": 1}),
+        (describe_another_study, {"chapter": 2, "book": 1}),
+        (take_a_seed_of_another_study_away, {"chapter": 2, "book": 1}),
+        (change_a_study_without_records, {}),
     ],
 )
 def test_only_what_depends_on_an_edit_runs_again(
@@ -243,6 +273,46 @@ def test_failure_keeps_the_old_record_and_the_other_runs(project: Project) -> No
     assert project.file("soft", "utilization.json").read_bytes() == old
     assert json.loads(project.file("switch", "utilization.json").read_text())["count"] == 2
     assert project.pending("study", "quick") == {"analyse": 1}  # the old one is known to be old
+
+
+@pytest.mark.parametrize(
+    "arguments, sentence",
+    [
+        ((), "Say `workflow/run book` or `workflow/run study NAME`"),
+        (("study",), "Say `workflow/run book` or `workflow/run study NAME`"),
+        (("study", "-n"), "Say `workflow/run book` or `workflow/run study NAME`"),
+        (("study", "quik"), "There is no study 'quik'; the studies are other, quick."),
+    ],
+)
+def test_a_wrong_request_is_one_sentence(
+    project: Project, arguments: tuple[str, ...], sentence: str
+) -> None:
+    status, output = project.run(*arguments)
+    assert status == 1
+    assert output.startswith(sentence) and len(output.splitlines()) == 1
+
+
+def test_results_that_cannot_be_written_are_one_sentence(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.write("file", "")
+    for path, why in [("file", "File exists"), ("file/below", "Not a directory")]:
+        monkeypatch.setenv("MOELIB_RESULTS", path)
+        assert project.run("book") == (1, f"Cannot write into {path}: {why}.\n")
+
+
+def test_a_failed_notebook_that_was_cut_short_is_named_all_the_same(project: Project) -> None:
+    cut = """
+import pathlib
+def execute_notebook(source, output, values, **options):
+    pathlib.Path(output).with_suffix("").with_suffix(".failed.ipynb").write_text('{"cells": [')
+    raise RuntimeError
+"""
+    project.write("papermill.py", cut)
+    project.edit("book/two.ipynb", "import ones", "import unused")
+    status, output = project.run("book")
+    assert status != 0
+    assert output.splitlines()[-1] == "Failed: _build/chapters/two.failed.ipynb"
 
 
 def wait_until(condition: Callable[[], object]) -> None:
