@@ -40,7 +40,7 @@ def smooth_load(routing: Routing) -> Tensor:
 
     Load_e = sum_n Phi((z_ne - t_ne) / s_ne) (eq. 8-10): z clean logits, s deviation of the noise,
     t the k-th largest of the ranked logits of the other experts. Exact only if noise is all that
-    lies between clean and ranked logits: `build_head` refuses logit dropout and a selection bias.
+    lies between clean and ranked logits: `Study` refuses it under logit dropout or a bias.
 
     Raises:
         ValueError: there was no noise, as in evaluation, so that the load is not smooth.

@@ -273,6 +273,22 @@ PROTOCOLS = {
 }
 
 
+def _refuse_inexact_load(name: str, head: Sparse, protocol: Protocol) -> None:
+    # Shazeer's estimator knows of nothing but noise between clean and ranked logits.
+    if protocol.load != "smooth":
+        return
+    undefined = f"heads.{name}.balance.load with protocol.load = 'smooth' is not defined under"
+    if protocol.logit_dropout and head.gate_dropout > 0:
+        raise ValueError(
+            f"{undefined} logit dropout: set protocol.logit_dropout to false, gate_dropout to 0, "
+            "or protocol.load to 'importance'"
+        )
+    if head.balance.bias_rate > 0:
+        raise ValueError(
+            f"{undefined} a selection bias: set either balance.load or balance.bias_rate to 0"
+        )
+
+
 # -- training -----------------------------------------------------------------------------------
 
 
@@ -439,6 +455,13 @@ class Study(Frozen):
         twice = sorted({seed for seed in self.seeds if self.seeds.count(seed) > 1})
         if twice:
             raise ValueError(f"seeds: {', '.join(map(str, twice))} is given more than once")
+        return self
+
+    @model_validator(mode="after")
+    def _exact_loads(self) -> "Study":
+        for name, head in self.heads.items():
+            if isinstance(head, Sparse) and head.balance.load > 0:
+                _refuse_inexact_load(name, head, self.protocol)
         return self
 
     def analyses_of(self, head: str, seed: int) -> list[str]:

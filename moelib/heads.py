@@ -52,11 +52,7 @@ class Mixture(nn.Module):
 def build_head(
     head: config.Head, features: int, classes: int, protocol: config.Protocol
 ) -> Plain | Mixture:
-    """The head that a study describes, freshly initialised from torch's default generator.
-
-    Raises:
-        ConfigError: the head's balance cannot be computed under this protocol.
-    """
+    """The head that a study describes, freshly initialised from torch's default generator."""
     match head:
         case config.Linear():
             return Plain(OrderedDict(output=nn.Linear(features, classes)))
@@ -74,7 +70,6 @@ def build_head(
         case config.Soft():
             return Mixture(SoftGate(head, features, protocol), experts)
         case config.Sparse():
-            _refuse_inexact_load(head, protocol)
             gate = SparseGate(head, features, protocol)
             return Mixture(gate, experts, head.balance.bias_rate)
         case config.Switch():
@@ -84,19 +79,3 @@ def build_head(
             return Mixture(UniformGate(head), experts)
         case config.FrozenGate():
             return Mixture(FrozenGate(head, features), experts)
-
-
-def _refuse_inexact_load(head: config.Sparse, protocol: config.Protocol) -> None:
-    if head.balance.load == 0 or protocol.load != "smooth":
-        return
-    if protocol.logit_dropout and head.gate_dropout > 0:
-        raise config.ConfigError(
-            "balance.load with protocol.load = 'smooth' is not defined under logit dropout: "
-            "set protocol.logit_dropout to false, gate_dropout to 0, "
-            "or protocol.load to 'importance'."
-        )
-    if head.balance.bias_rate > 0:
-        raise config.ConfigError(
-            "balance.load with protocol.load = 'smooth' is not defined under a selection bias: "
-            "set either balance.load or balance.bias_rate to 0."
-        )

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 
 from moelib import config
 from moelib.balance import router_z_loss
-from moelib.config import PROTOCOLS, Balance, ConfigError
+from moelib.config import PROTOCOLS, Balance
 from moelib.heads import build_head
 
 CORRECTED, AS_RUN = PROTOCOLS["corrected"], PROTOCOLS["as-run"]
@@ -349,17 +349,3 @@ def test_the_router_z_loss_grows_with_the_scale_of_the_gates_own_logits(
     assert found[1] > 2 * found[0]
     found[1].backward()
     assert head.gate.score.weight.grad.norm() > 0
-
-
-@pytest.mark.parametrize(
-    ("balance", "protocol", "why"),
-    [
-        (Balance(load=0.1), corrected_but(logit_dropout=True), "logit dropout"),
-        (Balance(load=0.1, bias_rate=0.1), CORRECTED, "selection bias"),
-    ],
-)
-def test_an_inexact_smooth_load_is_refused(balance, protocol, why):
-    head = config.Sparse(kind="sparse", balance=balance, **SMALL)
-    with pytest.raises(ConfigError, match=why):
-        small_head(head, protocol)
-    small_head(head, protocol.model_copy(update={"load": "importance"}))  # the authors' way runs

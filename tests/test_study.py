@@ -308,6 +308,11 @@ FAULTS = [
     ("heads.soft", {"balance": {"switch": 0.1}}, "heads.soft: balance.switch does not apply to a"),
     ("heads.soft", {"balance": {"bias_rate": 0.1}}, "heads.soft: balance.bias_rate does not apply"),
     ("heads.switch", {"balance": {"load": 0.1}}, "heads.switch: balance.load does not apply to a"),
+    (
+        "heads.sparse",
+        {"balance": {"load": 0.1, "bias_rate": 0.1}},
+        "heads.sparse.balance.load with protocol.load = 'smooth' .* under a selection bias: set",
+    ),
     ("training", {"epochs": 1, "nesterov": True, "momentum": 0}, "training: nesterov needs a mom"),
     ("training.precision", "tf32", "training: precision tf32 needs a cuda device; a cpu has "),
     ("heads", {"a/b": {"kind": "dense"}}, "'a/b' cannot name a study or a head, since both name "),
@@ -326,6 +331,18 @@ def test_a_fault_is_one_sentence_that_names_the_key_and_what_is_allowed(place, v
     # One sentence: nothing of pydantic's own report, its links or the places it makes up.
     assert "\n" not in text and "pydantic" not in text and "tagged-union" not in text
     assert text.count("is not allowed") <= 1
+
+
+@pytest.mark.parametrize("key", ["logit_dropout", "load", "gate_dropout"])
+def test_a_smooth_load_is_refused_under_logit_dropout_and_only_there(key):
+    sparse = {"kind": "sparse", "gate_dropout": 0.1, "balance": {"load": 0.1}}
+    protocol = {"base": "corrected", "logit_dropout": True, "load": "smooth"}
+    raw = raw_with("heads", {"mine": sparse}) | {"protocol": protocol}
+    with pytest.raises(ConfigError, match="^study: heads.mine.balance.load .* under logit dropout"):
+        parse_study(raw)
+    allowed = {"logit_dropout": False, "load": "importance", "gate_dropout": 0.0}
+    (sparse if key in sparse else protocol)[key] = allowed[key]
+    parse_study(raw)
 
 
 def test_each_of_several_faults_gets_a_sentence():
