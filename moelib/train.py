@@ -48,8 +48,9 @@ def train(run: Run, dataset: Dataset | None = None) -> Record[TrainNumbers]:
         CheckpointError: the state that an earlier process left is damaged.
     """
     training = device.resolve(run.study.training)
+    dataset = dataset or load_data(run.study.data)  # first: refused data leave no folder behind
     with run.locked(), device.numerics(training) as on:
-        dataset = (dataset or load_data(run.study.data)).to(on)
+        dataset = dataset.to(on)
         inputs = _inputs(run, training, dataset)
         record = _finished(run, inputs)
         if record is None:

@@ -662,6 +662,16 @@ def test_a_device_that_is_not_there_is_refused_before_anything_is_written(datase
     assert not run.folder.exists()
 
 
+def test_data_that_are_not_there_are_refused_before_anything_is_written(tmp_path):
+    run = tiny_run("dense")
+    update = {"source": "folder", "root": str(tmp_path / "nowhere")}
+    data = run.study.data.model_copy(update=update)
+    run = replace(run, study=run.study.model_copy(update={"data": data}))
+    with pytest.raises(ConfigError, match="^There is no folder .*nowhere"):
+        train(run)
+    assert not run.folder.exists()
+
+
 def test_a_results_folder_that_cannot_be_written_is_refused(dataset, results):
     results.parent.mkdir(exist_ok=True)
     results.write_text("a file, where a folder should be")
