@@ -1,5 +1,6 @@
 """Files that are either whole or not there."""
 
+import glob
 import os
 import tempfile
 from pathlib import Path
@@ -31,3 +32,13 @@ def write_atomically(path: Path, content: bytes) -> None:
         raise ConfigError(f"Cannot write {path}: {error.strerror}.") from None
     finally:
         Path(temporary).unlink(missing_ok=True)
+
+
+def remove_leftovers(path: Path) -> None:
+    """Remove the temporary files of `path` that killed processes left.
+
+    Only for who alone writes this file: the temporary of a live process would go, too.
+    """
+    random = "?" * 8  # of mkstemp
+    for leftover in path.parent.glob(f".{glob.escape(path.name)}.{random}"):
+        leftover.unlink(missing_ok=True)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from moelib import device
+from moelib.atomic import remove_leftovers
 from moelib.augment import random_crop_flip
 from moelib.balance import balance_losses
 from moelib.checkpoint import CheckpointError, load_tensors, save_tensors
@@ -27,6 +28,7 @@ from moelib.routing import Routing
 from moelib.run import Run, seeded
 from moelib.schedule import learning_rate
 
+WRITTEN = ("state.safetensors", "last.safetensors", "best_validation.safetensors", "train.json")
 CHECK_EVERY = 50  # steps between looks at the losses; each look waits for the device
 # Relative, of losses below 1 nat absolute: bf16 keeps 8 bits, and fused operations round otherwise.
 COMPILED_LOSS_TOLERANCE = 0.02
@@ -50,6 +52,8 @@ def train(run: Run, dataset: Dataset | None = None) -> Record[TrainNumbers]:
     training = device.resolve(run.study.training)
     dataset = dataset or load_data(run.study.data)  # first: refused data leave no folder behind
     with run.locked(), device.numerics(training) as on:
+        for name in WRITTEN:
+            remove_leftovers(run.folder / name)
         dataset = dataset.to(on)
         inputs = _inputs(run, training, dataset)
         record = _finished(run, inputs)

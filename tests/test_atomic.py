@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from moelib.atomic import write_atomically
+from moelib.atomic import remove_leftovers, write_atomically
 from moelib.config import PROJECT, ConfigError
 
 FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -113,6 +113,18 @@ def test_a_kill_before_the_rename_leaves_the_old_file(tmp_path):
     done = subprocess.run([sys.executable, "-c", KILLED, path], cwd=PROJECT)
     assert done.returncode == -9
     assert path.read_bytes() == b"old"
+
+
+def test_what_a_kill_left_is_removed_and_nothing_else(tmp_path):
+    path, other = tmp_path / "file[1]", tmp_path / "file[1].json"
+    for name in (path, path, other):
+        subprocess.run([sys.executable, "-c", KILLED, name], cwd=PROJECT)
+    write_atomically(path, b"old")
+    (tmp_path / ".lock").touch()
+    before = {file.name for file in tmp_path.iterdir()}
+    remove_leftovers(path)
+    gone = before - {file.name for file in tmp_path.iterdir()}
+    assert len(gone) == 2 and all(name.startswith(".file[1].") for name in gone)
 
 
 def test_a_reader_beside_writers_sees_whole_contents_only(tmp_path):

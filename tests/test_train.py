@@ -408,6 +408,19 @@ def test_a_killed_process_leaves_what_the_next_one_ends(dataset, uninterrupted, 
     assert_equal_run(run, record, uninterrupted["corrected"])
 
 
+def test_files_that_a_process_killed_in_their_writing_left_are_removed(dataset, tmp_path):
+    run = tiny_run("dense", epochs=1)
+    run.folder.mkdir(parents=True)
+    written = ("state.safetensors", "last.safetensors", "best_validation.safetensors", "train.json")
+    leftovers = [f".{name}.abcd_123" for name in written]
+    others = [".sharpness.json.abcd_123", "train.ipynb"]  # an analysis may be writing just now
+    for name in leftovers + others:
+        (run.folder / name).write_text("a part")
+    train(run, dataset)
+    left = files(run).keys()
+    assert not left & set(leftovers) and left > set(others)
+
+
 # -- what is used again, and what is not --------------------------------------------------------
 
 
