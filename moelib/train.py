@@ -13,9 +13,10 @@ from tqdm import tqdm
 from moelib import device
 from moelib.atomic import remove_leftovers
 from moelib.augment import random_crop_flip
+from moelib.backbones import build_backbone
 from moelib.balance import balance_losses
 from moelib.checkpoint import CheckpointError, load_tensors, save_tensors
-from moelib.config import Balance, Training
+from moelib.config import Balance, ConfigError, Training
 from moelib.data import Dataset, Split, load_data
 from moelib.dependencies import source_digest
 from moelib.evaluate import correct, join, metrics, network_input, predict
@@ -45,7 +46,8 @@ def train(run: Run, dataset: Dataset | None = None) -> Record[TrainNumbers]:
     configuration, data, source and torch, is not trained again.
 
     Raises:
-        ConfigError: the device or data are not there, or another process is at work on the run.
+        ConfigError: the device or data are not there, the images do not suit the backbone or the
+            batches, or another process is at work on the run.
         TrainingError: the loss is not finite; the state after the last finished epoch is kept.
         CheckpointError: the state that an earlier process left is damaged.
     """
@@ -122,6 +124,7 @@ class _Trainer:
         self.device = torch.device(training.device)
         memory = torch.channels_last if training.channels_last else torch.contiguous_format
         self.model = build_model(run, dataset).to(self.device, memory_format=memory)
+        _refuse_lone_pixel(run, training, dataset)
         self.optimizer = torch.optim.SGD(
             self.model.parameters(),
             lr=training.learning_rate,
@@ -393,6 +396,23 @@ class _Trainer:
             numbers=numbers,
             provenance=observe(self.training.device, sum(self.seconds), self.seconds),
         )
+
+
+def _refuse_lone_pixel(run: Run, training: Training, dataset: Dataset) -> None:
+    count, channels = len(dataset.train), dataset.train.images.shape[-1]
+    if training.batch_size > 1 and count % training.batch_size != 1:
+        return
+    with torch.device("meta"):  # shapes alone
+        backbone = build_backbone(run.study.backbone, channels)
+        image = torch.empty(1, channels, *dataset.train.images.shape[1:3])
+    try:
+        backbone(image)
+    except ValueError:  # of batch normalisation, which needs two values per channel
+        raise ConfigError(
+            f"{count} training images in batches of {training.batch_size} leave one image to a "
+            "batch, and the backbone shrinks it to one pixel: batch normalisation needs two. "
+            "Another training.batch_size or fewer halvings in the backbone help."
+        ) from None
 
 
 def _with_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -13,7 +13,7 @@ import pytest
 import torch
 from tiny import tiny_dataset, tiny_run
 
-from moelib import atomic
+from moelib import atomic, config
 from moelib import train as training_module
 from moelib.checkpoint import CheckpointError, load_tensors
 from moelib.config import PROJECT, Balance, ConfigError
@@ -683,6 +683,35 @@ def test_data_that_are_not_there_are_refused_before_anything_is_written(tmp_path
     with pytest.raises(ConfigError, match="^There is no folder .*nowhere"):
         train(run)
     assert not run.folder.exists()
+
+
+def with_backbone(run: Run, backbone) -> Run:
+    return replace(run, study=run.study.model_copy(update={"backbone": backbone}))
+
+
+@pytest.mark.parametrize(
+    ("backbone", "size"),
+    [
+        (config.SmallResNet(kind="small_resnet", widths=(2, 2, 2, 2)), 8),
+        (config.SpeedNet(kind="speednet", widths=(2, 2, 2)), 9),
+        (config.ResNet18(kind="resnet18"), 8),
+    ],
+    ids=lambda value: getattr(value, "kind", None),
+)
+@pytest.mark.parametrize("batch_size", [1, 8])
+def test_one_image_of_one_pixel_is_refused_before_training(backbone, size, batch_size):
+    run = with_backbone(tiny_run("linear", epochs=1, batch_size=batch_size), backbone)
+    with pytest.raises(ConfigError, match=f"^9 training images in batches of {batch_size} leave "):
+        train(run, tiny_dataset(train=9, held_out=4, size=size))
+    assert [path.name for path in run.folder.iterdir()] == [".train.lock"]
+
+
+def test_one_image_of_several_pixels_and_several_of_one_pixel_are_trained():
+    small = config.SmallResNet(kind="small_resnet", widths=(2, 2, 2))
+    smaller = config.SmallResNet(kind="small_resnet", widths=(2, 2, 2, 2))
+    for backbone, count in [(small, 9), (smaller, 10)]:
+        run = with_backbone(tiny_run("linear", epochs=1, batch_size=8), backbone)
+        train(run, tiny_dataset(train=count, held_out=4))
 
 
 def test_a_results_folder_that_cannot_be_written_is_refused(dataset, results):
