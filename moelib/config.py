@@ -24,6 +24,8 @@ Seed = Annotated[int, Field(ge=0, lt=2**63)]  # what torch's generators take
 Switchable = Literal[True, False, "auto"]
 
 
+# Folders of results/ that hold records of scripts, beside the folders of studies.
+SCRIPTS = ("benchmarks", "crosscheck", "scale")
 FEWEST_REPEATS = 6  # of a timing: with fewer, no interval of the median holds at 95 %
 
 
@@ -448,6 +450,11 @@ class Study(Frozen):
                     f"'{name}' cannot name a study or a head, since both name folders: "
                     "use letters, digits, '_', '-' and '.'"
                 )
+        if self.name in SCRIPTS:
+            raise ValueError(
+                f"'{self.name}' cannot name a study: results/{self.name} holds other records; "
+                f"{', '.join(SCRIPTS)} are taken"
+            )
         return self
 
     @model_validator(mode="after")

@@ -19,6 +19,19 @@ from moelib.config import PROJECT, PROTOCOLS, ConfigError, Study
 STUDIES = PROJECT / "studies"
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML without keys given twice, of which it would silently take the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+        seen: set[str] = set()
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            if key.value in seen:
+                line = key.start_mark.line + 1
+                raise ConfigError(f"the key '{key.value}' is given a second time in line {line}.")
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
 def load_study(study: str | os.PathLike) -> Study:
     """Read a study by its name in `studies/`, or by the path of a YAML file.
 
@@ -79,7 +92,9 @@ def _study_path(study: str | os.PathLike) -> Path:
 def _read_yaml(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
     """The mapping in a file, on top of what it extends; `above` are the files that extend it."""
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        raw = yaml.load(path.read_text(encoding="utf-8"), _Loader)
+    except ConfigError as error:
+        raise ConfigError(f"{path.name}: {error}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path.name} is not readable as YAML: {error}.") from None
     if not isinstance(raw, dict):

@@ -220,6 +220,38 @@ def test_a_file_that_is_no_study(tmp_path, content, sentence):
     assert str(error.value).startswith(sentence) and str(error.value).endswith(".")
 
 
+@pytest.mark.parametrize(
+    ("text", "key", "line"),
+    [
+        ("extends: quick\nseeds: [1]\nseeds: [2]", "seeds", 3),
+        ("extends: quick\nheads:\n  soft: {hidden: 4}\n  soft: {hidden: 8}", "soft", 4),
+        ("extends: quick\ntraining: {epochs: 1, epochs: 1}", "epochs", 2),
+        ("extends: quick\nextends: paper", "extends", 2),
+    ],
+)
+def test_a_key_given_twice_is_refused(tmp_path, text, key, line):
+    path = save(tmp_path, "mine", text)
+    with pytest.raises(ConfigError) as error:
+        load_study(path)
+    assert str(error.value) == f"mine.yaml: the key '{key}' is given a second time in line {line}."
+
+
+def test_a_key_may_be_given_again_at_another_place_and_by_an_anchor(tmp_path):
+    text = """
+    extends: quick
+    heads: {soft: &same {hidden: 4}, switch: {<<: *same, hidden: 8}, sparse: *same}
+    """
+    heads = load_study(save(tmp_path, "mine", text)).heads
+    assert [heads[name].hidden for name in ("soft", "switch", "sparse")] == [4, 8, 4]
+
+
+@pytest.mark.parametrize("name", ["benchmarks", "crosscheck", "scale"])
+def test_a_study_does_not_share_its_folder_with_records_of_scripts(tmp_path, name):
+    path = save(tmp_path, name, "extends: quick")
+    with pytest.raises(ConfigError, match=f"^{name}.yaml: '{name}' cannot name a study: results/"):
+        load_study(path)
+
+
 # -- refused values -----------------------------------------------------------------------------
 
 NUMBER = "input should be a valid number"
