@@ -133,6 +133,8 @@ def _read_cifar10(root: Path) -> tuple[Split, Split, tuple[str, ...]]:
     from torchvision.datasets import CIFAR10
     from torchvision.datasets.utils import check_integrity
 
+    if root.exists() and not root.is_dir():
+        raise ConfigError(f"{root} is a file; data.root or MOELIB_DATA must name a folder.")
     folder = root / CIFAR10.base_folder
     sums = dict([*CIFAR10.train_list, *CIFAR10.test_list])
     sums[CIFAR10.meta["filename"]] = CIFAR10.meta["md5"]
@@ -162,22 +164,25 @@ def _download_cifar10(root: Path) -> None:
     from torchvision.datasets import CIFAR10
     from torchvision.datasets.utils import check_integrity, download_url, extract_archive
 
+    given = root / CIFAR10.filename
+    whole = check_integrity(given, CIFAR10.tgz_md5)
     try:
         root.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".download-", dir=root) as scratch:
-            archive = root / CIFAR10.filename
-            if not check_integrity(archive, CIFAR10.tgz_md5):
-                archive = Path(scratch, CIFAR10.filename)
+            archive = given if whole else Path(scratch, CIFAR10.filename)
+            if not whole:
                 download_url(CIFAR10.url, scratch, CIFAR10.filename, CIFAR10.tgz_md5)
             extract_archive(archive, scratch)
             (root / CIFAR10.base_folder).mkdir(exist_ok=True)
             for path in Path(scratch, CIFAR10.base_folder).iterdir():
                 path.replace(root / CIFAR10.base_folder / path.name)
     except (OSError, RuntimeError, HTTPException) as error:
+        damage = f"{given} is damaged: its MD5 sum is not the official one. "
         raise ConfigError(
             f"CIFAR-10 is not whole in {root} and could not be downloaded from {CIFAR10.url}"
-            f" ({error}). Put {CIFAR10.filename} or the folder {CIFAR10.base_folder} there, or name"
-            " another folder with data.root or MOELIB_DATA."
+            f" ({error}). {damage if given.exists() and not whole else ''}Put {CIFAR10.filename} or"
+            f" the folder {CIFAR10.base_folder} there, or name another folder with data.root or"
+            " MOELIB_DATA."
         ) from None
 
 

@@ -173,10 +173,30 @@ def test_no_data_and_no_network(tmp_path, offline):
     assert list((tmp_path / "root").iterdir()) == []
 
 
+def test_data_root_that_is_a_file(tmp_path, offline):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError) as error:
+        data.load_data(cifar10(tmp_path / "file"))
+    sentence = f"{tmp_path}/file is a file; data.root or MOELIB_DATA must name a folder."
+    assert str(error.value) == sentence
+
+
 def test_data_root_that_cannot_be_made(tmp_path, offline):
     (tmp_path / "file").write_text("")
-    with pytest.raises(ConfigError, match="could not be downloaded"):
-        data.load_data(cifar10(tmp_path / "file"))
+    with pytest.raises(ConfigError, match="could not be downloaded .*Not a directory"):
+        data.load_data(cifar10(tmp_path / "file" / "below"))
+
+
+@pytest.mark.parametrize("keep", [0, 1000])
+def test_damaged_archive_without_a_network_is_named_and_kept(published, tmp_path, offline, keep):
+    root = tmp_path / "root"
+    root.mkdir()
+    part = (published / CIFAR10.filename).read_bytes()[:keep]
+    (root / CIFAR10.filename).write_bytes(part)
+    named = f"{root / CIFAR10.filename} is damaged: its MD5 sum is not the official one[.] Put"
+    with pytest.raises(ConfigError, match=named):
+        data.load_data(cifar10(root))
+    assert [path.read_bytes() for path in root.iterdir()] == [part]
 
 
 def test_truncated_download_leaves_nothing(published, tmp_path):
