@@ -154,15 +154,6 @@ def test_augmentation_touches_training_batches_alone(dataset, augmented, evaluat
     assert sum(changed) > 0.8 * len(changed) if on else not any(changed)
 
 
-def test_nothing_but_training_knows_the_augmentation(monkeypatch, dataset):
-    """Metrics of fixed weights are the same whether the protocol augments or not."""
-    found = []
-    for on in (True, False):
-        model = build_model(tiny_run("soft", protocol={"augment": on}), dataset)
-        found.append(predict(model, dataset.validation, dataset)[0])
-    assert torch.equal(*found)
-
-
 def test_the_studies_crop_and_flip_reach_the_augmentation(dataset, monkeypatch):
     given = []
     monkeypatch.setattr(
