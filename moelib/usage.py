@@ -10,7 +10,10 @@ def gate_mass(gates: Tensor) -> Tensor:
 
 
 def load(indices: Tensor, experts: int) -> Tensor:
-    """Share of images (e,) whose executed experts contain e; the shares sum to k."""
+    """Share of images (e,) whose executed experts contain e; the shares sum to k.
+
+    The authors also counted experts that kept mass by a tie and were not executed (erratum H6).
+    """
     counts = indices.flatten().bincount(minlength=experts)
     return counts.to(torch.get_default_dtype()) / len(indices)
 
