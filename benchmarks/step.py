@@ -29,7 +29,7 @@ def training_step(precision: str, channels_last: bool) -> float:
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=5e-4)
     images = torch.randn(BATCH, 3, 32, 32).to(memory_format=memory)
     labels = torch.randint(10, (BATCH,))
-    training = Training(epochs=1, precision=precision)
+    training = Training(epochs=50, precision=precision)
 
     def step() -> None:
         with autocast(training):

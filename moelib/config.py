@@ -336,6 +336,12 @@ class Training(Frozen):
             raise ValueError("nesterov needs a momentum above 0")
         if self.precision == "tf32" and self.device == "cpu":
             raise ValueError("precision tf32 needs a cuda device; a cpu has fp32 and bf16")
+        never = [m for m in getattr(self.schedule, "milestones", ()) if m >= self.epochs]
+        if never:  # erratum H20: the authors' milestones were the same for any number of epochs
+            raise ValueError(
+                f"schedule.milestones {', '.join(map(str, never))} never come in {self.epochs} "
+                f"epochs: a milestone is less than epochs; [] is a constant learning rate"
+            )
         return self
 
 

@@ -61,7 +61,7 @@ def study(
             "heads": heads,
             "seeds": list(seeds),
             "protocol": "corrected",
-            "training": {"epochs": 3, **training},
+            "training": {"epochs": 3, "schedule": {"kind": "onecycle"}, **training},
         }
     )
 

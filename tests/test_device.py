@@ -31,32 +31,32 @@ def chosen(training):
 @pytest.mark.parametrize("extension", ["amx_bf16", "avx512_bf16", "bf16"])
 def test_a_cpu_with_bf16_instructions_uses_them(monkeypatch, extension):
     processor_with(monkeypatch, "avx2", extension)
-    assert chosen(Training(epochs=1)) == ("bf16", True, False)
+    assert chosen(Training(epochs=50)) == ("bf16", True, False)
 
 
 def test_any_other_cpu_computes_in_fp32(monkeypatch):
     processor_with(monkeypatch, "avx2", "avx512f")
-    assert chosen(Training(epochs=1)) == ("fp32", True, False)
+    assert chosen(Training(epochs=50)) == ("fp32", True, False)
 
 
 def test_a_gpu_computes_in_bf16_compiled(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    assert chosen(Training(epochs=1, device="cuda")) == ("bf16", True, True)
+    assert chosen(Training(epochs=50, device="cuda")) == ("bf16", True, True)
 
 
 def test_what_is_not_auto_stays_as_it_is(monkeypatch):
     processor_with(monkeypatch, "amx_bf16")
     asked = {"precision": "fp32", "channels_last": False, "compile": True}
-    training = Training(epochs=1, **asked)
+    training = Training(epochs=50, **asked)
     assert device.resolve(training) == training
     for key, value in asked.items():
-        assert getattr(device.resolve(Training(epochs=1, **{key: value})), key) == value
+        assert getattr(device.resolve(Training(epochs=50, **{key: value})), key) == value
 
 
 def test_a_gpu_that_is_not_there_is_refused_and_not_replaced(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(ConfigError) as error:
-        device.resolve(Training(epochs=1, device="cuda", precision="fp32"))
+        device.resolve(Training(epochs=50, device="cuda", precision="fp32"))
     assert str(error.value) == (
         "training.device is 'cuda', but torch finds no CUDA device on this machine; "
         "set it to 'cpu' to run there."
@@ -66,7 +66,7 @@ def test_a_gpu_that_is_not_there_is_refused_and_not_replaced(monkeypatch):
 @pytest.mark.parametrize("precision", ["fp32", "tf32", "bf16"])
 def test_numerics_are_set_and_put_back(precision):
     before = state()
-    training = Training(epochs=1, threads=3, device="cuda", precision=precision)
+    training = Training(epochs=50, threads=3, device="cuda", precision=precision)
     with device.numerics(training) as on:
         assert on == torch.device("cuda")
         assert state() == (3, precision == "tf32", precision == "tf32", True)
@@ -75,7 +75,7 @@ def test_numerics_are_set_and_put_back(precision):
 
 def test_numerics_are_put_back_after_an_exception():
     before = state()
-    with pytest.raises(KeyError), device.numerics(Training(epochs=1, threads=2)):
+    with pytest.raises(KeyError), device.numerics(Training(epochs=50, threads=2)):
         raise KeyError
     assert state() == before
 
@@ -84,5 +84,5 @@ def test_numerics_are_put_back_after_an_exception():
     ("precision", "dtype"), [("fp32", torch.float32), ("bf16", torch.bfloat16)]
 )
 def test_autocast_follows_the_precision(precision, dtype):
-    with device.autocast(Training(epochs=1, precision=precision)):
+    with device.autocast(Training(epochs=50, precision=precision)):
         assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == dtype

@@ -10,7 +10,7 @@ import pytest
 from tiny import tiny_dataset
 
 from moelib import train as training_module
-from moelib.config import has_experts
+from moelib.config import MultiStep, has_experts
 from moelib.costs import PAPER_BATCH
 from moelib.data import Dataset
 from moelib.run import Run
@@ -19,6 +19,7 @@ from moelib.train import train
 
 SMALL = {"epochs": 1, "batch_size": 8, "curve_images": 4, "device": "cpu", "threads": 1}
 PLAIN = {"precision": "fp32", "channels_last": True, "compile": False}
+CONSTANT = {"schedule": MultiStep(kind="multistep", milestones=())}  # one epoch has no milestone
 TOTAL = {"dense": 11_436_618, "soft": 11_440_792, "sparse": 11_444_896, "switch": 11_440_792}
 
 
@@ -34,7 +35,7 @@ def test_the_papers_study_in_miniature(results, images, monkeypatch, name, head)
     # 135 MB that nothing here resumes from; the state is tested with small nets.
     monkeypatch.setattr(training_module._Trainer, "_save_state", lambda trainer: None)
     study = load_study(name)
-    training = study.training.model_copy(update=SMALL | PLAIN)
+    training = study.training.model_copy(update=SMALL | PLAIN | CONSTANT)
     run = Run(study.model_copy(update={"training": training}), head, study.seeds[0])
     numbers = train(run, images).numbers
     shutil.rmtree(run.folder)  # 90 MB of weights

@@ -18,7 +18,7 @@ RAW = {
     "heads": {"dense": {}, "sparse": {}},
     "seeds": [0],
     "protocol": "corrected",
-    "training": {"epochs": 1},
+    "training": {"epochs": 50},
 }
 GONE = "(taken away)"
 
@@ -346,6 +346,12 @@ FAULTS = [
         "heads.sparse.balance.load with protocol.load = 'smooth' .* under a selection bias: set",
     ),
     ("training", {"epochs": 1, "nesterov": True, "momentum": 0}, "training: nesterov needs a mom"),
+    ("training", {"epochs": 30}, "training: schedule.milestones 30, 40 never come in 30 epo"),
+    (
+        "training.schedule",
+        {"kind": "multistep", "milestones": [50, 49, 60]},
+        "training: schedule.milestones 50, 60 never come in 50 epochs: a milestone is less than",
+    ),
     ("training.precision", "tf32", "training: precision tf32 needs a cuda device; a cpu has "),
     ("heads", {"a/b": {"kind": "dense"}}, "'a/b' cannot name a study or a head, since both name "),
     ("heads", {"..": {"kind": "dense"}}, "'..' cannot name a study or a head, since both name "),

@@ -17,7 +17,7 @@ def tiny_study(protocol: str | dict = "corrected", **training: Any) -> Study:
     """All seven heads on a net of one block; `protocol` and `training` override its keys."""
     if isinstance(protocol, dict):
         protocol = {"base": "corrected", **protocol}
-    schedule = {"kind": "multistep", "milestones": [2]}
+    schedule = {"kind": "multistep", "milestones": [2] if training.get("epochs", 3) > 2 else []}
     return parse_study(
         {
             "name": "tiny",
