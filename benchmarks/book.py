@@ -20,7 +20,7 @@ from moelib.config import PROJECT
 from moelib.kinds import BenchmarkNumbers, Case
 
 BUDGET_SECONDS, BUDGET_GIB = 360.0, 4.0
-LOOK = 1.0  # seconds from one look at the memory to the next: each takes tenths of a second
+LOOK = 2.0  # seconds from one look at the memory to the next: each takes tenths of a second
 
 
 def make_book() -> tuple[float, float]:
