@@ -2,7 +2,7 @@
 
 The tracked files are copied to an empty folder, and the whole default study is run there: trained,
 analysed and rendered. Budgets, set beforehand for two cores: 6 minutes, and 4 GiB of memory.
-Memory is what all processes together hold, looked at every second: a page that several share
+Memory is what all processes together hold, looked at every two seconds: a page that several share
 counts for each in part on Linux, and in full elsewhere.
 """
 
