@@ -1,9 +1,13 @@
 """Every executor against a double loop over images and choices: values, gradients, curvature."""
 
+import math
+from statistics import median
+
 import pytest
 import torch
 
-from moelib.config import ConfigError
+import moelib.executors
+from moelib.config import PROJECT, ConfigError
 from moelib.executors import (
     EXECUTORS,
     GATHERING,
@@ -19,6 +23,8 @@ from moelib.executors import (
     execute,
     fastest,
 )
+from moelib.kinds import ScaleNumbers
+from moelib.record import read_record
 from moelib.routing import soft_routing, switch_routing, top_k_routing
 
 CLASSES = 5  # 10 bytes or 20 bytes: no row is aligned as a grouped product wants it
@@ -262,6 +268,34 @@ def _all_on_first(rows):
 def test_the_automatic_choice_is_what_runs():
     given = plan(4000, 64, 8, 2, 128)
     assert torch.equal(run("auto")(*given), run("grouped")(*given))
+
+
+@pytest.mark.parametrize("constant", ["SORTING", "GATHERING", "READING", "LARGE", "SHARE"])
+def test_no_constant_of_the_rule_would_do_better_halved_or_doubled(constant, monkeypatch):
+    """On the record that the rule was fitted to: mean logarithm of time by that of the best."""
+    path = PROJECT / "results/scale/scale.intel-r-xeon-r-processor-2.50ghz.json"
+    points = read_record(path, ScaleNumbers).numbers.points
+
+    def regret():
+        found = []
+        for point in points:
+            chosen = choose(
+                point.batch,
+                point.k,
+                experts=point.experts,
+                features=point.features,
+                hidden=point.hidden,
+            )
+            times = {name: median(rounds) for name, rounds in point.sparse.items()}
+            if chosen in times:  # a few of the slowest ways were not timed
+                found.append(math.log(times[chosen] / min(times.values())))
+        return sum(found) / len(found)
+
+    fitted, value = regret(), getattr(moelib.executors, constant)
+    assert fitted < 0.02
+    for factor in (0.5, 2):
+        monkeypatch.setattr(moelib.executors, constant, factor * value)
+        assert regret() >= fitted
 
 
 def test_an_unknown_executor_is_refused():
