@@ -176,7 +176,7 @@ def test_figures_have_a_size(visits):
     assert drawn["book/accuracy.html"] == 3 + 1 + 3
     assert drawn["book/utilization.html"] == 4 * 2
     assert drawn["book/sharpness.html"] == 4 * 2
-    assert drawn["book/surface.html"] == 3 * 2
+    assert drawn["book/surface.html"] == 4 * 2
     assert drawn["book/reproducibility.html"] == 1
 
 
