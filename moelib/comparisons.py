@@ -190,6 +190,7 @@ def orders(
             families = pairs["head"].map(family)
             kept = (values[families != left_out].to_numpy().T for left_out in families.unique())
             taus = [tau_b(*pair) for pair in kept if pair.shape[1] >= FEWEST_RUNS]
+            taus = [tau for tau in taus if not np.isnan(tau)]  # a measure is constant there
             row = {"study": study, "split": split, "measure": measure, "runs": len(pairs)}
             without = (min(taus), max(taus)) if len(taus) > 2 else ()
             rows.append({**row, **found._asdict(), "without": without})

@@ -309,10 +309,10 @@ def larger_sample(sharp: Sharp, surfaces: Surfaces) -> pd.DataFrame:
     """
     run = ["study", "head", "seed"]
     few = curvature(sharp).query("split == 'train'")[[*run, "images", "lambda_max"]]
-    many = swept_eigenvalues(surfaces).drop(columns="residual", errors="ignore")
-    many = many.rename(columns={"images": "more_images", "eigenvalue": "more_lambda_max"})
-    both = few.merge(many, on=run) if len(many) else few.iloc[:0]
-    return both.assign(ratio=both["more_lambda_max"] / both["lambda_max"]) if len(both) else both
+    names = {"images": "more_images", "eigenvalue": "more_lambda_max"}
+    many = swept_eigenvalues(surfaces).drop(columns="residual").rename(columns=names)
+    both = few.merge(many, on=run)
+    return both.assign(ratio=both["more_lambda_max"] / both["lambda_max"])
 
 
 def group_traces(records: Sharp) -> pd.DataFrame:

@@ -299,7 +299,8 @@ class Objective:
         """
         logits = next(self.outputs())  # (n, c)
         labels = self.labels[: len(logits)]
-        along = torch.linspace(-1, 1, logits.numel()).to(logits).view_as(logits).sin()
+        generator = torch.Generator().manual_seed(0)
+        along = torch.randn(logits.shape, generator=generator).to(logits)  # (n, c)
 
         def slope(moved: Tensor) -> tuple[Tensor, Tensor]:
             moved = moved.clone().requires_grad_()
@@ -309,11 +310,14 @@ class Objective:
         here, gradient = slope(logits)
         curved = [gradient] if gradient.requires_grad else []
         product = _grad(curved, [here], [along] * len(curved), materialize_grads=True)[0]
-        # Central differences err by the step squared and by rounding over the step: least here.
-        step = torch.finfo(logits.dtype).eps ** (1 / 3) * logits.abs().max().clamp(min=1).item()
+        # Central differences err by the step squared and by rounding over the step: least here. A
+        # loss changes over logits of the size of the temperature, however large they are.
+        eps = torch.finfo(logits.dtype).eps
+        step = eps ** (1 / 3) * self.temperature
+        seen = 0.01 + eps * logits.abs().max().item() / step  # a step of a large logit is rounded
         ahead, behind = (slope(logits + sign * step * along)[1].detach() for sign in (1, -1))
         differences = (ahead - behind) / (2 * step)
-        if (product - differences).norm() > 0.01 * (differences.norm() + gradient.detach().norm()):
+        if (product - differences).norm() > seen * (differences.norm() + gradient.detach().norm()):
             raise CurvatureError(
                 "The loss is not twice differentiable: its second derivative by the logits is not "
                 "that which its first derivatives show."

@@ -162,6 +162,8 @@ def test_an_order_is_also_judged_without_each_family_of_heads():
         taus.append(kendall(values[kept], [accuracy[i] for i in kept]).tau)
     found = comparisons.orders(frame, ["lambda_max"]).iloc[0]
     assert found["without"] == pytest.approx((min(taus), max(taus)))
+    alike = frame.assign(test_accuracy=[0.5] * 12 + [0.6, 0.6, 0.7, 0.7, 0.8, 0.8])
+    assert comparisons.orders(alike, ["lambda_max"])["without"][0] == ()  # no tau without sparse
     two = frame[frame["head"] != "sparse"]
     assert comparisons.orders(two, ["lambda_max"])["without"][0] == ()
 

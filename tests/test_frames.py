@@ -210,7 +210,6 @@ def test_a_larger_sample_stands_beside_the_smaller_one():
     assert len(table) == 1
     assert (row["head"], row["lambda_max"], row["more_images"]) == ("soft", 2.0, numbers.images)
     assert row["ratio"] == numbers.eigenvalue / 2.0
-    assert frames.larger_sample(sharp, []).empty
 
 
 def test_the_farthest_points_are_means_over_signs_and_directions():

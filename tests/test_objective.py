@@ -405,6 +405,44 @@ def test_a_term_without_a_second_derivative_is_refused():
         Objective(LINEAR, INPUTS, LABELS, loss=mixed)
 
 
+class FirstOrderEntropy(torch.autograd.Function):
+    """Cross-entropy (n,) whose derivative cannot be differentiated; it ignores shifts of a row."""
+
+    @staticmethod
+    def forward(ctx, logits, labels):
+        ctx.save_for_backward(logits.softmax(dim=1) - F.one_hot(labels, logits.shape[1]))
+        return F.cross_entropy(logits, labels, reduction="none")
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, gradient):
+        return ctx.saved_tensors[0] * gradient[:, None], None
+
+
+def test_a_broken_term_that_ignores_shifts_of_the_logits_is_refused():
+    def mixed(logits, labels):
+        return F.cross_entropy(logits, labels, reduction="none") + FirstOrderEntropy.apply(
+            logits, labels
+        )
+
+    images = torch.randn(250, 20, generator=torch.Generator().manual_seed(0))
+    with pytest.raises(CurvatureError, match="not twice differentiable: its second derivative"):
+        Objective(nn.Linear(20, 10), images, torch.arange(250) % 10, loss=mixed)
+
+
+@pytest.mark.parametrize("temperature", [0.1, 1.0, 10.0])
+@pytest.mark.parametrize("gain", [1, 10, 100, 1000])
+def test_sure_networks_are_no_broken_loss(gain, temperature):
+    """Right and sure: logits of up to thousands, and derivatives from ordinary ones down to 0."""
+    model = nn.Linear(20, 10)
+    images = torch.randn(200, 20, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        model.weight.mul_(gain)
+        right = model(images).argmax(dim=1)
+    for labels in (right, (right + 1) % 10):
+        Objective(model, images, labels, temperature=temperature)
+
+
 def test_a_curvature_that_is_not_finite_is_refused():
     def steep(logits, labels):
         return (logits.abs() ** 1.5).sum(dim=1)  # its gradient at 0 is 0, and vertical
