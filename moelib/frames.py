@@ -31,6 +31,10 @@ from moelib.run import results_root, runs
 from moelib.study import STUDIES, load_study
 
 EIGENVECTOR, RANDOM = "top eigenvector", "random directions"  # the kinds of swept directions
+MATCHED = (  # columns that a run has where a temperature matches its loss
+    *("matched_temperature", "matched_max", "matched_max_converged"),
+    *(f"matched_trace{part}" for part in ("", "_error", "_probes", "_stopped")),
+)
 N = TypeVar("N", bound=Numbers)
 Trained = Iterable[Record[TrainNumbers]]
 Analysed = Iterable[Record[UtilizationNumbers]]
@@ -303,15 +307,15 @@ def negative_mass(records: Sharp) -> pd.DataFrame:
 
 
 def larger_sample(sharp: Sharp, surfaces: Surfaces) -> pd.DataFrame:
-    """One row per run that both analyses saw: its largest eigenvalue over fewer and more images.
+    """One row per run of which the loss surface took more images: the largest eigenvalue of each.
 
-    Of training images. Both take the first ones of one permutation, and the loss surface more.
+    Of training images. Both analyses take the first ones of one permutation.
     """
     run = ["study", "head", "seed"]
     few = curvature(sharp).query("split == 'train'")[[*run, "images", "lambda_max"]]
     names = {"images": "more_images", "eigenvalue": "more_lambda_max"}
     many = swept_eigenvalues(surfaces).drop(columns="residual").rename(columns=names)
-    both = few.merge(many, on=run)
+    both = few.merge(many, on=run).query("more_images > images")
     return both.assign(ratio=both["more_lambda_max"] / both["lambda_max"])
 
 
@@ -380,7 +384,7 @@ def _estimate(name: str, estimate: Estimate) -> dict[str, object]:
 
 def _matched(matched: Matched | None, residual: float) -> dict[str, object]:
     if matched is None:
-        return dict.fromkeys(("matched_temperature", "matched_max", "matched_trace"), np.nan)
+        return dict.fromkeys(MATCHED, np.nan)
     return {
         "matched_temperature": matched.temperature,
         **_largest("matched_max", matched.eigenvalues, residual),

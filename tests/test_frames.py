@@ -179,6 +179,20 @@ def test_small_eigenvalues_converge_by_a_share_of_the_largest():
         assert row["lambda_min_converged"]
 
 
+def test_a_loss_that_no_temperature_matches_leaves_its_columns_empty():
+    record = synthetic.sharp(Run(synthetic.study(), "soft", 0))
+    known = frames.curvature([record])
+    train, test = (
+        part.model_copy(update={"matched": None})
+        for part in (record.numbers.train, record.numbers.test)
+    )
+    numbers = record.numbers.model_copy(update={"train": train, "test": test})
+    table = frames.curvature([record.model_copy(update={"numbers": numbers})])
+    assert list(table) == list(known)
+    empty = [name for name in table if table[name].isna().all()]
+    assert empty == [name for name in table if name.startswith("matched_")] == [*frames.MATCHED]
+
+
 def test_negative_mass_is_below_one_threshold_for_all_runs_of_a_split():
     study = synthetic.study()
     flat, steep = (synthetic.sharp(Run(study, "soft", seed), train=2.0) for seed in (0, 1))
@@ -203,9 +217,9 @@ def test_negative_mass_is_below_one_threshold_for_all_runs_of_a_split():
 def test_a_larger_sample_stands_beside_the_smaller_one():
     study = synthetic.study()
     sharp = [synthetic.sharp(Run(study, head, 0), train=2.0) for head in ("dense", "soft")]
-    swept = [synthetic.surfaced(Run(study, "soft", 0))]
-    table = frames.larger_sample(sharp, swept)
-    numbers = swept[0].numbers
+    same, swept = (synthetic.surfaced(Run(study, head, 0)) for head in ("dense", "soft"))
+    numbers = swept.numbers.model_copy(update={"images": sharp[1].numbers.train.images + 1})
+    table = frames.larger_sample(sharp, [same, swept.model_copy(update={"numbers": numbers})])
     row = table.iloc[0]
     assert len(table) == 1
     assert (row["head"], row["lambda_max"], row["more_images"]) == ("soft", 2.0, numbers.images)
