@@ -3,6 +3,8 @@
 The book's page on the claims states the rules; their thresholds are the constants below.
 """
 
+from collections.abc import Mapping
+
 import pandas as pd
 
 from moelib import comparisons, costs, frames
@@ -55,6 +57,15 @@ def judge(
     if {r.head for r in timed} >= set(CLAIMED):
         found.append(_no_faster(timed))
     return found
+
+
+def overview(judged: Mapping[str, list[tuple[str, str, str]]]) -> pd.DataFrame:
+    """One row a claim, one column a study: the verdict, missing where a study cannot test it."""
+    said = {
+        study: {claim: verdict for claim, verdict, _ in found} for study, found in judged.items()
+    }
+    claims = dict.fromkeys(claim for found in said.values() for claim in found)
+    return pd.DataFrame(said, index=list(claims)).rename_axis("claim").reset_index()
 
 
 def _more_accurate(trained: Trained) -> tuple[str, str, str]:

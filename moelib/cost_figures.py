@@ -78,6 +78,44 @@ def executors(latencies: pd.DataFrame) -> Figure:
 
 
 @styled
+def stacked_experts(speed: pd.DataFrame) -> Figure:
+    """How many times faster than a loop over modules, over batches: medians, quartiles, aims.
+
+    One panel for each mode of the benchmark `heads`, a line for each head and size, dotted where
+    more than never to be slower was aimed at.
+    """
+    modes, sizes = speed["mode"].unique(), speed.groupby(["experts", "hidden"], sort=False)
+    style = dict(zip(sizes.groups, ("-", "--", "-."), strict=False))
+    colour = colours(speed["head"])
+    figure, grid = plt.subplots(
+        1, len(modes), figsize=(7.2, 3), sharey=True, squeeze=False, layout="constrained"
+    )
+    for axes, mode in zip(grid.flat, modes, strict=True):
+        shown = speed[speed["mode"] == mode].groupby(["head", "experts", "hidden"], sort=False)
+        for (head, *size), points in shown:
+            x, ratio = points["batch"], points["ratio"]
+            axes.errorbar(
+                x,
+                ratio,
+                (ratio - points["low"], points["high"] - ratio),
+                label=f"{head}, E = {size[0]}, h = {size[1]}",
+                color=colour[head],
+                linestyle=style[tuple(size)],
+                marker="o",
+                markersize=3,
+            )
+            axes.plot(x, points["target"].where(points["target"] > 1), ":", color=colour[head])
+        axes.axhline(1, color="0.3", linewidth=1, linestyle="--")
+        axes.set(xlabel="batch", title=mode)
+        axes.set_xscale("log", base=2)
+        axes.xaxis.set_major_formatter(PLAIN)
+    grid[0, 0].set_ylabel("times as fast as the loop")
+    handles, labels = grid[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncol=2, frameon=False)
+    return figure
+
+
+@styled
 def speedups(scale: pd.DataFrame) -> Figure:
     """Speed-up over the dense head of equal total parameters, against the share k/E of its experts.
 

@@ -427,7 +427,8 @@ def efficient(cost: Iterable[float], value: Iterable[float]) -> np.ndarray:
 def speed(numbers: BenchmarkNumbers) -> pd.DataFrame:
     """One row per case of a benchmark: median times, and the quartiles of the paired ratios.
 
-    `met` says whether the median ratio reaches the aim, "" where there was none.
+    What was set is in words in `case`, and in a column for each key. `met` says whether the median
+    ratio reaches the aim, "" where there was none.
     """
     rows = []
     for case in numbers.cases:
@@ -435,8 +436,8 @@ def speed(numbers: BenchmarkNumbers) -> pd.DataFrame:
         aim = case.target_ratio
         rows.append(
             {
+                **case.setting,
                 "case": ", ".join(f"{key} {value}" for key, value in case.setting.items()),
-                "unit": numbers.unit,
                 "baseline": np.median(case.baseline),
                 "candidate": np.median(case.candidate),
                 "repeats": len(case.baseline),

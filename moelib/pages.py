@@ -13,8 +13,9 @@ from moelib.config import Study
 from moelib.kinds import BenchmarkNumbers, CrosscheckNumbers
 from moelib.record import Record
 from moelib.study import STUDIES, load_study
+from moelib.wording import MINUS, rounded
 
-MINUS, MISSING = "\N{MINUS SIGN}", "\N{EN DASH}"
+MISSING = "\N{EN DASH}"
 RESULTS = "../results"  # from a page of the book, in the checkout as in the folder that is built
 
 
@@ -26,8 +27,9 @@ def show(figure: Figure) -> None:
 def table(frame: pd.DataFrame, columns: Mapping[str, tuple[str, str]]) -> Markdown:
     """Show columns of a frame, each with its heading and the format of its values.
 
-    A format is Python's, "" for text and for what is true or not, or "points" for a share in signed
-    percentage points; it applies to each value of a tuple.
+    A format is Python's, "" for text and for what is true or not, "points" for a share in signed
+    percentage points, or "rounded" for `moelib.wording.rounded`; it applies to each value of a
+    tuple.
     """
     headings = [heading for heading, _ in columns.values()]
     rule = [":---" if spec == "" else "---:" for _, spec in columns.values()]
@@ -97,7 +99,7 @@ def ways(numbers: BenchmarkNumbers) -> Markdown:
     """What a benchmark asks, and the two ways that it compares."""
     return Markdown(
         f"**{numbers.name}**: {numbers.question} Baseline: {numbers.baseline}. "
-        f"This project: {numbers.candidate}."
+        f"This project: {numbers.candidate}. Both in {numbers.unit}."
     )
 
 
@@ -153,4 +155,6 @@ def _cell(value: object, spec: str) -> str:
         return MISSING
     if isinstance(value, (bool, np.bool_)):
         return "yes" if value else "no"
+    if spec == "rounded":
+        return rounded(value)
     return format(value, spec).replace("-", MINUS) if spec else str(value)

@@ -244,3 +244,14 @@ def test_the_interval_of_the_control_counts_and_not_its_median_alone(off, verdic
 
 def test_the_claim_on_inference_needs_both_heads():
     assert no_faster(series.efficient([("dense", 1.0), ("sparse", 1.0)])) == []
+
+
+def test_the_overview_has_a_verdict_for_each_claim_and_study_that_can_test_it():
+    judged = {
+        "a": [("first", "holds", "1"), ("third", "undecided", "3")],
+        "b": [("first", "does not hold", "1"), ("second", "holds", "2")],
+    }
+    table = claims.overview(judged).set_index("claim")
+    assert list(table.columns) == ["a", "b"]
+    assert table["a"].dropna().to_dict() == {"first": "holds", "third": "undecided"}
+    assert table["b"].dropna().to_dict() == {"first": "does not hold", "second": "holds"}

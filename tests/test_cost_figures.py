@@ -321,3 +321,32 @@ def test_the_front_has_a_panel_for_each_part_and_batch(tradeoff, count):
 def test_speedups_and_a_roofline_of_a_single_point(scale):
     assert len(cost_figures.speedups(scale[:1]).axes) == 1
     assert len(cost_figures.roofline(scale[:1], 100.0, 10.0).axes) == 1
+
+
+def test_stacked_experts_have_a_panel_for_each_mode_a_line_for_each_size_and_dotted_aims():
+    sizes = [("soft", 8, 64, 3.0), ("sparse", 8, 64, 1.0), ("sparse", 4, 512, 1.0)]
+    speed = pd.DataFrame(
+        {
+            **{"head": head, "experts": experts, "hidden": hidden, "mode": mode, "batch": batch},
+            **{"ratio": ratio, "low": ratio - 0.5, "high": ratio + 1, "target": aim},
+        }
+        for mode in ("inference", "training")
+        for head, experts, hidden, aim in sizes[: 3 if mode == "inference" else 2]
+        for batch, ratio in ((1, 4.0), (8, 2.0))
+    )
+    figure = cost_figures.stacked_experts(speed)
+    assert [axes.get_title() for axes in figure.axes] == ["inference", "training"]
+    assert texts(figure.legends[0]) == [
+        "soft, E = 8, h = 64",
+        "sparse, E = 8, h = 64",
+        "sparse, E = 4, h = 512",
+    ]
+    inference, training = figure.axes
+    assert (len(inference.containers), len(training.containers)) == (3, 2)
+    for container in inference.containers:
+        line, _, (bars,) = container
+        assert list(line.get_ydata()) == [4, 2]
+        spans = [sorted(segment[:, 1]) for segment in bars.get_segments()]
+        assert spans == [[3.5, 5], [1.5, 3]]
+    (aim,) = [line for line in inference.lines if set(line.get_ydata()) == {3.0}]
+    assert aim.get_linestyle() == ":"

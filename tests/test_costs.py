@@ -945,7 +945,7 @@ def test_speed_takes_quartiles_of_paired_ratios():
     table = costs.speed(synthetic.benchmark().numbers)
     assert list(table["ratio"]) == [3.0, 1.0]
     assert (table["low"][0], table["high"][0]) == (2.5, 3.5)
-    assert table["case"][0] == "batch 8"
+    assert (table["case"][0], table["batch"][0]) == ("batch 8", 8)
 
 
 @pytest.mark.parametrize(

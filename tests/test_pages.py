@@ -25,6 +25,12 @@ def test_what_is_true_or_false_is_yes_or_no():
     assert pages.table(pd.DataFrame({"a": [True]}), {"a": ("A", "")}).data.endswith("| yes |")
 
 
+def test_rounded_numbers_have_no_exponent():
+    frame = pd.DataFrame({"a": [25981.6, 0.16034]})
+    lines = pages.table(frame, {"a": ("A", "rounded")}).data.splitlines()
+    assert lines[1:] == ["| ---: |", "| 25,982 |", "| 0.16 |"]
+
+
 def test_tuples_are_formatted_value_by_value():
     frame = pd.DataFrame({"a": [(0.01, -0.02)]})
     last = pages.table(frame, {"a": ("A", "points")}).data.splitlines()[-1]
