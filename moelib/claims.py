@@ -10,7 +10,7 @@ import pandas as pd
 from moelib import comparisons, costs, frames
 from moelib.costs import Efficient
 from moelib.frames import EIGENVECTOR, Analysed, Sharp, Surfaces, Trained
-from moelib.statistics import median_interval
+from moelib.statistics import has_width, median_interval
 from moelib.wording import devices_of, in_points, listed, tau_with_interval, with_interval
 
 HOLDS, FAILS, UNDECIDED = "holds", "does not hold", "undecided"
@@ -91,10 +91,10 @@ def _comparable(trained: Trained) -> tuple[str, str, str]:
     numbers = listed(
         f"{row.head} {in_points(row.low)} to {in_points(row.high)}" for row in compared.itertuples()
     )
-    if (compared["low"] > -COMPARABLE).all() and (compared["high"] < COMPARABLE).all():
-        return claim, HOLDS, numbers
-    apart = (compared["high"] < -COMPARABLE) | (compared["low"] > COMPARABLE)
-    return claim, FAILS if apart.any() else UNDECIDED, numbers
+    certain = has_width(compared["low"], compared["high"])
+    within = certain & (compared["low"] > -COMPARABLE) & (compared["high"] < COMPARABLE)
+    apart = certain & ((compared["high"] < -COMPARABLE) | (compared["low"] > COMPARABLE))
+    return claim, _verdict(within.all(), apart.any()), numbers
 
 
 def _fitted(trained: Trained) -> tuple[str, str, str]:
@@ -214,12 +214,12 @@ def _ratios_of(
 
 
 def _alike(compared: pd.DataFrame) -> pd.Series:
-    certain = compared["low"] < compared["high"]  # as in `moelib.statistics.verdict`
+    certain = has_width(compared["low"], compared["high"])
     return certain & (compared["low"] > 1 / SIMILAR) & (compared["high"] < SIMILAR)
 
 
 def _unlike(compared: pd.DataFrame) -> pd.Series:
-    certain = compared["low"] < compared["high"]
+    certain = has_width(compared["low"], compared["high"])
     return certain & ((compared["low"] > SIMILAR) | (compared["high"] < 1 / SIMILAR))
 
 

@@ -11,6 +11,7 @@ from scipy import stats
 CONFIDENCE = 0.95  # of every interval of the book; a difference is called at p < 1 - CONFIDENCE
 FEWEST_RUNS = 4  # of which an order is judged: of three, chance sorts two in six
 RESAMPLES = 2000  # of the runs, for a bootstrap interval
+ROUNDING = 1e-9  # of the ends of an interval, relative to them, and far more than it ever is
 
 
 class Interval(NamedTuple):
@@ -117,11 +118,16 @@ def tau_b(x: np.ndarray, y: np.ndarray) -> np.ndarray:
         return (s * t).sum(-1) / np.sqrt((s**2).sum(-1) * (t**2).sum(-1))
 
 
-def verdict(difference: Interval) -> str:
-    """Say `higher`, `lower` or `not distinguishable` of an interval of differences.
+def has_width(low: ArrayLike, high: ArrayLike) -> ArrayLike:
+    """Whether intervals are wider than rounding makes them, element by element; False for NaN.
 
-    An interval without width comes from seeds that happen to agree, and decides nothing.
+    One without width comes from seeds that happen to agree, and decides nothing.
     """
-    if difference.low == difference.high or difference.low <= 0 <= difference.high:
+    return np.subtract(high, low) > ROUNDING * np.maximum(np.abs(low), np.abs(high))
+
+
+def verdict(difference: Interval) -> str:
+    """Say `higher`, `lower` or `not distinguishable` of an interval of differences."""
+    if not has_width(difference.low, difference.high) or difference.low <= 0 <= difference.high:
         return "not distinguishable"
     return "higher" if difference.low > 0 else "lower"

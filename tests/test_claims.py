@@ -24,6 +24,7 @@ COMPARABLE = "The heads generalise comparably."
         ((85, 86, 87), (80, 80, 81), "undecided", "does not hold"),
         ((75, 76, 75), (85, 86, 87), "does not hold", "does not hold"),
         ((81, 79, 80), (79, 80, 81), "undecided", "undecided"),
+        ((87, 87, 87), (87, 87, 87), "undecided", "undecided"),  # seeds that agree decide nothing
     ],
 )
 def test_claims_on_accuracy(soft, sparse, more_accurate, comparable):
@@ -43,6 +44,12 @@ def test_heads_that_differ_by_less_than_a_point_generalise_comparably():
         for seed in study.seeds
     ]
     assert verdicts(records)[COMPARABLE] == "holds"
+
+
+def test_seeds_that_agree_up_to_rounding_decide_no_claim_on_accuracy():
+    counts = {"dense": (71, 78, 85), "soft": (74, 81, 88), "sparse": (75, 82, 89)}
+    found = verdicts(series.trained(synthetic.study(), counts))
+    assert (found[MORE_ACCURATE], found[COMPARABLE]) == ("undecided", "undecided")
 
 
 def test_one_seed_decides_no_claim_on_accuracy_however_large_the_difference():

@@ -96,10 +96,25 @@ def test_classifiers_that_agree_everywhere_have_p_value_1():
         (-0.01, 0.03, "not distinguishable"),
         (0.0, 0.03, "not distinguishable"),
         (0.02, 0.02, "not distinguishable"),  # seeds that agree by chance decide nothing
+        (math.nan, math.nan, "not distinguishable"),
     ],
 )
 def test_verdict(low, high, said):
     assert verdict(Interval((low + high) / 2, low, high)) == said
+
+
+@pytest.mark.parametrize("better", range(1, 20))
+def test_seeds_that_agree_up_to_rounding_decide_nothing(better):
+    """In each of three seeds as many of 360 images more are right; in floats that is not one."""
+    found = t_interval([(right + better) / 360 - right / 360 for right in (251, 296, 333)])
+    assert verdict(found) == "not distinguishable"
+    assert found.estimate == pytest.approx(better / 360, rel=1e-12)
+
+
+@pytest.mark.parametrize("better", [1e-6, 1.0, 1e6])
+def test_a_narrow_interval_has_a_width_all_the_same(better):
+    found = t_interval([better, better * (1 + 1e-6), better * (1 - 1e-6)])
+    assert statistics.has_width(found.low, found.high) and verdict(found) == "higher"
 
 
 def test_tau_counts_pairs_that_agree_and_disagree():
