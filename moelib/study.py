@@ -22,14 +22,16 @@ STUDIES = PROJECT / "studies"
 class _Loader(yaml.SafeLoader):
     """YAML without keys given twice, of which it would silently take the last."""
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
-        seen: set[str] = set()
+    def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:
+        # As it is written: merged keys stand beside those that override them only later.
+        node = super().compose_mapping_node(anchor)
+        seen: set[tuple[str, str]] = set()
         for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
-            if key.value in seen:
+            if (key.tag, key.value) in seen:
                 line = key.start_mark.line + 1
                 raise ConfigError(f"the key '{key.value}' is given a second time in line {line}.")
-            seen.add(key.value)
-        return super().construct_mapping(node, deep)
+            seen.add((key.tag, key.value))
+        return node
 
 
 def load_study(study: str | os.PathLike) -> Study:

@@ -245,6 +245,17 @@ def test_a_key_may_be_given_again_at_another_place_and_by_an_anchor(tmp_path):
     assert [heads[name].hidden for name in ("soft", "switch", "sparse")] == [4, 8, 4]
 
 
+def test_an_anchor_that_overrides_another_one_may_itself_be_overridden(tmp_path):
+    """The deeper mapping is built last, when merging has put its keys beside those it overrides."""
+    text = """
+    extends: quick
+    training: {schedule: &one {<<: &other {kind: onecycle}, kind: onecycle}}
+    backbone: {<<: *one, kind: small_resnet}
+    """
+    study = load_study(save(tmp_path, "mine", text))
+    assert (study.training.schedule.kind, study.backbone.kind) == ("onecycle", "small_resnet")
+
+
 @pytest.mark.parametrize("name", ["benchmarks", "crosscheck", "scale"])
 def test_a_study_does_not_share_its_folder_with_records_of_scripts(tmp_path, name):
     path = save(tmp_path, name, "extends: quick")
