@@ -158,15 +158,9 @@ class Objective:
 
         def products(graph: tuple, directions: list[list[Tensor]]) -> Iterator:
             gradients, tensors = graph
-            # A gradient that is constant in the weights has no graph, and no second derivative.
-            curved = [i for i, gradient in enumerate(gradients) if gradient.requires_grad]
             for direction in directions:
                 yield _grad(
-                    [gradients[i] for i in curved],
-                    tensors,
-                    [direction[i] for i in curved],
-                    retain_graph=True,
-                    materialize_grads=True,
+                    gradients, tensors, direction, retain_graph=True, materialize_grads=True
                 )
 
         return self._products(vectors, self._first_passes(), products)
@@ -179,11 +173,9 @@ class Objective:
             # J v is the derivative, with respect to u, of (J^T u) . v, which is linear in u.
             u = torch.zeros_like(logits, requires_grad=True)  # (n, c)
             pulled = _grad([logits], tensors, [u], create_graph=True, materialize_grads=True)
-            reached = [i for i, gradient in enumerate(pulled) if gradient.requires_grad]
             slope = _grad([loss], [logits], create_graph=True)  # d loss / d logits, (n, c)
             for direction in directions:
-                along = [direction[i] for i in reached]
-                pushed = _grad([pulled[i] for i in reached], [u], along, retain_graph=True)  # J v
+                pushed = _grad(pulled, [u], direction, retain_graph=True)  # J v, (n, c)
                 bent = _grad(slope, [logits], pushed, retain_graph=True, materialize_grads=True)
                 yield _grad([logits], tensors, bent, retain_graph=True, materialize_grads=True)
 
@@ -308,8 +300,7 @@ class Objective:
             return moved, _grad([summed], [moved], create_graph=True, materialize_grads=True)[0]
 
         here, gradient = slope(logits)
-        curved = [gradient] if gradient.requires_grad else []
-        product = _grad(curved, [here], [along] * len(curved), materialize_grads=True)[0]
+        product = _grad([gradient], [here], [along], materialize_grads=True)[0]
         # Central differences err by the step squared and by rounding over the step: least here. A
         # loss changes over logits of the size of the temperature, however large they are.
         eps = torch.finfo(logits.dtype).eps
@@ -396,10 +387,14 @@ def _flat(tensors: tuple[Tensor, ...]) -> Tensor:
 
 
 def _grad(outputs, inputs, grad_outputs=None, **options) -> tuple[Tensor, ...]:
-    if not outputs:  # nothing depends on the inputs
+    # An output that is constant, as the slope of a linear loss is, has no graph; autograd refuses.
+    varying = [i for i, output in enumerate(outputs) if output.requires_grad]
+    if not varying:
         return tuple(torch.zeros_like(t) for t in inputs)
+    if grad_outputs is not None:
+        grad_outputs = [grad_outputs[i] for i in varying]
     try:
-        return torch.autograd.grad(outputs, inputs, grad_outputs, **options)
+        return torch.autograd.grad([outputs[i] for i in varying], inputs, grad_outputs, **options)
     except RuntimeError as error:  # also NotImplementedError: a kernel without a derivative
         raise CurvatureError(f"The loss is not twice differentiable: {error}") from error
 

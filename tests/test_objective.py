@@ -91,6 +91,21 @@ def test_gauss_newton_is_that_of_the_definition():
     torch.testing.assert_close(objective.gauss_newton(given), given @ matrix, **EXACT)
 
 
+@pytest.mark.parametrize(
+    "layers", [[nn.Linear(4, 3)], [nn.Linear(4, 5), nn.Tanh(), nn.Linear(5, 3)]]
+)
+def test_a_loss_that_is_linear_in_the_logits_has_no_gauss_newton_matrix(layers):
+    """All curvature is then that of the logits; a linear model has none at all."""
+
+    def picked(logits, labels):
+        return logits.gather(1, labels[:, None])[:, 0]
+
+    objective = Objective(nn.Sequential(*layers), INPUTS, LABELS, loss=picked)
+    given = torch.randn(2, objective.size)
+    assert not objective.gauss_newton(given).any()
+    assert objective.hessian(given).any() == (len(layers) > 1)
+
+
 def _head_logits(model, images, weights):
     model = copy.deepcopy(model).eval()
     parameters = {n: p for n, p in model.named_parameters() if n.startswith("head.")}
