@@ -65,9 +65,9 @@ class Objective:
     ):
         if len(images) == 0:
             raise CurvatureError("There are no images to take the loss over.")
-        if labels.ndim != 1 or labels.is_floating_point():
+        if labels.ndim != 1 or labels.dtype != torch.int64:
             raise CurvatureError(
-                f"Labels must be whole numbers (n,), and not {str(labels.dtype)[6:]} of shape "
+                f"Labels must be int64 of shape (n,), and not {str(labels.dtype)[6:]} of shape "
                 f"{tuple(labels.shape)}."
             )
         if len(images) != len(labels):

@@ -360,10 +360,11 @@ LINEAR, INPUTS, LABELS = nn.Linear(4, 3), torch.randn(9, 4), torch.arange(9) % 3
         ((LINEAR, INPUTS, LABELS[:3]), "There are 9 images and 3 labels"),
         ((LINEAR, INPUTS, LABELS + 1), "Labels must lie in 0 to 2.*go from 1 to 3"),
         ((LINEAR, INPUTS, LABELS - 1), "Labels must lie in 0 to 2.*go from -1 to 1"),
-        ((LINEAR, INPUTS, LABELS.float()), r"whole numbers \(n,\), and not float32"),
+        ((LINEAR, INPUTS, LABELS.float()), r"int64 of shape \(n,\), and not float32"),
+        ((LINEAR, INPUTS, LABELS.int()), r"int64 of shape \(n,\), and not int32"),
         (
             (LINEAR, INPUTS, LABELS[:, None]),
-            r"whole numbers \(n,\), and not int64 of shape \(9, 1\)",
+            r"int64 of shape \(n,\), and not int64 of shape \(9, 1\)",
         ),
         ((nn.Flatten(), INPUTS, LABELS), "no parameters"),
         ((Pair(), INPUTS, LABELS), "must return logits.*not a tuple"),
