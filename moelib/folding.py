@@ -13,21 +13,26 @@ def folded(net: nn.Module) -> nn.Module:
     (s W) * x + t. The filters are scaled anew in each call, so every derivative with respect to
     W, gamma and beta stays what it was. Shares parameters and buffers, and their names, with `net`.
 
-    A net whose control flow cannot be traced is returned as it is.
+    A net that cannot be traced, for its control flow or the length of a batch, say, is returned as
+    it is. Tracing does not see everything: hooks of what is folded are lost, and a net that asks
+    for a type can become another function.
     """
     try:
         traced = fx.symbolic_trace(net)
-    except (fx.proxy.TraceError, TypeError):
+    except (fx.proxy.TraceError, TypeError, RuntimeError):  # RuntimeError: of `len`
         return net
     modules, graph = dict(traced.named_modules()), traced.graph
     for node in list(graph.nodes):
         norm = modules.get(node.target) if node.op == "call_module" else None
-        if not isinstance(norm, nn.BatchNorm2d) or not norm.track_running_stats:
+        if not isinstance(norm, nn.BatchNorm2d) or not norm.track_running_stats or node.kwargs:
             continue
         before = node.args[0]
         conv = modules.get(before.target) if before.op == "call_module" else None
         foldable = (
-            isinstance(conv, nn.Conv2d) and conv.padding_mode == "zeros" and len(before.users) == 1
+            isinstance(conv, nn.Conv2d)
+            and conv.padding_mode == "zeros"
+            and len(before.users) == 1
+            and not before.kwargs
         )
         with graph.inserting_before(node):
 

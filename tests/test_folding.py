@@ -88,3 +88,28 @@ def test_a_net_that_cannot_be_traced_is_returned():
 
     net = Branching()
     assert folded(net) is net
+
+
+def test_a_net_that_asks_for_the_length_of_a_batch_is_returned():
+    class Counting(nn.Module):
+        def forward(self, x):
+            return x.view(len(x), -1)
+
+    net = Counting()
+    assert folded(net) is net
+
+
+@pytest.mark.parametrize("of_norm", [True, False])
+def test_layers_that_are_called_by_keyword(of_norm):
+    class Named(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.norm = nn.Conv2d(2, 3, 1), nn.BatchNorm2d(3)
+
+        def forward(self, x):
+            y = self.conv(x) if of_norm else self.conv(input=x)
+            return self.norm(input=y) if of_norm else self.norm(y)
+
+    net = random_statistics(Named())
+    images = torch.randn(2, 2, 3, 3, dtype=torch.float64)
+    torch.testing.assert_close(folded(net)(images), net(images))
