@@ -97,7 +97,7 @@ class Objective:
         self._module = original
         self._refuse_unfit()
         _refuse_random_modules(original, self._input(0))
-        self._module = _fast(original)
+        self._module = _fast(original, self._input(0))
         # Only the tensors in which the group has parameters are differentiated.
         chosen = torch.zeros(sum(p.numel() for p in named.values()), dtype=torch.bool)
         chosen[groups[group]] = True
@@ -369,10 +369,18 @@ class _Routed(nn.Module):
         return self.model.routed(images)
 
 
-def _fast(model: nn.Module) -> nn.Module:
-    """The model with its backbone's normalisations folded: the same function, sooner."""
-    if isinstance(getattr(model, "backbone", None), nn.Module):
-        model.backbone = folded(model.backbone)
+@torch.no_grad()
+def _fast(model: nn.Module, images: Tensor) -> nn.Module:
+    """The model with its backbone's normalisations folded: the same function, sooner.
+
+    If it is another function of these images, which tracing cannot rule out, nothing is folded.
+    """
+    backbone = getattr(model, "backbone", None)
+    if isinstance(backbone, nn.Module):
+        before = model(images)  # (n, c)
+        model.backbone = folded(backbone)
+        if _differ([model(images)], [before]):
+            model.backbone = backbone
     return model
 
 

@@ -134,6 +134,43 @@ def test_moved_weights_give_the_moved_model():
     assert routing.indices.shape == (IMAGES, 2)
 
 
+class Careful(nn.Module):
+    """A backbone that is another function once traced: then its input is no tensor."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2)
+
+    def forward(self, images):
+        if isinstance(images, torch.Tensor):
+            images = 3 * images
+        return self.norm(self.conv(images)).flatten(1)
+
+
+class Hooked(Careful):
+    """A backbone whose convolution has a hook, which a folded one would lose."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv.register_forward_hook(lambda layer, inputs, outputs: 3 * outputs)
+
+    def forward(self, images):
+        return self.norm(self.conv(images)).flatten(1)
+
+
+@pytest.mark.parametrize("backbone", [Careful, Hooked])
+def test_a_backbone_whose_trace_is_another_function_is_not_folded(backbone):
+    model = nn.Sequential()
+    model.backbone, model.head = backbone(), nn.Linear(18, 3)
+    model, images, labels = model.double(), torch.randn(6, 1, 5, 5).double(), torch.arange(6) % 3
+    objective = Objective(model, images, labels, batch=4)
+    loss, weights = naive_loss(model, images, labels)
+    assert objective.value() == pytest.approx(loss(weights).item(), rel=1e-12)
+    given = vectors(1, objective.size)
+    expected = torch.autograd.functional.hvp(loss, weights, given[0])[1]
+    torch.testing.assert_close(objective.hessian(given)[0], expected, **EXACT)
+
+
 # -- closed forms ---------------------------------------------------------------------------------
 
 
