@@ -11,6 +11,7 @@ import pandas as pd
 
 from moelib.config import Sharpness
 from moelib.kinds import (
+    SMALL_EIGENVALUE,
     BenchmarkNumbers,
     CrosscheckNumbers,
     Density,
@@ -25,7 +26,6 @@ from moelib.kinds import (
     TrainNumbers,
     UtilizationNumbers,
 )
-from moelib.lanczos import SMALL
 from moelib.record import Numbers, Record, RecordError, read_record
 from moelib.run import results_root, runs
 from moelib.study import STUDIES, load_study
@@ -359,13 +359,13 @@ def _sizes(record: Record[SharpnessNumbers]) -> Sharpness:
 
 def _largest(name: str, found: Eigenvalues, residual: float) -> dict[str, float]:
     sizes = np.abs(found.largest)
-    allowed = residual * np.maximum(sizes, SMALL * sizes.max())
+    allowed = residual * np.maximum(sizes, SMALL_EIGENVALUE * sizes.max())
     converged = bool((np.array(found.residuals) <= allowed).all())
     return {name: found.largest[0], f"{name}_converged": converged}
 
 
 def _lowest(found: Eigenvalues, residual: float) -> dict[str, float]:
-    scale = max(abs(found.lowest), SMALL * abs(found.largest[0]))
+    scale = max(abs(found.lowest), SMALL_EIGENVALUE * abs(found.largest[0]))
     return {
         "lambda_min": found.lowest,
         "lambda_min_residual": found.lowest_residual,

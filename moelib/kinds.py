@@ -96,6 +96,9 @@ class UtilizationNumbers(Numbers):
     ]  # number of dead experts at each epoch, from the learning curves
 
 
+SMALL_EIGENVALUE = 0.01  # share of the largest, below which rounding and bulk set the accuracy
+
+
 class Eigenvalues(Frozen):
     """Extreme eigenvalues, by Lanczos with full reorthogonalisation."""
 

@@ -7,12 +7,11 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from moelib.kinds import Eigenvalues
+from moelib.kinds import SMALL_EIGENVALUE, Eigenvalues
 from moelib.objective import CurvatureError
 
 Products = Callable[[Tensor], Tensor]  # vectors (m, p) -> products (m, p)
 
-SMALL = 0.01  # share of the largest eigenvalue below which rounding and bulk set the accuracy
 CHECK_EVERY = 5  # steps between looks at the residuals, each an eigenproblem of the steps' size
 
 
@@ -93,10 +92,11 @@ def spectrum(
     """The `count` largest eigenvalues and the `lowest` most negative, from a single Krylov space.
 
     Stops when the residual |H v - lambda v| of each of the largest is below `residual` times its
-    own absolute value, or `SMALL` times the largest, where it is smaller than that, and those of
-    the lowest below `residual` times the largest; or after `budget` products; `converged` says
-    which. An eigenvalue lies within its residual of the value found, and there is one at or below
-    the lowest value found, one at or above the largest. A multiple eigenvalue may count as one.
+    own absolute value, or `SMALL_EIGENVALUE` times the largest, where it is smaller than that, and
+    those of the lowest below `residual` times the largest; or after `budget` products; `converged`
+    says which. An eigenvalue lies within its residual of the value found, and there is one at or
+    below the lowest value found, one at or above the largest. A multiple eigenvalue may count as
+    one.
 
     Args:
         products: the operator.
@@ -126,7 +126,7 @@ def spectrum(
         wanted = top + bottom
         if step >= fewest:
             largest = values.abs().max()
-            scale = values[wanted].abs().clamp(min=SMALL * largest)  # (count + lowest,)
+            scale = values[wanted].abs().clamp(min=SMALL_EIGENVALUE * largest)  # (count + lowest,)
             scale[count:] = largest  # the lowest may be anywhere near 0
             found = bool((residuals[wanted] <= residual * scale).all())
             # At the end of an invariant space all residuals are 0, but eigenvalues may be missing:
