@@ -57,7 +57,8 @@ def matching_temperature(logits: Tensor, labels: Tensor, loss: float) -> float |
     """T at which the mean cross-entropy of logits / T is `loss`; None where there is none.
 
     The loss is convex in 1 / T, and ln c at 1 / T = 0. Of two solutions this is the one that is
-    less confident: from there to the minimum the loss only falls.
+    less confident: from there to the minimum the loss only falls. A loss of ln c or more, which
+    only wrong confidence gives, has none, nor has one that takes a 1 / T above `LARGEST_SCALE`.
     """
     logits = logits.double()
 

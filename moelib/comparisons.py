@@ -172,7 +172,8 @@ def orders(
     Kendall's tau over all runs of a study, whatever their head, with a bootstrap interval. A study
     of fewer than four runs, or in which the measure or the accuracy is one and the same for all
     runs, has no row. Runs of one family of heads are alike, and not independent: `without` holds
-    the lowest and the highest tau when any one family is left out, () where there are two or none.
+    the lowest and the highest tau when any one family is left out, () unless at least three
+    families can be: without one there must be four runs, of different measures and accuracies.
 
     Args:
         frame: one row per run and split, with the measures and the accuracy as columns.
