@@ -118,8 +118,8 @@ def execute(notebook: Path, output: Path, texts: Mapping[str, str]) -> None:
     beside it as `*.failed.ipynb`, with the error in its place, unless the disk had no room for it.
 
     Raises:
-        ConfigError: there is no such notebook, it refuses a parameter, or its output cannot be
-            written.
+        ConfigError: there is no such notebook, it refuses a parameter, its kernel cannot start, or
+            its output cannot be written.
         papermill.PapermillExecutionError: a cell failed.
     """
     if not notebook.is_file():
@@ -130,7 +130,10 @@ def execute(notebook: Path, output: Path, texts: Mapping[str, str]) -> None:
     try:
         _execute(notebook, output, values)
     except OSError as error:
-        raise ConfigError(f"Cannot write {output}: {error.strerror or error}.") from None
+        named = Path(error.filename or output)  # a full disk is no matter of one file
+        if named in output.parents or named.parent == output.parent:
+            raise ConfigError(f"Cannot write {output}: {error.strerror or error}.") from None
+        raise ConfigError(f"Cannot run {notebook}: {named}: {error.strerror}.") from None
 
 
 def _execute(notebook: Path, output: Path, values: Mapping[str, Any]) -> None:

@@ -195,6 +195,22 @@ def test_output_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     assert sorted(tmp_path.iterdir()) == [file, folder, source]
 
 
+def test_kernel_without_its_interpreter_is_a_sentence_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, output = write(tmp_path / "in.ipynb", DECLARED), tmp_path / "out" / "out.ipynb"
+    folder = tmp_path / "jupyter" / "kernels" / "python3"
+    folder.mkdir(parents=True)
+    interpreter = tmp_path / "gone" / "python"
+    kernel = {"argv": [str(interpreter), "{connection_file}"], "display_name": "", "language": ""}
+    (folder / "kernel.json").write_text(json.dumps(kernel))
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "jupyter"))
+    with pytest.raises(ConfigError) as error:
+        notebook.execute(source, output, {})
+    assert str(error.value) == f"Cannot run {source}: {interpreter}: No such file or directory."
+    assert not output.exists()
+
+
 def test_notebook_that_is_not_there_is_a_sentence(tmp_path: Path) -> None:
     source = tmp_path / "nothing.ipynb"
     with pytest.raises(SystemExit) as error:
