@@ -376,8 +376,8 @@ def tradeoff(trained: Trained, benchmark: BenchmarkNumbers) -> pd.DataFrame:
     )
     if table.empty:
         return table
-    right = {
-        head: np.mean([test_correct(r) for r in trained if r.head == head], axis=0)  # (image,)
+    right = {  # in how many seeds
+        head: np.sum([test_correct(r) for r in trained if r.head == head], axis=0)  # (image,)
         for head in accuracy.index
     }
     generator = np.random.default_rng(0)
@@ -387,6 +387,7 @@ def tradeoff(trained: Trained, benchmark: BenchmarkNumbers) -> pd.DataFrame:
     for _, points in table.groupby(["part", "batch"]):
         table.loc[points.index, "efficient"] = efficient(points["ratio"], points["accuracy"])
         values = drawn @ np.array([right[head] for head in points["head"]]).T  # (draw, head)
+        values = values / points["seeds"].to_numpy()
         ratios = np.array([_times_reference(cases[i]) for i in points.index])  # (head, round)
         rounds = generator.integers(ratios.shape[1], size=(RESAMPLES, ratios.shape[1]))
         medians = np.median(ratios[:, rounds], axis=2).T  # (draw, head)

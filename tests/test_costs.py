@@ -903,6 +903,25 @@ def test_as_accurate_in_half_of_all_resamples():
     assert table["stays"].to_numpy() == pytest.approx([(1 + tie) / 2] * 2, abs=0.07)
 
 
+def test_a_tie_is_one_over_several_seeds_too():
+    """In each of three seeds one head has as many images right as the other, but other ones."""
+    generator = np.random.default_rng(0)
+    study = synthetic.study(heads={name: {"kind": "linear"} for name in ("one", "other")})
+    bits = generator.random((3, 12)) < 0.6
+    right = {"one": bits, "other": generator.permuted(bits, axis=1)}
+    records = [
+        synthetic.trained(Run(study, head, seed), right[head][i])
+        for head in right
+        for i, seed in enumerate(study.seeds)
+    ]
+    table = costs.tradeoff(records, timed_alone(dict.fromkeys(right, (1.0, 1.0, 1.0))))
+    drawn = np.random.default_rng(0).multinomial(12, np.full(12, 1 / 12), size=costs.RESAMPLES)
+    one, other = (drawn @ right[head].sum(axis=0) for head in right)
+    assert (one == other).sum() > 50
+    stays = table.set_index("head")["stays"]
+    assert stays["one"] == np.mean(one >= other) and stays["other"] == np.mean(other >= one)
+
+
 def test_the_resampled_fronts_are_what_brute_force_finds():
     """Two parts of five heads, drawn by the same generator and counted in whole numbers."""
     generator = np.random.default_rng(1)
