@@ -287,12 +287,16 @@ class Objective:
         """The loss's second derivative by the logits, along one direction, also by differences.
 
         Autograd takes a term of the loss whose derivative carries no graph for one that has no
-        second derivative, without a word.
+        second derivative, without a word. At random logits, and not at the model's: where that is
+        sure of every image, the loss is flat, and differences of its slope are rounding alone.
         """
-        logits = next(self.outputs())  # (n, c)
-        labels = self.labels[: len(logits)]
+        like = next(self.outputs())  # (n, c)
+        labels = self.labels[: len(like)]
         generator = torch.Generator().manual_seed(0)
-        along = torch.randn(logits.shape, generator=generator).to(logits)  # (n, c)
+        dtype = torch.promote_types(like.dtype, torch.float32)  # of bf16 nothing would be left
+        drawn = torch.randn(2, *like.shape, generator=generator).to(like.device, dtype)
+        # A loss changes over logits of the size of the temperature.
+        logits, along = self.temperature * drawn[0], drawn[1]
 
         def slope(moved: Tensor) -> tuple[Tensor, Tensor]:
             moved = moved.clone().requires_grad_()
@@ -301,14 +305,11 @@ class Objective:
 
         here, gradient = slope(logits)
         product = _grad([gradient], [here], [along], materialize_grads=True)[0]
-        # Central differences err by the step squared and by rounding over the step: least here. A
-        # loss changes over logits of the size of the temperature, however large they are.
-        eps = torch.finfo(logits.dtype).eps
-        step = eps ** (1 / 3) * self.temperature
-        seen = 0.01 + eps * logits.abs().max().item() / step  # a step of a large logit is rounded
+        # Central differences err by the step squared and by rounding over the step: least here.
+        step = torch.finfo(dtype).eps ** (1 / 3) * self.temperature
         ahead, behind = (slope(logits + sign * step * along)[1].detach() for sign in (1, -1))
         differences = (ahead - behind) / (2 * step)
-        if (product - differences).norm() > seen * (differences.norm() + gradient.detach().norm()):
+        if (product - differences).norm() > 0.01 * (differences.norm() + gradient.detach().norm()):
             raise CurvatureError(
                 "The loss is not twice differentiable: its second derivative by the logits is not "
                 "that which its first derivatives show."

@@ -496,6 +496,27 @@ def test_sure_networks_are_no_broken_loss(gain, temperature):
         Objective(model, images, labels, temperature=temperature)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("count", [1, 250])
+@pytest.mark.parametrize("margin", [2, 10, 12, 16, 25, 30, 40])
+def test_a_network_that_is_sure_of_every_image_is_no_broken_loss(margin, count, dtype):
+    """Its slopes are differences of numbers near 1, of which few digits are left."""
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.randint(10, (count,), generator=generator)
+    images = margin * F.one_hot(labels, 10) + 0.3 * torch.randn(count, 10, generator=generator)
+    model = nn.Linear(10, 10)
+    with torch.no_grad():
+        model.weight.copy_(torch.eye(10))
+        model.bias.zero_()
+    objective = Objective(model.to(dtype), images.to(dtype), labels)
+    exact = Objective(model.double(), images.to(dtype).double(), labels)
+    given = torch.randn(1, exact.size, generator=generator).double()
+    found, wanted = objective.hessian(given.to(dtype)), exact.hessian(given)
+    # A curvature of p (1 - p) keeps the digits of 1 - p, whose error is an eps.
+    limit = 1e-3 * wanted.norm() + 100 * torch.finfo(dtype).eps * given.norm()
+    assert (found.double() - wanted).norm() <= limit
+
+
 def test_a_curvature_that_is_not_finite_is_refused():
     def steep(logits, labels):
         return (logits.abs() ** 1.5).sum(dim=1)  # its gradient at 0 is 0, and vertical
