@@ -1,5 +1,6 @@
 """What chapters show: frames as MyST tables, figures as vectors, and where each comes from."""
 
+import re
 from collections.abc import Iterable, Mapping
 from html import escape
 
@@ -127,7 +128,7 @@ def crosscheck_source(records: Mapping[str, Record[CrosscheckNumbers]]) -> Markd
 
 def quoted(lead: str, texts: Iterable[str]) -> Markdown:
     """A lead, and texts after it word for word."""
-    return Markdown(f"{lead} {', '.join(f'`{text}`' for text in sorted(texts))}.")
+    return Markdown(f"{lead} {', '.join(map(_code, sorted(texts)))}.")
 
 
 def sentences(texts: Mapping[str, str]) -> HTML:
@@ -140,6 +141,14 @@ def sentences(texts: Mapping[str, str]) -> HTML:
 def _link(record: Record) -> str:
     run = f"{record.study.name}/{record.head}/seed-{record.seed}"
     return f"[{record.seed}]({RESULTS}/{run}/{record.kind}.json)"
+
+
+def _code(text: str) -> str:
+    runs = re.findall("`+", text)
+    if not runs:
+        return f"`{text}`"
+    fence = "`" * (max(map(len, runs)) + 1)  # a run of another length ends no code
+    return f"{fence} {text} {fence}"
 
 
 def _small(text: str) -> Markdown:

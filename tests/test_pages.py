@@ -1,7 +1,9 @@
 import matplotlib.pyplot as plt
 import pandas as pd
+import pytest
 import synthetic
 from IPython.display import SVG
+from markdown_it import MarkdownIt
 
 from moelib import pages
 from moelib.run import Run
@@ -61,6 +63,14 @@ def test_studies_without_records_are_named():
     assert pages.absent({"a": [record]}) == []
     (said,) = pages.absent({"a": [record], "b": [], "c": []})
     assert "left out here: `b`, `c`." in said.data
+
+
+@pytest.mark.parametrize("text", ["plain", "use `eig` now", "``a`` or `b`", "`begin", "end```"])
+def test_quoted_text_is_one_piece_of_code_whatever_it_holds(text):
+    said = pages.quoted("It says", [text]).data
+    _, inline = MarkdownIt().parse(said)[:2]
+    assert [part.content for part in inline.children if part.type == "code_inline"] == [text]
+    assert inline.children[0].content == "It says " and inline.children[-1].content == "."
 
 
 def test_sentences_are_escaped():
