@@ -38,7 +38,7 @@ def load_study(study: str | os.PathLike) -> Study:
     """Read a study by its name in `studies/`, or by the path of a YAML file.
 
     A study may say `extends: NAME`: it then starts from that study, key by key, and overrides it.
-    `null` takes a head of that study away.
+    `null` takes a head of that study away; what is of another `kind` than there starts anew.
 
     Raises:
         ConfigError: the study does not exist, is not YAML, or holds something that is not allowed.
@@ -103,13 +103,25 @@ def _read_yaml(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
         raise ConfigError(f"{path.name} must be a mapping of keys to values.")
     base = raw.pop("extends", None)
     if base is None:
+        if isinstance(raw.get("heads"), dict):  # null has nothing to take away: all defaults
+            raw["heads"] = {
+                name: {} if head is None else head for name, head in raw["heads"].items()
+            }
         return raw
     sibling = path.parent / f"{base}.yaml"
     base = sibling if sibling.is_file() else _study_path(str(base))
     if base.resolve() in {file.resolve() for file in (path, *above)}:
         raise ConfigError(f"{path.name} extends itself, directly or by way of another study.")
-    merged = _merge(_read_yaml(base, (path, *above)), raw)
+    extended = _read_yaml(base, (path, *above))
+    merged = _merge(extended, raw)
     if isinstance(merged.get("heads"), dict):
+        there = extended.get("heads")
+        for name, head in merged["heads"].items():
+            if head is None and not (isinstance(there, dict) and name in there):
+                raise ConfigError(
+                    f"{path.name}: 'heads.{name}' is null, which takes a head away, and "
+                    f"'{base.stem}' has none of that name; {{}} is a head with all defaults."
+                )
         merged["heads"] = {name: head for name, head in merged["heads"].items() if head is not None}
     return merged
 
@@ -120,7 +132,9 @@ def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
     for key, value in over.items():
         inner = merged.get(key)
         both = isinstance(value, dict) and isinstance(inner, dict)
-        merged[key] = _merge(inner, value) if both else value
+        # The keys of one kind mean nothing to another. A head's name is its kind by default.
+        alike = both and value.get("kind") in (None, inner.get("kind", key))
+        merged[key] = _merge(inner, value) if alike else value
     return merged
 
 

@@ -163,6 +163,39 @@ def test_extends_merges_key_by_key(tmp_path):
     assert mine.data == quick.data
 
 
+def test_what_is_of_another_kind_starts_anew(tmp_path):
+    text = """
+    extends: quick
+    backbone: {kind: resnet18}
+    heads: {sparse: {kind: linear}, soft: {kind: soft, experts: 3}}
+    training: {schedule: {kind: multistep, milestones: [5]}}
+    """
+    quick, mine = load_study("quick"), load_study(save(tmp_path, "mine", text))
+    assert mine.backbone == config.ResNet18(kind="resnet18")
+    assert mine.heads["sparse"] == config.Linear(kind="linear")
+    assert mine.heads["soft"] == quick.heads["soft"].model_copy(update={"experts": 3})
+    assert mine.training.schedule == config.MultiStep(kind="multistep", milestones=(5,))
+
+
+def test_a_head_that_is_not_there_cannot_be_taken_away(tmp_path):
+    path = save(tmp_path, "mine", "extends: quick\nheads:\n  linear:\n  dense: {hidden: 4}")
+    with pytest.raises(ConfigError) as error:
+        load_study(path)
+    assert str(error.value) == (
+        "mine.yaml: 'heads.linear' is null, which takes a head away, and 'quick' has none of that "
+        "name; {} is a head with all defaults."
+    )
+
+
+def test_a_head_of_defaults_is_extended_like_any_other(tmp_path):
+    text = (STUDIES / "quick.yaml").read_text().replace("dense: {hidden: 64}", "dense:")
+    save(tmp_path, "first", text)
+    first = load_study(tmp_path / "first.yaml")
+    second = load_study(save(tmp_path, "second", "extends: first\nseeds: [7]"))
+    assert first.heads["dense"] == config.Dense(kind="dense")
+    assert second.heads == first.heads
+
+
 def test_extends_prefers_a_neighbour_and_may_be_repeated(tmp_path):
     save(tmp_path, "first", "extends: quick\nseeds: [7]\ntraining: {epochs: 9}")
     save(tmp_path, "second", "extends: first\ntraining: {epochs: 8}")
