@@ -175,7 +175,7 @@ def expert_usage(usage: pd.DataFrame) -> Figure:
         errorbar=None,
         **_panels(tidy["head"].nunique()),
     )
-    _uniform_line(grid, tidy["expert"].nunique())
+    _uniform_line(grid, tidy)
     grid.set_axis_labels("expert", "share")
     grid.set_titles(col_template="{col_name}", row_template="{row_name} images")
     return legend_below(grid)
@@ -197,7 +197,7 @@ def usage_over_epochs(usage: pd.DataFrame, split: str = "train") -> Figure:
         errorbar=None,
         **_panels(chosen["head"].nunique()),
     )
-    _uniform_line(grid, experts)
+    _uniform_line(grid, chosen)
     grid.set(ylim=(0, None))
     grid.set_axis_labels("epoch", "share of gate mass")
     grid.set_titles("{col_name}")
@@ -265,9 +265,11 @@ def _expert_colours(experts: int) -> list[tuple]:
     return sns.color_palette(EXPERTS if experts <= len(EXPERTS) else "husl", experts)
 
 
-def _uniform_line(grid: sns.FacetGrid, experts: int) -> None:
-    for axes in grid.axes.flat:
-        axes.axhline(1 / experts, color="0.3", linewidth=1, linestyle="--", zorder=3)
+def _uniform_line(grid: sns.FacetGrid, usage: pd.DataFrame) -> None:
+    experts = usage.groupby("head")["expert"].nunique()  # heads of a study may differ in it
+    for panel, axes in grid.axes_dict.items():
+        head = panel[-1] if isinstance(panel, tuple) else panel  # a row and a column, or a column
+        axes.axhline(1 / experts[head], color="0.3", linewidth=1, linestyle="--", zorder=3)
 
 
 def legend_below(grid: sns.FacetGrid) -> Figure:

@@ -78,6 +78,18 @@ def test_usage_over_epochs_has_a_line_for_each_expert(trained):
     assert list(drawn(axes)[3].get_ydata()) == [0, 0, 0]  # the dead expert lies on 0
 
 
+def test_uniform_use_is_that_of_each_head(analysed, trained):
+    bars = frames.expert_usage(analysed)
+    lines = frames.usage_per_epoch([r for r in trained if r.seed == 0 and r.head != "dense"])
+    for draw, usage in [(figures.expert_usage, bars), (figures.usage_over_epochs, lines)]:
+        fewer = usage[(usage["head"] == "soft") | (usage["expert"] < 2)]
+        drawn_at = {
+            axes.get_title().split(" | ")[-1]: axes.lines[-1].get_ydata()[0]
+            for axes in draw(fewer).axes
+        }
+        assert drawn_at == {"soft": 1 / 4, "sparse": 1 / 2}
+
+
 def test_entropy_is_drawn_with_its_bound(trained):
     axes = figures.entropy(frames.epochs(trained), {"soft": 1.5}).axes[0]
     assert axes.lines[-1].get_ydata()[0] == 1.5
