@@ -182,6 +182,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
     status, output = project.run("book")
     assert status == 0, output
     assert output.endswith(f"The book: {project.root}/_build/html/index.html\n")
+    assert output.count(".html") == 1  # no other page is named than the one that is there
     return project
 
 
@@ -273,6 +274,11 @@ def test_failure_keeps_the_old_record_and_the_other_runs(project: Project) -> No
     assert project.file("soft", "utilization.json").read_bytes() == old
     assert json.loads(project.file("switch", "utilization.json").read_text())["count"] == 2
     assert project.pending("study", "quick") == {"analyse": 1}  # the old one is known to be old
+
+
+def test_a_dry_run_names_no_page_that_is_not_there(tmp_path: Path) -> None:
+    status, output = Project(tmp_path).make(papermill=False).run("book", "-n")
+    assert status == 0 and "The book" not in output
 
 
 @pytest.mark.parametrize(
