@@ -54,7 +54,12 @@ clean:  ## remove .venv and the rendered book (_build); results/ stays
 	rm -rf $(VENV) _build
 
 # The environment is made anew when the lock or pyproject.toml changes. The stamp comes last, so
-# an installation that was cut short starts again with the next command.
+# an installation that was cut short starts again with the next command. One at a time: a second
+# make waits, and looks again at whether there is anything left to do.
+ifndef ALONE
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) workflow/alone .install.lock $(MAKE) --no-print-directory --quiet ALONE=yes $(STAMP)
+else
 $(STAMP): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is \
 	needed, and $(PYTHON) is " + sys.version.split()[0] + ": name another one, as in PYTHON=python3.12 make book")'
@@ -63,3 +68,4 @@ $(STAMP): requirements.lock pyproject.toml
 	$(INSTALL) install --compile-bytecode --requirement requirements.lock
 	$(INSTALL) install --no-deps --no-build-isolation --editable .
 	touch $(STAMP)
+endif

@@ -7,6 +7,7 @@ that names the key as the file's reader knows it and says what is allowed.
 import difflib
 import json
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args, get_origin
@@ -34,6 +35,11 @@ class _Loader(yaml.SafeLoader):
         return node
 
 
+_Loader.add_implicit_resolver(  # YAML 1.1 takes a number like 1e-3, without a point, for a text
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+[eE][-+]?\d+$"), list("-+0123456789")
+)
+
+
 def load_study(study: str | os.PathLike) -> Study:
     """Read a study by its name in `studies/`, or by the path of a YAML file.
 
@@ -45,7 +51,11 @@ def load_study(study: str | os.PathLike) -> Study:
     """
     path = _study_path(study)
     raw = _read_yaml(path)
-    raw["name"] = path.stem
+    if raw.setdefault("name", path.stem) != path.stem:
+        raise ConfigError(
+            f"{path.name}: 'name' is {raw['name']!r}, but a study is called what its file is "
+            f"called, '{path.stem}': leave the key out, or rename the file."
+        )
     return parse_study(raw, source=path.name)
 
 
@@ -53,10 +63,11 @@ def parse_study(raw: dict[str, Any], source: str = "study") -> Study:
     """Validate the plain dictionary of a study; `source` names it in error sentences."""
     try:
         # By way of JSON, so that lists become tuples while all other types stay strict.
-        return Study.model_validate_json(json.dumps(_with_presets(raw)))
+        plain = json.dumps(_with_presets(raw), default=_refuse_value)
+        return Study.model_validate_json(plain)
     except ValidationError as error:
         raise ConfigError(f"{source}: {explain(error, Study)}") from None
-    except (ConfigError, TypeError) as error:  # TypeError: a date, say, which JSON does not know
+    except (ConfigError, TypeError) as error:  # TypeError: a key that is no text, say
         raise ConfigError(f"{source}: {error}") from None
 
 
@@ -79,6 +90,11 @@ def _with_presets(raw: dict[str, Any]) -> dict[str, Any]:
             )
         raw["protocol"] = {**PROTOCOLS[base].model_dump(), **raw["protocol"]}
     return raw
+
+
+def _refuse_value(value: object) -> None:
+    kind = type(value).__name__
+    raise ConfigError(f"YAML reads {value} as a {kind}: write it in quotes if it is a text.")
 
 
 def _study_path(study: str | os.PathLike) -> Path:

@@ -47,12 +47,13 @@ def train(run: Run, dataset: Dataset | None = None) -> Record[TrainNumbers]:
 
     Raises:
         ConfigError: the device or data are not there, the images do not suit the backbone or the
-            batches, or another process is at work on the run.
+            batches, or are fewer than an analysis wants, or another process is at work on the run.
         TrainingError: the loss is not finite; the state after the last finished epoch is kept.
         CheckpointError: the state that an earlier process left is damaged.
     """
     training = device.resolve(run.study.training)
     dataset = dataset or load_data(run.study.data)  # first: refused data leave no folder behind
+    _refuse_large_samples(run, dataset)
     with run.locked(), device.numerics(training) as on:
         for name in WRITTEN:
             remove_leftovers(run.folder / name)
@@ -396,6 +397,19 @@ class _Trainer:
             numbers=numbers,
             provenance=observe(self.training.device, sum(self.seconds), self.seconds),
         )
+
+
+def _refuse_large_samples(run: Run, dataset: Dataset) -> None:
+    """Refuse analyses of more images than there are before the training that they would follow."""
+    for analysis, sizes in run.study.analyses:
+        wanted = getattr(sizes, "images", 0)
+        for name in ("train", "test"):
+            count = len(getattr(dataset, name))
+            if wanted > count:
+                raise ConfigError(
+                    f"analyses.{analysis}.images is {wanted}, and the {name} split has only "
+                    f"{count} images."
+                )
 
 
 def _refuse_lone_pixel(run: Run, training: Training, dataset: Dataset) -> None:

@@ -444,8 +444,19 @@ def test_a_place_is_named_right_where_a_head_bears_the_name_of_another_kind(name
 
 def test_a_value_that_json_does_not_know_is_refused(tmp_path):
     path = save(tmp_path, "mine", "extends: quick\ndescription: 2026-01-21")
-    with pytest.raises(ConfigError, match="^mine.yaml: .*date is not JSON serializable"):
+    with pytest.raises(ConfigError, match="^mine.yaml: YAML reads 2026-01-21 as a date: write it"):
         load_study(path)
+
+
+def test_a_number_with_an_exponent_and_no_point_is_a_number(tmp_path):
+    path = save(tmp_path, "mine", "extends: quick\ntraining: {learning_rate: 1e-1}")
+    assert load_study(path).training.learning_rate == 0.1
+
+
+def test_a_study_is_called_what_its_file_is_called(tmp_path):
+    assert load_study(save(tmp_path, "mine", "extends: quick\nname: mine")).name == "mine"
+    with pytest.raises(ConfigError, match="^other.yaml: 'name' is 'mine', but a study is called"):
+        load_study(save(tmp_path, "other", "extends: quick\nname: mine"))
 
 
 def test_refusing_leaves_the_raw_study_as_it_was():

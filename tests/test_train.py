@@ -706,6 +706,16 @@ def test_one_image_of_one_pixel_is_refused_before_training(backbone, size, batch
     assert [path.name for path in run.folder.iterdir()] == [".train.lock"]
 
 
+@pytest.mark.parametrize(("images", "split"), [(9, "test"), (11, "train")])
+def test_an_analysis_of_more_images_than_there_are_is_refused_before_training(images, split):
+    run = tiny_run("linear", epochs=1)
+    analyses = run.study.analyses.model_copy(update={"surface": config.Surface(images=images)})
+    run = Run(run.study.model_copy(update={"analyses": analyses}), run.head, run.seed)
+    with pytest.raises(ConfigError, match=f"^analyses.surface.images is {images}, and the {split}"):
+        train(run, tiny_dataset(train=10, held_out=8 if split == "test" else 12))
+    assert not run.folder.exists()
+
+
 def test_one_image_of_several_pixels_and_several_of_one_pixel_are_trained():
     small = config.SmallResNet(kind="small_resnet", widths=(2, 2, 2))
     smaller = config.SmallResNet(kind="small_resnet", widths=(2, 2, 2, 2))

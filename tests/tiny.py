@@ -44,7 +44,11 @@ def tiny_study(protocol: str | dict = "corrected", **training: Any) -> Study:
                 "compile": False,
                 **training,
             },
-            "analyses": {"utilization": {"permutations": 20}},
+            "analyses": {
+                "utilization": {"permutations": 20},
+                "sharpness": {"images": 4},
+                "surface": {"images": 4},
+            },
         }
     )
 
