@@ -1,5 +1,6 @@
 """Sentences computed from records: the book's words cannot outlive its numbers."""
 
+import numpy as np
 import pandas as pd
 
 from moelib import comparisons, costs, frames
@@ -19,6 +20,13 @@ from moelib.wording import (
 )
 
 MANY = 8  # heads, above which a sentence counts them instead of naming each
+CURVATURES = {  # raw ones, and what neither rescaled weights nor confidence can change
+    "eigenvalue": "lambda_max",
+    "trace": "trace",
+    "adaptive trace": "adaptive_trace",
+    "trace at matched loss": "matched_trace",
+}
+RISES = {"rise along the eigenvector": EIGENVECTOR, "rise along random directions": RANDOM}
 
 
 def accuracy_sentence(records: Trained) -> str:
@@ -93,13 +101,15 @@ def sharpness_sentence(records: Sharp) -> str:
     records = list(records)
     table = frames.curvature(records)
     said = (
-        f"{seeds_of(records)}. Largest Hessian eigenvalue, mean over seeds, on training and on "
-        f"test images: {_by_split(table, 'lambda_max')}. Trace: {_by_split(table, 'trace')}."
+        f"{seeds_of(records)}. Largest Hessian eigenvalue on training and on test images"
+        f"{_over_seeds(table)}: {_by_split(table, 'lambda_max')}. "
+        f"Trace: {_by_split(table, 'trace')}."
     )
     loose = int((~table["lambda_max_converged"]).sum())
     if loose:
         said += f" In {loose} of {len(table)} cases the eigenvalues did not converge."
-    return said + _times_dense(table, {"eigenvalue": "lambda_max", "trace": "trace"})
+    known = {name: measure for name, measure in CURVATURES.items() if table[measure].notna().any()}
+    return said + _times_dense(table, known)
 
 
 def order_sentence(
@@ -127,23 +137,22 @@ def _order(row) -> str:
 def surface_sentence(records: Surfaces) -> str:
     """What finite steps in the weights of one study do to its loss, and how sure that is."""
     records = list(records)
-    ends = frames.farthest(frames.sweeps(records))
-    said, compared = [f"{seeds_of(records)}."], ""
+    sweeps = frames.sweeps(records)
+    ends, said = frames.farthest(sweeps), [f"{seeds_of(records)}."]
     for kind, along in ((EIGENVECTOR, "the top eigenvector"), (RANDOM, "random directions")):
         table = ends[ends["kind"] == kind]
         if table.empty:
             continue
         said.append(
             f"At radius {table['radius'].max():g} along {along} the loss on training and on test "
-            f"images has risen by, in nats: {_by_split(table, 'rise')}."
+            f"images has risen by, in nats{_over_seeds(table)}: {_by_split(table, 'rise')}."
         )
         rerouted = table.dropna(subset="rerouted").groupby("head", sort=False)["rerouted"].mean()
         if len(rerouted):
             shares = listed(f"{head} {share:.0%}" for head, share in rerouted.items())
             said.append(f"Images that are sent to other experts there: {shares}.")
-        if kind == EIGENVECTOR:
-            compared = _times_dense(table, {"rise along the eigenvector": "rise"})
-    return " ".join(said) + compared
+    swept = {name: kind for name, kind in RISES.items() if (ends["kind"] == kind).any()}
+    return " ".join(said) + _times_dense(frames.rises(sweeps), swept)
 
 
 def efficiency_sentence(records: Efficient) -> str:
@@ -258,11 +267,18 @@ def front_sentence(trained: Trained, numbers: BenchmarkNumbers) -> str:
     )
 
 
+def _over_seeds(table: pd.DataFrame) -> str:
+    return " (geometric means over seeds)" if table["seed"].nunique() > 1 else ""
+
+
 def _by_split(table: pd.DataFrame, measure: str) -> str:
-    means = table.groupby(["head", "split"], sort=False)[measure].mean().unstack(sort=False)
+    """Geometric means, so that their quotients are the ratios that are told of the same runs."""
+    logs = np.log(table[measure].where(table[measure] > 0))
+    runs = logs.groupby([table["head"], table["split"]], sort=False)
+    means = np.exp(runs.agg(lambda values: values.mean(skipna=False)))
     return listed(
-        f"{head} {' and '.join(rounded(value) for value in row)}"
-        for head, row in means[["train", "test"]].iterrows()
+        f"{head} {' and '.join('unknown' if pd.isna(value) else rounded(value) for value in row)}"
+        for head, row in means.unstack(sort=False)[["train", "test"]].iterrows()
     )
 
 

@@ -34,11 +34,39 @@ def test_sharpness_sentence_compares_with_dense():
     records = series.sharp(synthetic.study(), {"dense": (1.0, 1.0, 1.0), "soft": (2.0, 4.0, 2.0)})
     said = findings.sharpness_sentence(records)
     assert said.startswith(
-        "3 seeds. Largest Hessian eigenvalue, mean over seeds, on training and on test images: "
-        "dense 1 and 30, soft 2.67 and 80. Trace: dense 10 and 300, soft 26.7 and 800."
+        "3 seeds. Largest Hessian eigenvalue on training and on test images (geometric means over "
+        "seeds): dense 1 and 30, soft 2.52 and 75.6. Trace: dense 10 and 300, soft 25.2 and 756."
     )
     # Logarithms of 2, 4, 2: mean 4/3 ln 2, half-width t(0.975, 2) / 3 ln 2 = 1.434 ln 2.
     assert "with 95% intervals: eigenvalue soft 2.52 (0.93 to 6.81) and 2.52" in said
+
+
+def test_sharpness_sentence_also_tells_what_rescaling_and_confidence_cannot_change():
+    records = series.sharp(synthetic.study(seeds=(0,)), {"dense": (1.0,), "soft": (2.0,)})
+    said = findings.sharpness_sentence(records)
+    assert said.startswith("1 seed. Largest Hessian eigenvalue on training and on test images: ")
+    assert "; adaptive trace soft 1.00 and 1.00; trace at matched loss soft 2.00 and 2.00." in said
+    assert "matched" not in findings.sharpness_sentence([unmatched(r) for r in records])
+
+
+def unmatched(record):
+    found = record.numbers
+    curves = {
+        split: getattr(found, split).model_copy(update={"matched": None})
+        for split in ("train", "test")
+    }
+    return record.model_copy(update={"numbers": found.model_copy(update=curves)})
+
+
+def test_a_mean_of_what_has_no_logarithm_is_unknown():
+    records = series.sharp(synthetic.study(seeds=(0, 1)), {"dense": (1.0, 4.0)})
+    test = records[0].numbers.test
+    below = test.trace.model_copy(update={"value": -1.0})
+    numbers = records[0].numbers.model_copy(
+        update={"test": test.model_copy(update={"trace": below})}
+    )
+    records[0] = records[0].model_copy(update={"numbers": numbers})
+    assert "Trace: dense 20 and unknown." in findings.sharpness_sentence(records)
 
 
 def test_sharpness_sentence_counts_what_did_not_converge():
@@ -79,7 +107,13 @@ def test_surface_sentence_is_of_the_largest_radius():
         f"risen by, in nats: {rises}" in said
     )
     assert "Images that are sent to other experts there: sparse 50%." in said
-    assert "rise along the eigenvector sparse 2.00 and 2.00. With one seed" in said
+    assert (
+        "rise along the eigenvector sparse 2.00 and 2.00; "
+        "rise along random directions sparse 2.00 and 2.00. With one seed" in said
+    )
+    two = synthetic.study(seeds=(0, 1))
+    said = findings.surface_sentence(series.surfaced(two, {"dense": (4.0, 16.0)}))
+    assert "has risen by, in nats (geometric means over seeds): dense 2 and 2." in said
 
 
 def test_efficiency_sentence_is_of_the_whole_model_and_of_the_head():
