@@ -154,10 +154,16 @@ def sharpness_and_accuracy(
 
 @styled
 def sweeps(sweeps: pd.DataFrame) -> Figure:
-    """Rise of the loss over the radius: mean, and band over directions and seeds."""
-    grid = _along(sweeps[sweeps["radius"] > 0], "rise")
+    """Rise of the loss over the radius: mean, and band over directions and seeds.
+
+    The axis ends a little below the lowest rise, or below 0 where none is negative.
+    """
+    shown = sweeps[sweeps["radius"] > 0]
+    lowest = min(0, shown["rise"].min())
+    grid = _along(shown, "rise")
     for axes in grid.axes.flat:
         axes.set_yscale("symlog", linthresh=LINEAR_BELOW)
+        axes.set_ylim(bottom=BEYOND * lowest - LINEAR_BELOW / 10)
         axes.axhline(0, color="0.3", linewidth=1)
     for axes in grid.axes[:, 0]:
         axes.set_ylabel("rise of the loss, nats")

@@ -129,6 +129,15 @@ def test_sweeps_show_mean_and_range_of_the_rise_for_positive_radii(surfaces):
     assert (band[:, 1].min(), band[:, 1].max()) == pytest.approx((4 / 16, 8 / 4))
 
 
+@pytest.mark.parametrize(("lowest", "bottom"), [(0.1, -0.001), (-0.4, -0.501)])
+def test_the_axis_of_rises_has_no_room_for_falls_that_are_not_there(surfaces, lowest, bottom):
+    frame = frames.sweeps(surfaces)
+    frame["rise"] = frame["rise"].clip(lower=0.1)
+    frame.loc[frame["radius"].idxmax(), "rise"] = lowest
+    for axes in landscape.sweeps(frame).axes:
+        assert axes.get_ylim()[0] == pytest.approx(bottom)
+
+
 def test_rerouting_shows_only_heads_that_select(surfaces):
     figure = landscape.rerouting(frames.sweeps(surfaces))
     (line,) = lines(figure.axes[0])
