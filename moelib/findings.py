@@ -20,7 +20,7 @@ from moelib.wording import (
 )
 
 MANY = 8  # heads, above which a sentence counts them instead of naming each
-CURVATURES = {  # raw ones, and what neither rescaled weights nor confidence can change
+CURVATURES = {  # raw ones, one that rescaling cannot change, and one that confidence cannot
     "eigenvalue": "lambda_max",
     "trace": "trace",
     "adaptive trace": "adaptive_trace",
