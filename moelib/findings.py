@@ -212,7 +212,8 @@ def scale_sentence(record: Record[ScaleNumbers]) -> str:
     errors = costs.cost_model(record).errors["median"]
     return (
         f"Of {len(selecting)} sparse heads with k < E, {wins} are faster than a dense one of equal "
-        f"total parameters (by the interval of the median), most at "
+        f"total parameters (each by the 95% interval of its median, not corrected for their "
+        f"number), most at "
         f"E = {best.experts}, k = {best.k}, d = {best.features}, h = {best.hidden} and "
         f"{best.batch} images: {best.speedup:.1f} times, {best.speedup / best.ideal:.0%} of E/k. "
         f"Beside a dense head of as many parameters as their active experts they take, gate "

@@ -160,6 +160,7 @@ def test_scale_sentence_counts_the_sizes_at_which_sparse_wins():
     # Each E of 4 to 64, two widths and three batches, with k of 1 and of 2.
     assert said.startswith(f"Of 60 sparse heads with k < E, {len(wins)} are faster than a dense ")
     assert 0 < len(wins) < 60
+    assert "(each by the 95% interval of its median, not corrected for their number)" in said
     best = max(selecting, key=lambda p: p.total[0] / p.sparse[p.chosen][0])
     assert (best.experts, best.k, best.hidden, best.batch) == (64, 1, 512, 256)
     ratio = best.total[0] / best.sparse[best.chosen][0]
