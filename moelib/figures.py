@@ -13,6 +13,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from moelib.config import family
@@ -77,7 +78,10 @@ def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
 
 @styled
 def learning_curves(epochs: pd.DataFrame) -> Figure:
-    """Loss and accuracy over epochs: mean over seeds, band from the lowest to the highest seed."""
+    """Loss and accuracy over epochs: mean over seeds, band from the lowest to the highest seed.
+
+    Heads of one colour share an entry of the legend, under the name of their family.
+    """
     tidy = epochs.melt(
         id_vars=["head", "seed", "epoch", "split"],
         value_vars=["loss", "accuracy"],
@@ -94,6 +98,7 @@ def learning_curves(epochs: pd.DataFrame) -> Figure:
         palette=colours(tidy["head"]),
         estimator="mean" if tidy["seed"].nunique() > 1 else None,  # which takes seconds
         errorbar=("pi", 100),
+        legend=False,
         height=2.4,
         aspect=1.45,
         facet_kws={"sharey": "row", "margin_titles": False},
@@ -108,7 +113,19 @@ def learning_curves(epochs: pd.DataFrame) -> Figure:
     for axes in grid.axes[-1]:
         axes.set_xlabel("epoch")
     grid.axes[0, 0].set_ylabel("nats per image")
+    grid.add_legend(_by_colour(tidy["head"]), title="head")
     return legend_below(grid)
+
+
+def _by_colour(heads: Iterable[str]) -> dict[str, Line2D]:
+    """A line of each colour, named after the head that has it, or the family of several."""
+    sharing: dict[tuple, list[str]] = {}
+    for head, colour in colours(heads).items():
+        sharing.setdefault(colour, []).append(head)
+    return {
+        names[0] if len(names) == 1 else family(names[0]): Line2D([], [], color=colour)
+        for colour, names in sharing.items()
+    }
 
 
 @styled

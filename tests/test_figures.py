@@ -35,6 +35,10 @@ def drawn(axes):
     return [line for line in axes.lines if len(line.get_xdata())]
 
 
+def legend(figure):
+    return [text.get_text() for text in figure.legends[0].get_texts()]
+
+
 def test_a_known_head_keeps_its_colour_whoever_stands_beside_it():
     assert figures.colours(["sparse"])["sparse"] == figures.colours(["dense", "sparse"])["sparse"]
     all_colours = figures.colours([*figures.KNOWN, "mine", "other"])
@@ -48,6 +52,15 @@ def test_learning_curves_show_both_measures_of_both_splits(trained):
         f"{m}, {s} images" for m in ("loss", "accuracy") for s in ("train", "validation")
     }
     assert all(len(drawn(axes)) == 3 for axes in figure.axes)  # a line for each head
+    assert legend(figure) == ["dense", "soft", "sparse"]
+
+
+def test_heads_of_one_colour_share_an_entry_of_the_legend(trained):
+    frame = frames.epochs(trained)
+    names = {"dense": "dense", "soft": "soft-e4-h8", "sparse": "soft-e8-h8"}
+    figure = figures.learning_curves(frame.assign(head=frame["head"].map(names)))
+    assert all(len(drawn(axes)) == 3 for axes in figure.axes)
+    assert legend(figure) == ["dense", "soft"]
 
 
 def test_accuracy_bars_are_the_intervals(trained):
