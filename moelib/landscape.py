@@ -27,7 +27,12 @@ RISES = {
     RANDOM: "rise along random directions, nats",
 }
 BEYOND = 1.25  # factor by which a logarithmic axis goes beyond the values
-MARKS = ((5, (1, 1.5, 2, 3, 4, 5, 7)), (50, (1, 2, 5)))  # below a span: ticks of each decade
+MARKS = (  # below a span: ticks of each decade
+    (1.4, (*np.arange(1, 2, 0.1), *np.arange(2, 4, 0.2), *np.arange(4, 10, 0.5))),
+    (2, (*np.arange(1, 2, 0.2), *np.arange(2, 4, 0.5), *range(4, 10))),
+    (5, (1, 1.5, 2, 3, 4, 5, 7)),
+    (50, (1, 2, 5)),
+)
 WHOLE_RANGE = ("pi", 100)  # bands reach from the lowest to the highest
 LINEAR_BELOW = 0.01  # nats: rises around 0, of either sign, on an axis that is logarithmic beyond
 LOWEST_LOSS = 1e-6  # nats, on a logarithmic scale
