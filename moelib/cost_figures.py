@@ -61,6 +61,7 @@ def executors(latencies: pd.DataFrame) -> Figure:
         y="ms",
         col="head",
         hue="way",
+        style="way",  # lines lie on each other where the routing cannot matter
         estimator="median",
         errorbar=None,
         palette="colorblind",

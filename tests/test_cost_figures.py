@@ -146,6 +146,7 @@ def test_executors_have_a_panel_for_each_mixture_and_a_line_for_each_way(latenci
         auto = [0.1 * batch * 1.25 * 1.5 * SLOWER[head] for batch in (1, 256)]
         other = [2 * ms for ms in auto]
         assert found == [pytest.approx(ms) for ms in (auto, other, other)]
+        assert {line.get_linestyle() for line in lines(axes)} == {"-", "--"}  # not by colour alone
 
 
 # -- where sparsity pays --------------------------------------------------------------------------
