@@ -92,11 +92,11 @@ def spectrum(
     """The `count` largest eigenvalues and the `lowest` most negative, from a single Krylov space.
 
     Stops when the residual |H v - lambda v| of each of the largest is below `residual` times its
-    own absolute value, or `SMALL_EIGENVALUE` times the largest, where it is smaller than that, and those of
-    the lowest below `residual` times the largest; or after `budget` products; `converged` says
-    which. An eigenvalue lies within its residual of the value found, and there is one at or below
-    the lowest value found, one at or above the largest. A multiple eigenvalue may count as one.
-    All this holds but for rounding of the products, of which the residuals, being those of the
+    own absolute value, or `SMALL_EIGENVALUE` times the largest, where it is smaller than that, and
+    those of the lowest below `residual` times the largest; or after `budget` products; `converged`
+    says which. An eigenvalue lies within its residual of the value found, and there is one at or
+    below the lowest value found, one at or above the largest. A multiple eigenvalue may count as
+    one. All this holds but for rounding of the products, of which the residuals, being those of the
     recurrence, know nothing.
 
     Args:
