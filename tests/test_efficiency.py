@@ -41,10 +41,9 @@ def fresh(results):
 def small_run(head, dataset, training=None, protocol="corrected", **changes) -> Run:
     """A trained tiny run whose ways are timed as briefly as possible."""
     run = tiny_run(head, epochs=1, protocol=protocol, **(training or {}))
-    analyses = Analyses(efficiency=Efficiency(**{**TINY, **changes}))
-    run = Run(run.study.model_copy(update={"analyses": analyses}), run.head, run.seed)
     train(run, dataset)
-    return run
+    analyses = Analyses(efficiency=Efficiency(**{**TINY, **changes}))
+    return Run(run.study.model_copy(update={"analyses": analyses}), run.head, run.seed)
 
 
 # -- the record -----------------------------------------------------------------------------------

@@ -245,10 +245,9 @@ def small_run(head: str, dataset: Dataset, **changes) -> Run:
     }
     protocol = changes.pop("protocol", "corrected")
     run = tiny_run(head, epochs=1, protocol=protocol)
-    analyses = Analyses(surface=Surface(**{**sizes, **changes}))
-    run = Run(run.study.model_copy(update={"analyses": analyses}), run.head, run.seed)
     train(run, dataset)
-    return run
+    analyses = Analyses(surface=Surface(**{**sizes, **changes}))
+    return Run(run.study.model_copy(update={"analyses": analyses}), run.head, run.seed)
 
 
 @pytest.mark.parametrize(
