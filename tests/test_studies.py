@@ -10,7 +10,7 @@ import pytest
 from tiny import tiny_dataset
 
 from moelib import train as training_module
-from moelib.config import MultiStep, has_experts
+from moelib.config import Analyses, MultiStep, has_experts
 from moelib.costs import PAPER_BATCH
 from moelib.data import Dataset
 from moelib.run import Run
@@ -36,7 +36,9 @@ def test_the_papers_study_in_miniature(results, images, monkeypatch, name, head)
     monkeypatch.setattr(training_module._Trainer, "_save_state", lambda trainer: None)
     study = load_study(name)
     training = study.training.model_copy(update=SMALL | PLAIN | CONSTANT)
-    run = Run(study.model_copy(update={"training": training}), head, study.seeds[0])
+    analyses = Analyses(sharpness=None, surface=None)  # which want more images than there are
+    update = {"training": training, "analyses": analyses}
+    run = Run(study.model_copy(update=update), head, study.seeds[0])
     numbers = train(run, images).numbers
     shutil.rmtree(run.folder)  # 90 MB of weights
 
