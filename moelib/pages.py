@@ -138,6 +138,12 @@ def sentences(texts: Mapping[str, str]) -> HTML:
     return HTML(f"<ul>{''.join(items)}</ul>")
 
 
+def overview(verdicts: pd.DataFrame) -> HTML:
+    """A frame of `moelib.claims.overview` as a table that other pages can paste."""
+    named = verdicts.rename(columns={"claim": "Claim"})
+    return HTML(named.to_html(index=False, na_rep=MISSING, border=0, classes="table"))
+
+
 def _link(record: Record) -> str:
     run = f"{record.study.name}/{record.head}/seed-{record.seed}"
     return f"[{record.seed}]({RESULTS}/{run}/{record.kind}.json)"

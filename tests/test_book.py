@@ -190,9 +190,11 @@ def test_what_was_found_reaches_the_title_page(visits):
     for page, said in (
         ("accuracy", "quick: 3 seeds"),
         ("utilization", "Dead experts: soft 0 of 12"),
+        ("claims", "Expert collapse is avoided."),
     ):
         assert said in visits[f"book/{page}.html"]["text"]
         assert said in title
+    assert "object at" not in title and "IPython" not in title
 
 
 def test_every_record_can_be_downloaded(visits, html):

@@ -1,3 +1,5 @@
+from xml.etree import ElementTree
+
 import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
@@ -37,6 +39,13 @@ def test_tuples_are_formatted_value_by_value():
     frame = pd.DataFrame({"a": [(0.01, -0.02)]})
     last = pages.table(frame, {"a": ("A", "points")}).data.splitlines()[-1]
     assert last == "| +1.00, \N{MINUS SIGN}2.00 |"
+
+
+def test_an_overview_is_a_table_in_html_since_no_other_can_be_pasted():
+    verdicts = pd.DataFrame({"claim": ["a < b", "c"], "quick": ["holds", None]})
+    said = pages.overview(verdicts)
+    rows = [[cell.text for cell in row] for row in ElementTree.fromstring(said.data).iter("tr")]
+    assert rows == [["Claim", "quick"], ["a < b", "holds"], ["c", "\N{EN DASH}"]]
 
 
 def test_orders_are_named_and_are_no_table_without_a_row():
