@@ -58,11 +58,11 @@ clean:  ## remove .venv and the rendered book (_build); results/ stays
 # make waits, and looks again at whether there is anything left to do.
 ifndef ALONE
 $(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is \
+	needed, and $(PYTHON) is " + sys.version.split()[0] + ": name another one, as in PYTHON=python3.12 make book")'
 	@$(PYTHON) workflow/alone .install.lock $(MAKE) --no-print-directory --quiet ALONE=yes $(STAMP)
 else
 $(STAMP): requirements.lock pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is \
-	needed, and $(PYTHON) is " + sys.version.split()[0] + ": name another one, as in PYTHON=python3.12 make book")'
 	$(PYTHON) -m venv --clear $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 	$(INSTALL) install --compile-bytecode --requirement requirements.lock
