@@ -141,7 +141,9 @@ def sentences(texts: Mapping[str, str]) -> HTML:
 def overview(verdicts: pd.DataFrame) -> HTML:
     """A frame of `moelib.claims.overview` as a table that other pages can paste."""
     named = verdicts.rename(columns={"claim": "Claim"})
-    return HTML(named.to_html(index=False, na_rep=MISSING, border=0, classes="table"))
+    return HTML(
+        named.to_html(index=False, na_rep=MISSING, border=0, justify="left", classes="table")
+    )
 
 
 def _link(record: Record) -> str:
