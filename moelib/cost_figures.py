@@ -1,5 +1,7 @@
 """Costs as figures: functions of a frame of `moelib.costs`, in the style of the others."""
 
+from itertools import cycle
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -86,7 +88,7 @@ def stacked_experts(speed: pd.DataFrame) -> Figure:
     more than never to be slower was aimed at.
     """
     modes, sizes = speed["mode"].unique(), speed.groupby(["experts", "hidden"], sort=False)
-    style = dict(zip(sizes.groups, ("-", "--", "-."), strict=False))
+    style = dict(zip(sizes.groups, cycle(("-", "--", "-.")), strict=False))
     colour = colours(speed["head"])
     figure, grid = plt.subplots(
         1, len(modes), figsize=(7.2, 3), sharey=True, squeeze=False, layout="constrained"

@@ -351,3 +351,5 @@ def test_stacked_experts_have_a_panel_for_each_mode_a_line_for_each_size_and_dot
         assert spans == [[3.5, 5], [1.5, 3]]
     (aim,) = [line for line in inference.lines if set(line.get_ydata()) == {3.0}]
     assert aim.get_linestyle() == ":"
+    more = pd.concat([speed, *(speed.assign(hidden=hidden) for hidden in (128, 256, 1024))])
+    assert len(cost_figures.stacked_experts(more).axes[0].containers) == 3 * 4
