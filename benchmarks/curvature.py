@@ -1,11 +1,12 @@
 """Curvature of a trained small ResNet: time beside PyHessian's, on the same images.
 
 The net is the dense run of `quick` with seed 0, trained if need be. Both ways get the same 1,000
-training images. `loader`: in batches, as PyHessian is used on more images than fit into one batch;
-`loader, graphs kept`: the same beside this project's `keep`, as its analyses use it; `one batch`:
-PyHessian's fastest way, which keeps the graph of its first backward pass, beside the same. Each
-list of eigenvalues that was timed here is within 1 % of a long reference, and none is worse than
-PyHessian's of the same round (asserted); benchmarks/crosscheck.py shows by how much.
+training images. `loader`: in batches, as PyHessian is used on more images than fit into one batch,
+beside this project with the graphs of as many images kept between products as its analyses keep;
+`loader, no graphs kept`: the same beside this project without; `one batch`: PyHessian's fastest
+way, which keeps the graph of its first backward pass. Each list of eigenvalues that was timed here
+is within 1 % of a long reference, and none is worse than PyHessian's of the same round (asserted);
+benchmarks/crosscheck.py shows by how much.
 """
 
 import torch
@@ -17,6 +18,7 @@ from moelib.kinds import BenchmarkNumbers, Case
 from moelib.lanczos import spectrum
 from moelib.objective import Objective
 from moelib.run import open_run
+from moelib.sharpness import KEPT_GRAPHS
 from moelib.timing import interleave, milliseconds
 from moelib.train import ensure_trained
 from moelib.trained import opened, subset
@@ -32,7 +34,7 @@ def measure(repeats: int) -> BenchmarkNumbers:
         split = subset(trained.dataset, "train", IMAGES, run.study.data.split_seed)
         cases = [
             case
-            for way in ("loader", "loader, graphs kept", "one batch")
+            for way in ("loader", "loader, no graphs kept", "one batch")
             for case in compare(trained.model, trained.dataset, split, way, repeats)
         ]
     return BenchmarkNumbers(
@@ -52,7 +54,8 @@ def compare(model, dataset, split, way: str, repeats: int) -> list[Case]:
     contiguous = model.to(memory_format=torch.contiguous_format)
     peer = Peered(contiguous, plain, split.labels, BATCH if loader else None)
     last = model.to(memory_format=torch.channels_last)
-    objective = Objective(last, fast, split.labels, batch=BATCH, keep=way != "loader")
+    keep = 0 if way == "loader, no graphs kept" else KEPT_GRAPHS
+    objective = Objective(last, fast, split.labels, batch=BATCH, keep=keep)
     generator = torch.Generator().manual_seed(0)
     vector = torch.randn(objective.size, generator=generator)
     start = torch.randn(objective.size, generator=generator)
@@ -67,8 +70,6 @@ def compare(model, dataset, split, way: str, repeats: int) -> list[Case]:
             repeats=5 * repeats,
         )
         cases.append(case("one product", way, baseline, candidate, 1.7))
-    if way == "loader, graphs kept":
-        return cases  # the eigenvalues of the two other ways are the slowest and the fastest
     reference = spectrum(objective.hessian, start, 5, residual=1e-4, budget=200).eigenvalues
     theirs, ours = [], []  # errors, round by round
 

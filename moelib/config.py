@@ -359,7 +359,7 @@ class Sharpness(Frozen):
     """Curvature of the loss at the trained weights: how exactly, and at what cost at most."""
 
     images: PositiveInt = 1000  # of each split; the same ones for every run of a study
-    keep_graphs: bool = False  # between products: a third faster, for some MB of memory per image
+    keep_graphs: bool = False  # of 1,000 images between products: a third faster, some MB an image
     eigenvalues: PositiveInt = 5  # the largest ones
     residual: Share = 0.01  # of each eigenpair, relative to its eigenvalue
     krylov: PositiveInt = 100  # products with the Hessian at most, for the eigenvalues

@@ -41,8 +41,9 @@ class Objective:
         loss: (logits (n, c), labels (n,)) -> (n,).
         temperature: T, by which logits are divided.
         batch: images in a micro-batch.
-        keep: the graphs of first backward passes stay in memory between products with the Hessian,
-            which saves a third of each; memory then grows with the number of images.
+        keep: images whose graphs of the first backward pass may be in memory at once, those of the
+            passing micro-batch among them. They stay between products with the Hessian, which
+            saves a third of each; however many images there are, memory does not grow beyond.
 
     Raises:
         CurvatureError: there are no images, a label is out of range, the group is unknown, the
@@ -61,7 +62,7 @@ class Objective:
         loss: Loss = cross_entropy,
         temperature: float = 1.0,
         batch: int = 250,
-        keep: bool = False,
+        keep: int = 0,
     ):
         if len(images) == 0:
             raise CurvatureError("There are no images to take the loss over.")
@@ -84,7 +85,7 @@ class Objective:
             temperature,
             batch,
         )
-        self._keep, self._kept = keep, None
+        self._keep, self._kept = keep, []
         original = copy.deepcopy(model).eval().requires_grad_(False)
         named = dict(original.named_parameters())
         if not named:
@@ -183,17 +184,20 @@ class Objective:
 
     def _first_passes(self) -> Iterator[tuple]:
         """Gradients of each micro-batch's share of L, with their graph, and the leaves."""
-        if self._kept is not None:
-            yield from self._kept
-            return
-        kept = []
-        for loss, tensors, _ in self._graphs(None):
-            passed = _grad([loss], tensors, create_graph=True, materialize_grads=True), tensors
-            if self._keep:
-                kept.append(passed)
-            yield passed
-        if self._keep:
-            self._kept = kept
+        yield from self._kept
+        images = len(self.images)
+        leaves = self._leaves(None)
+        for start in range(self.batch * len(self._kept), images, self.batch):
+            end = min(start + self.batch, images)
+            if end + min(self.batch, images - end) <= self._keep:  # the next one fits beside it
+                self._kept.append(self._first_pass(leaves, start))
+                yield self._kept[-1]
+            else:
+                yield self._first_pass(leaves, start)  # without a name, which would hold it here
+
+    def _first_pass(self, leaves: dict[str, Tensor], start: int) -> tuple:
+        loss, tensors, _ = self._graph(leaves, start)
+        return _grad([loss], tensors, create_graph=True, materialize_grads=True), tensors
 
     def _products(self, vectors: Tensor, graphs: Iterator[tuple], of: Callable) -> Tensor:
         products = vectors.new_zeros(len(vectors), len(self._whole))
@@ -201,6 +205,7 @@ class Objective:
         for graph in graphs:
             for product, part in zip(products, of(graph, directions), strict=True):
                 product += _flat(part)
+            del graph  # before the next one is made
         if not products.isfinite().all():
             raise CurvatureError(
                 "The loss has no finite second derivative at these weights: a product is infinite "
@@ -217,12 +222,18 @@ class Objective:
         return self.per_image(logits / self.temperature, labels)  # (n,)
 
     def _graphs(self, weights: Tensor | None) -> Iterator[tuple[Tensor, list[Tensor], Tensor]]:
-        """For each micro-batch: its share of L, the leaves that it depends on, and its logits."""
-        leaves = {name: t.requires_grad_() for name, t in self._tensors(weights).items()}
+        leaves = self._leaves(weights)
         for start in range(0, len(self.images), self.batch):
-            logits = functional_call(self._module, leaves, (self._input(start),))
-            losses = self._of(logits, self.labels[start : start + self.batch])
-            yield losses.sum() / len(self.images), list(leaves.values()), logits
+            yield self._graph(leaves, start)
+
+    def _graph(self, leaves: dict[str, Tensor], start: int) -> tuple[Tensor, list[Tensor], Tensor]:
+        """Of a micro-batch: its share of L, the leaves that it depends on, and its logits."""
+        logits = functional_call(self._module, leaves, (self._input(start),))
+        losses = self._of(logits, self.labels[start : start + self.batch])
+        return losses.sum() / len(self.images), list(leaves.values()), logits
+
+    def _leaves(self, weights: Tensor | None) -> dict[str, Tensor]:
+        return {name: t.requires_grad_() for name, t in self._tensors(weights).items()}
 
     def _tensors(self, weights: Tensor | None) -> dict[str, Tensor]:
         whole = self._whole
@@ -266,7 +277,7 @@ class Objective:
 
     def _refuse_random_loss(self) -> None:
         """Two passes over the first images, with other random numbers: same loss, same gradient."""
-        first, again = (self._first_pass(None, seed) for seed in range(2))
+        first, again = (self._checked_pass(None, seed) for seed in range(2))
         scale = first.norm().clamp(min=1e-3)  # a minimum has no gradient to be relative to
         # The same sums in the same order: on a CPU nothing but chance can part the two passes.
         exact = 10 * torch.finfo(scale.dtype).eps
@@ -276,7 +287,7 @@ class Objective:
                 "differ, although every module gives the same outputs."
             )
         if not first.requires_grad:  # then every second derivative is 0: is it?
-            moved = self._first_pass(1.01 * self.weights, 0)[1:]
+            moved = self._checked_pass(1.01 * self.weights, 0)[1:]
             if (moved - first[1:]).norm() > _rounding(scale.dtype) * scale:
                 raise CurvatureError(
                     "The loss is not twice differentiable: its gradient changes with the weights, "
@@ -315,7 +326,7 @@ class Objective:
                 "that which its first derivatives show."
             )
 
-    def _first_pass(self, weights: Tensor | None, seed: int) -> Tensor:
+    def _checked_pass(self, weights: Tensor | None, seed: int) -> Tensor:
         with seeded(seed, self._whole.device):
             loss, tensors, _ = next(self._graphs(weights))
             if not loss.requires_grad:

@@ -21,6 +21,8 @@ from moelib.run import Run, seeded
 from moelib.trace import trace
 from moelib.trained import opened, subset
 
+KEPT_GRAPHS = 1000  # images: as many as `images` by default; what more there are, pass anew
+
 
 def analyse_sharpness(run: Run, dataset: Dataset | None = None) -> Record[SharpnessNumbers]:
     """Analyse the weights of a finished run that its protocol selects, and write the record.
@@ -71,9 +73,8 @@ def curvature(model: Classifier, split: Split, sizes: Sharpness, prepare, seed: 
     spectrum's Krylov space then deflates the trace of the same operator.
     """
     generator = torch.Generator().manual_seed(seed)  # on the CPU: the same on every device
-    make = partial(
-        Objective, model, split.images, split.labels, prepare=prepare, keep=sizes.keep_graphs
-    )
+    keep = KEPT_GRAPHS if sizes.keep_graphs else 0
+    make = partial(Objective, model, split.images, split.labels, prepare=prepare, keep=keep)
     objective = make()
     weights, groups = objective.weights, objective.groups  # (p,)
 

@@ -1,6 +1,7 @@
 """The loss as a function of weights: products against full Hessians, restoration, refusals."""
 
 import copy
+import weakref
 
 import pytest
 import torch
@@ -72,12 +73,42 @@ def test_products_are_those_of_the_definition(head):
     torch.testing.assert_close(objective.hessian(given), torch.stack(expected), **EXACT)
 
 
-def test_kept_graphs_change_nothing():
+@pytest.mark.parametrize("keep", [6, 7, 14, 29, 30, 1000])  # none, none, one, three, and all graphs
+def test_kept_graphs_change_nothing(keep):
     model, images, labels = classifier("sparse")
-    again, kept = (Objective(model, images, labels, batch=7, keep=keep) for keep in (False, True))
+    again, kept = (Objective(model, images, labels, batch=7, keep=keep) for keep in (0, keep))
     given = vectors(2, again.size)
     for _ in range(2):
         assert torch.equal(kept.hessian(given), again.hessian(given))
+
+
+def test_graphs_of_so_many_images_at_most_are_in_memory_at_once():
+    model, images, labels = classifier("soft")
+
+    def peak(images, labels, keep):
+        alive, most = weakref.WeakSet(), 0
+
+        class Saved:
+            def __init__(self, tensor):
+                self.tensor = tensor
+
+        def pack(tensor):
+            nonlocal most
+            saved = Saved(tensor.detach())  # its graph would keep itself alive through it
+            alive.add(saved)
+            most = max(most, len(alive))
+            return saved
+
+        objective = Objective(model, images, labels, batch=5, keep=keep)
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda saved: saved.tensor):
+            for _ in range(2):
+                objective.hessian(vectors(1, objective.size))
+        return most
+
+    one = peak(images[:5], labels[:5], 0)
+    assert peak(images, labels, 0) == one  # the graph before is gone
+    assert 5 * one < peak(images, labels, 30) <= 6 * one  # a pass needs a little more than it keeps
+    assert 2 * one < peak(images, labels, 15) == peak(images[:15], labels[:15], 15) <= 3 * one
 
 
 def test_gauss_newton_is_that_of_the_definition():
