@@ -6,7 +6,14 @@ import numpy as np
 import pandas as pd
 
 from moelib.config import family
-from moelib.frames import Trained, finals, run_columns, test_correct
+from moelib.frames import (
+    Analysed,
+    Trained,
+    finals,
+    run_columns,
+    test_correct,
+    usage_summary,
+)
 from moelib.kinds import CrosscheckNumbers
 from moelib.record import Record
 from moelib.statistics import (
@@ -21,6 +28,7 @@ from moelib.statistics import (
 )
 
 REFERENCE = "dense"  # the head with which the others are compared
+FROZEN = "frozen"  # the control whose gate never learns
 RATIOS = ["study", "head", "split", "seeds", "ratio", "low", "high", "by_seed", "verdict"]
 ORDERS = ["study", "split", "measure", "runs", "tau", "low", "high", "p_value", "without"]
 
@@ -61,15 +69,7 @@ def accuracy(records: Trained) -> pd.DataFrame:
 
 def seed_differences(records: Trained) -> pd.DataFrame:
     """One row per run with a dense run of its study and seed: accuracy minus the dense one's."""
-    values = finals(records)
-    if values.empty:
-        return values
-    reference = values[values["head"] == REFERENCE][["study", "seed", "test_accuracy"]]
-    paired = values[values["head"] != REFERENCE].merge(
-        reference, on=["study", "seed"], suffixes=("", "_reference")
-    )
-    paired["difference"] = paired["test_accuracy"] - paired["test_accuracy_reference"]
-    return paired[["study", "head", "seed", "difference"]]
+    return _paired(finals(records), "test_accuracy", REFERENCE)
 
 
 def differences(records: Trained) -> pd.DataFrame:
@@ -78,8 +78,51 @@ def differences(records: Trained) -> pd.DataFrame:
     The t-interval is over the differences by seed: the runs of one seed share initial backbone,
     batch order and augmentation, if the protocol pairs them.
     """
+    return _over_seeds(seed_differences(records))
+
+
+def accuracy_beyond_frozen(records: Trained) -> pd.DataFrame:
+    """Test accuracy minus that with a gate that is never trained, as `differences` has it.
+
+    A head is compared with the `frozen` one of its study if it has as many experts, as large, and
+    chooses as many of them: then the two differ in their gate alone.
+    """
+    return _over_seeds(_paired(finals(_like_frozen(records)), "test_accuracy", FROZEN))
+
+
+def information_beyond_frozen(records: Analysed) -> pd.DataFrame:
+    """The same of the information that class and expert share on test images, in nats."""
+    usage = usage_summary(_like_frozen(records))
+    if len(usage):
+        usage = usage[usage["split"] == "test"]
+    return _over_seeds(_paired(usage, "information", FROZEN))
+
+
+def _like_frozen(records: Iterable[Record]) -> list[Record]:
+    def size(record: Record) -> tuple:
+        head = record.study.heads[record.head]
+        return tuple(getattr(head, name, None) for name in ("experts", "hidden", "k"))
+
+    records = list(records)
+    controls = {record.study.name: size(record) for record in records if record.head == FROZEN}
+    return [record for record in records if size(record) == controls.get(record.study.name)]
+
+
+def _paired(values: pd.DataFrame, measure: str, reference: str) -> pd.DataFrame:
+    """One row per run with a reference run of its study and seed: its measure minus that one's."""
+    if values.empty:
+        return values
+    references = values[values["head"] == reference][["study", "seed", measure]]
+    paired = values[values["head"] != reference].merge(
+        references, on=["study", "seed"], suffixes=("", "_reference")
+    )
+    paired["difference"] = paired[measure] - paired[f"{measure}_reference"]
+    return paired[["study", "head", "seed", "difference"]]
+
+
+def _over_seeds(paired: pd.DataFrame) -> pd.DataFrame:
+    """One row per head with two or more pairs: mean difference, t-interval, verdict."""
     rows = []
-    paired = seed_differences(records)
     groups = paired.groupby(["study", "head"], sort=False) if len(paired) else ()
     for (study, head), group in groups:
         if len(group) > 1:

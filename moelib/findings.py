@@ -15,6 +15,7 @@ from moelib.wording import (
     listed,
     rounded,
     seeds_of,
+    signed,
     tau_with_interval,
     with_interval,
 )
@@ -89,10 +90,15 @@ def usage_sentence(records: Analysed) -> str:
         variations.append(f"{head} {mass:.2f} and {load:.2f}")
         dead.append(f"{head} {runs['dead_experts'].sum()} of {len(runs) * experts[head]}")
     informed = int((test["information"] > test["null_95"]).sum())
+    beyond = listed(
+        f"{row.head} {signed(row.difference)} nats ({signed(row.low)} to {signed(row.high)})"
+        for row in comparisons.information_beyond_frozen(records).itertuples()
+    )
     return (
         f"{seeds_of(records)}. Coefficients of variation of gate mass and of load over experts, on "
         f"test images: {listed(variations)}. Dead experts: {listed(dead)}. Class and expert share "
-        f"more information than under 95% of shuffled labels in {informed} of {len(test)} runs."
+        f"more information than under 95% of shuffled labels in {informed} of {len(test)} runs"
+        + (f"; beyond what they share with a frozen gate: {beyond}." if beyond else ".")
     )
 
 

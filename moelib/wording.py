@@ -43,7 +43,12 @@ def in_points(share: float) -> str:
     >>> in_points(0.0123)
     '+1.23'
     """
-    return f"{100 * share:+.2f}".replace("-", MINUS)
+    return signed(100 * share)
+
+
+def signed(value: float) -> str:
+    """Two digits after the point, and always a sign."""
+    return f"{value:+.2f}".replace("-", MINUS)
 
 
 def with_interval(row) -> str:

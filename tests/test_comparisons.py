@@ -51,6 +51,46 @@ def test_without_a_dense_head_or_a_second_seed_nothing_is_compared():
     assert comparisons.differences(runs_with(study, {"dense": [[True]], "soft": [[True]]})).empty
 
 
+def test_only_heads_that_differ_in_their_gate_alone_are_compared_with_a_frozen_one():
+    study = synthetic.study(
+        seeds=(0, 1),
+        heads={
+            name: {"kind": kind, "experts": 4, "hidden": 8, **more}
+            for name, kind, more in (
+                ("soft", "soft", {}),
+                ("frozen", "frozen", {"k": 2}),
+                ("sparse", "sparse", {"k": 2}),
+                ("sparse-wide", "sparse", {"k": 2, "hidden": 16}),
+                ("sparse-k1", "sparse", {"k": 1}),
+            )
+        },
+    )
+    right = {
+        head: [[True, True, True, True], [True, True, False, False]] if head == "sparse" else base
+        for base in [[[True, True, False, False]] * 2]
+        for head in study.heads
+    }
+    runs = [Run(study, head, seed) for head in study.heads for seed in study.seeds]
+    usage = [synthetic.analysed(run) for run in runs]
+    usage = [_informed(record, 0.5 if record.head == "sparse" else 0.2) for record in usage]
+    accuracy = comparisons.accuracy_beyond_frozen(runs_with(study, right))
+    information = comparisons.information_beyond_frozen(usage)
+    assert list(accuracy["head"]) == list(information["head"]) == ["sparse"]
+    assert accuracy["by_seed"].item() == (0.5, 0.0)
+    assert information["difference"].item() == pytest.approx(0.3)
+    without = [record for record in usage if record.head != "frozen"]
+    assert comparisons.information_beyond_frozen(without).empty
+
+
+def _informed(record, nats: float):
+    """The record with so much information between class and expert on test images."""
+    usage = record.numbers.test
+    usage = usage.model_copy(
+        update={"information": usage.information.model_copy(update={"value": nats})}
+    )
+    return record.model_copy(update={"numbers": record.numbers.model_copy(update={"test": usage})})
+
+
 def test_image_comparison_counts_where_one_net_is_right():
     right = {"dense": [[True, False, True, False]], "sparse": [[True, True, False, True]]}
     row = comparisons.image_comparisons(runs_with(synthetic.study(), right)).iloc[0]

@@ -30,6 +30,14 @@ def test_usage_sentence_counts_dead_experts_and_informed_runs():
     assert "in 2 of 2 runs" in said
 
 
+def test_usage_sentence_compares_with_a_frozen_gate_where_there_is_one():
+    heads = {head: {"kind": head, "experts": 4, "k": 2} for head in ("sparse", "frozen")}
+    study = synthetic.study(seeds=(0, 1), heads=heads)
+    runs = [Run(study, head, seed) for head in heads for seed in study.seeds]
+    said = findings.usage_sentence([synthetic.analysed(run) for run in runs])
+    assert "in 4 of 4 runs; beyond what they share with a frozen gate: sparse +0.00 nats" in said
+
+
 def test_sharpness_sentence_compares_with_dense():
     records = series.sharp(synthetic.study(), {"dense": (1.0, 1.0, 1.0), "soft": (2.0, 4.0, 2.0)})
     said = findings.sharpness_sentence(records)
