@@ -40,12 +40,9 @@ def accuracy_sentence(records: Trained) -> str:
     said = f"{seeds_of(records)}. Mean test accuracy: {means}."
     compared = comparisons.differences(records)
     if len(compared):
-        parts = (
-            f"{row.head} is {row.verdict} ({in_points(row.difference)}, "
-            f"95% interval {in_points(row.low)} to {in_points(row.high)})"
-            for row in compared.itertuples()
-        )
-        return f"{said} Against dense, in points, paired by seed: {listed(parts)}."
+        said += f" Against dense, in points, paired by seed: {_paired(compared)}."
+        beyond = comparisons.accuracy_beyond_frozen(records)
+        return f"{said} Against a frozen gate: {_paired(beyond)}." if len(beyond) else said
     single = comparisons.image_comparisons(records)
     if len(single):
         parts = (
@@ -58,6 +55,14 @@ def accuracy_sentence(records: Trained) -> str:
             f"{listed(parts)}. With one seed this compares trained nets, and not heads."
         )
     return said
+
+
+def _paired(compared: pd.DataFrame) -> str:
+    return listed(
+        f"{row.head} is {row.verdict} ({in_points(row.difference)}, "
+        f"95% interval {in_points(row.low)} to {in_points(row.high)})"
+        for row in compared.itertuples()
+    )
 
 
 def _many(records: list, table: pd.DataFrame) -> str:

@@ -17,6 +17,18 @@ def test_accuracy_sentence_of_several_seeds_names_the_interval():
     assert "soft is higher (+6.00, 95% interval +3.52 to +8.48)" in said
 
 
+def test_accuracy_sentence_compares_with_a_frozen_gate_where_there_is_one():
+    heads = {"dense": {"kind": "dense"}} | {
+        head: {"kind": head, "experts": 4, "k": 2} for head in ("sparse", "frozen")
+    }
+    right = {"dense": (80, 80, 80), "sparse": (85, 86, 87), "frozen": (80, 80, 80)}
+    said = findings.accuracy_sentence(series.trained(synthetic.study(heads=heads), right))
+    assert said.endswith(
+        " Against a frozen gate: sparse is higher (+6.00, 95% interval +3.52 to +8.48)."
+    )
+    assert "frozen is not distinguishable (+0.00" in said
+
+
 def test_accuracy_sentence_of_one_seed_says_what_it_cannot_tell():
     study = synthetic.study(seeds=(0,))
     said = findings.accuracy_sentence(series.trained(study, {"dense": (80,), "soft": (60,)}))
