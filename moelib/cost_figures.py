@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FuncFormatter, NullFormatter, PercentFormatter
 
 from moelib.costs import chosen
@@ -240,6 +241,8 @@ def front(tradeoff: pd.DataFrame) -> Figure:
                 fontsize=6,
                 xytext=(3, 3),
                 textcoords="offset points",
+                zorder=5,  # above the bars, and legible there
+                path_effects=[withStroke(linewidth=2, foreground=axes.get_facecolor())],
             )
         axes.set(title=f"{part}, batch {batch}", xlabel="ms")
         axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=1))
