@@ -155,7 +155,11 @@ class Objective:
     # -- products ---------------------------------------------------------------------------------
 
     def hessian(self, vectors: Tensor) -> Tensor:
-        """H v for each of vectors (m, p), from one first backward pass over all m (Pearlmutter)."""
+        """H v for each of vectors (m, p), from one first backward pass over all m (Pearlmutter).
+
+        Raises:
+            CurvatureError: vectors of another shape, or a product that is not finite.
+        """
 
         def products(graph: tuple, directions: list[list[Tensor]]) -> Iterator:
             gradients, tensors = graph
@@ -167,7 +171,11 @@ class Objective:
         return self._products(vectors, self._first_passes(), products)
 
     def gauss_newton(self, vectors: Tensor) -> Tensor:
-        """G v for each of vectors (m, p): G = 1/n sum_i J_i^T (d^2 loss / d logits^2) J_i."""
+        """G v for each of vectors (m, p): G = 1/n sum_i J_i^T (d^2 loss / d logits^2) J_i.
+
+        Raises:
+            CurvatureError: as for `hessian`.
+        """
 
         def products(graph: tuple, directions: list[list[Tensor]]) -> Iterator:
             loss, tensors, logits = graph
@@ -200,6 +208,11 @@ class Objective:
         return _grad([loss], tensors, create_graph=True, materialize_grads=True), tensors
 
     def _products(self, vectors: Tensor, graphs: Iterator[tuple], of: Callable) -> Tensor:
+        if vectors.ndim != 2 or vectors.shape[1] != self.size:
+            raise CurvatureError(
+                f"Vectors must be of shape (m, {self.size}), one number for each parameter, and "
+                f"not of shape {tuple(vectors.shape)}."
+            )
         products = vectors.new_zeros(len(vectors), len(self._whole))
         directions = [self._split(self._extend(vector)) for vector in vectors]
         for graph in graphs:

@@ -1,6 +1,7 @@
 """The loss as a function of weights: products against full Hessians, restoration, refusals."""
 
 import copy
+import re
 import weakref
 
 import pytest
@@ -71,6 +72,14 @@ def test_products_are_those_of_the_definition(head):
     given = vectors(2, objective.size)
     expected = [torch.autograd.functional.hvp(loss, weights, v)[1] for v in given]
     torch.testing.assert_close(objective.hessian(given), torch.stack(expected), **EXACT)
+
+
+@pytest.mark.parametrize("product", ["hessian", "gauss_newton"])
+@pytest.mark.parametrize("shape", [(10,), (1, 10), (1, 1, 10)])
+def test_vectors_of_another_shape_are_refused(product, shape):
+    objective = Objective(*classifier("linear"))
+    with pytest.raises(CurvatureError, match=re.escape(f"not of shape {shape}.")):
+        getattr(objective, product)(torch.zeros(shape))
 
 
 @pytest.mark.parametrize("keep", [6, 7, 14, 29, 30, 1000])  # none, none, one, three, and all graphs
