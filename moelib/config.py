@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal
 
 from pydantic import (
     AfterValidator,
@@ -210,9 +210,6 @@ def _refuse_balance(balance: Balance, head: str, names: tuple[str, ...], why: st
 Head = Annotated[
     Linear | Dense | Soft | Sparse | Switch | Uniform | FrozenGate, Field(discriminator="kind")
 ]
-HEAD_KINDS = tuple(
-    get_args(model.model_fields["kind"].annotation)[0] for model in get_args(get_args(Head)[0])
-)
 
 
 # -- protocol -----------------------------------------------------------------------------------

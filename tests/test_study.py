@@ -2,12 +2,13 @@
 
 import copy
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from pydantic import ValidationError
 
 from moelib import config
-from moelib.config import HEAD_KINDS, PROTOCOLS, ConfigError, has_experts
+from moelib.config import PROTOCOLS, ConfigError, Head, has_experts
 from moelib.study import STUDIES, load_study, parse_study
 
 RAW = {
@@ -21,6 +22,9 @@ RAW = {
     "training": {"epochs": 50},
 }
 GONE = "(taken away)"
+HEAD_KINDS = [
+    get_args(model.model_fields["kind"].annotation)[0] for model in get_args(get_args(Head)[0])
+]
 
 
 def raw_with(place: str, value: object) -> dict:
