@@ -4,9 +4,9 @@ The net is the dense run of `quick` with seed 0, trained if need be. Both ways g
 training images. `batches`: as PyHessian is used on more images than fit into one batch, beside this
 project with the graphs of as many images kept between products as its analyses keep; `batches, no
 graphs kept`: the same beside this project without; `one batch`: PyHessian's fastest way, which
-keeps the graph of its first backward pass. Each list of eigenvalues that was timed here is within
-1 % of a long reference, and none is worse than PyHessian's of the same round (asserted);
-benchmarks/crosscheck.py shows by how much.
+keeps the graph of its first backward pass, beside this project as in `batches`. Each list of
+eigenvalues that was timed here is within 1 % of a long reference, and none is worse than
+PyHessian's of the same round (asserted); benchmarks/crosscheck.py shows by how much.
 """
 
 import torch

@@ -32,7 +32,7 @@ def measure(repeats: int) -> BenchmarkNumbers:
         images = network_input(split.images, trained.dataset, channels_last=True)
         models = {"trained": trained.model, "untrained": build_model(run, trained.dataset)}
         objectives = {
-            name: Objective(model, images, split.labels, keep=True)
+            name: Objective(model, images, split.labels, keep=IMAGES)
             for name, model in models.items()
         }
     cases = []

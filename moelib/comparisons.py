@@ -84,8 +84,9 @@ def differences(records: Trained) -> pd.DataFrame:
 def accuracy_beyond_frozen(records: Trained) -> pd.DataFrame:
     """Test accuracy minus that with a gate that is never trained, as `differences` has it.
 
-    A head is compared with the `frozen` one of its study if it has as many experts, as large, and
-    chooses as many of them: then the two differ in their gate alone.
+    A head is compared with the `frozen` one of its study if its experts are as many, as large and
+    as mixed: then the two differ in their gate, and in what trains it (noise, dropout, balance
+    losses).
     """
     return _over_seeds(_paired(finals(_like_frozen(records)), "test_accuracy", FROZEN))
 
@@ -99,13 +100,21 @@ def information_beyond_frozen(records: Analysed) -> pd.DataFrame:
 
 
 def _like_frozen(records: Iterable[Record]) -> list[Record]:
-    def size(record: Record) -> tuple:
+    """The records of frozen heads, and of those whose experts are like theirs and gates learn."""
+
+    def mixture(record: Record) -> tuple:
         head = record.study.heads[record.head]
-        return tuple(getattr(head, name, None) for name in ("experts", "hidden", "k"))
+        names = ("experts", "hidden", "k", "dropout", "temperature")
+        return tuple(getattr(head, name, None) for name in names)
+
+    def comparable(record: Record) -> bool:
+        learns = record.study.heads[record.head].kind != FROZEN
+        alike = mixture(record) == controls.get(record.study.name)
+        return alike and (learns or record.head == FROZEN)
 
     records = list(records)
-    controls = {record.study.name: size(record) for record in records if record.head == FROZEN}
-    return [record for record in records if size(record) == controls.get(record.study.name)]
+    controls = {record.study.name: mixture(record) for record in records if record.head == FROZEN}
+    return [record for record in records if comparable(record)]
 
 
 def _paired(values: pd.DataFrame, measure: str, reference: str) -> pd.DataFrame:

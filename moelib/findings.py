@@ -27,6 +27,7 @@ CURVATURES = {  # raw ones, one that rescaling cannot change, and one that confi
     "adaptive trace": "adaptive_trace",
     "trace at matched loss": "matched_trace",
 }
+IN_NATS = "in nats, paired by seed, with 95% intervals"
 RISES = {"rise along the eigenvector": EIGENVECTOR, "rise along random directions": RANDOM}
 
 
@@ -42,7 +43,9 @@ def accuracy_sentence(records: Trained) -> str:
     if len(compared):
         said += f" Against dense, in points, paired by seed: {_paired(compared)}."
         beyond = comparisons.accuracy_beyond_frozen(records)
-        return f"{said} Against a frozen gate: {_paired(beyond)}." if len(beyond) else said
+        if len(beyond):
+            said += f" Against a frozen gate, likewise: {_paired(beyond)}."
+        return said
     single = comparisons.image_comparisons(records)
     if len(single):
         parts = (
@@ -96,14 +99,14 @@ def usage_sentence(records: Analysed) -> str:
         dead.append(f"{head} {runs['dead_experts'].sum()} of {len(runs) * experts[head]}")
     informed = int((test["information"] > test["null_95"]).sum())
     beyond = listed(
-        f"{row.head} {signed(row.difference)} nats ({signed(row.low)} to {signed(row.high)})"
+        f"{row.head} {signed(row.difference)} ({signed(row.low)} to {signed(row.high)})"
         for row in comparisons.information_beyond_frozen(records).itertuples()
     )
     return (
         f"{seeds_of(records)}. Coefficients of variation of gate mass and of load over experts, on "
         f"test images: {listed(variations)}. Dead experts: {listed(dead)}. Class and expert share "
         f"more information than under 95% of shuffled labels in {informed} of {len(test)} runs"
-        + (f"; beyond what they share with a frozen gate: {beyond}." if beyond else ".")
+        + (f"; beyond that with a frozen gate, {IN_NATS}: {beyond}." if beyond else ".")
     )
 
 

@@ -41,9 +41,10 @@ class Objective:
         loss: (logits (n, c), labels (n,)) -> (n,).
         temperature: T, by which logits are divided.
         batch: images in a micro-batch.
-        keep: images whose graphs of the first backward pass may be in memory at once, those of the
-            passing micro-batch among them. They stay between products with the Hessian, which
-            saves a third of each; however many images there are, memory does not grow beyond.
+        keep: images whose graphs of the first backward pass `hessian` may hold at once, those of
+            the passing micro-batch, which it holds in any case, among them. They stay between
+            products, which saves a third of each, beside what other methods need for a
+            micro-batch; however many images there are, memory does not grow beyond.
 
     Raises:
         CurvatureError: there are no images, a label is out of range, the group is unknown, the
@@ -73,10 +74,10 @@ class Objective:
             )
         if len(images) != len(labels):
             raise CurvatureError(f"There are {len(images)} images and {len(labels)} labels.")
-        if batch < 1 or temperature <= 0:
+        if batch < 1 or temperature <= 0 or keep < 0:
             raise CurvatureError(
-                f"A micro-batch needs an image and a temperature must be above 0: batch is "
-                f"{batch}, temperature {temperature}."
+                f"A micro-batch needs an image and a temperature must be above 0, and keep no "
+                f"less: batch is {batch}, temperature {temperature}, keep {keep}."
             )
         self.images, self.labels = images, labels
         self.prepare, self.per_image, self.temperature, self.batch = (
@@ -208,10 +209,10 @@ class Objective:
         return _grad([loss], tensors, create_graph=True, materialize_grads=True), tensors
 
     def _products(self, vectors: Tensor, graphs: Iterator[tuple], of: Callable) -> Tensor:
-        if vectors.ndim != 2 or vectors.shape[1] != self.size:
+        if vectors.ndim != 2 or len(vectors) == 0 or vectors.shape[1] != self.size:
             raise CurvatureError(
-                f"Vectors must be of shape (m, {self.size}), one number for each parameter, and "
-                f"not of shape {tuple(vectors.shape)}."
+                f"Vectors must be of shape (m, {self.size}), one number for each parameter and at "
+                f"least one vector, and not of shape {tuple(vectors.shape)}."
             )
         products = vectors.new_zeros(len(vectors), len(self._whole))
         directions = [self._split(self._extend(vector)) for vector in vectors]

@@ -51,7 +51,7 @@ def test_without_a_dense_head_or_a_second_seed_nothing_is_compared():
     assert comparisons.differences(runs_with(study, {"dense": [[True]], "soft": [[True]]})).empty
 
 
-def test_only_heads_that_differ_in_their_gate_alone_are_compared_with_a_frozen_one():
+def test_only_heads_with_like_experts_and_a_gate_that_learns_are_compared_with_a_frozen_one():
     study = synthetic.study(
         seeds=(0, 1),
         heads={
@@ -62,6 +62,8 @@ def test_only_heads_that_differ_in_their_gate_alone_are_compared_with_a_frozen_o
                 ("sparse", "sparse", {"k": 2}),
                 ("sparse-wide", "sparse", {"k": 2, "hidden": 16}),
                 ("sparse-k1", "sparse", {"k": 1}),
+                ("sparse-cold", "sparse", {"k": 2, "temperature": 0.5}),
+                ("frozen-too", "frozen", {"k": 2}),
             )
         },
     )

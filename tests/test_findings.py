@@ -24,7 +24,7 @@ def test_accuracy_sentence_compares_with_a_frozen_gate_where_there_is_one():
     right = {"dense": (80, 80, 80), "sparse": (85, 86, 87), "frozen": (80, 80, 80)}
     said = findings.accuracy_sentence(series.trained(synthetic.study(heads=heads), right))
     assert said.endswith(
-        " Against a frozen gate: sparse is higher (+6.00, 95% interval +3.52 to +8.48)."
+        " Against a frozen gate, likewise: sparse is higher (+6.00, 95% interval +3.52 to +8.48)."
     )
     assert "frozen is not distinguishable (+0.00" in said
 
@@ -47,7 +47,7 @@ def test_usage_sentence_compares_with_a_frozen_gate_where_there_is_one():
     study = synthetic.study(seeds=(0, 1), heads=heads)
     runs = [Run(study, head, seed) for head in heads for seed in study.seeds]
     said = findings.usage_sentence([synthetic.analysed(run) for run in runs])
-    assert "in 4 of 4 runs; beyond what they share with a frozen gate: sparse +0.00 nats" in said
+    assert "in 4 of 4 runs; beyond that with a frozen gate, in nats, paired by seed" in said
 
 
 def test_sharpness_sentence_compares_with_dense():

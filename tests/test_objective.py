@@ -75,7 +75,7 @@ def test_products_are_those_of_the_definition(head):
 
 
 @pytest.mark.parametrize("product", ["hessian", "gauss_newton"])
-@pytest.mark.parametrize("shape", [(10,), (1, 10), (1, 1, 10)])
+@pytest.mark.parametrize("shape", [(0, 620), (10,), (1, 10), (1, 1, 620)])
 def test_vectors_of_another_shape_are_refused(product, shape):
     objective = Objective(*classifier("linear"))
     with pytest.raises(CurvatureError, match=re.escape(f"not of shape {shape}.")):
@@ -327,8 +327,10 @@ def test_the_model_is_never_touched():
     assert same(before, snapshot(model))
     with pytest.raises(CurvatureError):
         Objective(model, images, labels + 4)
-    with pytest.raises(RuntimeError):  # a vector of the wrong size
-        objective.hessian(vectors(1, objective.size + 1))
+    with pytest.raises(RuntimeError):  # on the way through the model
+        objective.value_and_gradient(objective.weights[1:])
+    with pytest.raises(CurvatureError, match="not a number"):
+        objective.hessian(torch.full((1, objective.size), torch.nan).double())
     assert same(before, snapshot(model))
 
 
