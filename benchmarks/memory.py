@@ -1,6 +1,6 @@
 """Peak memory of curvature: 10,000 images beside 1,000, each in a fresh process.
 
-One product with the Hessian of the small ResNet of `quick`, untrained, on made-up images of the
+Two products with the Hessian of the small ResNet of `quick`, untrained, on made-up images of the
 size of CIFAR-10's, stored as bytes and normalised by micro-batches. Without graphs that are kept
 between products, and with those of as many images as the analyses keep. The whole process counts,
 with the libraries it loads.

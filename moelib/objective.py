@@ -76,8 +76,8 @@ class Objective:
             raise CurvatureError(f"There are {len(images)} images and {len(labels)} labels.")
         if batch < 1 or temperature <= 0 or keep < 0:
             raise CurvatureError(
-                f"A micro-batch needs an image and a temperature must be above 0, and keep no "
-                f"less: batch is {batch}, temperature {temperature}, keep {keep}."
+                f"A micro-batch needs an image and a temperature must be above 0, and keep 0 "
+                f"or more: batch is {batch}, temperature {temperature}, keep {keep}."
             )
         self.images, self.labels = images, labels
         self.prepare, self.per_image, self.temperature, self.batch = (

@@ -454,7 +454,7 @@ def test_unfit_input_is_refused(given, sentence):
         Objective(*given)
 
 
-@pytest.mark.parametrize("sizes", [{"batch": 0}, {"temperature": 0.0}])
+@pytest.mark.parametrize("sizes", [{"batch": 0}, {"temperature": 0.0}, {"keep": -1}])
 def test_impossible_sizes_are_refused(sizes):
     with pytest.raises(CurvatureError, match="needs an image and a temperature must be above 0"):
         Objective(LINEAR, INPUTS, LABELS, **sizes)
