@@ -210,6 +210,8 @@ def test_hangup_of_the_terminal_leaves_nothing_behind(cold: Folder) -> None:
         stdout=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        # Below `nohup` a hangup is ignored, on purpose, by all that is started there.
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
     ) as group:
         fork = psutil.Process(int(group.stdout.readline()))
         assert os.getpgid(fork.pid) != group.pid
