@@ -11,7 +11,7 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FuncFormatter, NullFormatter, PercentFormatter
 
 from moelib.costs import chosen
-from moelib.figures import colours, legend_below, styled
+from moelib.figures import LEGEND, colours, legend_below, styled
 
 PLAIN = FuncFormatter(lambda value, _: f"{value:g}")
 
@@ -70,6 +70,7 @@ def executors(latencies: pd.DataFrame) -> Figure:
         palette="colorblind",
         height=2.5,
         aspect=max(0.8, 3.2 / shown["head"].nunique()),
+        facet_kws=LEGEND,
     )
     grid.set(xscale="log", yscale="log")
     grid.set_axis_labels("batch", "ms")

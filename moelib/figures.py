@@ -34,6 +34,7 @@ STYLE = {
     "axes.grid.axis": "y",
     "lines.linewidth": 1.8,
 }
+LEGEND = {"legend_out": False}  # of a grid; outside, seaborn draws all twice to find its place
 LEGEND_WIDTH, MARKER_WIDTH = 90, 7  # characters: of a row of a legend, and of an entry's marker
 # Constant ids and no date: the same figure is the same file.
 VECTOR = {"svg.hashsalt": "moelib", "svg.fonttype": "path"}
@@ -101,7 +102,7 @@ def learning_curves(epochs: pd.DataFrame) -> Figure:
         legend=False,
         height=2.4,
         aspect=1.45,
-        facet_kws={"sharey": "row", "margin_titles": False},
+        facet_kws={"sharey": "row", **LEGEND},
     )
     for (measure, split), axes in grid.axes_dict.items():
         axes.set(title=f"{measure}, {split} images", ylabel="", xlabel="")
@@ -190,6 +191,7 @@ def expert_usage(usage: pd.DataFrame) -> Figure:
         hue="share of",
         palette=[PALETTE[7], PALETTE[9]],
         errorbar=None,
+        **LEGEND,
         **_panels(tidy["head"].nunique()),
     )
     _uniform_line(grid, tidy)
@@ -212,6 +214,7 @@ def usage_over_epochs(usage: pd.DataFrame, split: str = "train") -> Figure:
         hue="expert",
         palette=_expert_colours(experts),
         errorbar=None,
+        facet_kws=LEGEND,
         **_panels(chosen["head"].nunique()),
     )
     _uniform_line(grid, chosen)

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, PercentFormatter
 
 from moelib.config import family
-from moelib.figures import colours, legend_below, styled
+from moelib.figures import LEGEND, colours, legend_below, styled
 from moelib.frames import EIGENVECTOR, RANDOM
 
 MEASURES = {
@@ -89,7 +89,7 @@ def densities(densities: pd.DataFrame) -> Figure:
         alpha=0.8,
         height=2.8,
         aspect=1.3,
-        facet_kws={"sharex": False},
+        facet_kws={"sharex": False, **LEGEND},
     )
     highest = densities["density"].max()
     grid.set(yscale="log", ylim=(highest / (10 * densities["parameters"].max()), 2 * highest))
@@ -143,7 +143,7 @@ def sharpness_and_accuracy(
         s=45,
         height=2.6,
         aspect=1.4,
-        facet_kws={"sharex": False},
+        facet_kws={"sharex": False, **LEGEND},
     )
     grid.set(xscale="log")
     for axes in grid.axes.flat:
@@ -242,7 +242,7 @@ def _along(sweeps: pd.DataFrame, measure: str) -> sns.FacetGrid:
         errorbar=WHOLE_RANGE,
         height=2.3,
         aspect=1.5,
-        facet_kws={"sharex": "col", "sharey": True},
+        facet_kws={"sharex": "col", "sharey": True, **LEGEND},
     )
     grid.set_titles("{col_name}, {row_name} images")
     grid.set_axis_labels("radius", "")
