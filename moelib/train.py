@@ -26,7 +26,7 @@ from moelib.model import build_model, parameter_count
 from moelib.provenance import digest, observe
 from moelib.record import Record, RecordError, read_record, write_record
 from moelib.routing import Routing
-from moelib.run import Run, seeded
+from moelib.run import Run, reseed, seeded
 from moelib.schedule import learning_rate
 
 WRITTEN = ("state.safetensors", "last.safetensors", "best_validation.safetensors", "train.json")
@@ -175,7 +175,7 @@ class _Trainer:
             for group in self.optimizer.param_groups:
                 group["lr"] = rate
             # Dropout and gate noise draw from the default generator, seeded afresh for each step.
-            torch.manual_seed(self.run.stream(f"{self.run.head}/noise", step))
+            reseed(self.run.stream(f"{self.run.head}/noise", step), self.device)
             with device.autocast(self.training):
                 logits, routing = routed(images)
             smoothing = self.training.label_smoothing
@@ -197,7 +197,7 @@ class _Trainer:
             name: torch.stack([parts[name] for parts in balance]).double().mean().item()
             for name in balance[0]
         }
-        torch.manual_seed(self.run.stream(f"{self.run.head}/evaluation", epoch))
+        reseed(self.run.stream(f"{self.run.head}/evaluation", epoch), self.device)
         found = self._running(outputs) if running else self._evaluate(self._curve_split)
         if self.protocol.train_loss_with_balance:  # erratum H14
             found = found.model_copy(update={"loss": found.loss + sum(means.values())})
@@ -371,7 +371,7 @@ class _Trainer:
         }
         tested = self.protocol.checkpoint
         self.model.load_state_dict(tensors[tested])
-        torch.manual_seed(self.run.stream(f"{self.run.head}/test"))
+        reseed(self.run.stream(f"{self.run.head}/test"), self.device)
         test = self.dataset.test
         logits, routing = self._predict(test)
         numbers = TrainNumbers(
