@@ -17,6 +17,7 @@ from moelib.study import STUDIES, load_study
 from moelib.wording import MINUS, rounded
 
 MISSING = "\N{EN DASH}"
+LONGEST = 20  # rows of a table that is shown as it is
 RESULTS = "../results"  # from a page of the book, in the checkout as in the folder that is built
 
 
@@ -30,7 +31,7 @@ def table(frame: pd.DataFrame, columns: Mapping[str, tuple[str, str]]) -> Markdo
 
     A format is Python's, "" for text and for what is true or not, "points" for a share in signed
     percentage points, or "rounded" for `moelib.wording.rounded`; it applies to each value of a
-    tuple.
+    tuple. A table of more than `LONGEST` rows is folded: its heading opens it.
     """
     headings = [heading for heading, _ in columns.values()]
     rule = [":---" if spec == "" else "---:" for _, spec in columns.values()]
@@ -38,7 +39,10 @@ def table(frame: pd.DataFrame, columns: Mapping[str, tuple[str, str]]) -> Markdo
         [_cell(row[name], spec) for name, (_, spec) in columns.items()]
         for row in frame.to_dict("records")
     ]
-    return Markdown("\n".join(f"| {' | '.join(row)} |" for row in [headings, rule, *rows]))
+    text = "\n".join(f"| {' | '.join(row)} |" for row in [headings, rule, *rows])
+    if len(rows) > LONGEST:
+        text = f":::{{dropdown}} {len(rows)} rows: {', '.join(headings)}\n{text}\n:::"
+    return Markdown(text)
 
 
 def orders(found: pd.DataFrame, measures: Mapping[str, str]) -> list[Markdown]:

@@ -22,6 +22,15 @@ def test_table_formats_each_column_and_marks_what_is_missing():
     ]
 
 
+def test_a_long_table_is_folded_under_its_headings():
+    shown, folded = (
+        pages.table(pd.DataFrame({"a": range(rows)}), {"a": ("A", "d")}).data.splitlines()
+        for rows in (pages.LONGEST, pages.LONGEST + 1)
+    )
+    assert folded[0] == ":::{dropdown} 21 rows: A" and folded[-1] == ":::"
+    assert folded[1:-2] == shown
+
+
 def test_what_is_true_or_false_is_yes_or_no():
     frame = pd.DataFrame({"a": [True, False, None]}, dtype=object)
     lines = pages.table(frame, {"a": ("A", "")}).data.splitlines()
