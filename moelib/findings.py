@@ -17,7 +17,6 @@ from moelib.wording import (
     seeds_of,
     signed,
     tau_with_interval,
-    with_interval,
 )
 
 MANY = 8  # heads, above which a sentence counts them instead of naming each
@@ -116,14 +115,13 @@ def sharpness_sentence(records: Sharp) -> str:
     table = frames.curvature(records)
     said = (
         f"{seeds_of(records)}. Largest Hessian eigenvalue on training and on test images"
-        f"{_over_seeds(table)}: {_by_split(table, 'lambda_max')}. "
-        f"Trace: {_by_split(table, 'trace')}."
+        f"{_over_seeds(table)}: {_by_split(table, 'lambda_max')}."
     )
     loose = int((~table["lambda_max_converged"]).sum())
     if loose:
         said += f" In {loose} of {len(table)} cases the eigenvalues did not converge."
     known = {name: measure for name, measure in CURVATURES.items() if table[measure].notna().any()}
-    return said + _times_dense(table, known)
+    return said + _against_dense(table, known)
 
 
 def order_sentence(
@@ -136,16 +134,8 @@ def order_sentence(
     found = comparisons.orders(runs, [measure])
     if found.empty:
         return ""
-    taus = listed(_order(row) for row in found.itertuples())
+    taus = listed(f"{tau_with_interval(row)} on {row.split}" for row in found.itertuples())
     return f"Kendall's tau of {called} and test accuracy over {found['runs'].max()} runs: {taus}."
-
-
-def _order(row) -> str:
-    said = f"{tau_with_interval(row)} on {row.split}"
-    if not row.without:
-        return said
-    low, high = map(rounded, row.without)
-    return f"{said} (leaving out a family of heads: {low} to {high})"
 
 
 def surface_sentence(records: Surfaces) -> str:
@@ -166,7 +156,7 @@ def surface_sentence(records: Surfaces) -> str:
             shares = listed(f"{head} {share:.0%}" for head, share in rerouted.items())
             said.append(f"Images that are sent to other experts there: {shares}.")
     swept = {name: kind for name, kind in RISES.items() if (ends["kind"] == kind).any()}
-    return " ".join(said) + _times_dense(frames.rises(sweeps), swept)
+    return " ".join(said) + _against_dense(frames.rises(sweeps), swept)
 
 
 def efficiency_sentence(records: Efficient) -> str:
@@ -297,18 +287,27 @@ def _by_split(table: pd.DataFrame, measure: str) -> str:
     )
 
 
-def _times_dense(table: pd.DataFrame, measures: dict[str, str]) -> str:
-    parts = []
-    for name, measure in measures.items():
-        compared = comparisons.ratios(table, measure)
-        heads = listed(
-            f"{head} {' and '.join(with_interval(row) for row in rows.itertuples())}"
-            for head, rows in compared.groupby("head", sort=False)
-        )
-        parts.append(f"{name} {heads}")
+def _against_dense(table: pd.DataFrame, measures: dict[str, str]) -> str:
+    """By which measures, and how many times, each head differs from the dense one over seeds."""
+    compared = pd.concat(
+        comparisons.ratios(table, measure).assign(measure=name)
+        for name, measure in measures.items()
+    )
     if compared.empty:
         return ""
-    said = f" Times that of dense, paired by seed: {'; '.join(parts)}."
-    if compared["seeds"].max() > 1:
-        return said.replace("by seed:", "by seed, with 95% intervals:")
-    return f"{said} With one seed this compares trained nets, and not heads."
+    if compared["seeds"].max() == 1:
+        return " With one seed this compares trained nets, and not heads."
+    heads = listed(
+        f"{head} ({_told_apart(rows)})" for head, rows in compared.groupby("head", sort=False)
+    )
+    return f" Times dense, paired by seed, where the 95% interval leaves out 1: {heads}."
+
+
+def _told_apart(rows: pd.DataFrame) -> str:
+    apart = rows[rows["verdict"].isin(["higher", "lower"])]
+    if apart.empty:
+        return "by no measure"
+    return listed(
+        f"{measure} {' and '.join(f'{row.ratio:.2f} on {row.split}' for row in own.itertuples())}"
+        for measure, own in apart.groupby("measure", sort=False)
+    )

@@ -55,18 +55,30 @@ def test_sharpness_sentence_compares_with_dense():
     said = findings.sharpness_sentence(records)
     assert said.startswith(
         "3 seeds. Largest Hessian eigenvalue on training and on test images (geometric means over "
-        "seeds): dense 1 and 30, soft 2.52 and 75.6. Trace: dense 10 and 300, soft 25.2 and 756."
+        "seeds): dense 1 and 30, soft 2.52 and 75.6."
     )
     # Logarithms of 2, 4, 2: mean 4/3 ln 2, half-width t(0.975, 2) / 3 ln 2 = 1.434 ln 2.
-    assert "with 95% intervals: eigenvalue soft 2.52 (0.93 to 6.81) and 2.52" in said
+    assert said.endswith("where the 95% interval leaves out 1: soft (by no measure).")
 
 
-def test_sharpness_sentence_also_tells_what_rescaling_and_confidence_cannot_change():
-    records = series.sharp(synthetic.study(seeds=(0,)), {"dense": (1.0,), "soft": (2.0,)})
+def test_sharpness_sentence_tells_by_what_a_head_differs_from_dense_over_seeds():
+    """Adaptive sharpness does not differ, and at matched loss it is what the raw one is."""
+    of = {"dense": (1.0, 1.0, 1.0), "soft": (2.0, 2.1, 1.9), "sparse": (0.5, 0.3, 1.2)}
+    one = {"dense": (30.0, 30.0, 30.0), "soft": (30.0, 31.0, 29.0), "sparse": (15.0, 14.0, 16.0)}
+    records = series.sharp(synthetic.study(), of, one)
     said = findings.sharpness_sentence(records)
-    assert said.startswith("1 seed. Largest Hessian eigenvalue on training and on test images: ")
-    assert "; adaptive trace soft 1.00 and 1.00; trace at matched loss soft 2.00 and 2.00." in said
+    assert "leaves out 1: soft (eigenvalue 2.00 on train, trace 2.00 on train, trace at" in said
+    assert "), sparse (eigenvalue 0.50 on test, trace 0.50 on test, trace at matched" in said
+    assert "adaptive" not in said
     assert "matched" not in findings.sharpness_sentence([unmatched(r) for r in records])
+
+
+def test_one_seed_compares_nets():
+    records = series.sharp(synthetic.study(seeds=(0,)), {"dense": (1.0,), "soft": (2.0,)})
+    assert findings.sharpness_sentence(records) == (
+        "1 seed. Largest Hessian eigenvalue on training and on test images: dense 1 and 30, soft 2 "
+        "and 60. With one seed this compares trained nets, and not heads."
+    )
 
 
 def unmatched(record):
@@ -79,14 +91,10 @@ def unmatched(record):
 
 
 def test_a_mean_of_what_has_no_logarithm_is_unknown():
-    records = series.sharp(synthetic.study(seeds=(0, 1)), {"dense": (1.0, 4.0)})
-    test = records[0].numbers.test
-    below = test.trace.model_copy(update={"value": -1.0})
-    numbers = records[0].numbers.model_copy(
-        update={"test": test.model_copy(update={"trace": below})}
+    records = series.sharp(
+        synthetic.study(seeds=(0, 1)), {"dense": (1.0, 4.0)}, {"dense": (-1.0, 4.0)}
     )
-    records[0] = records[0].model_copy(update={"numbers": numbers})
-    assert "Trace: dense 20 and unknown." in findings.sharpness_sentence(records)
+    assert "dense 2 and unknown." in findings.sharpness_sentence(records)
 
 
 def test_sharpness_sentence_counts_what_did_not_converge():
@@ -96,7 +104,7 @@ def test_sharpness_sentence_counts_what_did_not_converge():
     numbers = record.numbers.model_copy(update={"train": train})
     said = findings.sharpness_sentence([record.model_copy(update={"numbers": numbers})])
     assert "In 1 of 2 cases the eigenvalues did not converge." in said
-    assert "Times that of dense" not in said
+    assert "Times dense" not in said
 
 
 def test_order_sentence_has_an_interval_unless_all_runs_are_in_one_order():
@@ -105,8 +113,7 @@ def test_order_sentence_has_an_interval_unless_all_runs_are_in_one_order():
     ordered = runs.assign(test_accuracy=runs["lambda_max"] / 200)
     assert findings.order_sentence(ordered) == (
         "Kendall's tau of the largest eigenvalue and test accuracy over 6 runs: "
-        "1 (no interval) on train (leaving out a family of heads: 1 to 1), "
-        "1 (no interval) on test (leaving out a family of heads: 1 to 1)."
+        "1 (no interval) on train, 1 (no interval) on test."
     )
     swapped = ordered.replace({"test_accuracy": {1 / 200: 2 / 200, 2 / 200: 1 / 200}})
     assert "0.867 (" in findings.order_sentence(swapped)
@@ -127,13 +134,14 @@ def test_surface_sentence_is_of_the_largest_radius():
         f"risen by, in nats: {rises}" in said
     )
     assert "Images that are sent to other experts there: sparse 50%." in said
-    assert (
-        "rise along the eigenvector sparse 2.00 and 2.00; "
-        "rise along random directions sparse 2.00 and 2.00. With one seed" in said
-    )
+    assert said.endswith("With one seed this compares trained nets, and not heads.")
     two = synthetic.study(seeds=(0, 1))
-    said = findings.surface_sentence(series.surfaced(two, {"dense": (4.0, 16.0)}))
-    assert "has risen by, in nats (geometric means over seeds): dense 2 and 2." in said
+    bends = {"dense": (4.0, 16.0), "sparse": (8.0, 33.0)}
+    said = findings.surface_sentence(series.surfaced(two, bends))
+    assert "has risen by, in nats (geometric means over seeds): dense 2 and 2, " in said
+    assert (
+        "leaves out 1: sparse (rise along the eigenvector 2.03 on train and 2.03 on test, " in said
+    )
 
 
 def test_efficiency_sentence_is_of_the_whole_model_and_of_the_head():
