@@ -8,7 +8,7 @@ import torch
 from tiny import tiny_run, tiny_study
 
 from moelib.config import PROJECT, ConfigError
-from moelib.run import Run, open_run, results_root, runs, seeded
+from moelib.run import Run, open_run, reseed, results_root, runs, seeded
 from moelib.study import load_study
 
 SHARED = ("backbone", "order", "augmentation")
@@ -91,6 +91,15 @@ def test_seeding_for_a_while_leaves_the_default_generator_as_it_was():
         raise KeyError
     torch.manual_seed(5)
     assert torch.equal(torch.rand(3), expected)
+
+
+def test_reseeding_draws_what_a_seed_of_torch_draws_and_queues_nothing():
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    queued = len(torch.cuda._queued_calls)
+    reseed(5, torch.device("cpu"))
+    assert torch.equal(torch.rand(3), expected)
+    assert len(torch.cuda._queued_calls) == queued  # `torch.manual_seed` adds a stack trace here
 
 
 # -- locks --------------------------------------------------------------------------------------
