@@ -300,7 +300,10 @@ def _against_dense(table: pd.DataFrame, measures: dict[str, str]) -> str:
     heads = listed(
         f"{head} ({_told_apart(rows)})" for head, rows in compared.groupby("head", sort=False)
     )
-    return f" Times dense, paired by seed, where the 95% interval leaves out 1: {heads}."
+    return (
+        " Times dense, paired by seed, where the 95% interval, not corrected for their number, "
+        f"leaves out 1: {heads}."
+    )
 
 
 def _told_apart(rows: pd.DataFrame) -> str:

@@ -58,7 +58,7 @@ def test_sharpness_sentence_compares_with_dense():
         "seeds): dense 1 and 30, soft 2.52 and 75.6."
     )
     # Logarithms of 2, 4, 2: mean 4/3 ln 2, half-width t(0.975, 2) / 3 ln 2 = 1.434 ln 2.
-    assert said.endswith("where the 95% interval leaves out 1: soft (by no measure).")
+    assert said.endswith("not corrected for their number, leaves out 1: soft (by no measure).")
 
 
 def test_sharpness_sentence_tells_by_what_a_head_differs_from_dense_over_seeds():

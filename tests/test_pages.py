@@ -27,7 +27,7 @@ def test_a_long_table_is_folded_under_its_headings():
         pages.table(pd.DataFrame({"a": range(rows)}), {"a": ("A", "d")}).data.splitlines()
         for rows in (pages.LONGEST, pages.LONGEST + 1)
     )
-    assert folded[0] == ":::{dropdown} 21 rows: A" and folded[-1] == ":::"
+    assert folded[0] == f":::{{dropdown}} {pages.LONGEST + 1} rows: A" and folded[-1] == ":::"
     assert folded[1:-2] == shown
 
 
