@@ -15,9 +15,9 @@ from pathlib import Path
 
 import psutil
 
-from moelib.benchmark import run_benchmark
-from moelib.config import PROJECT
-from moelib.kinds import BenchmarkNumbers, Case
+from moelib.analyses.benchmark import run_benchmark
+from moelib.records.kinds import BenchmarkNumbers, Case
+from moelib.study.base import PROJECT
 
 BUDGET_SECONDS, BUDGET_GIB = 360.0, 4.0
 LOOK = 2.0  # seconds from one look at the memory to the next: each takes tenths of a second

@@ -10,19 +10,19 @@ from functools import partial
 import torch
 from tqdm import tqdm
 
-from moelib.benchmark import write_benchmark
-from moelib.config import Sharpness
-from moelib.crosscheck import Peered
-from moelib.evaluate import network_input
-from moelib.kinds import CrosscheckNumbers
-from moelib.lanczos import spectrum
-from moelib.objective import Objective
-from moelib.provenance import observe
-from moelib.run import open_run
-from moelib.study import load_study
-from moelib.trace import trace
-from moelib.train import ensure_trained
-from moelib.trained import opened, subset
+from moelib.analyses.benchmark import write_benchmark
+from moelib.analyses.trained import opened, subset
+from moelib.curvature.crosscheck import Peered
+from moelib.curvature.lanczos import spectrum
+from moelib.curvature.objective import Objective
+from moelib.curvature.trace import trace
+from moelib.records.kinds import CrosscheckNumbers
+from moelib.records.provenance import observe
+from moelib.study.analyses import Sharpness
+from moelib.study.reader import load_study
+from moelib.study.run import open_run
+from moelib.training.evaluate import network_input
+from moelib.training.train import ensure_trained
 
 IMAGES, SEEDS = 200, 3
 SIZES = Sharpness()  # the defaults of the analysis

@@ -11,17 +11,17 @@ PyHessian's of the same round (asserted); benchmarks/crosscheck.py shows by how 
 
 import torch
 
-from moelib.benchmark import run_benchmark
-from moelib.crosscheck import Peered
-from moelib.evaluate import network_input
-from moelib.kinds import BenchmarkNumbers, Case
-from moelib.lanczos import spectrum
-from moelib.objective import Objective
-from moelib.run import open_run
-from moelib.sharpness import KEPT_GRAPHS
-from moelib.timing import interleave, milliseconds
-from moelib.train import ensure_trained
-from moelib.trained import opened, subset
+from moelib.analyses.benchmark import run_benchmark
+from moelib.analyses.sharpness import KEPT_GRAPHS
+from moelib.analyses.timing import interleave, milliseconds
+from moelib.analyses.trained import opened, subset
+from moelib.curvature.crosscheck import Peered
+from moelib.curvature.lanczos import spectrum
+from moelib.curvature.objective import Objective
+from moelib.records.kinds import BenchmarkNumbers, Case
+from moelib.study.run import open_run
+from moelib.training.evaluate import network_input
+from moelib.training.train import ensure_trained
 
 IMAGES, BATCH = 1000, 250
 

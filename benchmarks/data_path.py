@@ -19,11 +19,11 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-from moelib.augment import random_crop_flip
-from moelib.benchmark import run_benchmark
-from moelib.data import CIFAR10_MEAN, CIFAR10_STD, Split, normalise
-from moelib.kinds import BenchmarkNumbers, Case
-from moelib.timing import interleave
+from moelib.analyses.benchmark import run_benchmark
+from moelib.analyses.timing import interleave
+from moelib.records.kinds import BenchmarkNumbers, Case
+from moelib.training.augment import random_crop_flip
+from moelib.training.data import CIFAR10_MEAN, CIFAR10_STD, Split, normalise
 
 IMAGES, BATCH, PADDING, WORKERS = 45_000, 128, 4, 2
 AHEAD = 2 * WORKERS  # batches that the workers hold ready

@@ -11,11 +11,12 @@ from itertools import product
 import torch
 from torch import Tensor, nn
 
-from moelib.benchmark import run_benchmark
-from moelib.config import PROTOCOLS, Soft, Sparse
-from moelib.heads import Mixture, build_head
-from moelib.kinds import BenchmarkNumbers, Case
-from moelib.timing import interleave, milliseconds
+from moelib.analyses.benchmark import run_benchmark
+from moelib.analyses.timing import interleave, milliseconds
+from moelib.heads.head import Mixture, build_head
+from moelib.records.kinds import BenchmarkNumbers, Case
+from moelib.study.heads import Soft, Sparse
+from moelib.study.protocol import PROTOCOLS
 
 FEATURES, CLASSES = 512, 10
 HEADS = (Soft(kind="soft"), Sparse(kind="sparse"))  # E = 8, hidden 64, k = 2

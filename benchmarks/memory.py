@@ -11,15 +11,16 @@ import sys
 
 import torch
 
-from moelib import footprint
-from moelib.backbones import SmallResNet
-from moelib.benchmark import run_benchmark
-from moelib.config import PROTOCOLS, Dense
-from moelib.heads import build_head
-from moelib.kinds import BenchmarkNumbers, Case
-from moelib.model import Classifier
-from moelib.objective import Objective
-from moelib.sharpness import KEPT_GRAPHS
+from moelib.analyses import footprint
+from moelib.analyses.benchmark import run_benchmark
+from moelib.analyses.sharpness import KEPT_GRAPHS
+from moelib.curvature.objective import Objective
+from moelib.heads.head import build_head
+from moelib.records.kinds import BenchmarkNumbers, Case
+from moelib.study.heads import Dense
+from moelib.study.protocol import PROTOCOLS
+from moelib.training.backbones import SmallResNet
+from moelib.training.model import Classifier
 
 SIZES = (1_000, 10_000)
 BATCH = 250

@@ -16,17 +16,18 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from moelib.benchmark import command_line, free_path, write_benchmark
-from moelib.config import PROTOCOLS, Dense, Sparse
-from moelib.efficiency import Routed
-from moelib.executors import EXECUTORS, fastest, fits
-from moelib.experts import Experts
-from moelib.gates import SparseGate
-from moelib.heads import Mixture, build_head
-from moelib.kinds import Aim, ScaleNumbers, ScalePoint
-from moelib.provenance import observe
-from moelib.routing import balanced_choices, fixed_routing
-from moelib.timing import milliseconds, race
+from moelib.analyses.benchmark import command_line, free_path, write_benchmark
+from moelib.analyses.efficiency import Routed
+from moelib.analyses.timing import milliseconds, race
+from moelib.heads.executors import EXECUTORS, fastest, fits
+from moelib.heads.experts import Experts
+from moelib.heads.gates import SparseGate
+from moelib.heads.head import Mixture, build_head
+from moelib.heads.routing import balanced_choices, fixed_routing
+from moelib.records.kinds import Aim, ScaleNumbers, ScalePoint
+from moelib.records.provenance import observe
+from moelib.study.heads import Dense, Sparse
+from moelib.study.protocol import PROTOCOLS
 
 CLASSES = 10
 EXPERTS = (4, 8, 16, 32, 64, 128)

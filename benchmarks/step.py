@@ -9,13 +9,14 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from moelib.backbones import build_backbone
-from moelib.benchmark import run_benchmark
-from moelib.config import ResNet18, Training
-from moelib.device import BF16_EXTENSIONS, autocast
-from moelib.kinds import BenchmarkNumbers, Case
-from moelib.provenance import processor
-from moelib.timing import interleave, milliseconds
+from moelib.analyses.benchmark import run_benchmark
+from moelib.analyses.timing import interleave, milliseconds
+from moelib.records.kinds import BenchmarkNumbers, Case
+from moelib.records.provenance import processor
+from moelib.study.backbones import ResNet18
+from moelib.study.training import Training
+from moelib.training.backbones import build_backbone
+from moelib.training.device import BF16_EXTENSIONS, autocast
 
 BATCH = 128
 

@@ -9,16 +9,16 @@ import math
 
 import torch
 
-from moelib.benchmark import run_benchmark
-from moelib.evaluate import network_input
-from moelib.kinds import BenchmarkNumbers, Case
-from moelib.lanczos import spectrum
-from moelib.model import build_model
-from moelib.objective import Objective
-from moelib.run import open_run
-from moelib.trace import trace
-from moelib.train import ensure_trained
-from moelib.trained import opened, subset
+from moelib.analyses.benchmark import run_benchmark
+from moelib.analyses.trained import opened, subset
+from moelib.curvature.lanczos import spectrum
+from moelib.curvature.objective import Objective
+from moelib.curvature.trace import trace
+from moelib.records.kinds import BenchmarkNumbers, Case
+from moelib.study.run import open_run
+from moelib.training.evaluate import network_input
+from moelib.training.model import build_model
+from moelib.training.train import ensure_trained
 
 IMAGES, PROBES = 400, 200
 

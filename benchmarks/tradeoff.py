@@ -10,17 +10,17 @@ from functools import partial
 
 import torch
 
-from moelib import device
-from moelib.benchmark import run_benchmark
-from moelib.comparisons import REFERENCE
-from moelib.config import ConfigError
-from moelib.data import load_data
-from moelib.evaluate import network_input
-from moelib.kinds import BenchmarkNumbers, Case
-from moelib.run import Run
-from moelib.study import load_study
-from moelib.timing import race
-from moelib.trained import opened
+from moelib.analyses.benchmark import run_benchmark
+from moelib.analyses.timing import race
+from moelib.analyses.trained import opened
+from moelib.records.kinds import BenchmarkNumbers, Case
+from moelib.report.comparisons import REFERENCE
+from moelib.study.base import ConfigError
+from moelib.study.reader import load_study
+from moelib.study.run import Run
+from moelib.training import device
+from moelib.training.data import load_data
+from moelib.training.evaluate import network_input
 
 STUDY, SEED = load_study("cifar10-tradeoff"), 0
 BATCHES = (1, 256)

@@ -1,13 +1,13 @@
 """The helper library of the executable paper on mixture-of-experts heads in vision.
 
+Its rooms, each of which says what lives there, what it may import, and where to add:
+
+    study       what can be run              curvature   derivatives beyond the gradient
+    records     what was measured            analyses    what is measured of a trained run
+    heads       routing to experts           report      all that only reads records
+    training    from images to weights
+
 Axis letters, the same in every shape comment and einsum:
 
     n image   e expert   k choice   d feature   h hidden unit   c class   p parameter   s seed
-
-Imports point one way, as the layers in pyproject.toml say. On the ground `config` (what to run),
-`record` and `provenance` (what is kept). Above it `data`, `augment`, `routing`, `balance`,
-`experts`, `gates`, `heads`, `backbones`; then `model` and `train`. Curvature stands on `objective`
-(the loss as a function of the weights): `lanczos`, `trace`, `density`, `adaptive`. The analyses
-(`utilization`, `sharpness`, `surface`) know all these but not each other. `frames`, `figures`,
-`landscape`, `findings` and `notebook` know only configuration and records.
 """

@@ -9,7 +9,7 @@ import pytest
 import torch
 from tiny import tiny_dataset
 
-from moelib.data import Dataset
+from moelib.training.data import Dataset
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -3,7 +3,7 @@
 import numpy as np
 import synthetic
 
-from moelib.run import Run
+from moelib.study.run import Run
 
 
 def trained(study, right):

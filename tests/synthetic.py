@@ -4,9 +4,7 @@ from functools import cache
 
 import numpy as np
 
-from moelib.config import Study, has_experts
-from moelib.executors import choose
-from moelib.kinds import (
+from moelib.records.kinds import (
     Aim,
     BenchmarkNumbers,
     Case,
@@ -35,10 +33,13 @@ from moelib.kinds import (
     UtilizationNumbers,
     Work,
 )
-from moelib.provenance import observe
-from moelib.record import Record, write_record
-from moelib.run import Run, results_root
-from moelib.study import parse_study
+from moelib.records.provenance import observe
+from moelib.records.record import Record, write_record
+from moelib.study.executors import choose
+from moelib.study.heads import has_experts
+from moelib.study.reader import parse_study
+from moelib.study.run import Run, results_root
+from moelib.study.study import Study
 
 _observed = cache(observe)  # git is asked for the commit each time
 

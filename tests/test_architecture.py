@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from moelib.config import PROJECT
+from moelib.study.base import PROJECT
 
 TOOLS = Path(sys.executable).parent
 

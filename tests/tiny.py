@@ -4,10 +4,10 @@ from typing import Any
 
 import torch
 
-from moelib.config import Study
-from moelib.data import Dataset, Split
-from moelib.run import Run
-from moelib.study import parse_study
+from moelib.study.reader import parse_study
+from moelib.study.run import Run
+from moelib.study.study import Study
+from moelib.training.data import Dataset, Split
 
 CLASSES = ("a", "b", "c", "d")
 SMALL = {"experts": 4, "hidden": 4}

@@ -1,0 +1,151 @@
+"""How sharp the minimum is that a run found: curvature of its loss on train and on test images."""
+
+import time
+from functools import partial
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from moelib.analyses.trained import opened, subset
+from moelib.curvature.adaptive import average_rise, matching_temperature, worst_rise
+from moelib.curvature.density import density
+from moelib.curvature.lanczos import Products, Spectrum, spectrum
+from moelib.curvature.objective import Objective
+from moelib.curvature.trace import trace
+from moelib.records.kinds import Curvature, Estimate, Group, Matched, SharpnessNumbers
+from moelib.records.record import Record
+from moelib.study.analyses import Sharpness
+from moelib.study.base import ConfigError
+from moelib.study.run import Run
+from moelib.training.data import Dataset, Split
+from moelib.training.evaluate import correct, network_input
+from moelib.training.model import Classifier
+from moelib.training.seeding import seeded
+
+KEPT_GRAPHS = 1000  # images: as many as `images` by default; what more there are, pass anew
+
+
+def analyse_sharpness(run: Run, dataset: Dataset | None = None) -> Record[SharpnessNumbers]:
+    """Analyse the weights of a finished run that its protocol selects, and write the record.
+
+    In float32, whatever the training computed in: bf16 would move curvature by percents.
+
+    Raises:
+        ConfigError: the study leaves this analysis out, a split has too few images, or the device
+            of the training is not there.
+        RecordError, CheckpointError: the run is not trained, or its files are damaged.
+        CurvatureError: the loss is not finite.
+    """
+    sizes = run.study.analyses.sharpness
+    if sizes is None:
+        raise ConfigError(
+            f"analyses.sharpness is null: '{run.study.name}' leaves this analysis out."
+        )
+    start = time.perf_counter()
+    with opened(run, "sharpness", dataset, exact=True) as trained:
+        run = trained.run
+        found = {}
+        for name in ("train", "test"):
+            split = subset(trained.dataset, name, sizes.images, run.study.data.split_seed)
+            prepare = partial(
+                network_input, dataset=trained.dataset, channels_last=trained.training.channels_last
+            )
+            # The same probes for all heads of a seed, as far as their shapes agree.
+            seed = run.stream(f"sharpness/{name}")
+            print(f"{name}: {len(split)} images")
+            with seeded(seed, split.images.device):  # a Krylov space that ends draws from these
+                found[name] = curvature(trained.model, split, sizes, prepare, seed)
+        weights = torch.cat([p.detach().flatten() for p in trained.model.parameters()])
+        numbers = SharpnessNumbers(
+            epoch=trained.record.numbers.tested_epoch,
+            parameters=len(weights),
+            weight_norm=weights.double().norm().item(),
+            gate_noise_removed=trained.gate_noise_removed,
+            **found,
+        )
+        return trained.write(
+            numbers, sizes, "moelib.analyses.sharpness", time.perf_counter() - start
+        )
+
+
+def curvature(model: Classifier, split: Split, sizes: Sharpness, prepare, seed: int) -> Curvature:
+    """Everything about the curvature of one model's mean cross-entropy over one set of images.
+
+    Three spectra are taken: of the Hessian H, of |w| H |w|, which no rescaling of ReLU layers can
+    change, and of the Hessian at the temperature at which all models have the same loss. Each
+    spectrum's Krylov space then deflates the trace of the same operator.
+    """
+    generator = torch.Generator().manual_seed(seed)  # on the CPU: the same on every device
+    keep = KEPT_GRAPHS if sizes.keep_graphs else 0
+    make = partial(Objective, model, split.images, split.labels, prepare=prepare, keep=keep)
+    objective = make()
+    weights, groups = objective.weights, objective.groups  # (p,)
+
+    def random(count: int) -> Tensor:
+        return torch.randn(count, len(weights), generator=generator).to(weights)
+
+    def largest(products: Products, count: int = 1) -> Spectrum:
+        limits = {"residual": sizes.residual, "budget": sizes.krylov}
+        return spectrum(products, random(1)[0], count, **limits)
+
+    def traced(products: Products, found: Spectrum, **groups: Tensor) -> tuple[Estimate, dict]:
+        limits = {"error": sizes.trace_error, "budget": sizes.trace_products}
+        return trace(
+            products,
+            len(weights),
+            krylov=found.krylov,
+            groups=groups,
+            generator=generator,
+            **limits,
+        )
+
+    raw = largest(objective.hessian, min(sizes.eigenvalues, len(weights)))
+    total, parts = traced(objective.hessian, raw, **groups)
+    shape = density(objective.hessian, random(sizes.density_probes), sizes.density_steps)
+    newton = largest(objective.gauss_newton)
+    scale = weights.abs()
+
+    def scaled(vectors: Tensor) -> Tensor:
+        return objective.hessian(vectors * scale) * scale
+
+    adaptive = largest(scaled)
+    rise = average_rise(objective, sizes.average_radius, sizes.average_draws, generator)
+    logits = objective.logits().double()
+    loss, gradient = objective.value_and_gradient()
+    measured = {
+        "eigenvalues": raw.eigenvalues,
+        "trace": total,
+        "groups": {
+            name: Group(parameters=int(inside.sum()), trace=parts[name])
+            for name, inside in groups.items()
+        },
+        "density": shape,
+        "gauss_newton": newton.eigenvalues,
+        "adaptive": adaptive.eigenvalues,
+        "adaptive_trace": traced(scaled, adaptive)[0],
+        "average_rise": rise[0],
+        "average_rise_error": rise[1],
+        "worst_rise": worst_rise(objective, sizes.worst_radius, sizes.worst_steps),
+    }
+    objective = None  # its kept graphs make room for those of the next one
+    matched = None
+    temperature = matching_temperature(logits, split.labels, sizes.matched_loss)
+    if temperature is not None:
+        tempered = make(temperature=temperature)
+        found = largest(tempered.hessian)
+        matched = Matched(
+            temperature=temperature,
+            loss=tempered.value(),
+            eigenvalues=found.eigenvalues,
+            trace=traced(tempered.hessian, found)[0],
+        )
+    return Curvature(
+        images=len(split),
+        loss=loss,
+        accuracy=correct(logits, split.labels).double().mean().item(),
+        confidence=F.softmax(logits, dim=1).amax(dim=1).mean().item(),
+        gradient_norm=gradient.double().norm().item(),
+        matched=matched,
+        **measured,
+    )

@@ -1,0 +1,112 @@
+"""Where a number comes from: code, packages, machine, inputs, time."""
+
+import hashlib
+import platform
+import subprocess
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+
+import cpuinfo
+import psutil
+import torch
+
+from moelib.study.base import PROJECT, Frozen
+
+LISTED = Path("/proc/cpuinfo")  # on Linux
+PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "papermill", "pydantic", "safetensors")
+
+
+class Provenance(Frozen):
+    """The circumstances of one record; they do not enter its digest."""
+
+    commit: str | None  # of the checkout; null where the source is not a git checkout
+    uncommitted_changes: bool  # in tracked source files, records and their figures left out
+    date: str  # UTC, ISO 8601, when the record was written
+    wall_time_s: float  # of the work behind the record, over all resumed parts
+    epoch_seconds: tuple[float, ...] = ()  # training runs: time of each epoch, evaluation included
+    python: str
+    packages: dict[str, str]
+    platform: str
+    cpu: str
+    cpu_extensions: tuple[str, ...]  # those that decide the speed of matrix products
+    cores: int
+    memory_gib: float
+    device: str
+    threads: int  # of torch
+
+
+def observe(
+    device: str = "cpu", wall_time_s: float = 0.0, epoch_seconds: Iterable[float] = ()
+) -> Provenance:
+    """Look at the checkout and the machine now."""
+    commit, changed = _checkout()
+    cpu, extensions = processor()
+    return Provenance(
+        commit=commit,
+        uncommitted_changes=changed,
+        date=datetime.now(UTC).isoformat(timespec="seconds"),
+        wall_time_s=round(wall_time_s, 3),
+        epoch_seconds=tuple(round(second, 3) for second in epoch_seconds),
+        python=platform.python_version(),
+        packages={name: version(name) for name in PACKAGES},
+        platform=f"{platform.system()} {platform.machine()}",
+        cpu=cpu,
+        cpu_extensions=extensions,
+        cores=psutil.cpu_count(),
+        memory_gib=round(psutil.virtual_memory().total / 2**30, 1),
+        device=torch.cuda.get_device_name() if device == "cuda" else cpu,
+        threads=torch.get_num_threads(),
+    )
+
+
+@cache
+def processor() -> tuple[str, tuple[str, ...]]:
+    """Name of the CPU, and which of the vector and matrix extensions it has."""
+    wanted = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "asimd", "bf16")
+    if LISTED.exists():  # py-cpuinfo starts processes for a second or two, in each notebook anew
+        lines = LISTED.read_text().splitlines()
+        said = {name.strip(): value.strip() for name, _, value in (s.partition(":") for s in lines)}
+        name, flags = said.get("model name"), said.get("flags", said.get("Features", "")).split()
+    else:
+        info = cpuinfo.get_cpu_info()
+        name, flags = info.get("brand_raw"), info.get("flags", ())
+    return name or platform.machine(), tuple(flag for flag in wanted if flag in flags)
+
+
+def digest(parts: Iterable[bytes]) -> str:
+    """SHA-256 over byte strings, each preceded by its length so that no two lists collide."""
+    total = hashlib.sha256()
+    for part in parts:
+        total.update(len(part).to_bytes(8, "little"))
+        total.update(part)
+    return total.hexdigest()
+
+
+def digest_files(paths: Iterable[Path]) -> str:
+    """SHA-256 over names and contents of files, in the order of their names."""
+    return digest(
+        part
+        for path in sorted(paths, key=lambda path: path.name)
+        for part in (path.name.encode(), path.read_bytes())
+    )
+
+
+def _checkout() -> tuple[str | None, bool]:
+    """Commit of the checkout, and whether tracked sources differ from it."""
+    commit = _git("rev-parse", "HEAD")
+    changed = _git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!results")
+    return commit, bool(changed)
+
+
+def _git(*arguments: str) -> str | None:
+    try:
+        # Without the lock that `git status` takes to refresh the index: a commit made meanwhile
+        # would fail.
+        command = ["git", "--no-optional-locks", "-C", PROJECT, *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):  # no git, or not a checkout: recorded as null
+        return None
+    return done.stdout.strip()

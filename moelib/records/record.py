@@ -1,0 +1,97 @@
+"""Records: what a run measured, as plain JSON with provenance. Written and read here alone.
+
+A record holds the resolved study, the head and seed where it has them, the digests of its inputs,
+the numbers of one analysis, and its provenance. Its digest covers all that but the provenance, so
+two runs agree when their digests do, and a damaged file is noticed when it is read.
+"""
+
+import json
+from pathlib import Path
+from typing import ClassVar, Generic, Literal, TypeVar
+
+from pydantic import ConfigDict, ValidationError
+
+from moelib.records.atomic import write_atomically
+from moelib.records.provenance import Provenance, digest
+from moelib.study.base import Frozen
+from moelib.study.study import Study
+
+VERSION = 1
+
+
+class RecordError(ValueError):
+    """A record that is missing, damaged, or of another kind or version."""
+
+
+class Numbers(Frozen):
+    """Base of what an analysis measured; each analysis declares its own fields and `kind`."""
+
+    model_config = ConfigDict(allow_inf_nan=False)  # JSON has no NaN: an unknown value is null
+
+    kind: ClassVar[str]
+
+
+N = TypeVar("N", bound=Numbers)
+
+
+class Record(Frozen, Generic[N]):
+    """One record. `inputs` maps the name of an input to the SHA-256 of its content."""
+
+    schema_version: Literal[1] = VERSION
+    kind: str
+    study: Study | None = None
+    head: str | None = None
+    seed: int | None = None
+    inputs: dict[str, str]
+    numbers: N
+    provenance: Provenance
+    digest: str = ""
+
+    def content_digest(self) -> str:
+        """SHA-256 of the record as canonical JSON, without provenance and the digest itself."""
+        return _content_digest(self.model_dump(mode="json"))
+
+
+def write_record(path: Path, record: Record[N]) -> Record[N]:
+    """Write a record atomically, with its digest; returns it as it was written."""
+    record = record.model_copy(update={"digest": record.content_digest()})
+    text = record.model_dump_json(indent=1)
+    write_atomically(path, (text + "\n").encode())
+    return record
+
+
+def read_record(path: Path, numbers: type[N]) -> Record[N]:
+    """Read a record of a known kind.
+
+    Raises:
+        RecordError: it is not there, cannot be parsed, is of another version or kind, does not fit
+            the schema, or its digest does not match its content.
+    """
+    try:
+        raw = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise RecordError(f"There is no record {path}.") from None
+    except (ValueError, OSError) as error:
+        raise RecordError(f"The record {path} is damaged: {error}.") from None
+    if not isinstance(raw, dict) or raw.get("schema_version") != VERSION:
+        found = raw.get("schema_version") if isinstance(raw, dict) else None
+        raise RecordError(
+            f"The record {path} has schema version {found}; this code reads version {VERSION}."
+        )
+    if raw.get("kind") != numbers.kind:
+        raise RecordError(f"The record {path} is of kind {raw.get('kind')}, not {numbers.kind}.")
+    if raw.get("digest") != _content_digest(raw):
+        raise RecordError(f"The record {path} is damaged: its digest does not match its content.")
+    try:
+        return Record[numbers].model_validate_json(json.dumps(raw))
+    except ValidationError as error:
+        fault = error.errors()[0]
+        where = ".".join(map(str, fault["loc"]))
+        raise RecordError(
+            f"The record {path} does not fit the schema: {where}: {fault['msg']}."
+        ) from None
+
+
+def _content_digest(raw: dict) -> str:
+    content = {key: value for key, value in raw.items() if key not in ("provenance", "digest")}
+    return digest([json.dumps(content, sort_keys=True, separators=(",", ":")).encode()])

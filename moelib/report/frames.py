@@ -1,0 +1,500 @@
+"""Records as tidy pandas frames: one row per observation, one column per variable.
+
+Frames of runs start with the columns study, head, seed. Accuracies are shares, entropies in nats.
+"""
+
+from collections.abc import Iterable
+from typing import TypeVar
+
+import numpy as np
+import pandas as pd
+
+from moelib.records.kinds import (
+    SMALL_EIGENVALUE,
+    BenchmarkNumbers,
+    CrosscheckNumbers,
+    Density,
+    EfficiencyNumbers,
+    Eigenvalues,
+    Estimate,
+    Matched,
+    ScaleNumbers,
+    SharpnessNumbers,
+    SurfaceNumbers,
+    Sweep,
+    TrainNumbers,
+    UtilizationNumbers,
+)
+from moelib.records.record import Numbers, Record, RecordError, read_record
+from moelib.study.analyses import Sharpness
+from moelib.study.reader import STUDIES, load_study
+from moelib.study.run import results_root, runs
+
+EIGENVECTOR, RANDOM = "top eigenvector", "random directions"  # the kinds of swept directions
+MATCHED = (  # columns that a run has where a temperature matches its loss
+    *("matched_temperature", "matched_max", "matched_max_converged"),
+    *(f"matched_trace{part}" for part in ("", "_error", "_probes", "_stopped")),
+)
+N = TypeVar("N", bound=Numbers)
+Trained = Iterable[Record[TrainNumbers]]
+Analysed = Iterable[Record[UtilizationNumbers]]
+Sharp = Iterable[Record[SharpnessNumbers]]
+Surfaces = Iterable[Record[SurfaceNumbers]]
+
+
+# -- which records there are ----------------------------------------------------------------------
+
+
+def studies() -> list[str]:
+    """Names of the studies that have records of training."""
+    return sorted({path.parents[2].name for path in results_root().glob("*/*/seed-*/train.json")})
+
+
+def load(study: str, numbers: type[N]) -> list[Record[N]]:
+    """All records of one kind of a study, in the order of its heads, then by seed.
+
+    Records of a head or seed that the study no longer lists are left out.
+
+    Raises:
+        RecordError: a record is damaged, or two of them differ in more than head and seed.
+    """
+    paths = sorted(results_root().glob(f"{study}/*/seed-*/{numbers.kind}.json"))
+    if (STUDIES / f"{study}.yaml").is_file():  # a study may also be written elsewhere
+        listed = {run.record_path(numbers.kind) for run in runs(load_study(study))}
+        paths = [path for path in paths if path in listed]
+    records = [read_record(path, numbers) for path in paths]
+    seen: dict[str, Record[N]] = {}  # the first record of each head; "": of all
+    for record in records:
+        for head, settings in (("", _settings), (record.head, _head_settings)):
+            first = seen.setdefault(head, record)
+            ours, theirs = settings(first), settings(record)
+            different = [name for name, value in ours.items() if value != theirs[name]]
+            if different:
+                raise RecordError(
+                    f"The {numbers.kind} records of the study '{study}' are of different settings: "
+                    f"{_name(first)} and {_name(record)} differ in {', '.join(different)}. Run the "
+                    "study again."
+                )
+    heads = list(dict.fromkeys(head for record in records for head in record.study.heads))
+    return sorted(records, key=lambda record: (heads.index(record.head), record.seed))
+
+
+def benchmarks() -> dict[str, Record[BenchmarkNumbers]]:
+    """The records of all benchmarks, by the names of their files."""
+    return _of_scripts("benchmarks", BenchmarkNumbers)
+
+
+def crosschecks() -> dict[str, Record[CrosscheckNumbers]]:
+    """The records of comparisons with PyHessian, by the names of their files."""
+    return _of_scripts("crosscheck", CrosscheckNumbers)
+
+
+def scales() -> dict[str, Record[ScaleNumbers]]:
+    """The records of sparse heads of many sizes, a device each, by the names of their files."""
+    return _of_scripts("scale", ScaleNumbers)
+
+
+def _of_scripts(folder: str, numbers: type[N]) -> dict[str, Record[N]]:
+    paths = sorted((results_root() / folder).glob("*.json"))
+    return {path.name: read_record(path, numbers) for path in paths}
+
+
+def _settings(record: Record) -> dict[str, object]:
+    """What all runs of a study share; its lists of heads and seeds may have grown between them."""
+    study = record.study
+    shared = {key: getattr(study, key) for key in ("data", "backbone", "protocol", "training")}
+    shared["analysis"] = getattr(study.analyses, record.kind, None)
+    if isinstance(record.numbers, EfficiencyNumbers):  # times are shown side by side
+        shared["device"] = record.provenance.device
+        shared["threads"] = record.provenance.threads
+    return shared
+
+
+def _head_settings(record: Record) -> dict[str, object]:
+    return {f"heads.{record.head}": record.study.heads[record.head]}
+
+
+def _name(record: Record) -> str:
+    return f"{record.head}, seed {record.seed}"
+
+
+# -- training -------------------------------------------------------------------------------------
+
+
+def finals(records: Trained) -> pd.DataFrame:
+    """One row per run: what was tested, and how well it did."""
+    return pd.DataFrame(
+        {
+            **run_columns(record),
+            "head_parameters": record.numbers.head_parameters,
+            "total_parameters": record.numbers.total_parameters,
+            "test_images": record.numbers.images["test"],
+            "tested_epoch": record.numbers.tested_epoch,
+            "test_accuracy": record.numbers.test.accuracy,
+            "test_loss": record.numbers.test.loss,
+            "best_validation_epoch": record.numbers.best_validation_epoch,
+            "best_validation_accuracy": max(e.validation.accuracy for e in record.numbers.epochs),
+            "last_train_accuracy": record.numbers.epochs[-1].train.accuracy,
+            "seconds": record.provenance.wall_time_s,
+        }
+        for record in records
+    )
+
+
+def epochs(records: Trained) -> pd.DataFrame:
+    """One row per run, epoch and split (train, validation): loss, accuracy, entropy of the gate."""
+    return pd.DataFrame(
+        {
+            **run_columns(record),
+            "epoch": epoch.epoch,
+            "split": split,
+            "loss": metrics.loss,
+            "accuracy": metrics.accuracy,
+            "entropy": metrics.entropy,
+        }
+        for record, epoch, split, metrics in _curves(records)
+    )
+
+
+def usage_per_epoch(records: Trained) -> pd.DataFrame:
+    """One row per run, epoch, split and expert: its shares of gate mass and of selections."""
+    return pd.DataFrame(
+        {**run_columns(record), "epoch": epoch.epoch, "split": split, **expert}
+        for record, epoch, split, metrics in _curves(records)
+        if metrics.gate_mass is not None
+        for expert in _experts(metrics.gate_mass, metrics.load)
+    )
+
+
+def test_correct(record: Record[TrainNumbers]) -> np.ndarray:
+    """Which test images (n,) the run classifies rightly, decoded from the record's bits."""
+    packed = np.frombuffer(bytes.fromhex(record.numbers.test_correct), dtype=np.uint8)
+    return np.unpackbits(packed, count=record.numbers.images["test"]).astype(bool)
+
+
+test_correct.__test__ = False  # a function of frames, and not one of pytest's
+
+
+def _curves(records: Trained):
+    for record in records:
+        for epoch in record.numbers.epochs:
+            yield record, epoch, "train", epoch.train
+            yield record, epoch, "validation", epoch.validation
+
+
+# -- utilization ----------------------------------------------------------------------------------
+
+
+def usage_summary(records: Analysed) -> pd.DataFrame:
+    """One row per run and split: balance, entropy, dead experts, mutual information, its null."""
+    return pd.DataFrame(
+        {
+            **run_columns(record),
+            "split": split,
+            "epoch": record.numbers.epoch,
+            "gate_mass_variation": usage.gate_mass_variation,
+            "load_variation": usage.load_variation,
+            "entropy": usage.entropy,
+            "entropy_bound": usage.entropy_bound,
+            "dead_experts": len(usage.dead),
+            "epochs_with_dead": sum(dead > 0 for dead in record.numbers.dead_per_epoch),
+            "information": usage.information.value,
+            "information_bound": usage.information.bound,
+            "null_mean": usage.information.null_mean,
+            "null_95": usage.information.null_95,
+            "p_value": usage.information.p_value,
+        }
+        for record, split, usage in _splits(records)
+    )
+
+
+def expert_usage(records: Analysed) -> pd.DataFrame:
+    """One row per run, split and expert: its shares of gate mass and of selections."""
+    return pd.DataFrame(
+        {**run_columns(record), "split": split, **expert}
+        for record, split, usage in _splits(records)
+        for expert in _experts(usage.gate_mass, usage.load)
+    )
+
+
+def class_expert(records: Analysed, split: str = "test") -> pd.DataFrame:
+    """One row per run, class and expert: the expert's share of the class's gate mass."""
+    return pd.DataFrame(
+        {**run_columns(record), "class": c, "expert": e, "share": value}
+        for record, name, usage in _splits(records)
+        if name == split
+        for c, row in enumerate(usage.class_expert)
+        if row is not None
+        for e, value in enumerate(_shares(row))
+    )
+
+
+def _splits(records: Analysed):
+    for record in records:
+        yield record, "train", record.numbers.train
+        yield record, "test", record.numbers.test
+
+
+def _experts(gate_mass: Iterable[float], load: Iterable[float]):
+    pairs = zip(_shares(gate_mass), _shares(load), strict=True)
+    for e, (mass, selections) in enumerate(pairs):
+        yield {"expert": e, "gate_mass": mass, "selections": selections}
+
+
+def _shares(values: Iterable[float]) -> np.ndarray:
+    # Gates of a switch head sum to less than 1, loads to k: as shares all are comparable with 1/E.
+    values = np.asarray(values)
+    return values / values.sum()
+
+
+# -- curvature ------------------------------------------------------------------------------------
+
+
+def curvature(records: Sharp) -> pd.DataFrame:
+    """One row per run and split: eigenvalues, traces, adaptive sharpness, matched loss.
+
+    Eigenvalues count as converged by the residual that the study asks for, relative to each, and
+    not by what the program of their time called so.
+    """
+    return pd.DataFrame(
+        {
+            **run_columns(record),
+            "split": split,
+            "images": found.images,
+            "epoch": record.numbers.epoch,
+            "loss": found.loss,
+            "accuracy": found.accuracy,
+            "confidence": found.confidence,
+            "gradient_norm": found.gradient_norm,
+            "parameters": record.numbers.parameters,
+            **_largest("lambda_max", found.eigenvalues, _sizes(record).residual),
+            "residual": found.eigenvalues.residuals[0],
+            "top": found.eigenvalues.largest,
+            **_lowest(found.eigenvalues, _sizes(record).residual),
+            **_estimate("trace", found.trace),
+            "trace_per_parameter": found.trace.value / record.numbers.parameters,
+            **_largest("gauss_newton_max", found.gauss_newton, _sizes(record).residual),
+            **_largest("adaptive_max", found.adaptive, _sizes(record).residual),
+            **_estimate("adaptive_trace", found.adaptive_trace),
+            "average_rise": found.average_rise,
+            "average_rise_error": found.average_rise_error,
+            "worst_rise": found.worst_rise,
+            **_matched(found.matched, _sizes(record).residual),
+        }
+        for record, split, found in _splits(records)
+    )
+
+
+def negative_mass(records: Sharp) -> pd.DataFrame:
+    """One row per run and split: the share of eigenvalues below a threshold, by probe and in all.
+
+    The threshold is minus the largest bandwidth of all runs of a split: the same for all of them.
+    """
+    rows = pd.DataFrame(
+        {
+            **run_columns(record),
+            "split": split,
+            "bandwidth": found.density.bandwidth,
+            "density": found.density,
+        }
+        for record, split, found in _splits(records)
+    )
+    rows["threshold"] = -rows.groupby("split")["bandwidth"].transform("max")
+    shares = [_below(row.density, row.threshold) for row in rows.itertuples()]
+    return rows.drop(columns="density").assign(
+        negative_mass=[sum(by_probe) / len(by_probe) for by_probe in shares], by_probe=shares
+    )
+
+
+def larger_sample(sharp: Sharp, surfaces: Surfaces) -> pd.DataFrame:
+    """One row per run of which the loss surface took more images: the largest eigenvalue of each.
+
+    Of training images. Both analyses take the first ones of one permutation.
+    """
+    run = ["study", "head", "seed"]
+    few = curvature(sharp).query("split == 'train'")[[*run, "images", "lambda_max"]]
+    names = {"images": "more_images", "eigenvalue": "more_lambda_max"}
+    many = swept_eigenvalues(surfaces).drop(columns="residual").rename(columns=names)
+    both = few.merge(many, on=run).query("more_images > images")
+    return both.assign(ratio=both["more_lambda_max"] / both["lambda_max"])
+
+
+def group_traces(records: Sharp) -> pd.DataFrame:
+    """One row per run, split and group of parameters: the trace of the group's diagonal block."""
+    return pd.DataFrame(
+        {
+            **run_columns(record),
+            "split": split,
+            "group": name,
+            "parameters": group.parameters,
+            **_estimate("trace", group.trace),
+            "trace_per_parameter": group.trace.value / group.parameters,
+        }
+        for record, split, found in _splits(records)
+        for name, group in found.groups.items()
+    )
+
+
+def densities(records: Sharp) -> pd.DataFrame:
+    """One row per run, split and grid point: the density of eigenvalues, which integrates to 1.
+
+    A Gaussian of the recorded bandwidth stands on each node; four points lie in a bandwidth.
+    """
+    return pd.DataFrame(
+        {
+            **run_columns(record),
+            "split": split,
+            "parameters": record.numbers.parameters,
+            "eigenvalue": at,
+            "density": height,
+        }
+        for record, split, found in _splits(records)
+        for at, height in _curve(found.density)
+    )
+
+
+def _sizes(record: Record[SharpnessNumbers]) -> Sharpness:
+    return record.study.analyses.sharpness
+
+
+def _largest(name: str, found: Eigenvalues, residual: float) -> dict[str, float]:
+    sizes = np.abs(found.largest)
+    allowed = residual * np.maximum(sizes, SMALL_EIGENVALUE * sizes.max())
+    converged = bool((np.array(found.residuals) <= allowed).all())
+    return {name: found.largest[0], f"{name}_converged": converged}
+
+
+def _lowest(found: Eigenvalues, residual: float) -> dict[str, float]:
+    scale = max(abs(found.lowest), SMALL_EIGENVALUE * abs(found.largest[0]))
+    return {
+        "lambda_min": found.lowest,
+        "lambda_min_residual": found.lowest_residual,
+        "lambda_min_converged": found.lowest_residual <= residual * scale,
+    }
+
+
+def _estimate(name: str, estimate: Estimate) -> dict[str, object]:
+    return {
+        name: estimate.value,
+        f"{name}_error": estimate.standard_error,
+        f"{name}_probes": estimate.products,
+        f"{name}_stopped": estimate.stopped,
+    }
+
+
+def _matched(matched: Matched | None, residual: float) -> dict[str, object]:
+    if matched is None:
+        return dict.fromkeys(MATCHED, np.nan)
+    return {
+        "matched_temperature": matched.temperature,
+        **_largest("matched_max", matched.eigenvalues, residual),
+        **_estimate("matched_trace", matched.trace),
+    }
+
+
+def _below(density: Density, threshold: float) -> tuple[float, ...]:
+    """Share of eigenvalues below a threshold, as each probe alone sees it."""
+    nodes = np.array(density.nodes).reshape(density.probes, -1)  # (s, m)
+    weights = np.array(density.weights).reshape(nodes.shape) * density.probes
+    return tuple((weights * (nodes < threshold)).sum(axis=1).tolist())
+
+
+def _curve(density: Density) -> Iterable[tuple[float, float]]:
+    nodes, weights = np.array(density.nodes), np.array(density.weights)
+    beyond = 4 * density.bandwidth
+    low, high = nodes.min() - beyond, nodes.max() + beyond
+    grid = np.linspace(low, high, 1 + round(4 * (high - low) / density.bandwidth))
+    distances = (grid[:, None] - nodes) / density.bandwidth  # (grid point, node)
+    heights = np.exp(-(distances**2) / 2) @ weights / (density.bandwidth * np.sqrt(2 * np.pi))
+    return zip(grid, heights, strict=True)
+
+
+# -- loss surface ---------------------------------------------------------------------------------
+
+
+def sweeps(records: Surfaces) -> pd.DataFrame:
+    """One row per run, direction, split and radius: the loss there, and who is routed elsewhere.
+
+    The rise (L(r) + L(-r)) / 2 - L(0), which does not depend on the sign, stands with r > 0.
+    """
+    return pd.DataFrame(
+        {
+            **run_columns(record),
+            "direction": sweep.direction,
+            "kind": EIGENVECTOR if sweep.direction == "eigenvector" else RANDOM,
+            "split": sweep.split,
+            "radius": radius,
+            "length": sweep.length,
+            "loss": loss,
+            "accuracy": accuracy,
+            "rise": rise,
+            "rerouted": rerouted,
+        }
+        for record in records
+        for sweep in record.numbers.sweeps
+        for radius, loss, accuracy, rise, rerouted in _points(sweep)
+    )
+
+
+def swept_eigenvalues(records: Surfaces) -> pd.DataFrame:
+    """One row per run: the eigenvalue, on training images, whose eigenvector was swept."""
+    return pd.DataFrame(
+        {
+            **run_columns(record),
+            "images": record.numbers.images,
+            "eigenvalue": record.numbers.eigenvalue,
+            "residual": record.numbers.eigenvalue_residual,
+        }
+        for record in records
+    )
+
+
+def farthest(sweeps: pd.DataFrame) -> pd.DataFrame:
+    """One row per run, split and kind of direction, at its largest radius, of either sign.
+
+    Rise, accuracy and rerouted images are means over directions and signs.
+    """
+    ends = sweeps.assign(radius=sweeps["radius"].abs())
+    ends = ends[ends["radius"] == ends.groupby("kind")["radius"].transform("max")]
+    keys = ["study", "head", "seed", "split", "kind", "radius"]
+    means = ends.groupby(keys, sort=False)[["rise", "accuracy", "rerouted"]].mean()
+    return means.reset_index()
+
+
+def rises(sweeps: pd.DataFrame) -> pd.DataFrame:
+    """One row per run and split: the rise at the largest radius, a column per kind of direction."""
+    ends = farthest(sweeps).set_index(["study", "head", "seed", "split"])
+    kinds = (ends[ends["kind"] == kind]["rise"].rename(kind) for kind in (EIGENVECTOR, RANDOM))
+    return pd.concat(kinds, axis="columns").reset_index()
+
+
+def planes(records: Surfaces) -> pd.DataFrame:
+    """One row per run, split and point of the plane of two directions: the loss there."""
+    return pd.DataFrame(
+        {
+            **run_columns(record),
+            "split": plane.split,
+            "first": first,
+            "second": second,
+            "loss": loss,
+        }
+        for record in records
+        for plane in record.numbers.planes
+        for first, row in zip(plane.radii, plane.loss, strict=True)
+        for second, loss in zip(plane.radii, row, strict=True)
+    )
+
+
+def _points(sweep: Sweep) -> Iterable[tuple[float, ...]]:
+    unknown = (np.nan,) * len(sweep.radii)
+    rises = (*unknown[: len(sweep.radii) - len(sweep.rise)], *sweep.rise)  # radii ascend
+    rerouted = unknown if sweep.rerouted is None else sweep.rerouted
+    return zip(sweep.radii, sweep.loss, sweep.accuracy, rises, rerouted, strict=True)
+
+
+# -- all ------------------------------------------------------------------------------------------
+
+
+def run_columns(record: Record) -> dict:
+    """Say of which run a record is: the first columns of every frame of runs."""
+    return {"study": record.study.name, "head": record.head, "seed": record.seed}

@@ -1,0 +1,181 @@
+"""What chapters show: frames as MyST tables, figures as vectors, and where each comes from."""
+
+import re
+from collections.abc import Iterable, Mapping
+from html import escape
+
+import numpy as np
+import pandas as pd
+from IPython.display import HTML, SVG, Markdown, display
+from matplotlib.figure import Figure
+
+from moelib.records.kinds import BenchmarkNumbers, CrosscheckNumbers
+from moelib.records.record import Record
+from moelib.report import figures
+from moelib.report.wording import MINUS, rounded
+from moelib.study.reader import STUDIES, load_study
+from moelib.study.study import Study
+
+MISSING = "\N{EN DASH}"
+LONGEST = 20  # rows of a table that is shown as it is
+RESULTS = "../results"  # from a page of the book, in the checkout as in the folder that is built
+
+
+def show(figure: Figure) -> None:
+    """Display a figure as SVG, the same to the last byte whenever it is drawn."""
+    display(SVG(figures.svg(figure)))
+
+
+def table(frame: pd.DataFrame, columns: Mapping[str, tuple[str, str]]) -> Markdown:
+    """Show columns of a frame, each with its heading and the format of its values.
+
+    A format is Python's, "" for text and for what is true or not, "points" for a share in signed
+    percentage points, or "rounded" for `wording.rounded`; it applies to each value of a
+    tuple. A table of more than `LONGEST` rows is folded: its heading opens it.
+    """
+    headings = [heading for heading, _ in columns.values()]
+    rule = [":---" if spec == "" else "---:" for _, spec in columns.values()]
+    rows = [
+        [_cell(row[name], spec) for name, (_, spec) in columns.items()]
+        for row in frame.to_dict("records")
+    ]
+    text = "\n".join(f"| {' | '.join(row)} |" for row in [headings, rule, *rows])
+    if len(rows) > LONGEST:
+        text = f":::{{dropdown}} {len(rows)} rows: {', '.join(headings)}\n{text}\n:::"
+    return Markdown(text)
+
+
+def orders(found: pd.DataFrame, measures: Mapping[str, str]) -> list[Markdown]:
+    """A table of what `comparisons.orders` found, with measures by name; none without a row."""
+    columns = {
+        "measure": ("Measure", ""),
+        "split": ("Images", ""),
+        "runs": ("Runs", "d"),
+        "tau": ("Tau", ".2f"),
+        "low": ("95% from", ".2f"),
+        "high": ("to", ".2f"),
+        "p_value": ("p", ".2g"),
+        "without": ("Tau without one family", ".2f"),
+    }
+    named = found.assign(measure=found["measure"].map(measures))
+    return [table(named, columns)] if len(found) else []
+
+
+def heading(study: str) -> Markdown:
+    """The line above what is shown of one study."""
+    return Markdown(f"**Study `{study}`**")
+
+
+def description(study: Study) -> Markdown:
+    """What a study is, in the words of its file, which may have changed, and where that is."""
+    if (STUDIES / f"{study.name}.yaml").is_file():
+        study = load_study(study.name)
+    return Markdown(f"{study.description} Written in `studies/{study.name}.yaml`.")
+
+
+def absent(records: Mapping[str, list[Record]]) -> list[Markdown]:
+    """A sentence that names the studies without records of what a chapter shows; none if all have.
+
+    For `display(*absent(records))`: an empty text would be shown as the name of its type.
+    """
+    without = [f"`{study}`" for study, found in records.items() if not found]
+    said = f"*Without such records yet, and so left out here: {', '.join(without)}.*"
+    return [Markdown(said)] if without else []
+
+
+def source(records: Iterable[Record], note: str = "") -> Markdown:
+    """Say which study and seeds a figure or table shows, link its records, name the command."""
+    records = list(records)
+    study, kind = records[0].study.name, records[0].kind
+    seeds = sorted({record.seed for record in records})
+    links = "; ".join(
+        f"{head} {', '.join(_link(record) for record in records if record.head == head)}"
+        for head in dict.fromkeys(record.head for record in records)
+    )
+    said = f"{len(seeds)} seed{'s' if len(seeds) > 1 else ''} ({', '.join(map(str, seeds))})"
+    command = "make book" if study == "quick" else f"make study STUDY={study}"
+    return _small(
+        f"{note} Study `{study}`, {said}. Records `{kind}.json` by seed: {links}. "
+        f"Made by `{command}`."
+    )
+
+
+def ways(numbers: BenchmarkNumbers) -> Markdown:
+    """What a benchmark asks, and the two ways that it compares."""
+    return Markdown(
+        f"**{numbers.name}**: {numbers.question} Baseline: {numbers.baseline}. "
+        f"This project: {numbers.candidate}. Both in {numbers.unit}."
+    )
+
+
+def benchmark_source(file: str, record: Record[BenchmarkNumbers]) -> Markdown:
+    """Say on which device a benchmark ran, link its record, name the command."""
+    return _small(
+        f"{record.provenance.device}, threads: {record.provenance.threads}. "
+        f"[Record]({RESULTS}/benchmarks/{file}). "
+        f"Made by `.venv/bin/python benchmarks/{record.numbers.name}.py`."
+    )
+
+
+def crosscheck_source(records: Mapping[str, Record[CrosscheckNumbers]]) -> Markdown:
+    """Say where the comparison with PyHessian ran, link its records, name the command."""
+    links = ", ".join(
+        f"[{record.head}]({RESULTS}/crosscheck/{file})" for file, record in records.items()
+    )
+    first = next(iter(records.values()))
+    return _small(
+        f"Study `{first.study.name}`, seed {first.seed}, {first.numbers.images} training images. "
+        f"{first.provenance.device}. Records: {links}. "
+        "Made by `.venv/bin/python benchmarks/crosscheck.py`."
+    )
+
+
+def quoted(lead: str, texts: Iterable[str]) -> Markdown:
+    """A lead, and texts after it word for word."""
+    return Markdown(f"{lead} {', '.join(map(_code, sorted(texts)))}.")
+
+
+def sentences(texts: Mapping[str, str]) -> HTML:
+    """What is said of each study, if anything, as a list that other pages can paste."""
+    said = ((study, text.strip()) for study, text in texts.items())
+    items = (f"<li><b>{escape(study)}</b>: {escape(text)}</li>" for study, text in said if text)
+    return HTML(f"<ul>{''.join(items)}</ul>")
+
+
+def overview(verdicts: pd.DataFrame) -> HTML:
+    """A frame of `moelib.report.claims.overview` as a table that other pages can paste."""
+    named = verdicts.rename(columns={"claim": "Claim"})
+    return HTML(
+        named.to_html(index=False, na_rep=MISSING, border=0, justify="left", classes="table")
+    )
+
+
+def _link(record: Record) -> str:
+    run = f"{record.study.name}/{record.head}/seed-{record.seed}"
+    return f"[{record.seed}]({RESULTS}/{run}/{record.kind}.json)"
+
+
+def _code(text: str) -> str:
+    runs = re.findall("`+", text)
+    if not runs:
+        return f"`{text}`"
+    fence = "`" * (max(map(len, runs)) + 1)  # a run of another length ends no code
+    return f"{fence} {text} {fence}"
+
+
+def _small(text: str) -> Markdown:
+    return Markdown(f":::{{div}} source\n{text.strip()}\n:::")
+
+
+def _cell(value: object, spec: str) -> str:
+    if isinstance(value, tuple):
+        return ", ".join(_cell(part, spec) for part in value)
+    if spec == "points":
+        return _cell(100 * value, "+.2f")
+    if pd.isna(value):
+        return MISSING
+    if isinstance(value, (bool, np.bool_)):
+        return "yes" if value else "no"
+    if spec == "rounded":
+        return rounded(value)
+    return format(value, spec).replace("-", MINUS) if spec else str(value)

@@ -1,0 +1,82 @@
+"""Numbers in words, the same in every sentence of the book."""
+
+from collections.abc import Iterable
+
+import pandas as pd
+
+from moelib.records.record import Record
+from moelib.report.statistics import CONFIDENCE
+
+MINUS = "\N{MINUS SIGN}"
+
+
+def seeds_of(records: Iterable[Record]) -> str:
+    """How many seeds the records are of.
+
+    >>> seeds_of([])
+    '0 seeds'
+    """
+    seeds = len({record.seed for record in records})
+    return f"{seeds} seed{'' if seeds == 1 else 's'}"
+
+
+def devices_of(records: Iterable[Record]) -> str:
+    """Where times were taken: devices, numbers of threads and, where recorded, precisions."""
+    seen = set()
+    for record in records:
+        said = f"{record.provenance.device}, threads: {record.provenance.threads}"
+        precision = getattr(record.numbers, "precision", None)
+        seen.add(f"{said}, {precision}" if precision else said)
+    return "; ".join(sorted(seen))
+
+
+def image_verdict(row) -> str:
+    """Say of a row with `difference` and the `p_value` of a test over images which is higher."""
+    if row.p_value >= 1 - CONFIDENCE:
+        return "not distinguishable"
+    return "higher" if row.difference > 0 else "lower"
+
+
+def in_points(share: float) -> str:
+    """A share in signed percentage points.
+
+    >>> in_points(0.0123)
+    '+1.23'
+    """
+    return signed(100 * share)
+
+
+def signed(value: float) -> str:
+    """Two digits after the point, and always a sign."""
+    return f"{value:+.2f}".replace("-", MINUS)
+
+
+def with_interval(row) -> str:
+    """Write the `ratio` of a row, and its interval from `low` to `high` where it has one."""
+    if pd.isna(row.ratio):
+        return "unknown"
+    if pd.isna(row.low):
+        return f"{row.ratio:.2f}"
+    return f"{row.ratio:.2f} ({row.low:.2f} to {row.high:.2f})"
+
+
+def tau_with_interval(row) -> str:
+    """Write the `tau` of a row, and its interval from `low` to `high` where it has one."""
+    if pd.isna(row.low):
+        return f"{rounded(row.tau)} (no interval)"
+    return f"{rounded(row.tau)} ({rounded(row.low)} to {rounded(row.high)})"
+
+
+def rounded(value: float) -> str:
+    """Three digits, or all before the point.
+
+    >>> rounded(1234.5), rounded(0.01234)
+    ('1,234', '0.0123')
+    """
+    digits = f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+    return digits.replace("-", MINUS)
+
+
+def listed(parts: Iterable[str]) -> str:
+    """Parts with commas between them."""
+    return ", ".join(parts)

@@ -1,0 +1,96 @@
+"""The analyses of a trained run, and their sizes."""
+
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt, model_validator
+
+from moelib.study.base import Frozen, Share
+
+FEWEST_REPEATS = 6  # of a timing: with fewer, no interval of the median holds at 95 %
+
+
+class Utilization(Frozen):
+    """How experts are used, and the null of the class-expert mutual information."""
+
+    permutations: PositiveInt = 1000  # of the labels, for the null of the mutual information
+    dead_below: Share = 0.1  # an expert is dead below this multiple of the uniform gate mass 1/E
+
+
+class Sharpness(Frozen):
+    """Curvature of the loss at the trained weights: how exactly, and at what cost at most."""
+
+    images: PositiveInt = 1000  # of each split; the same ones for every run of a study
+    keep_graphs: bool = False  # of 1,000 images between products: a third faster, some MB an image
+    eigenvalues: PositiveInt = 5  # the largest ones
+    residual: Share = 0.01  # of each eigenpair, relative to its eigenvalue
+    krylov: PositiveInt = 100  # products with the Hessian at most, for the eigenvalues
+    trace_error: Share = 0.01  # standard error of a trace, relative to it
+    trace_products: Annotated[int, Field(ge=2)] = 200  # with the Hessian at most, for one trace
+    density_probes: PositiveInt = 4
+    density_steps: PositiveInt = 60  # of Lanczos from each probe
+    average_radius: PositiveFloat = 0.1  # rho of the average-case adaptive sharpness
+    average_draws: Annotated[int, Field(ge=2)] = 20  # of the perturbation: one has no spread
+    worst_radius: PositiveFloat = 0.002  # rho of the worst-case adaptive sharpness
+    worst_steps: PositiveInt = 20  # of projected ascent
+    matched_loss: PositiveFloat = 0.5  # nats, to which a temperature brings the mean loss
+
+    @model_validator(mode="after")
+    def _budget(self) -> "Sharpness":
+        if self.krylov <= self.eigenvalues:
+            raise ValueError(
+                f"krylov must be above eigenvalues: {self.eigenvalues} of them and the lowest one "
+                f"need at least {self.eigenvalues + 1} products, and not {self.krylov}"
+            )
+        return self
+
+
+def _symmetric(radii: tuple[float, ...]) -> tuple[float, ...]:
+    if 0 not in radii:
+        raise ValueError("the radii must hold 0: a rise is measured from the loss there")
+    if len(radii) < 3 or list(radii) != sorted({-radius for radius in radii}):
+        raise ValueError("the radii must ascend and hold -r with each r, and more than 0 alone")
+    return radii
+
+
+Radii = Annotated[tuple[float, ...], AfterValidator(_symmetric)]
+
+
+class Surface(Frozen):
+    """The loss on finite steps away from the trained weights."""
+
+    images: PositiveInt = 1000  # of each split; the same ones for every run of a study
+    eigenvector_radii: Radii = (  # L2 length of the step along the top eigenvector, as in the paper
+        *(-0.5, -0.4, -0.3, -0.2, -0.15, -0.1, -0.05),
+        *(0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5),
+    )
+    directions: PositiveInt = 5  # random ones, filter-normalised
+    random_radii: Radii = (-1.0, -0.8, -0.6, -0.4, -0.2, 0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+    plane_radii: Radii = (-1.0, -0.75, -0.5, -0.25, 0.0, 0.25, 0.5, 0.75, 1.0)
+
+
+class Efficiency(Frozen):
+    """The cost of inference: at which batches it is timed, and how often."""
+
+    batches: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = (1, 8, 32, 128, 512, 2048)
+    repeats: Annotated[int, Field(ge=FEWEST_REPEATS)] = 11
+    at_least_ms: PositiveFloat = 2.0  # that one timing lasts, by calls in a row
+    compiled_batches: tuple[PositiveInt, ...] = ()  # those at which models are also compiled
+    footprint_batches: tuple[PositiveInt, ...] = (1, 256)  # at which memory is measured
+
+    @model_validator(mode="after")
+    def _batches(self) -> "Efficiency":
+        for name in ("batches", "compiled_batches", "footprint_batches"):
+            if len(set(getattr(self, name))) < len(getattr(self, name)):
+                raise ValueError(f"{name} must not hold a number twice")
+        if not set(self.compiled_batches) <= set(self.batches):
+            raise ValueError("compiled_batches must be among batches")
+        return self
+
+
+class Analyses(Frozen):
+    """The analyses of a trained run, and their sizes; null leaves one out."""
+
+    utilization: Utilization | None = Utilization()
+    sharpness: Sharpness | None = Sharpness()
+    surface: Surface | None = Surface()
+    efficiency: Efficiency | None = Efficiency()

@@ -1,0 +1,231 @@
+"""Reading a study: a YAML file becomes the declarations beside it, or a sentence refuses it.
+
+An unknown key, a wrong type or an impossible value is refused before anything runs, with a sentence
+that names the key as the file's reader knows it and says what is allowed.
+"""
+
+import difflib
+import json
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from moelib.study.base import PROJECT, ConfigError
+from moelib.study.protocol import PROTOCOLS
+from moelib.study.study import Study
+
+STUDIES = PROJECT / "studies"
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML without keys given twice, of which it would silently take the last."""
+
+    def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:
+        # As it is written: merged keys stand beside those that override them only later.
+        node = super().compose_mapping_node(anchor)
+        seen: set[tuple[str, str]] = set()
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            if (key.tag, key.value) in seen:
+                line = key.start_mark.line + 1
+                raise ConfigError(f"the key '{key.value}' is given a second time in line {line}.")
+            seen.add((key.tag, key.value))
+        return node
+
+
+_Loader.add_implicit_resolver(  # YAML 1.1 takes a number like 1e-3, without a point, for a text
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+[eE][-+]?\d+$"), list("-+0123456789")
+)
+
+
+def load_study(study: str | os.PathLike) -> Study:
+    """Read a study by its name in `studies/`, or by the path of a YAML file.
+
+    A study may say `extends: NAME`: it then starts from that study, key by key, and overrides it.
+    `null` takes a head of that study away; what is of another `kind` than there starts anew.
+
+    Raises:
+        ConfigError: the study does not exist, is not YAML, or holds something that is not allowed.
+    """
+    path = _study_path(study)
+    raw = _read_yaml(path)
+    if raw.setdefault("name", path.stem) != path.stem:
+        raise ConfigError(
+            f"{path.name}: 'name' is {raw['name']!r}, but a study is called what its file is "
+            f"called, '{path.stem}': leave the key out, or rename the file."
+        )
+    return parse_study(raw, source=path.name)
+
+
+def parse_study(raw: dict[str, Any], source: str = "study") -> Study:
+    """Validate the plain dictionary of a study; `source` names it in error sentences."""
+    try:
+        # By way of JSON, so that lists become tuples while all other types stay strict.
+        plain = json.dumps(_with_presets(raw), default=_refuse_value)
+        return Study.model_validate_json(plain)
+    except ValidationError as error:
+        raise ConfigError(f"{source}: {explain(error, Study)}") from None
+    except (ConfigError, TypeError) as error:  # TypeError: a key that is no text, say
+        raise ConfigError(f"{source}: {error}") from None
+
+
+def _with_presets(raw: dict[str, Any]) -> dict[str, Any]:
+    """A head's name is its kind unless it says otherwise; a protocol starts from its preset."""
+    raw = dict(raw)
+    if isinstance(raw.get("heads"), dict):
+        raw["heads"] = {
+            name: {"kind": name, **(head or {})} if isinstance(head, dict | None) else head
+            for name, head in raw["heads"].items()
+        }
+    if isinstance(raw.get("protocol"), str):
+        raw["protocol"] = {"base": raw["protocol"]}
+    if isinstance(raw.get("protocol"), dict):
+        base = raw["protocol"].get("base")
+        if base not in list(PROTOCOLS):  # of a list: a base that YAML made a list has no hash
+            raise ConfigError(
+                f"'protocol.base' = {base!r} is not allowed: a protocol is one of "
+                f"{', '.join(PROTOCOLS)}, or a mapping with `base` and the keys that differ."
+            )
+        raw["protocol"] = {**PROTOCOLS[base].model_dump(), **raw["protocol"]}
+    return raw
+
+
+def _refuse_value(value: object) -> None:
+    kind = type(value).__name__
+    raise ConfigError(f"YAML reads {value} as a {kind}: write it in quotes if it is a text.")
+
+
+def _study_path(study: str | os.PathLike) -> Path:
+    path = Path(study)
+    if path.suffix not in {".yaml", ".yml"}:
+        path = STUDIES / f"{study}.yaml"
+    if not path.is_file():
+        names = sorted(p.stem for p in STUDIES.glob("*.yaml"))
+        raise ConfigError(f"There is no study '{study}'; the studies are {', '.join(names)}.")
+    return path
+
+
+def _read_yaml(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """The mapping in a file, on top of what it extends; `above` are the files that extend it."""
+    try:
+        raw = yaml.load(path.read_text(encoding="utf-8"), _Loader)
+    except ConfigError as error:
+        raise ConfigError(f"{path.name}: {error}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path.name} is not readable as YAML: {error}.") from None
+    if not isinstance(raw, dict):
+        raise ConfigError(f"{path.name} must be a mapping of keys to values.")
+    base = raw.pop("extends", None)
+    if base is None:
+        if isinstance(raw.get("heads"), dict):  # null has nothing to take away: all defaults
+            raw["heads"] = {
+                name: {} if head is None else head for name, head in raw["heads"].items()
+            }
+        return raw
+    sibling = path.parent / f"{base}.yaml"
+    base = sibling if sibling.is_file() else _study_path(str(base))
+    if base.resolve() in {file.resolve() for file in (path, *above)}:
+        raise ConfigError(f"{path.name} extends itself, directly or by way of another study.")
+    extended = _read_yaml(base, (path, *above))
+    merged = _merge(extended, raw)
+    if isinstance(merged.get("heads"), dict):
+        there = extended.get("heads")
+        for name, head in merged["heads"].items():
+            if head is None and not (isinstance(there, dict) and name in there):
+                raise ConfigError(
+                    f"{path.name}: 'heads.{name}' is null, which takes a head away, and "
+                    f"'{base.stem}' has none of that name; {{}} is a head with all defaults."
+                )
+        merged["heads"] = {name: head for name, head in merged["heads"].items() if head is not None}
+    return merged
+
+
+def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """`over` on top of `base`, key by key."""
+    merged = dict(base)
+    for key, value in over.items():
+        inner = merged.get(key)
+        both = isinstance(value, dict) and isinstance(inner, dict)
+        # The keys of one kind mean nothing to another. A head's name is its kind by default.
+        alike = both and value.get("kind") in (None, inner.get("kind", key))
+        merged[key] = _merge(inner, value) if alike else value
+    return merged
+
+
+def explain(error: ValidationError, model: type[BaseModel]) -> str:
+    """One sentence for each fault that pydantic found: the key, the value, and what is allowed."""
+    return " ".join(_sentence(fault, model) for fault in error.errors() if not _follows(fault))
+
+
+def _follows(fault: dict[str, Any]) -> bool:
+    """Whether a sequence is only too short since its entries were refused, each with a sentence."""
+    return fault["type"] == "too_short" and len(fault["input"]) >= fault["ctx"]["min_length"]
+
+
+def _sentence(fault: dict[str, Any], model: type[BaseModel]) -> str:
+    where = ".".join(_without_tags(fault["loc"], model))
+    match fault["type"]:
+        case "extra_forbidden":
+            allowed = _keys_at(fault["loc"][:-1], model)
+            close = difflib.get_close_matches(str(fault["loc"][-1]), allowed, n=1)
+            hint = f" Did you mean '{close[0]}'?" if close else ""
+            known = f"; the keys there are {', '.join(allowed)}" if allowed else ""
+            return f"Unknown key '{where}'{known}.{hint}"
+        case "missing":
+            return f"The key '{where}' is missing."
+        case "union_tag_not_found":
+            return f"The key '{where}.kind' is missing."
+        case "too_short":
+            return f"'{where}' must not be empty."
+        case "value_error":
+            place = f"{where}: " if where else ""
+            return f"{place}{fault['ctx']['error']}."
+        case "union_tag_invalid":
+            tag, allowed = fault["ctx"]["tag"], fault["ctx"]["expected_tags"]
+            return f"'{where}': there is no kind {tag!r}; allowed are {allowed}."
+        case _:
+            reason = fault["msg"][0].lower() + fault["msg"][1:]
+            # In the words of YAML, not of JSON.
+            reason = reason.replace("an object", "a mapping").replace("a valid array", "a list")
+            return f"'{where}' = {fault['input']!r} is not allowed: {reason}."
+
+
+def _keys_at(loc: tuple, model: Any) -> list[str]:
+    """The keys that the model at this place of the study allows."""
+    *_, (_, model) = [(None, model), *_walk(loc, model)]
+    return [key for m in _models(model) for key in m.model_fields if key != "kind"]
+
+
+def _without_tags(loc: tuple, model: Any) -> list[str]:
+    """The place as the study's reader knows it; pydantic adds the kind of a backbone or head."""
+    return [str(part) for part, _ in _walk(loc, model) if part is not None]
+
+
+def _walk(loc: tuple, model: Any) -> Iterator[tuple[Any, Any]]:
+    """Each part of a place, None where it only names a kind, with the type that is found there."""
+    for part in loc:
+        if get_origin(model) is dict:  # the part is a key, whatever it is called
+            tagged, found = [], [get_args(model)[1]]
+        else:
+            options = _models(model)
+            tagged = [m for m in options if len(options) > 1 and _kind(m) == part]
+            fields = (m.model_fields[part].annotation for m in options if part in m.model_fields)
+            found = tagged or [*fields, model]  # neither: an index, which leaves the type as it is
+        model = found[0]
+        yield (None if tagged else part), model
+
+
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    """All pydantic models named in a type annotation."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for arg in get_args(annotation) for model in _models(arg)]
+
+
+def _kind(model: type[BaseModel]) -> str | None:
+    field = model.model_fields.get("kind")
+    return get_args(field.annotation)[0] if field else None

@@ -1,0 +1,90 @@
+"""A study: everything that determines its numbers, except the machine."""
+
+import re
+from typing import Annotated
+
+from pydantic import (
+    Field,
+    model_validator,
+)
+
+from moelib.study.analyses import Analyses
+from moelib.study.backbones import Backbone
+from moelib.study.base import Frozen, Seed
+from moelib.study.data import Data
+from moelib.study.heads import Head, Sparse, has_experts
+from moelib.study.protocol import Protocol
+from moelib.study.training import Training
+
+# Folders of results/ that hold records of scripts, beside the folders of studies.
+SCRIPTS = ("benchmarks", "crosscheck", "scale")
+
+
+class Study(Frozen):
+    """One study: everything that determines its numbers, except the machine."""
+
+    name: str
+    description: str
+    data: Data
+    backbone: Backbone
+    heads: Annotated[dict[str, Head], Field(min_length=1)]
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1)]
+    protocol: Protocol
+    training: Training
+    analyses: Analyses = Analyses()
+
+    @model_validator(mode="after")
+    def _named_folders(self) -> "Study":
+        for name in (self.name, *self.heads):
+            if not re.fullmatch(r"\w[\w.-]*", name):
+                raise ValueError(
+                    f"'{name}' cannot name a study or a head, since both name folders: "
+                    "use letters, digits, '_', '-' and '.'"
+                )
+        if self.name in SCRIPTS:
+            raise ValueError(
+                f"'{self.name}' cannot name a study: results/{self.name} holds other records; "
+                f"{', '.join(SCRIPTS)} are taken"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _distinct_seeds(self) -> "Study":
+        twice = sorted({seed for seed in self.seeds if self.seeds.count(seed) > 1})
+        if twice:
+            raise ValueError(f"seeds: {', '.join(map(str, twice))} is given more than once")
+        return self
+
+    @model_validator(mode="after")
+    def _exact_loads(self) -> "Study":
+        for name, head in self.heads.items():
+            if isinstance(head, Sparse) and head.balance.load > 0:
+                _refuse_inexact_load(name, head, self.protocol)
+        return self
+
+    def analyses_of(self, head: str, seed: int) -> list[str]:
+        """Names of the analyses that are to be made of a run.
+
+        Heads without experts have no utilization. The cost of inference depends on the seed by the
+        routing alone, and measuring it takes the whole machine: the first seed stands for all.
+        """
+        names = [name for name, sizes in self.analyses if sizes is not None]
+        left_out = set() if has_experts(self.heads[head]) else {"utilization"}
+        left_out |= set() if seed == self.seeds[0] else {"efficiency"}
+        return [name for name in names if name not in left_out]
+
+
+def _refuse_inexact_load(name: str, head: Sparse, protocol: Protocol) -> None:
+    # Shazeer's estimator knows of nothing but noise between clean and ranked logits.
+    if protocol.load != "smooth":
+        return
+    undefined = f"heads.{name}.balance.load with protocol.load = 'smooth' is not defined under"
+    if protocol.logit_dropout and head.gate_dropout > 0:
+        raise ValueError(
+            f"{undefined} logit dropout: set protocol.logit_dropout to false, gate_dropout to 0, "
+            "or protocol.load to 'importance'"
+        )
+    if head.balance.bias_rate > 0:
+        raise ValueError(
+            f"{undefined} a selection bias: set either balance.load or balance.bias_rate to 0"
+        )

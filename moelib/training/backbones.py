@@ -1,0 +1,129 @@
+"""Backbones: images (n, channel, height, width) -> pooled features (n, d)."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from moelib.study import backbones as config
+
+
+def build_backbone(backbone: config.Backbone, channels: int) -> nn.Module:
+    """The module of a backbone's configuration; its attribute `features` is d."""
+    match backbone:
+        case config.ResNet18():
+            return cifar_resnet18(channels)
+        case config.SmallResNet(widths=widths):
+            return SmallResNet(channels, widths)
+        case config.SpeedNet(widths=widths):
+            return SpeedNet(channels, widths)
+
+
+def cifar_resnet18(channels: int) -> nn.Module:
+    """ResNet-18 (He 2015) with the CIFAR stem: 3x3 convolution, no max-pooling; d = 512.
+
+    11,168,832 parameters for three channels, as in the paper.
+    """
+    from torchvision.models import resnet18  # here: it takes seconds, and other nets do without
+
+    net = resnet18(weights=None)
+    net.conv1 = nn.Conv2d(channels, 64, kernel_size=3, padding=1, bias=False)
+    net.maxpool = nn.Identity()
+    net.features = net.fc.in_features
+    net.fc = nn.Identity()
+    return net
+
+
+class SmallResNet(nn.Module):
+    """A 3x3 stem, one basic block (He 2015) per width, global average pooling; d = widths[-1]."""
+
+    def __init__(self, channels: int, widths: tuple[int, ...]):
+        super().__init__()
+        self.features = widths[-1]
+        self.stem = nn.Sequential(
+            nn.Conv2d(channels, widths[0], kernel_size=3, padding=1, bias=False),
+            nn.BatchNorm2d(widths[0]),
+            nn.ReLU(),
+        )
+        inputs = (widths[0], *widths[:-1])
+        self.blocks = nn.Sequential(
+            *(
+                _Block(before, after, stride=1 if i == 0 else 2)
+                for i, (before, after) in enumerate(zip(inputs, widths, strict=True))
+            )
+        )
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Features (n, d)."""
+        return self.blocks(self.stem(images)).mean(dim=(2, 3))  # (n, d)
+
+
+class _Block(nn.Module):
+    """Two 3x3 convolutions around a shortcut: the basic block of He 2015, figure 2."""
+
+    def __init__(self, before: int, after: int, stride: int):
+        super().__init__()
+        self.conv1 = nn.Conv2d(before, after, 3, stride=stride, padding=1, bias=False)
+        self.norm1 = nn.BatchNorm2d(after)
+        self.conv2 = nn.Conv2d(after, after, 3, padding=1, bias=False)
+        self.norm2 = nn.BatchNorm2d(after)
+        self.shortcut = nn.Identity()
+        if stride > 1 or before != after:
+            project = nn.Conv2d(before, after, 1, stride=stride, bias=False)
+            self.shortcut = nn.Sequential(project, nn.BatchNorm2d(after))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = F.relu(self.norm1(self.conv1(x)))
+        return F.relu(self.norm2(self.conv2(y)) + self.shortcut(x))
+
+
+class SpeedNet(nn.Module):
+    """A narrow net of the family of the CIFAR-10 speedruns (Jordan 2024, arXiv 2404.00498).
+
+    A fixed whitening convolution (2x2, both signs of each principal direction of the training
+    patches), then three groups of two 3x3 convolutions with pooling and a residual, then global
+    average pooling; d = widths[-1]. The whitening filters are buffers, set by `whiten`.
+    """
+
+    def __init__(self, channels: int, widths: tuple[int, int, int]):
+        super().__init__()
+        self.features = widths[-1]
+        patch = channels * 2 * 2
+        self.register_buffer("whitening", torch.zeros(2 * patch, channels, 2, 2))
+        inputs = (2 * patch, *widths[:-1])
+        self.groups = nn.Sequential(
+            *(_Group(before, after) for before, after in zip(inputs, widths, strict=True))
+        )
+
+    @torch.no_grad()
+    def whiten(self, images: Tensor) -> None:
+        """Set the stem to W = Lambda^(-1/2) U^T and -W, from normalised training images.
+
+        U Lambda U^T is the second moment of their 2x2 patches; 5e-4 is added to Lambda so that
+        directions of almost no variance are not blown up.
+        """
+        patches = (
+            F.unfold(images.contiguous(), kernel_size=2).transpose(1, 2).flatten(0, 1).double()
+        )
+        moment = patches.T @ patches / len(patches)  # (patch, patch)
+        eigenvalues, vectors = torch.linalg.eigh(moment)
+        filters = (vectors / (eigenvalues + 5e-4).sqrt()).T.reshape(-1, *self.whitening.shape[1:])
+        self.whitening.copy_(torch.cat([filters, -filters]))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Features (n, d)."""
+        return self.groups(F.relu(F.conv2d(images, self.whitening))).mean(dim=(2, 3))  # (n, d)
+
+
+class _Group(nn.Module):
+    """Convolution, halving, normalisation; then a second convolution with a shortcut around it."""
+
+    def __init__(self, before: int, after: int):
+        super().__init__()
+        self.widen = nn.Conv2d(before, after, kernel_size=3, padding=1, bias=False)
+        self.norm_widen = nn.BatchNorm2d(after)
+        self.mix = nn.Conv2d(after, after, kernel_size=3, padding=1, bias=False)
+        self.norm_mix = nn.BatchNorm2d(after)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.relu(self.norm_widen(F.max_pool2d(self.widen(x), 2)))
+        return x + F.relu(self.norm_mix(self.mix(x)))

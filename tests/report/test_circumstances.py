@@ -1,0 +1,29 @@
+import pytest
+import synthetic
+
+from moelib.records.kinds import TrainNumbers, UtilizationNumbers
+from moelib.report import circumstances, frames
+
+pytestmark = pytest.mark.usefixtures("results")
+
+
+def test_origins_and_machines_count_records_of_like_circumstances():
+    synthetic.write_all(synthetic.study())
+    records = [*frames.load("tiny", TrainNumbers), *frames.load("tiny", UtilizationNumbers)]
+    origins = circumstances.origins(records)
+    assert list(origins["kind"]) == ["train", "utilization"]
+    assert list(origins["records"]) == [9, 6]
+    assert list(circumstances.machines(records)["records"]) == [15]
+
+
+def test_durations_are_of_epochs_and_of_the_whole_training():
+    synthetic.write_all(synthetic.study(seeds=(0,)))
+    table = circumstances.durations(frames.load("tiny", TrainNumbers))
+    assert list(table["epoch_seconds"]) == [2.0, 2.0, 2.0]  # of 1, 3 and 2 s
+    assert list(table["epochs"]) == [3, 3, 3]
+
+
+def test_recipes_are_a_row_for_each_study():
+    found = circumstances.recipes([synthetic.study(), synthetic.study("other", learning_rate=0.5)])
+    assert list(found["study"]) == ["tiny", "other"]
+    assert list(found["learning_rate"]) == [0.1, 0.5]

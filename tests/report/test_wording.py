@@ -1,0 +1,73 @@
+"""Numbers in words: the examples of the docstrings, and what they leave out."""
+
+import doctest
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import synthetic
+
+from moelib.report import wording
+from moelib.study.run import Run
+
+
+def test_the_examples_of_the_docstrings_are_true():
+    found = doctest.testmod(wording)
+    assert found.attempted >= 3 and found.failed == 0
+
+
+@pytest.mark.parametrize(
+    ("ratio", "low", "high", "said"),
+    [
+        (1.234, 0.5, 12.0, "1.23 (0.50 to 12.00)"),
+        (1.234, np.nan, np.nan, "1.23"),  # one seed
+        (np.nan, np.nan, np.nan, "unknown"),
+    ],
+)
+def test_an_interval_is_written_where_there_is_one(ratio, low, high, said):
+    assert wording.with_interval(SimpleNamespace(ratio=ratio, low=low, high=high)) == said
+
+
+@pytest.mark.parametrize(
+    ("difference", "p_value", "said"),
+    [
+        (0.1, 0.049, "higher"),
+        (-0.1, 0.049, "lower"),
+        (0.1, 0.051, "not distinguishable"),
+        (-0.1, 1.0, "not distinguishable"),
+    ],
+)
+def test_a_difference_is_called_by_its_p_value(difference, p_value, said):
+    row = SimpleNamespace(difference=difference, p_value=p_value)
+    assert wording.image_verdict(row) == said
+
+
+@pytest.mark.parametrize(
+    ("seeds", "said"), [((), "0 seeds"), ((7,), "1 seed"), ((7, 7), "1 seed"), ((7, 0), "2 seeds")]
+)
+def test_seeds_are_counted_once(seeds, said):
+    study = synthetic.study(seeds=(0, 7))
+    assert wording.seeds_of(synthetic.trained(Run(study, "dense", seed)) for seed in seeds) == said
+
+
+def at(record, **provenance):
+    return record.model_copy(update={"provenance": record.provenance.model_copy(update=provenance)})
+
+
+def test_devices_are_named_once_each_with_threads_and_precision():
+    run = Run(synthetic.study(), "dense", 0)
+    timed, trained = synthetic.efficient(run), synthetic.trained(run)
+    fp32 = at(timed, device="A CPU", threads=2)
+    half = timed.numbers.model_copy(update={"precision": "bf16"})
+    bf16 = at(timed.model_copy(update={"numbers": half}), device="A CPU", threads=2)
+    other = at(trained, device="A GPU", threads=1)  # whose record has no precision of its own
+    assert wording.devices_of([fp32]) == "A CPU, threads: 2, fp32"
+    assert wording.devices_of([other]) == "A GPU, threads: 1"
+    expected = "A CPU, threads: 2, bf16; A CPU, threads: 2, fp32; A GPU, threads: 1"
+    assert wording.devices_of([other, fp32, bf16, fp32]) == expected
+
+
+def test_numbers_have_a_true_minus_sign():
+    assert wording.in_points(-0.0123) == "\N{MINUS SIGN}1.23"
+    assert wording.rounded(-1234.5) == "\N{MINUS SIGN}1,234"
+    assert wording.listed(["a", "b"]) == "a, b"

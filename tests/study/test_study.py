@@ -1,0 +1,507 @@
+"""Studies: what is read, what is merged, and the sentence that each fault gets."""
+
+import copy
+from pathlib import Path
+from typing import get_args
+
+import pytest
+from pydantic import ValidationError
+
+from moelib.study import heads as config
+from moelib.study.backbones import ResNet18
+from moelib.study.base import ConfigError
+from moelib.study.data import Data
+from moelib.study.heads import Head, has_experts
+from moelib.study.protocol import PROTOCOLS, Protocol
+from moelib.study.reader import STUDIES, load_study, parse_study
+from moelib.study.study import Study
+from moelib.study.training import MultiStep
+
+RAW = {
+    "name": "a-study",
+    "description": "As short as a study can be.",
+    "data": {"source": "digits", "test_share": 0.25},
+    "backbone": {"kind": "small_resnet"},
+    "heads": {"dense": {}, "sparse": {}},
+    "seeds": [0],
+    "protocol": "corrected",
+    "training": {"epochs": 50},
+}
+GONE = "(taken away)"
+HEAD_KINDS = [
+    get_args(model.model_fields["kind"].annotation)[0] for model in get_args(get_args(Head)[0])
+]
+
+
+def raw_with(place: str, value: object) -> dict:
+    """The raw study with one key set, or taken away."""
+    raw = copy.deepcopy(RAW)
+    *path, last = place.split(".")
+    inner = raw
+    for key in path:
+        inner = inner.setdefault(key, {})
+    if value is GONE:
+        del inner[last]
+    else:
+        inner[last] = value
+    return raw
+
+
+def save(folder: Path, name: str, text: str) -> Path:
+    path = folder / f"{name}.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+# -- what is read -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", sorted(STUDIES.glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_study_of_the_project_loads_by_name_and_by_path(path):
+    study = load_study(path.stem)
+    assert study.name == path.stem
+    assert load_study(path) == study
+    assert {"dense", "soft", "sparse", "switch"} <= set(study.heads)
+
+
+def test_the_shortest_study_gets_the_papers_defaults():
+    study = parse_study(RAW)
+    assert study.heads["sparse"] == config.Sparse(
+        kind="sparse", experts=8, hidden=64, dropout=0.1, gate_dropout=0.1, k=2, noise_floor=0.3
+    )
+    training = study.training
+    assert (training.learning_rate, training.momentum, training.weight_decay) == (0.1, 0.9, 5e-4)
+    assert (training.batch_size, training.label_smoothing) == (128, 0)
+    assert training.schedule == MultiStep(kind="multistep", milestones=(30, 40), gamma=0.1)
+    assert study.data.split_seed == 42
+
+
+def test_paper_study_is_the_papers_recipe():
+    paper, as_run = load_study("paper"), load_study("paper-as-run")
+    for study in (paper, as_run):
+        assert study.training.epochs == 50 and study.training.batch_size == 128
+        assert study.heads["soft"].balance == config.Balance(kl=0.2)
+        assert study.heads["sparse"].balance == config.Balance(importance=0.2, load=0.2)
+        assert study.data == Data(source="cifar10")
+    assert paper.protocol == PROTOCOLS["corrected"]
+    assert as_run.protocol == PROTOCOLS["as-run"]
+    assert 42 in as_run.seeds  # the authors' only one
+    assert as_run.training.precision == "fp32"
+
+
+def test_a_heads_name_is_its_kind_unless_it_says_otherwise():
+    heads = {"dense": None, "top-1": {"kind": "sparse", "k": 1}, "soft": {"experts": 2}}
+    study = parse_study(raw_with("heads", heads))
+    assert list(study.heads) == ["dense", "top-1", "soft"]  # the order of the file
+    assert study.heads["dense"] == config.Dense(kind="dense")
+    assert study.heads["top-1"] == config.Sparse(kind="sparse", k=1)
+    assert study.heads["soft"] == config.Soft(kind="soft", experts=2)
+
+
+def test_heads_with_experts():
+    study = parse_study(raw_with("heads", {kind: {} for kind in HEAD_KINDS}))
+    without = [name for name, head in study.heads.items() if not has_experts(head)]
+    assert without == ["linear", "dense"]
+
+
+def test_numbers_as_yaml_writes_them_are_read_exactly(tmp_path):
+    text = (STUDIES / "quick.yaml").read_text(encoding="utf-8")
+    path = save(tmp_path, "mine", text.replace("learning_rate: 0.1", "learning_rate: 1"))
+    rate = load_study(path).training.learning_rate
+    assert rate == 1.0 and isinstance(rate, float)  # 1 and 1.0 have one digest
+
+
+def test_a_study_is_its_own_json():
+    study = load_study("paper-as-run")
+    assert Study.model_validate_json(study.model_dump_json()) == study
+
+
+# -- frozen -------------------------------------------------------------------------------------
+
+
+def test_a_study_cannot_be_changed():
+    study = parse_study(RAW)
+    for object_, key in [
+        (study, "name"),
+        (study.training, "epochs"),
+        (study.heads["sparse"], "k"),
+        (study.protocol, "augment"),
+    ]:
+        with pytest.raises(ValidationError, match="frozen"):
+            setattr(object_, key, 1)
+
+
+# -- presets ------------------------------------------------------------------------------------
+
+
+def test_presets_differ_in_every_key():
+    corrected, as_run = (PROTOCOLS[name].model_dump() for name in ("corrected", "as-run"))
+    assert all(corrected[key] != as_run[key] for key in corrected)
+
+
+@pytest.mark.parametrize("base", PROTOCOLS)
+@pytest.mark.parametrize("key", [key for key in Protocol.model_fields if key != "base"])
+def test_one_key_of_a_preset_can_be_turned_alone(base, key):
+    (other,) = (protocol for name, protocol in PROTOCOLS.items() if name != base)
+    turned = parse_study(raw_with("protocol", {"base": base, key: getattr(other, key)})).protocol
+    assert turned == PROTOCOLS[base].model_copy(update={key: getattr(other, key)})
+    assert turned != PROTOCOLS[base]
+
+
+# -- extends ------------------------------------------------------------------------------------
+
+
+def test_extends_merges_key_by_key(tmp_path):
+    save(
+        tmp_path,
+        "mine",
+        """
+        extends: quick
+        description: Three experts.
+        seeds: [5]
+        heads: {soft: {experts: 3}, dense: null, linear: {}}
+        training: {epochs: 2}
+        """,
+    )
+    quick, mine = load_study("quick"), load_study(tmp_path / "mine.yaml")
+    assert mine.name == "mine" and mine.description == "Three experts."
+    assert mine.seeds == (5,)  # lists are replaced, not joined
+    assert list(mine.heads) == ["soft", "sparse", "switch", "linear"]
+    assert mine.heads["soft"] == quick.heads["soft"].model_copy(update={"experts": 3})
+    assert mine.heads["sparse"] == quick.heads["sparse"]
+    assert mine.training == quick.training.model_copy(update={"epochs": 2})
+    assert mine.data == quick.data
+
+
+def test_what_is_of_another_kind_starts_anew(tmp_path):
+    text = """
+    extends: quick
+    backbone: {kind: resnet18}
+    heads: {sparse: {kind: linear}, soft: {kind: soft, experts: 3}}
+    training: {schedule: {kind: multistep, milestones: [5]}}
+    """
+    quick, mine = load_study("quick"), load_study(save(tmp_path, "mine", text))
+    assert mine.backbone == ResNet18(kind="resnet18")
+    assert mine.heads["sparse"] == config.Linear(kind="linear")
+    assert mine.heads["soft"] == quick.heads["soft"].model_copy(update={"experts": 3})
+    assert mine.training.schedule == MultiStep(kind="multistep", milestones=(5,))
+
+
+def test_a_head_that_is_not_there_cannot_be_taken_away(tmp_path):
+    path = save(tmp_path, "mine", "extends: quick\nheads:\n  linear:\n  dense: {hidden: 4}")
+    with pytest.raises(ConfigError) as error:
+        load_study(path)
+    assert str(error.value) == (
+        "mine.yaml: 'heads.linear' is null, which takes a head away, and 'quick' has none of that "
+        "name; {} is a head with all defaults."
+    )
+
+
+def test_a_head_of_defaults_is_extended_like_any_other(tmp_path):
+    text = (STUDIES / "quick.yaml").read_text().replace("dense: {hidden: 64}", "dense:")
+    save(tmp_path, "first", text)
+    first = load_study(tmp_path / "first.yaml")
+    second = load_study(save(tmp_path, "second", "extends: first\nseeds: [7]"))
+    assert first.heads["dense"] == config.Dense(kind="dense")
+    assert second.heads == first.heads
+
+
+def test_extends_prefers_a_neighbour_and_may_be_repeated(tmp_path):
+    save(tmp_path, "first", "extends: quick\nseeds: [7]\ntraining: {epochs: 9}")
+    save(tmp_path, "second", "extends: first\ntraining: {epochs: 8}")
+    second = load_study(tmp_path / "second.yaml")
+    assert (second.seeds, second.training.epochs) == ((7,), 8)
+
+
+def test_extends_can_change_the_preset(tmp_path):
+    path = save(tmp_path, "mine", "extends: quick\nprotocol: {base: as-run, paired: true}")
+    expected = PROTOCOLS["as-run"].model_copy(update={"paired": True})
+    assert load_study(path).protocol == expected
+
+
+@pytest.mark.parametrize("base", ["second", "first"], ids=["by way of another", "directly"])
+def test_a_study_that_extends_itself_is_refused(tmp_path, base):
+    save(tmp_path, "first", f"extends: {base}")
+    save(tmp_path, "second", "extends: first")
+    with pytest.raises(ConfigError, match=r"^\w+.yaml extends itself, directly or by way of"):
+        load_study(tmp_path / "first.yaml")
+
+
+# -- refused files ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("missing", ["nothing", "nothing.yaml", "/nowhere/quick.yaml"])
+def test_a_study_that_is_not_there(missing):
+    with pytest.raises(ConfigError) as error:
+        load_study(missing)
+    names = ", ".join(sorted(path.stem for path in STUDIES.glob("*.yaml")))
+    assert str(error.value) == f"There is no study '{missing}'; the studies are {names}."
+
+
+@pytest.mark.parametrize("base", ["nothing", "[quick]", "3"])
+def test_extending_a_study_that_is_not_there(tmp_path, base):
+    path = save(tmp_path, "mine", f"extends: {base}")
+    with pytest.raises(ConfigError, match="^There is no study '.*'; the studies are .*quick"):
+        load_study(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"heads: [", "mine.yaml is not readable as YAML"),
+        (b"\xff\xfe\xfa", "mine.yaml is not readable as YAML"),
+        (b"- 1\n- 2", "mine.yaml must be a mapping of keys to values."),
+        (b"", "mine.yaml must be a mapping of keys to values."),
+    ],
+    ids=["syntax", "bytes", "list", "empty"],
+)
+def test_a_file_that_is_no_study(tmp_path, content, sentence):
+    path = tmp_path / "mine.yaml"
+    path.write_bytes(content)
+    with pytest.raises(ConfigError) as error:
+        load_study(path)
+    assert str(error.value).startswith(sentence) and str(error.value).endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "line"),
+    [
+        ("extends: quick\nseeds: [1]\nseeds: [2]", "seeds", 3),
+        ("extends: quick\nheads:\n  soft: {hidden: 4}\n  soft: {hidden: 8}", "soft", 4),
+        ("extends: quick\ntraining: {epochs: 1, epochs: 1}", "epochs", 2),
+        ("extends: quick\nextends: paper", "extends", 2),
+    ],
+)
+def test_a_key_given_twice_is_refused(tmp_path, text, key, line):
+    path = save(tmp_path, "mine", text)
+    with pytest.raises(ConfigError) as error:
+        load_study(path)
+    assert str(error.value) == f"mine.yaml: the key '{key}' is given a second time in line {line}."
+
+
+def test_a_key_may_be_given_again_at_another_place_and_by_an_anchor(tmp_path):
+    text = """
+    extends: quick
+    heads: {soft: &same {hidden: 4}, switch: {<<: *same, hidden: 8}, sparse: *same}
+    """
+    heads = load_study(save(tmp_path, "mine", text)).heads
+    assert [heads[name].hidden for name in ("soft", "switch", "sparse")] == [4, 8, 4]
+
+
+def test_an_anchor_that_overrides_another_one_may_itself_be_overridden(tmp_path):
+    """The deeper mapping is built last, when merging has put its keys beside those it overrides."""
+    text = """
+    extends: quick
+    training: {schedule: &one {<<: &other {kind: onecycle}, kind: onecycle}}
+    backbone: {<<: *one, kind: small_resnet}
+    """
+    study = load_study(save(tmp_path, "mine", text))
+    assert (study.training.schedule.kind, study.backbone.kind) == ("onecycle", "small_resnet")
+
+
+@pytest.mark.parametrize("name", ["benchmarks", "crosscheck", "scale"])
+def test_a_study_does_not_share_its_folder_with_records_of_scripts(tmp_path, name):
+    path = save(tmp_path, name, "extends: quick")
+    with pytest.raises(ConfigError, match=f"^{name}.yaml: '{name}' cannot name a study: results/"):
+        load_study(path)
+
+
+# -- refused values -----------------------------------------------------------------------------
+
+NUMBER = "input should be a valid number"
+INTEGER = "input should be a valid integer"
+POSITIVE = "input should be greater than 0"
+
+FAULTS = [
+    # unknown and missing keys
+    ("sedes", [0], "Unknown key 'sedes'; the keys there are .*Did you mean 'seeds'?"),
+    ("training.epoch", 1, "Unknown key 'training.epoch'; .* Did you mean 'epochs'?"),
+    ("heads.sparse.ks", 1, "Unknown key 'heads.sparse.ks'; the keys there are .*k, standardise"),
+    ("heads.sparse.balance", {"lod": 1.0}, "Unknown key 'heads.sparse.balance.lod'; .*'load'"),
+    ("heads.dense.k", 1, "Unknown key 'heads.dense.k'; the keys there are hidden, dropout."),
+    ("protocol", {"base": "as-run", "agument": True}, "Unknown key 'protocol.agument'; .*augment"),
+    ("analyses.utilisation", {}, "Unknown key 'analyses.utilisation'; .*'utilization'"),
+    ("data", GONE, "The key 'data' is missing."),
+    ("protocol", GONE, "The key 'protocol' is missing."),
+    ("training", {}, "The key 'training.epochs' is missing."),
+    ("backbone", {}, "The key 'backbone.kind' is missing."),
+    # kinds and choices
+    ("heads.dnse", {}, "'heads.dnse': there is no kind 'dnse'; allowed are 'linear', 'dense',"),
+    ("heads.mine", {"kind": "moe"}, "'heads.mine': there is no kind 'moe'; allowed are 'linear'"),
+    ("backbone.kind", "vgg", "'backbone': there is no kind 'vgg'; allowed are 'resnet18', "),
+    ("training.schedule", {"kind": "cosine"}, "'training.schedule': there is no kind 'cosine'; "),
+    ("data.source", "mnist", "'data.source' = 'mnist' .*'cifar10', 'digits' or 'folder'"),
+    ("protocol", "fixed", "'protocol.base' = 'fixed' is not allowed: .*corrected, as-run"),
+    ("protocol", {"augment": True}, "'protocol.base' = None is not allowed: .*corrected, as-run"),
+    ("protocol", {"base": ["as-run"]}, "'protocol.base' = .'as-run'. is not allowed: "),
+    ("protocol", {"base": "as-run", "kl": "both"}, "'protocol.kl' = 'both' .*'p_u' or 'u_p"),
+    ("training.device", "tpu", "'training.device' = 'tpu' .*'cpu' or 'cuda'"),
+    ("training.precision", "fp16", "'training.precision' = 'fp16' .*'auto', 'fp32', 'tf32' or"),
+    ("training.compile", "yes", "'training.compile' = 'yes' .*True, False or 'auto'"),
+    # wrong types
+    ("training.learning_rate", "0.1", f"'training.learning_rate' = '0.1' .*: {NUMBER}."),
+    ("training.learning_rate", True, f"'training.learning_rate' = True is not allowed: {NUMBER}."),
+    ("training.epochs", "3", f"'training.epochs' = '3' is not allowed: {INTEGER}."),
+    ("training.epochs", True, f"'training.epochs' = True is not allowed: {INTEGER}."),
+    ("training.epochs", 2.0, f"'training.epochs' = 2.0 is not allowed: {INTEGER}."),
+    ("heads.sparse.k", True, f"'heads.sparse.k' = True is not allowed: {INTEGER}."),
+    ("training.nesterov", 1, "'training.nesterov' = 1 is not allowed: .*boolean."),
+    ("data.flip", "no", "'data.flip' = 'no' is not allowed: .*boolean."),
+    ("heads", ["dense"], "'heads' = .'dense'. is not allowed: input should be a mapping."),
+    ("heads.dense", 3, "'heads.dense' = 3 is not allowed: input should be a mapping."),
+    ("backbone", "resnet18", "'backbone' = 'resnet18' is not allowed: input should be a mapping."),
+    ("protocol", 3, "'protocol' = 3 is not allowed: input should be a mapping."),
+    ("seeds", 3, "'seeds' = 3 is not allowed: input should be a list."),
+    ("seeds", ["0"], f"'seeds.0' = '0' is not allowed: {INTEGER}."),
+    # impossible values
+    ("training.epochs", 0, f"'training.epochs' = 0 is not allowed: {POSITIVE}."),
+    ("training.epochs", -1, f"'training.epochs' = -1 is not allowed: {POSITIVE}."),
+    ("training.batch_size", 0, f"'training.batch_size' = 0 is not allowed: {POSITIVE}."),
+    ("training.threads", 0, f"'training.threads' = 0 is not allowed: {POSITIVE}."),
+    ("training.learning_rate", 0, f"'training.learning_rate' = 0 is not allowed: {POSITIVE}."),
+    ("training.learning_rate", float("inf"), "'training.learning_rate' = inf .*finite number."),
+    ("training.learning_rate", float("nan"), "'training.learning_rate' = nan .*finite number."),
+    ("training.schedule", {"kind": "onecycle", "warmup": 1}, "'training.schedule.warmup' = 1 "),
+    ("heads.sparse.k", 0, f"'heads.sparse.k' = 0 is not allowed: {POSITIVE}."),
+    ("heads.sparse.experts", 0, f"'heads.sparse.experts' = 0 is not allowed: {POSITIVE}."),
+    ("heads.sparse.experts", -8, f"'heads.sparse.experts' = -8 is not allowed: {POSITIVE}."),
+    ("heads.sparse.k", 9, "heads.sparse: k = 9 must not exceed experts = 8."),
+    ("heads.frozen", {"k": 3, "experts": 2}, "heads.frozen: k = 3 must not exceed experts = 2."),
+    ("heads.dense.dropout", 1.0, "'heads.dense.dropout' = 1.0 is not allowed: .*less than 1."),
+    ("heads.sparse.balance", {"kl": -0.1}, "'heads.sparse.balance.kl' = -0.1 .*or equal to 0."),
+    ("backbone.widths", [], "'backbone.widths' must not be empty."),
+    ("backbone.widths", [4, 0], f"'backbone.widths.1' = 0 is not allowed: {POSITIVE}."),
+    ("data.validation_share", 0, f"'data.validation_share' = 0 is not allowed: {POSITIVE}."),
+    ("data.validation_share", 1, "'data.validation_share' = 1 is not allowed: .*less than 1."),
+    ("data.test_share", 0.0, f"'data.test_share' = 0.0 is not allowed: {POSITIVE}."),
+    ("data.test_share", 1.0, "'data.test_share' = 1.0 is not allowed: .*less than 1."),
+    ("analyses.utilization", {"dead_below": 1}, "'analyses.utilization.dead_below' = 1 .*less"),
+    ("analyses.sharpness", {"images": 0}, f"'analyses.sharpness.images' = 0 is not .*{POSITIVE}"),
+    ("analyses.sharpness", {"average_draws": 1}, "'analyses.sharpness.average_draws' = 1 .* 2."),
+    ("analyses.surface", {"random_radii": [-1, 1]}, "analyses.surface.random_radii: the radii mu"),
+    ("analyses.surface", {"plane_radii": [0]}, "analyses.surface.plane_radii: the radii must as"),
+    ("analyses.surface", {"plane_radii": [-1, 0, 2]}, "analyses.surface.plane_radii: the radii "),
+    ("heads", {}, "'heads' must not be empty."),
+    ("seeds", [], "'seeds' must not be empty."),
+    ("seeds", [-1], "'seeds.0' = -1 is not allowed: input should be greater than or equal to 0."),
+    ("seeds", [2**63], "'seeds.0' = 9223372036854775808 is not allowed: .*less than"),
+    ("seeds", [4, 3, 4, 3, 5], "seeds: 3, 4 is given more than once."),
+    # what does not fit together
+    ("data.test_share", GONE, "data: test_share is needed: digits has no official test set."),
+    ("data", {"source": "cifar10", "test_share": 0.1}, "data: test_share must be left out: "),
+    ("data", {"source": "folder", "test_share": 0.1}, "data: root is needed: the folder that "),
+    ("heads.soft", {"balance": {"load": 0.1}}, "heads.soft: balance.load does not apply to a soft"),
+    ("heads.soft", {"balance": {"switch": 0.1}}, "heads.soft: balance.switch does not apply to a"),
+    ("heads.soft", {"balance": {"bias_rate": 0.1}}, "heads.soft: balance.bias_rate does not apply"),
+    ("heads.switch", {"balance": {"load": 0.1}}, "heads.switch: balance.load does not apply to a"),
+    (
+        "heads.sparse",
+        {"balance": {"load": 0.1, "bias_rate": 0.1}},
+        "heads.sparse.balance.load with protocol.load = 'smooth' .* under a selection bias: set",
+    ),
+    ("training", {"epochs": 1, "nesterov": True, "momentum": 0}, "training: nesterov needs a mom"),
+    ("training", {"epochs": 30}, "training: schedule.milestones 30, 40 never come in 30 epo"),
+    (
+        "training.schedule",
+        {"kind": "multistep", "milestones": [50, 49, 60]},
+        "training: schedule.milestones 50, 60 never come in 50 epochs: a milestone is less than",
+    ),
+    ("training.precision", "tf32", "training: precision tf32 needs a cuda device; a cpu has "),
+    ("heads", {"a/b": {"kind": "dense"}}, "'a/b' cannot name a study or a head, since both name "),
+    ("heads", {"..": {"kind": "dense"}}, "'..' cannot name a study or a head, since both name "),
+]
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "sentence"), FAULTS, ids=[f"{place}={value}" for place, value, _ in FAULTS]
+)
+def test_a_fault_is_one_sentence_that_names_the_key_and_what_is_allowed(place, value, sentence):
+    with pytest.raises(ConfigError, match=f"^mine.yaml: {sentence}") as error:
+        parse_study(raw_with(place, value), source="mine.yaml")
+    text = str(error.value)
+    assert text.endswith((".", "?"))
+    # One sentence: nothing of pydantic's own report, its links or the places it makes up.
+    assert "\n" not in text and "pydantic" not in text and "tagged-union" not in text
+    assert text.count("is not allowed") <= 1
+
+
+@pytest.mark.parametrize("key", ["logit_dropout", "load", "gate_dropout"])
+def test_a_smooth_load_is_refused_under_logit_dropout_and_only_there(key):
+    sparse = {"kind": "sparse", "gate_dropout": 0.1, "balance": {"load": 0.1}}
+    protocol = {"base": "corrected", "logit_dropout": True, "load": "smooth"}
+    raw = raw_with("heads", {"mine": sparse}) | {"protocol": protocol}
+    with pytest.raises(ConfigError, match="^study: heads.mine.balance.load .* under logit dropout"):
+        parse_study(raw)
+    allowed = {"logit_dropout": False, "load": "importance", "gate_dropout": 0.0}
+    (sparse if key in sparse else protocol)[key] = allowed[key]
+    parse_study(raw)
+
+
+def test_each_of_several_faults_gets_a_sentence():
+    raw = raw_with("training", {"epochs": 0, "batch": 3})
+    with pytest.raises(ConfigError) as error:
+        parse_study(raw)
+    assert "'training.epochs' = 0" in str(error.value)
+    assert "Unknown key 'training.batch'" in str(error.value)
+
+
+@pytest.mark.parametrize("name", HEAD_KINDS)
+def test_a_place_is_named_right_where_a_head_bears_the_name_of_another_kind(name):
+    raw = raw_with("heads", {name: {"kind": "switch", "temperature": -1}})
+    with pytest.raises(ConfigError, match=f"'heads.{name}.temperature' = -1 is not allowed"):
+        parse_study(raw)
+
+
+def test_a_value_that_json_does_not_know_is_refused(tmp_path):
+    path = save(tmp_path, "mine", "extends: quick\ndescription: 2026-01-21")
+    with pytest.raises(ConfigError, match="^mine.yaml: YAML reads 2026-01-21 as a date: write it"):
+        load_study(path)
+
+
+def test_a_number_with_an_exponent_and_no_point_is_a_number(tmp_path):
+    path = save(tmp_path, "mine", "extends: quick\ntraining: {learning_rate: 1e-1}")
+    assert load_study(path).training.learning_rate == 0.1
+
+
+def test_a_study_is_called_what_its_file_is_called(tmp_path):
+    assert load_study(save(tmp_path, "mine", "extends: quick\nname: mine")).name == "mine"
+    with pytest.raises(ConfigError, match="^other.yaml: 'name' is 'mine', but a study is called"):
+        load_study(save(tmp_path, "other", "extends: quick\nname: mine"))
+
+
+def test_refusing_leaves_the_raw_study_as_it_was():
+    raw = copy.deepcopy(RAW)
+    parse_study(raw)
+    assert raw == RAW
+
+
+def test_an_analysis_of_the_extended_study_can_be_left_out(tmp_path):
+    save(tmp_path, "base", "extends: quick\nanalyses: {surface: {images: 10}}")
+    path = save(tmp_path, "mine", "extends: base\nanalyses: {surface: null}")
+    assert load_study(path).analyses.surface is None
+
+
+def test_analyses_are_made_of_the_runs_that_they_suit():
+    study = load_study("quick")
+    everything = ["utilization", "sharpness", "surface", "efficiency"]
+    assert study.analyses_of("sparse", 0) == everything
+    assert study.analyses_of("dense", 0) == everything[1:]
+    assert study.analyses_of("dense", 1) == ["sharpness", "surface"]
+    without = parse_study(raw_with("analyses", {"sharpness": None}))
+    assert without.analyses_of("sparse", 0) == ["utilization", "surface", "efficiency"]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "said"),
+    [
+        ({"batches": [0]}, "analyses.efficiency.batches"),
+        ({"batches": [8, 8]}, "batches must not hold a number twice"),
+        ({"compiled_batches": [8, 8]}, "compiled_batches must not hold a number twice"),
+        ({"footprint_batches": [1, 1]}, "footprint_batches must not hold a number twice"),
+        ({"batches": [8], "compiled_batches": [1]}, "compiled_batches must be among batches"),
+        ({"repeats": 4}, "analyses.efficiency.repeats"),
+    ],
+)
+def test_impossible_timings_are_refused(sizes, said):
+    with pytest.raises(ConfigError, match=said):
+        parse_study(raw_with("analyses", {"efficiency": sizes}))

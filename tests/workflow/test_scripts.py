@@ -1,0 +1,66 @@
+"""What the benchmarks' scripts measure: their sizes, without a measurement."""
+
+import runpy
+from collections import Counter
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from moelib.study.base import PROJECT, ConfigError
+
+
+def script(name):
+    """What a script of `benchmarks/` defines, anew; `names` can be replaced at will."""
+    defined = runpy.run_path(str(PROJECT / "benchmarks" / f"{name}.py"))
+    return SimpleNamespace(**defined, names=defined["measure"].__globals__)
+
+
+def test_heads_are_compared_at_every_size_of_the_grid_and_never_to_be_slower():
+    heads = script("heads")
+    heads.names["interleave"] = lambda *_, repeats: [(1.0,) * repeats] * 2
+    cases = heads.measure(6).cases
+    found = Counter((*list(case.setting.values())[:-2], case.setting["mode"]) for case in cases)
+    assert found == {
+        ("soft", 8, 64, "inference"): 7,
+        ("soft", 8, 64, "training"): 7,
+        ("sparse", 8, 64, 2, "inference"): 7,
+        ("sparse", 8, 64, 2, "training"): 7,
+        ("sparse", 4, 512, 2, "inference"): 4,
+        ("sparse", 8, 512, 4, "inference"): 4,
+    }
+    aims = {
+        (case.setting["head"], case.setting["hidden"], case.setting["batch"]): case.target_ratio
+        for case in cases
+        if case.setting["mode"] == "inference"
+    }
+    assert aims["soft", 64, 32] == aims["sparse", 64, 256] == 3
+    assert aims["soft", 64, 128] == aims["sparse", 64, 512] == aims["sparse", 512, 1] == 1
+    assert all(case.target_ratio is None for case in cases if case.setting["mode"] == "training")
+
+
+def test_trained_heads_are_timed_with_the_threads_of_their_study_alone():
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(3)
+        with pytest.raises(ConfigError) as error:
+            script("tradeoff").measure(6)
+    finally:
+        torch.set_num_threads(before)
+    assert str(error.value) == (
+        "--threads is 3, but the models of 'cifar10-tradeoff' are timed with the threads of their "
+        "study: leave --threads at 1."
+    )
+
+
+def test_a_gpu_has_the_size_with_an_aim_at_every_batch_in_bfloat16():
+    scale = script("scale")
+    on_cpu, on_gpu = ([size[:4] + size[5:] for size in scale.sizes(x)] for x in ("cpu", "cuda"))
+    aim, bf16 = (64, 1024, 2048), torch.bfloat16
+    curve = [(*aim, 2**i, bf16) for i in range(12)]
+    assert [size for size in on_gpu if size[-1] == bf16] == curve
+    assert [size for size in on_cpu if size[-1] == bf16] == curve[-1:]
+    assert set(on_gpu) - set(on_cpu) == set(curve[:-1]) and set(on_cpu) < set(on_gpu)
+    assert (*aim, 2048, torch.float32) in on_cpu  # though the grid holds nothing as large
+    largest = max(e * d * h * n for e, d, h, n, _ in on_cpu if (e, d, h, n) != (*aim, 2048))
+    assert largest <= scale.LARGEST < 64 * 1024 * 2048 * 2048
