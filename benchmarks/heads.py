@@ -24,7 +24,7 @@ BATCHES = (1, 8, 32, 128, 256, 512, 2048)
 # Larger experts, half of which are chosen: where least is spared, in inference alone.
 LARGER = tuple(Sparse(kind="sparse", experts=e, k=e // 2, hidden=512) for e in (4, 8))
 LARGER_BATCHES = (1, 32, 256, 2048)
-TARGETED = {"soft": 32, "sparse": 256}  # largest batch for which 3 times was aimed at
+TARGETED = {Soft: 32, Sparse: 256}  # largest batch for which 3 times was aimed at
 CALLS = {1: 40, 8: 40, 32: 40, 128: 20, 256: 10, 512: 5, 2048: 2}  # forwards in one timing
 
 
@@ -78,7 +78,7 @@ class LoopedSparse(LoopedExperts):
         return logits
 
 
-LOOPED = {"soft": LoopedSoft, "sparse": LoopedSparse}
+LOOPED = {Soft: LoopedSoft, Sparse: LoopedSparse}
 
 
 def measure(repeats: int) -> BenchmarkNumbers:
@@ -87,7 +87,7 @@ def measure(repeats: int) -> BenchmarkNumbers:
     cases = []
     for settings in (*HEADS, *LARGER):
         stacked = build_head(settings, FEATURES, CLASSES, PROTOCOLS["corrected"])
-        looped = LOOPED[settings.kind](stacked)
+        looped = LOOPED[type(settings)](stacked)
         small = settings in HEADS
         modes = ("inference", "training") if small else ("inference",)
         cases += [
@@ -125,7 +125,7 @@ def compare(
         lambda: milliseconds(lambda: step(stacked, features), CALLS[n]),
         repeats=repeats,
     )
-    threefold = settings in HEADS and n <= TARGETED[settings.kind]
+    threefold = settings in HEADS and n <= TARGETED[type(settings)]
     size = settings.model_dump(include={"experts", "k", "hidden"})
     return Case(
         setting={"head": settings.kind, **size, "mode": mode, "batch": n},

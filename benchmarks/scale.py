@@ -26,7 +26,7 @@ from moelib.heads.head import Mixture, build_head
 from moelib.heads.routing import balanced_choices, fixed_routing
 from moelib.records.kinds import Aim, ScaleNumbers, ScalePoint
 from moelib.records.provenance import observe
-from moelib.study.heads import Dense, Sparse
+from moelib.study.heads import Dense
 from moelib.study.protocol import PROTOCOLS
 
 CLASSES = 10
@@ -95,8 +95,7 @@ def compare(
     # Sparse heads differ in their gate alone: memory for one stack of experts is enough.
     stacked = _to(Experts(experts, features, hidden, CLASSES, dropout=0.0), images)
     for k in ks:
-        settings = Sparse(kind="sparse", experts=experts, k=k, hidden=hidden)
-        gate = _to(SparseGate(settings, features, PROTOCOLS["corrected"]), images)
+        gate = _to(SparseGate(features, experts, k), images)
         head = Mixture(gate, stacked)
         plan = fixed_routing(balanced_choices(batch, k, experts).to(device), experts)
         plan = plan._replace(weights=plan.weights.to(dtype), gates=plan.gates.to(dtype))

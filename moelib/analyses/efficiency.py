@@ -3,7 +3,6 @@
 Everything that is compared was timed in one process, in alternation, under inference mode.
 """
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from functools import partial
@@ -13,9 +12,10 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from moelib.analyses.analysis import analyse
 from moelib.analyses.footprint import footprint
 from moelib.analyses.timing import race
-from moelib.analyses.trained import Trained, opened
+from moelib.analyses.trained import Trained
 from moelib.analyses.work import active_parameters, counted_macs, head_macs
 from moelib.heads.executors import EXECUTORS, fastest, fits
 from moelib.heads.head import Mixture, build_head
@@ -24,7 +24,6 @@ from moelib.records.kinds import EfficiencyNumbers, Timed, Work
 from moelib.records.record import Record
 from moelib.study import heads as config
 from moelib.study.analyses import Efficiency
-from moelib.study.base import ConfigError
 from moelib.study.heads import Dense
 from moelib.study.run import Run
 from moelib.training import device
@@ -64,25 +63,25 @@ class Way(NamedTuple):
     compiled: bool = False
 
 
-def analyse_efficiency(run: Run, dataset: Dataset | None = None) -> Record[EfficiencyNumbers]:
-    """Analyse a finished run, and write the record.
+def analyse_efficiency(
+    run: Run, dataset: Dataset | None = None, *, again: bool = False
+) -> Record[EfficiencyNumbers]:
+    """Analyse what inference costs with the trained weights; `analyse` says how and what it raises.
 
-    Raises:
-        ConfigError: the study leaves this analysis out, or the device of the training is not there.
-        RecordError, CheckpointError: the run is not trained, or its files are damaged.
+    Times of another machine are not stale: their record names the machine.
     """
-    sizes = run.study.analyses.efficiency
-    if sizes is None:
-        raise ConfigError(
-            f"analyses.efficiency is null: '{run.study.name}' leaves this analysis out."
-        )
-    start = time.perf_counter()
-    with opened(run, "efficiency", dataset) as trained, evaluation_mode(trained.model):
-        reference, model = reference_head(trained.run.study.heads[run.head]), trained.model
+    return analyse(run, EfficiencyNumbers, measure, dataset=dataset, again=again)
+
+
+def measure(trained: Trained, sizes: Efficiency) -> EfficiencyNumbers:
+    """Work, time and memory of the head and of the whole model, in evaluation mode."""
+    run, model = trained.run, trained.model
+    reference = reference_head(run.study.heads[run.head])
+    with evaluation_mode(model):
         # Weights that are made under inference mode are faster to use than the trained ones.
         beside = _built(trained, reference)
         with torch.inference_mode():
-            numbers = EfficiencyNumbers(
+            return EfficiencyNumbers(
                 precision=trained.training.precision,
                 reference_hidden=reference.hidden if isinstance(model.head, Mixture) else None,
                 work=work(trained),
@@ -90,7 +89,7 @@ def analyse_efficiency(run: Run, dataset: Dataset | None = None) -> Record[Effic
                 timed=tuple(_timings(trained, beside, sizes)),
                 footprints=tuple(
                     footprint(
-                        trained.run.study.model_copy(update={"training": trained.training}),
+                        run.study.model_copy(update={"training": trained.training}),
                         run.head,
                         batch,
                         tuple(trained.dataset.test.images.shape[1:]),
@@ -99,9 +98,6 @@ def analyse_efficiency(run: Run, dataset: Dataset | None = None) -> Record[Effic
                     for batch in sizes.footprint_batches
                 ),
             )
-        return trained.write(
-            numbers, sizes, "moelib.analyses.efficiency", time.perf_counter() - start
-        )
 
 
 def reference_head(head: config.Head) -> config.Head:

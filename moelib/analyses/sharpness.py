@@ -1,13 +1,13 @@
 """How sharp the minimum is that a run found: curvature of its loss on train and on test images."""
 
-import time
 from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from moelib.analyses.trained import opened, subset
+from moelib.analyses.analysis import analyse
+from moelib.analyses.trained import Trained, subset
 from moelib.curvature.adaptive import average_rise, matching_temperature, worst_rise
 from moelib.curvature.density import density
 from moelib.curvature.lanczos import Products, Spectrum, spectrum
@@ -16,7 +16,6 @@ from moelib.curvature.trace import trace
 from moelib.records.kinds import Curvature, Estimate, Group, Matched, SharpnessNumbers
 from moelib.records.record import Record
 from moelib.study.analyses import Sharpness
-from moelib.study.base import ConfigError
 from moelib.study.run import Run
 from moelib.training.data import Dataset, Split
 from moelib.training.evaluate import correct, network_input
@@ -26,47 +25,41 @@ from moelib.training.seeding import seeded
 KEPT_GRAPHS = 1000  # images: as many as `images` by default; what more there are, pass anew
 
 
-def analyse_sharpness(run: Run, dataset: Dataset | None = None) -> Record[SharpnessNumbers]:
-    """Analyse the weights of a finished run that its protocol selects, and write the record.
+def analyse_sharpness(
+    run: Run, dataset: Dataset | None = None, *, again: bool = False
+) -> Record[SharpnessNumbers]:
+    """Analyse the weights of a finished run that its protocol selects; `analyse` says how.
 
     In float32, whatever the training computed in: bf16 would move curvature by percents.
 
     Raises:
-        ConfigError: the study leaves this analysis out, a split has too few images, or the device
-            of the training is not there.
-        RecordError, CheckpointError: the run is not trained, or its files are damaged.
+        ConfigError: a split has too few images, or as `analyse` does.
         CurvatureError: the loss is not finite.
     """
-    sizes = run.study.analyses.sharpness
-    if sizes is None:
-        raise ConfigError(
-            f"analyses.sharpness is null: '{run.study.name}' leaves this analysis out."
+    return analyse(run, SharpnessNumbers, measure, exact=True, dataset=dataset, again=again)
+
+
+def measure(trained: Trained, sizes: Sharpness) -> SharpnessNumbers:
+    """The curvature of the loss on a subset of the training and of the test images."""
+    run, splits = trained.run, {}
+    for name in ("train", "test"):
+        split = subset(trained.dataset, name, sizes.images, run.study.data.split_seed)
+        prepare = partial(
+            network_input, dataset=trained.dataset, channels_last=trained.training.channels_last
         )
-    start = time.perf_counter()
-    with opened(run, "sharpness", dataset, exact=True) as trained:
-        run = trained.run
-        found = {}
-        for name in ("train", "test"):
-            split = subset(trained.dataset, name, sizes.images, run.study.data.split_seed)
-            prepare = partial(
-                network_input, dataset=trained.dataset, channels_last=trained.training.channels_last
-            )
-            # The same probes for all heads of a seed, as far as their shapes agree.
-            seed = run.stream(f"sharpness/{name}")
-            print(f"{name}: {len(split)} images")
-            with seeded(seed, split.images.device):  # a Krylov space that ends draws from these
-                found[name] = curvature(trained.model, split, sizes, prepare, seed)
-        weights = torch.cat([p.detach().flatten() for p in trained.model.parameters()])
-        numbers = SharpnessNumbers(
-            epoch=trained.record.numbers.tested_epoch,
-            parameters=len(weights),
-            weight_norm=weights.double().norm().item(),
-            gate_noise_removed=trained.gate_noise_removed,
-            **found,
-        )
-        return trained.write(
-            numbers, sizes, "moelib.analyses.sharpness", time.perf_counter() - start
-        )
+        # The same probes for all heads of a seed, as far as their shapes agree.
+        seed = run.stream(f"sharpness/{name}")
+        print(f"{name}: {len(split)} images")
+        with seeded(seed, split.images.device):  # a Krylov space that ends draws from these
+            splits[name] = curvature(trained.model, split, sizes, prepare, seed)
+    weights = torch.cat([p.detach().flatten() for p in trained.model.parameters()])
+    return SharpnessNumbers(
+        epoch=trained.record.numbers.tested_epoch,
+        parameters=len(weights),
+        weight_norm=weights.double().norm().item(),
+        gate_noise_removed=trained.gate_noise_removed,
+        **splits,
+    )
 
 
 def curvature(model: Classifier, split: Split, sizes: Sharpness, prepare, seed: int) -> Curvature:

@@ -1,7 +1,6 @@
 """The loss on finite steps away from the trained weights, and how images are rerouted there."""
 
 import math
-import time
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -10,14 +9,15 @@ from pydantic import TypeAdapter, ValidationError
 from torch import Tensor
 from tqdm import tqdm
 
-from moelib.analyses.trained import Trained, opened, subset
+from moelib.analyses.analysis import analyse
+from moelib.analyses.trained import Trained, subset
 from moelib.curvature.directions import filter_normalised
 from moelib.curvature.lanczos import spectrum
 from moelib.curvature.objective import CurvatureError, Objective
 from moelib.heads.routing import Routing
 from moelib.records.kinds import Eigenvalues, Plane, SurfaceNumbers, Sweep
 from moelib.records.record import Record
-from moelib.study.analyses import Radii
+from moelib.study.analyses import Radii, Surface
 from moelib.study.base import ConfigError
 from moelib.study.run import Run
 from moelib.training.data import Dataset
@@ -28,57 +28,57 @@ RESIDUAL = 0.01  # of the top eigenvector, relative to its eigenvalue
 PRODUCTS = 100  # with the Hessian at most, to find it
 
 
-def analyse_surface(run: Run, dataset: Dataset | None = None) -> Record[SurfaceNumbers]:
-    """Analyse the weights of a finished run that its protocol selects, and write the record.
+def analyse_surface(
+    run: Run, dataset: Dataset | None = None, *, again: bool = False
+) -> Record[SurfaceNumbers]:
+    """Analyse the weights of a finished run that its protocol selects; `analyse` says how.
 
     Raises:
-        ConfigError: the study leaves this analysis out, a split has too few images, the device of
-            the training is not there, or (CurvatureError) the loss is not finite at some radius.
-        RecordError, CheckpointError: the run is not trained, or its files are damaged.
+        ConfigError: a split has too few images, or as `analyse` does.
+        CurvatureError: the loss is not finite at some radius.
     """
-    sizes = run.study.analyses.surface
-    if sizes is None:
-        raise ConfigError(f"analyses.surface is null: '{run.study.name}' leaves this analysis out.")
-    start = time.perf_counter()
-    with opened(run, "surface", dataset, exact=True) as trained:
-        objectives = {name: _objective(trained, name, sizes.images) for name in ("train", "test")}
-        weights = objectives["train"].weights  # (p,), the same in both
-        eigenvector, found = _top_eigenvector(
-            objectives["train"], trained.run.stream("surface/eigenvector")
+    return analyse(run, SurfaceNumbers, measure, exact=True, dataset=dataset, again=again)
+
+
+def measure(trained: Trained, sizes: Surface) -> SurfaceNumbers:
+    """The loss along the top eigenvector, along random directions, and on the plane of two."""
+    objectives = {name: _objective(trained, name, sizes.images) for name in ("train", "test")}
+    weights = objectives["train"].weights  # (p,), the same in both
+    eigenvector, found = _top_eigenvector(
+        objectives["train"], trained.run.stream("surface/eigenvector")
+    )
+    random = [
+        filter_normalised(
+            trained.model, torch.Generator().manual_seed(trained.run.stream("surface", i))
         )
-        random = [
-            filter_normalised(
-                trained.model, torch.Generator().manual_seed(trained.run.stream("surface", i))
-            )
-            for i in range(max(2, sizes.directions))  # the plane needs two
-        ]
-        lines = [("eigenvector", eigenvector, sizes.eigenvector_radii)]
-        for i, vector in enumerate(random[: sizes.directions]):
-            lines.append((f"random {i}", vector, sizes.random_radii))
-        points = sum(len(radii) for *_, radii in lines) + len(sizes.plane_radii) ** 2
-        with tqdm(
-            total=points * len(objectives), desc="loss surface", unit="point", mininterval=1
-        ) as bar:
-            sweeps = tuple(
-                sweep(objective, vector, radii, direction=name, split=split, tick=bar.update)
-                for split, objective in objectives.items()
-                for name, vector, radii in lines
-            )
-            planes = tuple(
-                plane(objective, *random[:2], sizes.plane_radii, split=split, tick=bar.update)
-                for split, objective in objectives.items()
-            )
-        numbers = SurfaceNumbers(
-            epoch=trained.record.numbers.tested_epoch,
-            images=sizes.images,
-            weight_norm=weights.double().norm().item(),
-            gate_noise_removed=trained.gate_noise_removed,
-            eigenvalue=found.largest[0],
-            eigenvalue_residual=found.residuals[0],
-            sweeps=sweeps,
-            planes=planes,
+        for i in range(max(2, sizes.directions))  # the plane needs two
+    ]
+    lines = [("eigenvector", eigenvector, sizes.eigenvector_radii)]
+    for i, vector in enumerate(random[: sizes.directions]):
+        lines.append((f"random {i}", vector, sizes.random_radii))
+    points = sum(len(radii) for *_, radii in lines) + len(sizes.plane_radii) ** 2
+    with tqdm(
+        total=points * len(objectives), desc="loss surface", unit="point", mininterval=1
+    ) as bar:
+        sweeps = tuple(
+            sweep(objective, vector, radii, direction=name, split=split, tick=bar.update)
+            for split, objective in objectives.items()
+            for name, vector, radii in lines
         )
-        return trained.write(numbers, sizes, "moelib.analyses.surface", time.perf_counter() - start)
+        planes = tuple(
+            plane(objective, *random[:2], sizes.plane_radii, split=split, tick=bar.update)
+            for split, objective in objectives.items()
+        )
+    return SurfaceNumbers(
+        epoch=trained.record.numbers.tested_epoch,
+        images=sizes.images,
+        weight_norm=weights.double().norm().item(),
+        gate_noise_removed=trained.gate_noise_removed,
+        eigenvalue=found.largest[0],
+        eigenvalue_residual=found.residuals[0],
+        sweeps=sweeps,
+        planes=planes,
+    )
 
 
 def sweep(

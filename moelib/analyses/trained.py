@@ -6,11 +6,9 @@ from dataclasses import dataclass
 
 import torch
 
-from moelib.records.dependencies import source_digest
 from moelib.records.kinds import TrainNumbers
-from moelib.records.provenance import digest, observe
-from moelib.records.record import N, Record, read_record, write_record
-from moelib.study.base import ConfigError, Frozen
+from moelib.records.record import Record, read_record
+from moelib.study.base import ConfigError
 from moelib.study.heads import Sparse
 from moelib.study.run import Run
 from moelib.study.training import Training
@@ -30,24 +28,6 @@ class Trained:
     model: Classifier
     dataset: Dataset
     gate_noise_removed: bool  # that the protocol keeps in evaluation; the record keeps the protocol
-
-    def write(self, numbers: N, sizes: Frozen, source: str, seconds: float) -> Record[N]:
-        """Write the record of an analysis of these weights: its sizes, its module, its time."""
-        record = Record[type(numbers)](
-            kind=numbers.kind,
-            study=self.run.study,
-            head=self.run.head,
-            seed=self.run.seed,
-            inputs={
-                "train": self.record.digest,
-                "config": digest([sizes.model_dump_json().encode()]),
-                "data": self.dataset.digest,
-                "source": source_digest(source),
-            },
-            numbers=numbers,
-            provenance=observe(self.training.device, seconds),
-        )
-        return write_record(self.run.record_path(numbers.kind), record)
 
 
 @contextmanager

@@ -1,13 +1,13 @@
 """How a trained run uses its experts: balance, selection, what they know of the classes."""
 
 import math
-import time
 
 import torch
 from torch import Tensor
 from tqdm import trange
 
-from moelib.analyses.trained import opened
+from moelib.analyses.analysis import analyse
+from moelib.analyses.trained import Trained
 from moelib.heads import usage
 from moelib.records.kinds import Information, Usage, UtilizationNumbers
 from moelib.records.record import Record
@@ -24,39 +24,40 @@ from moelib.training.seeding import seeded
 ROUNDING = 1e-12  # nats; constant gates give one table whatever the labels: sums differ by less
 
 
-def analyse_utilization(run: Run, dataset: Dataset | None = None) -> Record[UtilizationNumbers]:
-    """Analyse the weights of a finished run that its protocol selects, and write the record.
+def analyse_utilization(
+    run: Run, dataset: Dataset | None = None, *, again: bool = False
+) -> Record[UtilizationNumbers]:
+    """Analyse the weights of a finished run that its protocol selects; `analyse` says how.
 
     Raises:
-        ConfigError: the head has no experts, or the device of the training is not there.
-        RecordError, CheckpointError: the run is not trained, or its files are damaged.
+        ConfigError: the head has no experts, or as `analyse` does.
     """
     if not has_experts(run.study.heads[run.head]):
         raise ConfigError(
             f"The head '{run.head}' has no experts: there is no utilization to analyse."
         )
-    start = time.perf_counter()
-    with opened(run, "utilization", dataset) as trained:
-        run, training, sizes = trained.run, trained.training, run.study.analyses.utilization
-        dataset, on = trained.dataset, torch.device(training.device)
-        with seeded(run.stream(f"{run.head}/utilization"), on), device.autocast(training):
-            found = {
-                name: _usage_of(
-                    trained.model, getattr(dataset, name), dataset, sizes, training.channels_last
-                )
-                for name in ("train", "test")
-            }
-        numbers = UtilizationNumbers(
-            epoch=trained.record.numbers.tested_epoch,
-            **found,
-            dead_per_epoch=tuple(
-                len(dead_experts(torch.tensor(epoch.train.gate_mass), sizes.dead_below))
-                for epoch in trained.record.numbers.epochs
-            ),
-        )
-        return trained.write(
-            numbers, sizes, "moelib.analyses.utilization", time.perf_counter() - start
-        )
+    return analyse(run, UtilizationNumbers, measure, dataset=dataset, again=again)
+
+
+def measure(trained: Trained, sizes: Utilization) -> UtilizationNumbers:
+    """How the experts are used on all training and all test images, in evaluation mode."""
+    run, training, dataset = trained.run, trained.training, trained.dataset
+    on = torch.device(training.device)
+    with seeded(run.stream(f"{run.head}/utilization"), on), device.autocast(training):
+        usages = {
+            name: _usage_of(
+                trained.model, getattr(dataset, name), dataset, sizes, training.channels_last
+            )
+            for name in ("train", "test")
+        }
+    return UtilizationNumbers(
+        epoch=trained.record.numbers.tested_epoch,
+        **usages,
+        dead_per_epoch=tuple(
+            len(dead_experts(torch.tensor(epoch.train.gate_mass), sizes.dead_below))
+            for epoch in trained.record.numbers.epochs
+        ),
+    )
 
 
 def dead_experts(gate_mass: Tensor, below: float) -> list[int]:

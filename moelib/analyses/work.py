@@ -42,19 +42,11 @@ def head_macs(head: config.Head, features: int, classes: int, *, noise: bool = F
             return features * classes
         case config.Dense():
             return features * head.hidden + head.hidden * classes
-    maps = 0 if isinstance(head, config.Uniform) else 1 + (noise and head.kind == "sparse")
+    maps = (
+        0 if isinstance(head, config.Uniform) else 1 + (noise and isinstance(head, config.Sparse))
+    )
     expert = features * head.hidden + head.hidden * classes + classes
-    return maps * features * head.experts + chosen_experts(head) * expert
-
-
-def chosen_experts(head: config.Head) -> int:
-    """k: how many experts the plan of a mixture runs on each image."""
-    match head:
-        case config.Soft() | config.Uniform():
-            return head.experts
-        case config.Switch():
-            return 1
-    return head.k
+    return maps * features * head.experts + head.chosen * expert
 
 
 def active_parameters(head: config.Head, module: nn.Module) -> int:
@@ -66,7 +58,7 @@ def active_parameters(head: config.Head, module: nn.Module) -> int:
     if not config.has_experts(head):
         return total
     one = parameter_count(module.experts) // head.experts
-    return total - (head.experts - chosen_experts(head)) * one
+    return total - (head.experts - head.chosen) * one
 
 
 def _operations(rows: tuple[int, ...], matrices: tuple[int, ...], *_, **__) -> int:

@@ -15,21 +15,27 @@ from moelib.heads.routing import (
     top_k_routing,
     uniform_routing,
 )
-from moelib.study import heads as config
-from moelib.study.protocol import Protocol
 
 
 class SoftGate(nn.Module):
     """softmax((W x + b) / T) over all experts, with dropout on x and, as run, on the logits."""
 
-    def __init__(self, head: config.Soft, features: int, protocol: Protocol):
+    def __init__(
+        self,
+        features: int,
+        experts: int,
+        *,
+        temperature: float = 1.0,
+        feature_dropout: float = 0.0,
+        logit_dropout: float = 0.0,
+    ):
         super().__init__()
-        self.score = nn.Linear(features, head.experts)
-        every = torch.arange(head.experts)  # (e,)
+        self.score = nn.Linear(features, experts)
+        every = torch.arange(experts)  # (e,)
         self.register_buffer("every", every, persistent=False)
-        self.feature_dropout = head.gate_dropout
-        self.logit_dropout = _logit_dropout(head, protocol)
-        self.temperature = head.temperature
+        self.feature_dropout = feature_dropout
+        self.logit_dropout = logit_dropout
+        self.temperature = temperature
 
     def forward(self, features: Tensor) -> Routing:
         """Route features (n, d)."""
@@ -42,25 +48,40 @@ class SparseGate(nn.Module):
     """Noisy top-k: z = standardised(W_g x + b_g) + N(0, 1) (softplus(W_n x + b_n) + floor).
 
     After Shazeer 2017, eq. 3-5, with the standardised logits and the noise floor of Rokah 2026.
-    Without noise in evaluation, unless the protocol keeps it on as the authors did; W_n is then
-    unused. As run, dropout follows on z, which makes ties, and all ties share the gate's mass.
-    With k = 1 `protocol.top_1_weight` says whether the gate learns, as in `SwitchGate`.
+    Without noise in evaluation, unless it is kept on as the authors did; W_n is else unused there.
+    Dropout on z makes ties; with `keep_ties` all of them share the gate's mass. Weighed by its
+    probability, the one expert of k = 1 teaches the gate, as in `SwitchGate`.
     """
 
-    def __init__(self, head: config.Sparse, features: int, protocol: Protocol):
+    def __init__(
+        self,
+        features: int,
+        experts: int,
+        k: int,
+        *,
+        temperature: float = 1.0,
+        feature_dropout: float = 0.0,
+        logit_dropout: float = 0.0,
+        standardise: bool = True,
+        noise_floor: float = 0.3,
+        noise_at_evaluation: bool = False,
+        keep_ties: bool = False,
+        weigh_by_probability: bool = False,
+        biased: bool = False,
+    ):
         super().__init__()
-        self.score = nn.Linear(features, head.experts)
-        self.noise = nn.Linear(features, head.experts)
-        self.feature_dropout = head.gate_dropout
-        self.logit_dropout = _logit_dropout(head, protocol)
-        self.register_buffer("selection_bias", _selection_bias(head))
-        self.k = head.k
-        self.temperature = head.temperature
-        self.standardise = head.standardise
-        self.noise_floor = head.noise_floor
-        self.noise_at_evaluation = protocol.noise_at_evaluation
-        self.keep_ties = protocol.ties == "keep"
-        self.weigh_by_probability = head.k == 1 and protocol.top_1_weight == "probability"
+        self.score = nn.Linear(features, experts)
+        self.noise = nn.Linear(features, experts)
+        self.feature_dropout = feature_dropout
+        self.logit_dropout = logit_dropout
+        self.register_buffer("selection_bias", torch.zeros(experts) if biased else None)  # (e,)
+        self.k = k
+        self.temperature = temperature
+        self.standardise = standardise
+        self.noise_floor = noise_floor
+        self.noise_at_evaluation = noise_at_evaluation
+        self.keep_ties = keep_ties
+        self.weigh_by_probability = weigh_by_probability
 
     def forward(self, features: Tensor) -> Routing:
         """Route features (n, d)."""
@@ -71,16 +92,16 @@ class SparseGate(nn.Module):
         if self.training or self.noise_at_evaluation:
             noise_std = F.softplus(self.noise(features)) + self.noise_floor  # (n, e)
             ranked = logits + noise_std * torch.randn_like(logits)
-        given = {
+        selection = {
             "ranked": _dropped(ranked, self.logit_dropout, self.training),
             "noise_std": noise_std,
             "bias": self.selection_bias,
         }
         if self.weigh_by_probability:
-            routing = switch_routing(logits, self.temperature, **given)
+            routing = switch_routing(logits, self.temperature, **selection)
         else:
             routing = top_k_routing(
-                logits, self.k, self.temperature, keep_ties=self.keep_ties, **given
+                logits, self.k, self.temperature, keep_ties=self.keep_ties, **selection
             )
         if self.standardise:
             scaled = raw if self.temperature == 1 else raw / self.temperature
@@ -90,8 +111,8 @@ class SparseGate(nn.Module):
 
 @contextmanager
 def without_evaluation_noise(module: nn.Module) -> Iterator[None]:
-    """Every sparse gate in a module without noise in evaluation; afterwards each as it was."""
-    noisy = [m for m in module.modules() if isinstance(m, SparseGate) and m.noise_at_evaluation]
+    """Every gate in a module without noise in evaluation; afterwards each as it was."""
+    noisy = [m for m in module.modules() if getattr(m, "noise_at_evaluation", False)]
     for gate in noisy:
         gate.noise_at_evaluation = False
     try:
@@ -104,17 +125,26 @@ def without_evaluation_noise(module: nn.Module) -> Iterator[None]:
 class SwitchGate(nn.Module):
     """A plain linear gate that picks one expert (Fedus 2021): no noise, no standardised logits.
 
-    Of the protocol only `top_1_weight` matters: the expert's probability, or the authors' softmax
-    over the one kept logit, which is 1 and teaches the gate nothing.
+    It weighs its expert by the probability, or as the authors did by the softmax over the one kept
+    logit, which is 1 and teaches the gate nothing.
     """
 
-    def __init__(self, head: config.Switch, features: int, protocol: Protocol):
+    def __init__(
+        self,
+        features: int,
+        experts: int,
+        *,
+        temperature: float = 1.0,
+        feature_dropout: float = 0.0,
+        weigh_by_probability: bool = True,
+        biased: bool = False,
+    ):
         super().__init__()
-        self.score = nn.Linear(features, head.experts)
-        self.feature_dropout = head.gate_dropout
-        self.register_buffer("selection_bias", _selection_bias(head))
-        self.temperature = head.temperature
-        self.weigh_by_probability = protocol.top_1_weight == "probability"
+        self.score = nn.Linear(features, experts)
+        self.feature_dropout = feature_dropout
+        self.register_buffer("selection_bias", torch.zeros(experts) if biased else None)  # (e,)
+        self.temperature = temperature
+        self.weigh_by_probability = weigh_by_probability
 
     def forward(self, features: Tensor) -> Routing:
         """Route features (n, d)."""
@@ -127,9 +157,9 @@ class SwitchGate(nn.Module):
 class UniformGate(nn.Module):
     """Control: all experts alike."""
 
-    def __init__(self, head: config.Uniform):
+    def __init__(self, experts: int):
         super().__init__()
-        self.experts = head.experts
+        self.experts = experts
 
     def forward(self, features: Tensor) -> Routing:
         """Route features (n, d)."""
@@ -139,13 +169,13 @@ class UniformGate(nn.Module):
 class FrozenGate(nn.Module):
     """Control: top-k over a random linear map, held in buffers so that nothing trains it."""
 
-    def __init__(self, head: config.FrozenGate, features: int):
+    def __init__(self, features: int, experts: int, k: int, *, temperature: float = 1.0):
         super().__init__()
-        score = nn.Linear(features, head.experts)
+        score = nn.Linear(features, experts)
         self.register_buffer("weight", score.weight.detach())  # (e, d)
         self.register_buffer("bias", score.bias.detach())  # (e,)
-        self.k = head.k
-        self.temperature = head.temperature
+        self.k = k
+        self.temperature = temperature
 
     def forward(self, features: Tensor) -> Routing:
         """Route features (n, d)."""
@@ -155,11 +185,3 @@ class FrozenGate(nn.Module):
 
 def _dropped(values: Tensor, share: float, training: bool) -> Tensor:
     return F.dropout(values, share) if training else values  # spares small batches a call
-
-
-def _logit_dropout(head: config.Soft | config.Sparse, protocol: Protocol) -> float:
-    return head.gate_dropout if protocol.logit_dropout else 0.0
-
-
-def _selection_bias(head: config.Sparse | config.Switch) -> Tensor | None:
-    return torch.zeros(head.experts) if head.balance.bias_rate > 0 else None

@@ -4,6 +4,7 @@ Every head has `forward(features) -> logits` and `routed(features) -> (logits, R
 """
 
 from collections import OrderedDict
+from functools import singledispatch
 
 import torch
 from torch import Tensor, nn
@@ -50,33 +51,92 @@ class Mixture(nn.Module):
             bias.copy_(updated_bias(bias, routing, self.bias_rate))
 
 
-def build_head(
-    head: config.Head, features: int, classes: int, protocol: Protocol
-) -> Plain | Mixture:
-    """The head that a study describes, freshly initialised from torch's default generator."""
-    match head:
-        case config.Linear():
-            return Plain(OrderedDict(output=nn.Linear(features, classes)))
-        case config.Dense():
-            return Plain(
-                OrderedDict(
-                    hidden=nn.Linear(features, head.hidden),
-                    relu=nn.ReLU(),
-                    dropout=nn.Dropout(head.dropout),
-                    output=nn.Linear(head.hidden, classes),
-                )
-            )
-    experts = Experts(head.experts, features, head.hidden, classes, head.dropout)
-    match head:
-        case config.Soft():
-            return Mixture(SoftGate(head, features, protocol), experts)
-        case config.Sparse():
-            gate = SparseGate(head, features, protocol)
-            return Mixture(gate, experts, head.balance.bias_rate)
-        case config.Switch():
-            gate = SwitchGate(head, features, protocol)
-            return Mixture(gate, experts, head.balance.bias_rate)
-        case config.Uniform():
-            return Mixture(UniformGate(head), experts)
-        case config.FrozenGate():
-            return Mixture(FrozenGate(head, features), experts)
+@singledispatch
+def build_head(head: config.Head, features: int, classes: int, protocol: Protocol) -> nn.Module:
+    """The head that a study describes, freshly initialised from torch's default generator.
+
+    Each kind of head registers the function that builds it. What it returns has `routed`, as
+    `Plain` and `Mixture` do.
+    """
+    raise TypeError(f"No function is registered to build a {type(head).__name__}.")
+
+
+@build_head.register
+def _linear(head: config.Linear, features: int, classes: int, protocol: Protocol) -> nn.Module:
+    return Plain(OrderedDict(output=nn.Linear(features, classes)))
+
+
+@build_head.register
+def _dense(head: config.Dense, features: int, classes: int, protocol: Protocol) -> nn.Module:
+    return Plain(
+        OrderedDict(
+            hidden=nn.Linear(features, head.hidden),
+            relu=nn.ReLU(),
+            dropout=nn.Dropout(head.dropout),
+            output=nn.Linear(head.hidden, classes),
+        )
+    )
+
+
+@build_head.register
+def _soft(head: config.Soft, features: int, classes: int, protocol: Protocol) -> nn.Module:
+    experts = _experts(head, features, classes)
+    gate = SoftGate(
+        features,
+        head.experts,
+        temperature=head.temperature,
+        feature_dropout=head.gate_dropout,
+        logit_dropout=head.gate_dropout if protocol.logit_dropout else 0.0,
+    )
+    return Mixture(gate, experts)
+
+
+@build_head.register
+def _sparse(head: config.Sparse, features: int, classes: int, protocol: Protocol) -> nn.Module:
+    experts = _experts(head, features, classes)
+    gate = SparseGate(
+        features,
+        head.experts,
+        head.k,
+        temperature=head.temperature,
+        feature_dropout=head.gate_dropout,
+        logit_dropout=head.gate_dropout if protocol.logit_dropout else 0.0,
+        standardise=head.standardise,
+        noise_floor=head.noise_floor,
+        noise_at_evaluation=protocol.noise_at_evaluation,
+        keep_ties=protocol.ties == "keep",
+        weigh_by_probability=head.k == 1 and protocol.top_1_weight == "probability",
+        biased=head.balance.bias_rate > 0,
+    )
+    return Mixture(gate, experts, head.balance.bias_rate)
+
+
+@build_head.register
+def _switch(head: config.Switch, features: int, classes: int, protocol: Protocol) -> nn.Module:
+    experts = _experts(head, features, classes)
+    gate = SwitchGate(
+        features,
+        head.experts,
+        temperature=head.temperature,
+        feature_dropout=head.gate_dropout,
+        weigh_by_probability=protocol.top_1_weight == "probability",
+        biased=head.balance.bias_rate > 0,
+    )
+    return Mixture(gate, experts, head.balance.bias_rate)
+
+
+@build_head.register
+def _uniform(head: config.Uniform, features: int, classes: int, protocol: Protocol) -> nn.Module:
+    return Mixture(UniformGate(head.experts), _experts(head, features, classes))
+
+
+@build_head.register
+def _frozen(head: config.FrozenGate, features: int, classes: int, protocol: Protocol) -> nn.Module:
+    experts = _experts(head, features, classes)
+    gate = FrozenGate(features, head.experts, head.k, temperature=head.temperature)
+    return Mixture(gate, experts)
+
+
+def _experts(head: config.Mixture, features: int, classes: int) -> Experts:
+    # Drawn before the gate: the experts of one seed are the same under every gate.
+    return Experts(head.experts, features, head.hidden, classes, head.dropout)

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import cpuinfo
 import psutil
-import torch
 
 from moelib.study.base import PROJECT, Frozen
 
@@ -42,6 +41,8 @@ def observe(
     device: str = "cpu", wall_time_s: float = 0.0, epoch_seconds: Iterable[float] = ()
 ) -> Provenance:
     """Look at the checkout and the machine now."""
+    import torch  # here: who only reads records does without
+
     commit, changed = _checkout()
     cpu, extensions = processor()
     return Provenance(

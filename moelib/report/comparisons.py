@@ -25,7 +25,7 @@ from moelib.report.statistics import (
     verdict,
     wilson_interval,
 )
-from moelib.study.heads import family
+from moelib.study.heads import FrozenGate, family
 
 REFERENCE = "dense"  # the head with which the others are compared
 FROZEN = "frozen"  # the control whose gate never learns
@@ -108,7 +108,7 @@ def _like_frozen(records: Iterable[Record]) -> list[Record]:
         return tuple(getattr(head, name, None) for name in names)
 
     def comparable(record: Record) -> bool:
-        learns = record.study.heads[record.head].kind != FROZEN
+        learns = not isinstance(record.study.heads[record.head], FrozenGate)
         alike = mixture(record) == controls.get(record.study.name)
         return alike and (learns or record.head == FROZEN)
 

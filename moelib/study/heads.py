@@ -20,13 +20,22 @@ class Balance(Frozen):
     bias_rate: NonNegativeFloat = 0.0  # step of the selection bias (Wang 2024); not a loss
 
 
-class Linear(Frozen):
+class Plain(Frozen):
+    """A head without experts."""
+
+    @property
+    def chosen(self) -> int:
+        """How many experts an image gets: none."""
+        return 0
+
+
+class Linear(Plain):
     """Control: one linear layer."""
 
     kind: Literal["linear"]
 
 
-class Dense(Frozen):
+class Dense(Plain):
     """Multilayer perceptron with one hidden layer."""
 
     kind: Literal["dense"]
@@ -34,25 +43,39 @@ class Dense(Frozen):
     dropout: Probability = 0.1
 
 
-class _Experts(Frozen):
+class Mixture(Frozen):
+    """What all heads with experts have."""
+
     experts: PositiveInt = 8
     hidden: PositiveInt = 64  # units of each expert
     dropout: Probability = 0.1  # on the experts' hidden units
     gate_dropout: Probability = 0.1  # on the gate's input (and logits: protocol.logit_dropout)
     temperature: PositiveFloat = 1.0
 
+    @property
+    def chosen(self) -> int:
+        """How many experts an image gets: all, unless the head selects."""
+        return self.experts
 
-class _TopK(_Experts):
+
+class TopK(Mixture):
+    """What all heads have that select k experts."""
+
     k: PositiveInt = 2  # experts chosen for each image
 
     @model_validator(mode="after")
-    def _k_experts(self) -> "_TopK":
+    def _k_experts(self) -> "TopK":
         if self.k > self.experts:
             raise ValueError(f"k = {self.k} must not exceed experts = {self.experts}")
         return self
 
+    @property
+    def chosen(self) -> int:
+        """How many experts an image gets: k, where no tie brings more."""
+        return self.k
 
-class Soft(_Experts):
+
+class Soft(Mixture):
     """Dense mixture: every expert on every image, weighted by a softmax gate (Jacobs 1991)."""
 
     kind: Literal["soft"]
@@ -66,7 +89,7 @@ class Soft(_Experts):
         return self
 
 
-class Sparse(_TopK):
+class Sparse(TopK):
     """Noisy top-k (Shazeer 2017), with the paper's standardised logits and noise floor."""
 
     kind: Literal["sparse"]
@@ -75,11 +98,16 @@ class Sparse(_TopK):
     balance: Balance = Balance()
 
 
-class Switch(_Experts):
+class Switch(Mixture):
     """k = 1, weighted by the gate's probability so that the gate learns (Fedus 2021)."""
 
     kind: Literal["switch"]
     balance: Balance = Balance()
+
+    @property
+    def chosen(self) -> int:
+        """How many experts an image gets: one."""
+        return 1
 
     @model_validator(mode="after")
     def _no_noise(self) -> "Switch":
@@ -89,13 +117,13 @@ class Switch(_Experts):
         return self
 
 
-class Uniform(_Experts):
+class Uniform(Mixture):
     """Control: every expert on every image, all weights 1/E."""
 
     kind: Literal["uniform"]
 
 
-class FrozenGate(_TopK):
+class FrozenGate(TopK):
     """Control: top-k over a random linear gate that is never trained."""
 
     kind: Literal["frozen"]
@@ -103,7 +131,7 @@ class FrozenGate(_TopK):
 
 def has_experts(head: "Head") -> bool:
     """Whether a head routes images to experts, so that its utilization can be analysed."""
-    return isinstance(head, _Experts)
+    return head.chosen > 0
 
 
 def family(name: str) -> str:

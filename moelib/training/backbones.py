@@ -1,5 +1,7 @@
 """Backbones: images (n, channel, height, width) -> pooled features (n, d)."""
 
+from functools import singledispatch
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -7,15 +9,28 @@ from torch import Tensor, nn
 from moelib.study import backbones as config
 
 
+@singledispatch
 def build_backbone(backbone: config.Backbone, channels: int) -> nn.Module:
-    """The module of a backbone's configuration; its attribute `features` is d."""
-    match backbone:
-        case config.ResNet18():
-            return cifar_resnet18(channels)
-        case config.SmallResNet(widths=widths):
-            return SmallResNet(channels, widths)
-        case config.SpeedNet(widths=widths):
-            return SpeedNet(channels, widths)
+    """The module of a backbone's configuration; its attribute `features` is d.
+
+    Each kind of backbone registers the function that builds it.
+    """
+    raise TypeError(f"No function is registered to build a {type(backbone).__name__}.")
+
+
+@build_backbone.register
+def _resnet18(backbone: config.ResNet18, channels: int) -> nn.Module:
+    return cifar_resnet18(channels)
+
+
+@build_backbone.register
+def _small_resnet(backbone: config.SmallResNet, channels: int) -> nn.Module:
+    return SmallResNet(channels, backbone.widths)
+
+
+@build_backbone.register
+def _speednet(backbone: config.SpeedNet, channels: int) -> nn.Module:
+    return SpeedNet(channels, backbone.widths)
 
 
 def cifar_resnet18(channels: int) -> nn.Module:

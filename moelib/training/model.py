@@ -7,7 +7,7 @@ from moelib.heads.head import build_head
 from moelib.heads.routing import Routing
 from moelib.study.base import ConfigError
 from moelib.study.run import Run
-from moelib.training.backbones import SpeedNet, build_backbone
+from moelib.training.backbones import build_backbone
 from moelib.training.data import Dataset, normalise
 from moelib.training.seeding import seeded
 
@@ -50,7 +50,7 @@ def build_model(run: Run, dataset: Dataset) -> Classifier:
     cpu = torch.device("cpu")
     with seeded(run.stream("backbone"), cpu):
         backbone = build_backbone(run.study.backbone, channels=dataset.train.images.shape[-1])
-    if isinstance(backbone, SpeedNet):
+    if hasattr(backbone, "whiten"):
         _refuse_small(dataset)
         first = dataset.train.images[:WHITENING_IMAGES].cpu()
         backbone.whiten(normalise(first, dataset.mean.cpu(), dataset.std.cpu()))

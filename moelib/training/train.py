@@ -14,10 +14,10 @@ from moelib.heads.balance import balance_losses
 from moelib.heads.gates import without_evaluation_noise
 from moelib.heads.routing import Routing
 from moelib.records.atomic import remove_leftovers
-from moelib.records.dependencies import source_digest
+from moelib.records.freshness import training_inputs, up_to_date
 from moelib.records.kinds import Epoch, Metrics, TrainNumbers
-from moelib.records.provenance import digest, observe
-from moelib.records.record import Record, RecordError, read_record, write_record
+from moelib.records.provenance import observe
+from moelib.records.record import Record, write_record
 from moelib.study.base import ConfigError
 from moelib.study.heads import Balance
 from moelib.study.run import Run
@@ -45,8 +45,8 @@ class TrainingError(RuntimeError):
 def train(run: Run, dataset: Dataset | None = None) -> Record[TrainNumbers]:
     """Train a run, test it once, and write its record and weights.
 
-    Continues where an earlier process was killed. A run that is already finished, with the same
-    configuration, data, source and torch, is not trained again.
+    Continues where an earlier process was killed. A run whose record is up to date is not trained
+    again.
 
     Raises:
         ConfigError: the device or data are not there, the images do not suit the backbone or the
@@ -54,30 +54,31 @@ def train(run: Run, dataset: Dataset | None = None) -> Record[TrainNumbers]:
         TrainingError: the loss is not finite; the state after the last finished epoch is kept.
         CheckpointError: the state that an earlier process left is damaged.
     """
+    return ensure_trained(run, dataset or load_data(run.study.data))
+
+
+def ensure_trained(run: Run, dataset: Dataset, *, weights: bool = False) -> Record[TrainNumbers]:
+    """The record of a finished run; a run that is not finished is trained now.
+
+    Several analyses may ask at the same time. With `weights`, a run is finished only if its weights
+    are there too: records are published without them.
+
+    Raises:
+        ConfigError, TrainingError, CheckpointError: as `train` does.
+    """
     training = device.resolve(run.study.training)
-    dataset = dataset or load_data(run.study.data)  # first: refused data leave no folder behind
+    study = run.study.model_copy(update={"training": training})
+    inputs = training_inputs(study, run.head, run.seed, dataset.digest, torch.__version__)
+    record = _finished(run, inputs, weights)
+    if record is not None:
+        return record
     _refuse_large_samples(run, dataset)
     with run.locked(), device.numerics(training) as on:
         for name in WRITTEN:
             remove_leftovers(run.folder / name)
-        dataset = dataset.to(on)
-        inputs = _inputs(run, training, dataset)
-        record = _finished(run, inputs)
-        if record is None:
-            with seeded(run.seed, on):  # only keeps the caller's generators as they were
-                record = _Trainer(run, training, dataset, inputs).train()
+        with seeded(run.seed, on):  # only keeps the caller's generators as they were
+            record = _Trainer(run, training, dataset.to(on), inputs).train()
         return write_record(run.record_path("train"), record)
-
-
-def ensure_trained(run: Run, dataset: Dataset | None = None) -> Record[TrainNumbers]:
-    """The record of a run that is finished, left as it is; else the run is trained now.
-
-    For what analyses a run: several analyses may ask at the same time, and none must make the
-    record look newer than the others' results.
-    """
-    dataset = dataset or load_data(run.study.data)
-    inputs = _inputs(run, device.resolve(run.study.training), dataset)
-    return _finished(run, inputs) or train(run, dataset)
 
 
 def load_weights(run: Run, model: nn.Module, record: Record[TrainNumbers], which: str) -> None:
@@ -93,29 +94,23 @@ def load_weights(run: Run, model: nn.Module, record: Record[TrainNumbers], which
     model.load_state_dict(tensors)
 
 
-def _inputs(run: Run, training: Training, dataset: Dataset) -> dict[str, str]:
-    """Digests of all that determines a training on one machine."""
-    study = run.study.model_copy(update={"training": training})
-    wanted = study.model_dump_json(include={"data", "backbone", "protocol", "training"})
-    head = study.heads[run.head].model_dump_json()
-    config = digest(text.encode() for text in (wanted, head, run.head, str(run.seed)))
-    source = source_digest("moelib.training.train")
-    return {"config": config, "data": dataset.digest, "source": source, "torch": torch.__version__}
-
-
-def _finished(run: Run, inputs: dict[str, str]) -> Record[TrainNumbers] | None:
+def _finished(run: Run, inputs: dict[str, str], weights: bool) -> Record[TrainNumbers] | None:
     """The record of a run that needs no more training."""
-    try:
-        record = read_record(run.record_path("train"), TrainNumbers)
-        for which, sha256 in record.numbers.weights.items():
-            if load_tensors(run.folder / f"{which}.safetensors")[2] != sha256:
-                return None
-    except (RecordError, CheckpointError):
+    record = up_to_date(run.record_path("train"), TrainNumbers, inputs)
+    if record is None or (weights and not _has_weights(run, record)):
         return None
-    if record.inputs != inputs:
-        return None
-    print("This run is finished, with the same configuration, data and source: not trained again.")
+    print("This run is finished: not trained again.")
     return record
+
+
+def _has_weights(run: Run, record: Record[TrainNumbers]) -> bool:
+    try:
+        return all(
+            load_tensors(run.folder / f"{which}.safetensors")[2] == sha256
+            for which, sha256 in record.numbers.weights.items()
+        )
+    except CheckpointError:
+        return False
 
 
 class _Trainer:
@@ -324,9 +319,7 @@ class _Trainer:
         except CheckpointError as error:
             raise CheckpointError(f"{error} Delete it to train this run from the start.") from None
         if about["inputs"] != self.inputs:
-            print(
-                "The kept state is of another configuration, data, source or torch: starting anew."
-            )
+            print("The kept state is of another configuration, data, code or torch: starting anew.")
             return
         model, self.best, momentum = (
             _with_prefix(tensors, prefix) for prefix in ("model.", "best.", "momentum.")

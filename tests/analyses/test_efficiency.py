@@ -9,7 +9,7 @@ import torch
 from oracles import mixture_by_loops
 from tiny import tiny_run, tiny_study
 
-from moelib.analyses import efficiency
+from moelib.analyses import analysis, efficiency
 from moelib.analyses.efficiency import (
     Routed,
     analyse_efficiency,
@@ -22,9 +22,8 @@ from moelib.heads import executors
 from moelib.heads.executors import EXECUTORS
 from moelib.heads.head import build_head
 from moelib.heads.routing import balanced_choices, fixed_routing, skewed_choices, top_k_routing
-from moelib.records.dependencies import source_digest
+from moelib.records.freshness import analysis_inputs
 from moelib.records.kinds import EfficiencyNumbers, Footprint, TrainNumbers
-from moelib.records.provenance import digest
 from moelib.records.record import read_record
 from moelib.study import executors as rule
 from moelib.study import protocol as config
@@ -111,12 +110,8 @@ def test_a_record_of_a_trained_run(dataset, head, monkeypatch):
     assert numbers.footprints == ()  # none was asked for: each takes a process seconds
 
     trained = read_record(run.record_path("train"), TrainNumbers)
-    assert record.inputs == {
-        "train": trained.digest,
-        "config": digest([run.study.analyses.efficiency.model_dump_json().encode()]),
-        "data": dataset.digest,
-        "source": source_digest("moelib.analyses.efficiency"),
-    }
+    sizes = run.study.analyses.efficiency
+    assert record.inputs == analysis_inputs(trained, "efficiency", sizes, dataset.digest)
     assert numbers.work.head_parameters == trained.numbers.head_parameters
     assert numbers.work.total_parameters == trained.numbers.total_parameters
 
@@ -153,8 +148,8 @@ def test_the_model_is_left_as_it_was(dataset, monkeypatch):
     seen = []
 
     @contextmanager
-    def noting(*arguments):
-        with opened(*arguments) as trained:
+    def noting(*arguments, **options):
+        with opened(*arguments, **options) as trained:
             model = trained.model
             model.backbone.stem.eval()  # a mixed mode, which no single switch restores
             seen.append((copy.deepcopy(model.state_dict()), [m.training for m in model.modules()]))
@@ -162,7 +157,7 @@ def test_the_model_is_left_as_it_was(dataset, monkeypatch):
             seen.append((model.state_dict(), [m.training for m in model.modules()]))
             assert all(p.grad is None and p.requires_grad for p in model.parameters())
 
-    monkeypatch.setattr(efficiency, "opened", noting)
+    monkeypatch.setattr(analysis, "opened", noting)
     files = {path: path.read_bytes() for path in run.folder.glob("*.safetensors")}
     analyse_efficiency(run, dataset)
     (weights, modes), (weights_after, modes_after) = seen

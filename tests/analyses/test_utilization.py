@@ -14,12 +14,12 @@ from moelib.analyses.utilization import (
     mutual_information,
 )
 from moelib.heads import usage
+from moelib.records.freshness import analysis_inputs
 from moelib.records.kinds import UtilizationNumbers
-from moelib.records.record import RecordError, read_record, write_record
+from moelib.records.record import read_record
 from moelib.study.analyses import Utilization
 from moelib.study.base import ConfigError
 from moelib.study.run import Run
-from moelib.training.checkpoint import CheckpointError
 from moelib.training.evaluate import predict
 from moelib.training.model import build_model
 from moelib.training.train import load_weights, train
@@ -198,7 +198,8 @@ def test_a_record_of_a_trained_run(dataset, head, protocol):
     numbers = record.numbers
     assert read_record(run.record_path("utilization"), UtilizationNumbers) == record
     assert (record.study, record.head, record.seed) == (trained.study, head, 0)
-    assert record.inputs["train"] == trained.digest
+    sizes = run.study.analyses.utilization
+    assert record.inputs == analysis_inputs(trained, "utilization", sizes, dataset.digest)
     assert numbers.epoch == trained.numbers.tested_epoch
     assert len(numbers.dead_per_epoch) == 2
     model = build_model(run, dataset)
@@ -230,7 +231,7 @@ def test_the_analysis_repeats(dataset):
     train(run, dataset)
     first = analyse_utilization(run, dataset)
     torch.manual_seed(3)
-    assert analyse_utilization(run, dataset).digest == first.digest
+    assert analyse_utilization(run, dataset, again=True).digest == first.digest
 
 
 def test_a_class_without_images_is_null(dataset):
@@ -254,20 +255,20 @@ def test_a_head_without_experts_is_refused(dataset, head):
     )
 
 
-def test_a_run_that_is_not_trained_is_refused(dataset):
-    run = tiny_run("soft")
-    with pytest.raises(RecordError) as error:
-        analyse_utilization(run, dataset)
-    assert str(error.value) == f"There is no record {run.record_path('train')}."
-
-
-def test_weights_that_are_gone_are_refused(dataset):
+def test_a_run_that_is_not_trained_is_trained(dataset):
     run = tiny_run("soft", epochs=1)
-    train(run, dataset)
+    record = analyse_utilization(run, dataset)
+    assert record.numbers.epoch == train(run, dataset).numbers.tested_epoch
+
+
+def test_weights_that_are_gone_are_needed_to_measure_and_not_to_show(dataset, monkeypatch):
+    run = tiny_run("soft", epochs=1)
+    record = analyse_utilization(run, dataset)
     (run.folder / "last.safetensors").unlink()
-    with pytest.raises(CheckpointError, match="^There is no checkpoint"):
-        analyse_utilization(run, dataset)
-    assert not run.record_path("utilization").exists()
+    assert analyse_utilization(run, dataset) == record
+    assert not (run.folder / "last.safetensors").exists()
+    assert analyse_utilization(run, dataset, again=True).digest == record.digest
+    assert (run.folder / "last.safetensors").exists()
 
 
 def test_the_protocols_weights_are_analysed(dataset):
@@ -285,28 +286,28 @@ def test_the_protocols_weights_are_analysed(dataset):
     assert found["last"].test.gate_mass != found["best_validation"].test.gate_mass
 
 
-def test_what_was_trained_is_analysed_though_the_study_has_changed(dataset):
+def test_what_changed_is_made_again(dataset):
     run = tiny_run("soft", epochs=1)
-    trained = train(run, dataset)
     before = analyse_utilization(run, dataset)
-    hotter = run.study.heads["soft"].model_copy(update={"temperature": 9.0})
+    trained = train(run, dataset)
     sizes = run.study.analyses.model_copy(update={"utilization": Utilization(permutations=5)})
-    update = {"heads": run.study.heads | {"soft": hotter}, "analyses": sizes}
-    changed = Run(run.study.model_copy(update=update), "soft", 0)
-    after = analyse_utilization(changed, dataset)
+    resized = Run(run.study.model_copy(update={"analyses": sizes}), "soft", 0)
+    after = analyse_utilization(resized, dataset)
     assert after.numbers.test.gate_mass == before.numbers.test.gate_mass
-    assert after.study.heads == trained.study.heads
-    assert after.numbers.test.information.permutations == 5  # the study's own
-    assert after.study.analyses == sizes
-    assert after.inputs["config"] != before.inputs["config"]
+    assert after.numbers.test.information.permutations == 5
+    assert train(resized, dataset) == trained
+    hotter = run.study.heads["soft"].model_copy(update={"temperature": 9.0})
+    update = {"heads": run.study.heads | {"soft": hotter}}
+    changed = Run(run.study.model_copy(update=update), "soft", 0)
+    assert analyse_utilization(changed, dataset).study.heads["soft"].temperature == 9.0
+    assert train(changed, dataset).digest != trained.digest
 
 
 def test_a_device_that_is_not_there_is_refused(dataset, monkeypatch):
     run = tiny_run("soft", epochs=1)
-    record = train(run, dataset)
+    train(run, dataset)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    on_gpu = record.study.training.model_copy(update={"device": "cuda"})
-    study = record.study.model_copy(update={"training": on_gpu})
-    write_record(run.record_path("train"), record.model_copy(update={"study": study}))
+    on_gpu = run.study.training.model_copy(update={"device": "cuda"})
+    run = Run(run.study.model_copy(update={"training": on_gpu}), "soft", 0)
     with pytest.raises(ConfigError, match="torch finds no CUDA device on this machine"):
         analyse_utilization(run, dataset)

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from moelib.analyses.efficiency import Routed
-from moelib.analyses.work import active_parameters, chosen_experts, counted_macs, head_macs
+from moelib.analyses.work import active_parameters, counted_macs, head_macs
 from moelib.heads.head import Mixture, build_head
 from moelib.heads.routing import fixed_routing, skewed_choices
 from moelib.study import heads as config
@@ -87,7 +87,7 @@ def test_grouped_multiplies_the_chosen_experts_padded_to_whole_rows(head):
     def padded(width):
         return -4 * (-width // 4)
 
-    k, e, h = chosen_experts(head), head.experts, head.hidden
+    k, e, h = head.chosen, head.experts, head.hidden
     gate = 0 if head.kind == "uniform" else FEATURES * e
     first = padded(FEATURES) * padded(h)
     second = h * CLASSES if IMAGES * k < e else padded(h) * padded(CLASSES)
@@ -127,7 +127,7 @@ def test_a_dense_head_by_hand():
 @mixtures
 def test_the_plan_chooses_as_many_experts_as_the_configuration_says(head):
     indices = built(head).gate(torch.randn(IMAGES, FEATURES)).indices
-    assert indices.shape == (IMAGES, chosen_experts(head))
+    assert indices.shape == (IMAGES, head.chosen)
 
 
 # -- parameters -----------------------------------------------------------------------------------
@@ -137,7 +137,7 @@ def test_the_plan_chooses_as_many_experts_as_the_configuration_says(head):
 def test_active_parameters_are_all_but_those_of_idle_experts(head):
     """Against a sum over named parameters, of which experts' are cut to the experts that run."""
     module = built(head)
-    idle = head.experts - chosen_experts(head) if config.has_experts(head) else 0
+    idle = head.experts - head.chosen if config.has_experts(head) else 0
     expected = 0
     for name, parameter in module.named_parameters():
         if name.startswith("experts."):

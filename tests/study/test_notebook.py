@@ -1,6 +1,5 @@
 """Parameters are refused by name, type and value, whichever way a notebook is started."""
 
-import ast
 import errno
 import json
 import os
@@ -13,8 +12,6 @@ import papermill
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
-import moelib
-from moelib.records.dependencies import modules_of
 from moelib.study import notebook
 from moelib.study.base import ConfigError
 
@@ -227,15 +224,3 @@ def test_papermill_describes_each_parameter(path: Path) -> None:
         name: parameter["inferred_type_name"] for name, parameter in described.items()
     }
     assert declared and all(parameter["help"] for parameter in described.values())
-
-
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_notebook_depends_on_the_modules_behind_its_imports(path: Path) -> None:
-    modules = {module.stem for module in modules_of(path)}
-    assert {"notebook", "run", "base", "reader"} <= modules
-    assert "__init__" not in modules
-
-
-def test_package_holds_a_docstring_alone() -> None:
-    """So that dependencies may leave it out."""
-    assert len(ast.parse(Path(moelib.__file__).read_text()).body) == 1

@@ -13,7 +13,7 @@ import pytest
 import torch
 from tiny import tiny_dataset, tiny_run
 
-from moelib.records import atomic
+from moelib.records import atomic, freshness
 from moelib.records.kinds import TrainNumbers
 from moelib.records.record import read_record
 from moelib.study import backbones as config
@@ -26,7 +26,7 @@ from moelib.training.checkpoint import CheckpointError, load_tensors
 from moelib.training.data import Dataset
 from moelib.training.evaluate import predict
 from moelib.training.model import build_model
-from moelib.training.train import TrainingError, load_weights, train
+from moelib.training.train import TrainingError, ensure_trained, load_weights, train
 
 HEADS = ("linear", "dense", "soft", "sparse", "switch", "uniform", "frozen")
 STEPS = 4  # of an epoch
@@ -34,15 +34,6 @@ STEPS = 4  # of an epoch
 
 class Killed(BaseException):
     """Ends a training like a signal: no code handles it."""
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_source():
-    """The source in the state of this moment: an edit meanwhile is no other training."""
-    with pytest.MonkeyPatch.context() as patch:
-        source = training_module.source_digest("moelib.training.train")
-        patch.setattr(training_module, "source_digest", lambda module: source)
-        yield source
 
 
 @pytest.fixture(autouse=True)
@@ -93,7 +84,7 @@ def test_a_record_is_complete_and_true(dataset, head, protocol):
     record = train(run, dataset)
     assert read_record(run.record_path("train"), TrainNumbers) == record
     assert (record.study, record.head, record.seed) == (run.study, head, 0)
-    assert set(record.inputs) == {"config", "data", "source", "torch"}
+    assert set(record.inputs) == {"config", "data", "code", "torch"}
     assert record.inputs["data"] == dataset.digest
     assert record.inputs["torch"] == torch.__version__
 
@@ -394,14 +385,13 @@ def killed(training, step, steps_per_epoch):
         os.kill(os.getpid(), signal.SIGKILL)
     return rate(training, step, steps_per_epoch)
 training_module.learning_rate = killed
-training_module.source_digest = lambda module: sys.argv[2]
 training_module.train(tiny_run(), tiny_dataset())
 """
 
 
-def test_a_killed_process_leaves_what_the_next_one_ends(dataset, uninterrupted, one_source, capsys):
+def test_a_killed_process_leaves_what_the_next_one_ends(dataset, uninterrupted, capsys):
     run = tiny_run()
-    child = [sys.executable, "-c", KILLED_CHILD, Path(__file__).parents[1], one_source]
+    child = [sys.executable, "-c", KILLED_CHILD, Path(__file__).parents[1]]
     done = subprocess.run(child, cwd=PROJECT, capture_output=True)
     assert done.returncode == -signal.SIGKILL, done.stderr
     assert (run.folder / "state.safetensors").exists()
@@ -458,7 +448,7 @@ def test_another_configuration_is_trained_anew(dataset, interrupt, capsys, chang
     interrupt(0)
     with pytest.raises(Killed):  # it does train, from the first step
         train(new, dataset)
-    assert "another configuration, data, source or torch: starting anew" in capsys.readouterr().out
+    assert "another configuration, data, code or torch: starting anew" in capsys.readouterr().out
     interrupt(None)
     after = train(new, dataset)
     assert after.inputs["config"] != before.inputs["config"]
@@ -474,20 +464,48 @@ def test_another_head_of_the_same_name_is_trained_anew(dataset):
     assert after.numbers.head_parameters > before.numbers.head_parameters
 
 
-def test_other_data_source_or_torch_are_trained_anew(dataset, monkeypatch):
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"training_code": lambda *_: "other"},
+        {"training_values": lambda *_: {}},
+    ],
+    ids=["code", "configuration"],
+)
+def test_other_code_is_trained_anew(dataset, monkeypatch, change):
     run = tiny_run("dense", epochs=1)
     train(run, dataset)
-    with monkeypatch.context() as patch, pytest.raises(Killed):
-        patch.setattr(training_module, "_Trainer", dying)
-        train(run, replace(dataset, digest="other"))
-    with monkeypatch.context() as patch, pytest.raises(Killed):
-        patch.setattr(training_module, "_Trainer", dying)
-        patch.setattr(training_module, "source_digest", lambda module: "other")
+    monkeypatch.setattr(training_module, "_Trainer", dying)
+    train(run, dataset)
+    for name, value in change.items():
+        monkeypatch.setattr(freshness, name, value)
+    with pytest.raises(Killed):
         train(run, dataset)
+
+
+def test_other_data_or_torch_are_trained_with_anew(dataset, monkeypatch):
+    run = tiny_run("dense", epochs=1)
+    train(run, dataset)
+    monkeypatch.setattr(training_module, "_Trainer", dying)
     with monkeypatch.context() as patch, pytest.raises(Killed):
-        patch.setattr(training_module, "_Trainer", dying)
         patch.setattr(torch, "__version__", "99.0")
         train(run, dataset)
+    with pytest.raises(Killed):
+        train(run, replace(dataset, digest="other"))
+
+
+def test_a_record_without_its_weights_stands_until_they_are_needed(dataset, monkeypatch):
+    run = tiny_run("dense", epochs=1)
+    record = train(run, dataset)
+    for which in record.numbers.weights:
+        (run.folder / f"{which}.safetensors").unlink()
+    with monkeypatch.context() as patch:
+        patch.setattr(training_module, "_Trainer", dying)
+        assert train(run, dataset) == record
+        with pytest.raises(Killed):
+            ensure_trained(run, dataset, weights=True)
+    again = ensure_trained(run, dataset, weights=True)
+    assert again.digest == record.digest
 
 
 def test_a_run_killed_under_another_configuration_leaves_nothing_in_this_one(
@@ -553,7 +571,7 @@ def test_damaged_weights_of_a_finished_run_are_refused_and_made_again(
     with pytest.raises(CheckpointError, match="is damaged|There is no checkpoint"):
         load_weights(run, build_model(run, dataset), record, which)
     monkeypatch.setattr(training_module._Trainer, "_train_epoch", dying)  # the state has them
-    assert train(run, dataset).digest == record.digest
+    assert ensure_trained(run, dataset, weights=True).digest == record.digest
     assert same_weights(weights(run, which), expected)
 
 

@@ -44,20 +44,23 @@ folder = pathlib.Path("results") / study / head / f"seed-{seed}"
 TRAINER = """
 import json, os, pathlib, sys, time
 
+class _Trainer:
+    pass
+
 def train(folder):
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / "starts.txt", "a") as starts:
         print(os.getpid(), file=starts)
     while pathlib.Path("slow").exists():
         time.sleep(0.05)
-    warm = "colorsys" in sys.modules
+    warm = "colorsys" in sys.modules  # a module
     (folder / "train.json").write_text(json.dumps({"loss": 1.0, "warm": warm}))
 """
 
 UTILIZATION = """
-from moelib import counting
+from moelib.analyses import utilization
 loss = json.loads((folder / "train.json").read_text())["loss"]
-(folder / "utilization.json").write_text(json.dumps({"count": counting.count(), "loss": loss}))
+(folder / "utilization.json").write_text(json.dumps({"count": utilization.measure(), "loss": loss}))
 if pathlib.Path("broken").exists() and head == "soft":
     raise ValueError("the gate is broken")
 """
@@ -96,18 +99,21 @@ class Project:
         self.root = root
 
     def make(self, papermill: bool) -> "Project":
-        for name in ("__init__.py", "study", "records/__init__.py", "records/dependencies.py"):
+        for name in ("__init__.py", "study", "records"):
             self.copy(f"moelib/{name}")
         self.copy("workflow")
         self.write("workflow/warm", preloading("papermill", "colorsys"))
-        self.write("moelib/trainer.py", TRAINER)
-        self.write("moelib/counting.py", "from moelib import ones\ndef count(): return ones.ONE")
+        self.write("moelib/training/train.py", TRAINER)
+        self.write("moelib/training/model.py", "def build_model(): pass")
+        measure = "from moelib import ones\ndef measure(): return ones.ONE"
+        self.write("moelib/analyses/utilization.py", measure)
+        self.write("moelib/analyses/efficiency.py", "def measure(): pass")
         self.write("moelib/ones.py", "ONE = 1")
         self.write("moelib/unused.py", "")
         self.write("studies/quick.yaml", STUDY)
         self.write("studies/other.yaml", OTHER)
         self.write("results/other/soft/seed-1/train.json", "{}")
-        train = "from moelib import trainer\ntrainer.train(folder)"
+        train = "from moelib.training import train\ntrain.train(folder)"
         self.notebook("notebooks/train.ipynb", PARAMETERS, FOLDER, train)
         self.notebook("notebooks/utilization.ipynb", PARAMETERS, FOLDER, UTILIZATION)
         self.write("_config.yml", JUPYTER_BOOK)
@@ -193,10 +199,18 @@ def project(finished: Project, tmp_path: Path) -> Project:
 
 
 def touch_and_comment(project: Project) -> None:
-    for path in ("notebooks/train.ipynb", "moelib/trainer.py", "book/one.ipynb", "book/intro.md"):
+    for path in (
+        "notebooks/train.ipynb",
+        "moelib/training/train.py",
+        "book/one.ipynb",
+        "book/intro.md",
+    ):
         os.utime(project.root / path)
     project.edit("studies/quick.yaml", "# of 4 units", "# of four units")
+    project.edit("moelib/training/train.py", "# a module", "# another")
+    project.edit("moelib/ones.py", "ONE = 1", "ONE = 1  # of something")
     project.write("moelib/unused.py", "ONE = 1")
+    project.write("moelib/analyses/another.py", "def measure(): return 2")
 
 
 def edit_chapter_and_page(project: Project) -> None:
@@ -205,7 +219,11 @@ def edit_chapter_and_page(project: Project) -> None:
 
 
 def edit_module(project: Project) -> None:
-    project.edit("moelib/ones.py", "1", "2")  # which counting imports, and the second chapter
+    project.edit("moelib/ones.py", "1", "2")  # which an analysis and a chapter import
+
+
+def edit_training(project: Project) -> None:
+    project.edit("moelib/training/train.py", "0.05", "0.06")
 
 
 def edit_head(project: Project) -> None:
@@ -245,6 +263,7 @@ def change_a_study_without_records(project: Project) -> None:
         (touch_and_comment, {}),
         (edit_chapter_and_page, {"chapter": 1, "book": 1}),
         (edit_module, {"analyse": 2, "chapter": 2, "book": 1}),
+        (edit_training, {}),  # of what is not computed
         (edit_head, {"train": 1, "analyse": 1, "chapter": 2, "book": 1}),
         (edit_analysis_and_add_runs, {"train": 4, "analyse": 4, "chapter": 2, "book": 1}),
         (describe_in_other_words, {"chapter": 2, "book": 1}),

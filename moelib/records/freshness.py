@@ -1,0 +1,86 @@
+"""Whether a record is up to date: by what was asked, what was read, and what code computes.
+
+This is the one place that decides it, for training and for every analysis, from values alone: never
+from the time or the bytes of a file. It knows neither torch nor weights, so that the graph of a
+study can ask it too.
+"""
+
+import json
+from pathlib import Path
+
+from moelib.records.code import code_digest
+from moelib.records.kinds import TrainNumbers
+from moelib.records.provenance import digest
+from moelib.records.record import N, Record, RecordError, read_record
+from moelib.study.base import Frozen
+from moelib.study.study import Study
+
+MODEL = "moelib.training.model.build_model"
+TRAINING = "moelib.training.train._Trainer"
+REFERENCE = "Dense"  # the head that analyses may build beside the run's own
+
+
+def up_to_date(path: Path, numbers: type[N], inputs: dict[str, str]) -> Record[N] | None:
+    """The record at `path`, if it is whole and was made from these inputs."""
+    try:
+        record = read_record(path, numbers)
+    except RecordError:
+        return None
+    return record if record.inputs == inputs else None
+
+
+def training_values(study: Study, head: str, seed: int) -> dict:
+    """The resolved part of a study that determines one training, as plain values."""
+    part = study.model_dump(mode="json", include={"data", "backbone", "protocol", "training"})
+    return {**part, "name": head, "head": study.heads[head].model_dump(mode="json"), "seed": seed}
+
+
+def training_code(study: Study, head: str) -> str:
+    """Digest of the code that trains this head."""
+    return code_digest(TRAINING, MODEL, kinds=_kinds(study, head))
+
+
+def analysis_code(study: Study, head: str, analysis: str) -> str:
+    """Digest of the code that makes one analysis of this head: the module's `measure`."""
+    root = f"moelib.analyses.{analysis}.measure"
+    return code_digest(root, MODEL, kinds=[*_kinds(study, head), REFERENCE])
+
+
+def training_inputs(study: Study, head: str, seed: int, data: str, torch: str) -> dict[str, str]:
+    """Digests of all that determines a training on one machine.
+
+    Args:
+        study: with the training's device, precision and layout resolved for this machine.
+        head: name of the run's head in the study.
+        seed: of the run.
+        data: digest of the images.
+        torch: its version.
+    """
+    return {
+        "config": _digest(training_values(study, head, seed)),
+        "data": data,
+        "code": training_code(study, head),
+        "torch": torch,
+    }
+
+
+def analysis_inputs(
+    trained: Record[TrainNumbers], analysis: str, sizes: Frozen, data: str
+) -> dict[str, str]:
+    """Digests of all that determines an analysis of a trained run: its weights are in `train`."""
+    study, head = trained.study, trained.head
+    values = training_values(study, head, trained.seed)
+    return {
+        "config": _digest([values, sizes.model_dump(mode="json")]),
+        "data": data,
+        "code": analysis_code(study, head, analysis),
+        "train": _digest(trained.numbers.model_dump(mode="json")),
+    }
+
+
+def _kinds(study: Study, head: str) -> list[str]:
+    return [type(study.heads[head]).__name__, type(study.backbone).__name__]
+
+
+def _digest(values: object) -> str:
+    return digest([json.dumps(values, sort_keys=True, separators=(",", ":")).encode()])

@@ -1,0 +1,170 @@
+"""Which edits of the code make a result stale: those that compute, and no others."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from moelib.records import code
+from moelib.records.freshness import analysis_code, training_code
+from moelib.study.base import PROJECT
+from moelib.study.reader import load_study
+
+TRAINING = ("dense", "soft", "sparse", "switch")
+ANALYSES = ("utilization", "sharpness", "surface", "efficiency")
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of moelib that the digests are taken of, to be edited."""
+    copy = tmp_path / "moelib"
+    shutil.copytree(PROJECT / "moelib", copy, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(code, "PACKAGE", copy)
+    return copy
+
+
+def digests() -> dict[tuple[str, str], str]:
+    """The code of each training and each analysis of the default study."""
+    study = load_study("quick")
+    found = {("train", head): training_code(study, head) for head in TRAINING}
+    for analysis in ANALYSES:
+        found |= {(analysis, head): analysis_code(study, head, analysis) for head in TRAINING}
+    return found
+
+
+SILENT = {
+    "a comment": ("training/schedule.py", "def learning_rate", "# Why.\ndef learning_rate"),
+    "a docstring": ("heads/usage.py", '"""', '"""Other words. '),
+    "a declaration": (
+        "study/base.py",
+        "class Frozen(",
+        "class Unused(Frozen):\n    ...\n\n\nclass Frozen(",
+    ),
+    "a colour": ("report/figures.py", "import seaborn", "COLOUR = 'red'\nimport seaborn"),
+    "a record's field": (
+        "records/kinds.py",
+        "class Metrics(Frozen):",
+        "class Metrics(Frozen):\n    x: int = 0",
+    ),
+    "a sentence": ("training/checkpoint.py", "is damaged", "is broken"),
+}
+
+
+def write(package: Path, module: str, old: str, new: str) -> None:
+    path = package / module
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+
+
+@pytest.mark.parametrize("edit", SILENT.values(), ids=SILENT)
+def test_words_colours_and_declarations_make_nothing_stale(package, edit):
+    before = digests()
+    write(package, *edit)
+    assert digests() == before
+
+
+def test_a_new_analysis_makes_nothing_stale(package):
+    before = digests()
+    (package / "analyses" / "novelty.py").write_text("def measure(trained, sizes):\n    return 1\n")
+    assert digests() == before
+
+
+HEAD = """
+from moelib.heads.head import build_head
+from moelib.study import heads as config
+
+
+@build_head.register
+def _novel(head: config.Novel, features, classes, protocol):
+    return None
+"""
+
+
+def test_a_new_head_makes_nothing_stale(package):
+    before = digests()
+    (package / "heads" / "novel.py").write_text(HEAD)
+    write(
+        package,
+        "study/heads.py",
+        "class Linear(Plain)",
+        "class Novel(Plain): ...\n\n\nclass Linear(Plain)",
+    )
+    assert digests() == before
+
+
+FORMULAS = {
+    "schedule": ("training/schedule.py", "return ", "return 2 * ", {"train"}, TRAINING),
+    "entropy of the use": (
+        "analyses/utilization.py",
+        "null.mean()",
+        "null.max()",
+        {"utilization"},
+        TRAINING,
+    ),
+    "trace": ("curvature/trace.py", "return ", "return 2 * ", {"sharpness"}, TRAINING),
+    "filters": ("curvature/directions.py", "return ", "return 2 * ", {"surface"}, TRAINING),
+    "work": ("analyses/work.py", "return ", "return 2 * ", {"efficiency"}, TRAINING),
+}
+
+
+@pytest.mark.parametrize("edit", FORMULAS.values(), ids=FORMULAS)
+def test_a_changed_formula_makes_stale_what_depends_on_it(package, edit):
+    module, old, new, kinds, heads = edit
+    before = digests()
+    write(package, module, old, new)
+    after = digests()
+    stale = {key for key in before if before[key] != after[key]}
+    assert stale == {(kind, head) for kind in kinds for head in heads}
+
+
+def test_the_forward_pass_of_one_head_is_no_part_of_another(package):
+    before = digests()
+    write(package, "heads/gates.py", "torch.randn_like(logits)", "2 * torch.randn_like(logits)")
+    after = digests()
+    stale = {key for key in before if before[key] != after[key]}
+    assert stale == {(kind, "sparse") for kind in ("train", *ANALYSES)}
+
+
+def test_names_are_followed_through_modules_and_aliases(tmp_path, monkeypatch):
+    package = tmp_path / "moelib"
+    (package / "room").mkdir(parents=True)
+    (package / "room" / "__init__.py").write_text("")
+    (package / "room" / "a.py").write_text(
+        "from moelib.room import b as other\nfrom moelib.room.b import g as h\n"
+        "def one(): return other.f()\ndef two(): return h\ndef three(x: other.f): print(h)\n"
+    )
+    (package / "room" / "b.py").write_text("def f(): return LIMIT\ndef g(): return 2\nLIMIT = 1\n")
+    monkeypatch.setattr(code, "PACKAGE", package)
+    reached = {
+        name: [str(d) for d in code.definitions(f"moelib.room.a.{name}")]
+        for name in ("one", "two", "three")
+    }
+    assert reached == {
+        "one": ["moelib.room.a.one", "moelib.room.b.LIMIT", "moelib.room.b.f"],
+        "two": ["moelib.room.a.two", "moelib.room.b.g"],
+        "three": ["moelib.room.a.three"],
+    }
+    with pytest.raises(LookupError, match="moelib defines no moelib.room.a.four"):
+        code.code_digest("moelib.room.a.four")
+
+
+SHOWN = "%matplotlib inline\nfrom moelib.report import figures\nfigures.learning_curves"
+
+
+def test_a_page_depends_on_what_it_shows_in_words_and_colours_too(package, tmp_path):
+    cell = {
+        "cell_type": "code",
+        "metadata": {},
+        "source": "%matplotlib inline\nfrom moelib.report import figures\nfigures.learning_curves",
+    }
+    page = tmp_path / "page.ipynb"
+    page.write_text(json.dumps({"cells": [cell]}))
+    before = code.page_digest(page)
+    write(package, "report/figures.py", "def learning_curves", "# Why.\ndef learning_curves")
+    write(package, "report/figures.py", "import seaborn", "UNUSED = 'red'\nimport seaborn")
+    write(package, "curvature/trace.py", "return ", "return 2 * ")
+    assert code.page_digest(page) == before
+    write(package, "report/figures.py", "PALETTE = ", "PALETTE = 2 * ")  # which it reaches
+    assert code.page_digest(page) != before
