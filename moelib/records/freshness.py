@@ -16,7 +16,7 @@ from moelib.study.base import Frozen
 from moelib.study.study import Study
 
 MODEL = "moelib.training.model.build_model"
-TRAINING = "moelib.training.train._Trainer"
+TRAINING = "moelib.training.loop.Loop"
 REFERENCE = "Dense"  # the head that analyses may build beside the run's own
 
 

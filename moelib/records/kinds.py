@@ -33,6 +33,8 @@ class Epoch(Frozen):
     train: Metrics
     validation: Metrics
     balance: dict[str, float]  # weighted balance losses, mean over the steps
+    # (n, e) gates of the first validation images, so that one can watch routing form
+    watched: tuple[tuple[float, ...], ...] | None = None
 
 
 class TrainNumbers(Numbers):

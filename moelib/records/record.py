@@ -2,7 +2,8 @@
 
 A record holds the resolved study, the head and seed where it has them, the digests of its inputs,
 the numbers of one analysis, and its provenance. Its digest covers all that but the provenance, so
-two runs agree when their digests do, and a damaged file is noticed when it is read.
+two runs agree when their digests do; the provenance has a digest of its own. So a damaged file is
+noticed when it is read.
 """
 
 import json
@@ -45,16 +46,21 @@ class Record(Frozen, Generic[N]):
     inputs: dict[str, str]
     numbers: N
     provenance: Provenance
+    provenance_digest: str = ""
     digest: str = ""
 
     def content_digest(self) -> str:
-        """SHA-256 of the record as canonical JSON, without provenance and the digest itself."""
+        """SHA-256 of the record as canonical JSON, without provenance and the digests."""
         return _content_digest(self.model_dump(mode="json"))
 
 
 def write_record(path: Path, record: Record[N]) -> Record[N]:
     """Write a record atomically, with its digest; returns it as it was written."""
-    record = record.model_copy(update={"digest": record.content_digest()})
+    digests = {
+        "digest": record.content_digest(),
+        "provenance_digest": _digest(record.provenance.model_dump(mode="json")),
+    }
+    record = record.model_copy(update=digests)
     text = record.model_dump_json(indent=1)
     write_atomically(path, (text + "\n").encode())
     return record
@@ -82,6 +88,8 @@ def read_record(path: Path, numbers: type[N]) -> Record[N]:
         raise RecordError(f"The record {path} is of kind {raw.get('kind')}, not {numbers.kind}.")
     if raw.get("digest") != _content_digest(raw):
         raise RecordError(f"The record {path} is damaged: its digest does not match its content.")
+    if raw.get("provenance_digest") != _digest(raw.get("provenance")):
+        raise RecordError(f"The record {path} is damaged: its provenance has another digest.")
     try:
         return Record[numbers].model_validate_json(json.dumps(raw))
     except ValidationError as error:
@@ -93,5 +101,9 @@ def read_record(path: Path, numbers: type[N]) -> Record[N]:
 
 
 def _content_digest(raw: dict) -> str:
-    content = {key: value for key, value in raw.items() if key not in ("provenance", "digest")}
-    return digest([json.dumps(content, sort_keys=True, separators=(",", ":")).encode()])
+    circumstances = ("provenance", "provenance_digest", "digest")
+    return _digest({key: value for key, value in raw.items() if key not in circumstances})
+
+
+def _digest(values: object) -> str:
+    return digest([json.dumps(values, sort_keys=True, separators=(",", ":")).encode()])

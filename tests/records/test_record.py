@@ -35,7 +35,8 @@ def record_of(value: float = 0.1, **keys) -> Record[Measured]:
 
 def digest_of(raw: dict) -> str:
     """The digest that a record promises, from the text of its definition."""
-    content = {key: value for key, value in raw.items() if key not in ("provenance", "digest")}
+    circumstances = ("provenance", "provenance_digest", "digest")
+    content = {key: value for key, value in raw.items() if key not in circumstances}
     return digest([json.dumps(content, sort_keys=True, separators=(",", ":")).encode()])
 
 
@@ -125,7 +126,20 @@ def test_one_changed_digit_is_noticed(path, written):
     )
 
 
-@pytest.mark.parametrize("key", ["numbers", "kind", "inputs", "head", "schema_version", "digest"])
+def test_one_changed_letter_of_the_provenance_is_noticed(path, written):
+    assert read_record(path, Measured).provenance_digest == written["provenance_digest"]
+    version = written["provenance"]["packages"]["torch"]
+    text = path.read_text()
+    assert text.count(f'"torch": "{version}"') == 1
+    path.write_text(text.replace(f'"torch": "{version}"', f'"torch": "{version}1"'))
+    with pytest.raises(RecordError, match="its provenance has another digest"):
+        read_record(path, Measured)
+
+
+KEYS = ("numbers", "kind", "inputs", "head", "schema_version", "digest", "provenance_digest")
+
+
+@pytest.mark.parametrize("key", KEYS)
 def test_a_key_that_is_gone_is_noticed(path, written, key):
     del written[key]
     path.write_text(json.dumps(written))

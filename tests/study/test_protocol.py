@@ -13,7 +13,8 @@ from tiny import tiny_dataset, tiny_run
 
 from moelib.heads.balance import balance_losses
 from moelib.training import augment, evaluate
-from moelib.training import train as training_module
+from moelib.training import batches as batching
+from moelib.training import step as stepping
 from moelib.training.checkpoint import load_tensors
 from moelib.training.data import Split
 from moelib.training.evaluate import metrics, predict
@@ -34,13 +35,13 @@ def fresh(results):
 def batches(monkeypatch):
     """The images of each training step, as they come to the network."""
     seen = []
-    network_input = training_module.network_input
+    network_input = batching.network_input
 
     def spied(images, dataset, channels_last):
         seen.append(images.clone())
         return network_input(images, dataset, channels_last)
 
-    monkeypatch.setattr(training_module, "network_input", spied)
+    monkeypatch.setattr(batching, "network_input", spied)
     return seen
 
 
@@ -123,7 +124,7 @@ def augmented(monkeypatch):
         calls.append(len(images))
         return augment.random_crop_flip(images, *args)
 
-    monkeypatch.setattr(training_module, "random_crop_flip", spied)
+    monkeypatch.setattr(batching, "random_crop_flip", spied)
     return calls
 
 
@@ -157,7 +158,7 @@ def test_augmentation_touches_training_batches_alone(dataset, augmented, evaluat
 def test_the_studies_crop_and_flip_reach_the_augmentation(dataset, monkeypatch):
     given = []
     monkeypatch.setattr(
-        training_module, "random_crop_flip", lambda images, *args: given.append(args) or images
+        batching, "random_crop_flip", lambda images, *args: given.append(args) or images
     )
     run = tiny_run("dense", epochs=1)
     data = run.study.data.model_copy(update={"crop_padding": 3, "flip": False})
@@ -261,7 +262,7 @@ def test_balance_losses_that_are_recorded_are_weighted_means_over_steps(dataset,
         steps.append({name: part.item() for name, part in parts.items()})
         return parts
 
-    monkeypatch.setattr(training_module, "balance_losses", spied)
+    monkeypatch.setattr(stepping, "balance_losses", spied)
     (epoch,) = train(tiny_run("sparse", epochs=1), dataset).numbers.epochs
     assert epoch.balance.keys() == {"importance", "load", "z"}
     for name, mean in epoch.balance.items():
@@ -301,7 +302,7 @@ def test_running_train_metrics_are_of_the_steps_as_they_passed(dataset, monkeypa
             steps.append((losses, logits.argmax(1) == labels))
         return cross_entropy(logits, labels, **keys)
 
-    monkeypatch.setattr(training_module.F, "cross_entropy", spied)
+    monkeypatch.setattr(F, "cross_entropy", spied)
     run = tiny_run("sparse", epochs=2, protocol={"train_metrics": "running"})
     record = train(run, dataset)
     for epoch, passed in zip(record.numbers.epochs, (steps[:4], steps[4:]), strict=True):

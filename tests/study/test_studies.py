@@ -15,8 +15,8 @@ from moelib.study.heads import has_experts
 from moelib.study.reader import load_study
 from moelib.study.run import Run
 from moelib.study.training import MultiStep
-from moelib.training import train as training_module
 from moelib.training.data import Dataset
+from moelib.training.state import State
 from moelib.training.train import train
 
 SMALL = {"epochs": 1, "batch_size": 8, "curve_images": 4, "device": "cpu", "threads": 1}
@@ -35,7 +35,7 @@ def images() -> Dataset:
 @pytest.mark.parametrize("name", ["paper", "paper-as-run"])
 def test_the_papers_study_in_miniature(results, images, monkeypatch, name, head):
     # 135 MB that nothing here resumes from; the state is tested with small nets.
-    monkeypatch.setattr(training_module._Trainer, "_save_state", lambda trainer: None)
+    monkeypatch.setattr(State, "save", lambda state: None)
     study = load_study(name)
     training = study.training.model_copy(update=SMALL | PLAIN | CONSTANT)
     analyses = Analyses(sharpness=None, surface=None)  # which want more images than there are

@@ -21,12 +21,15 @@ from moelib.study.analyses import Surface
 from moelib.study.base import PROJECT, ConfigError
 from moelib.study.heads import Balance
 from moelib.study.run import Run, open_run
+from moelib.training import compiled, loop
 from moelib.training import train as training_module
 from moelib.training.checkpoint import CheckpointError, load_tensors
 from moelib.training.data import Dataset
+from moelib.training.errors import TrainingError
 from moelib.training.evaluate import predict
 from moelib.training.model import build_model
-from moelib.training.train import TrainingError, ensure_trained, load_weights, train
+from moelib.training.state import State
+from moelib.training.train import ensure_trained, load_weights, train
 
 HEADS = ("linear", "dense", "soft", "sparse", "switch", "uniform", "frozen")
 STEPS = 4  # of an epoch
@@ -44,7 +47,7 @@ def fresh(results):
 @pytest.fixture
 def interrupt(monkeypatch):
     """A function that makes a training die at a step, counted from 0 over all epochs."""
-    rate = training_module.learning_rate
+    rate = loop.learning_rate
 
     def at(step: int | None) -> None:
         def dying(training, now, steps_per_epoch):
@@ -52,7 +55,7 @@ def interrupt(monkeypatch):
                 raise Killed
             return rate(training, now, steps_per_epoch)
 
-        monkeypatch.setattr(training_module, "learning_rate", dying)
+        monkeypatch.setattr(loop, "learning_rate", dying)
 
     return at
 
@@ -245,7 +248,7 @@ def test_a_compiled_run_that_is_resumed_is_the_same_training(
     dataset, monkeypatch, interrupt, tmp_path, head
 ):
     """With gate noise in evaluation, too: the comparison allows no difference, and leaves none."""
-    monkeypatch.setattr(training_module, "COMPILED_LOSS_TOLERANCE", 0.0)
+    monkeypatch.setattr(compiled, "LOSS_TOLERANCE", 0.0)
     monkeypatch.setattr(torch, "compile", lambda function: lambda images: function(images))
     run = tiny_run(head, protocol="as-run", compile=True)
     whole = train(run, dataset)
@@ -262,7 +265,9 @@ def test_a_compiled_run_that_is_resumed_is_the_same_training(
 def test_rounding_of_a_tiny_loss_is_no_reason_to_refuse(dataset, monkeypatch):
     cross_entropy = torch.nn.functional.cross_entropy
     monkeypatch.setattr(
-        training_module.F, "cross_entropy", lambda *args, **keys: cross_entropy(*args, **keys) / 1e3
+        torch.nn.functional,
+        "cross_entropy",
+        lambda *args, **keys: cross_entropy(*args, **keys) / 1e3,
     )
 
     def rounded(function):
@@ -334,7 +339,7 @@ def test_a_run_that_dies_in_its_end_is_only_ended(dataset, uninterrupted, monkey
         patch.setattr(training_module, "write_record", dying)
         with pytest.raises(Killed):
             train(run, dataset)
-    monkeypatch.setattr(training_module._Trainer, "_train_epoch", dying)
+    monkeypatch.setattr(loop.Loop, "_train_epoch", dying)
     assert_equal_run(run, train(run, dataset), uninterrupted["corrected"])
 
 
@@ -375,16 +380,17 @@ import os, signal, sys
 sys.path.insert(0, sys.argv[1])
 import torch
 torch.set_num_threads(1)
+from moelib.training import loop
 from moelib.training import train as training_module
 from tiny import tiny_dataset, tiny_run
 
 # Its own death, so that it comes in just this step whatever the machine's load is.
-rate = training_module.learning_rate
+rate = loop.learning_rate
 def killed(training, step, steps_per_epoch):
     if step == 6:
         os.kill(os.getpid(), signal.SIGKILL)
     return rate(training, step, steps_per_epoch)
-training_module.learning_rate = killed
+loop.learning_rate = killed
 training_module.train(tiny_run(), tiny_dataset())
 """
 
@@ -421,7 +427,7 @@ def test_a_finished_run_is_not_trained_again(dataset, monkeypatch, capsys):
     run = tiny_run("dense", epochs=1)
     first = train(run, dataset)
     before = files(run)
-    monkeypatch.setattr(training_module, "_Trainer", dying)
+    monkeypatch.setattr(training_module, "Loop", dying)
     assert train(run, dataset) == first
     assert "not trained again" in capsys.readouterr().out
     assert files(run) == before
@@ -430,7 +436,7 @@ def test_a_finished_run_is_not_trained_again(dataset, monkeypatch, capsys):
 def test_words_analyses_and_further_seeds_train_nothing_again(dataset, monkeypatch):
     run = tiny_run("dense", epochs=1)
     train(run, dataset)
-    monkeypatch.setattr(training_module, "_Trainer", dying)
+    monkeypatch.setattr(training_module, "Loop", dying)
     update = {"description": "Other words.", "seeds": (0, 1, 2)}
     train(Run(run.study.model_copy(update=update), "dense", 0), dataset)
 
@@ -475,7 +481,7 @@ def test_another_head_of_the_same_name_is_trained_anew(dataset):
 def test_other_code_is_trained_anew(dataset, monkeypatch, change):
     run = tiny_run("dense", epochs=1)
     train(run, dataset)
-    monkeypatch.setattr(training_module, "_Trainer", dying)
+    monkeypatch.setattr(training_module, "Loop", dying)
     train(run, dataset)
     for name, value in change.items():
         monkeypatch.setattr(freshness, name, value)
@@ -486,7 +492,7 @@ def test_other_code_is_trained_anew(dataset, monkeypatch, change):
 def test_other_data_or_torch_are_trained_with_anew(dataset, monkeypatch):
     run = tiny_run("dense", epochs=1)
     train(run, dataset)
-    monkeypatch.setattr(training_module, "_Trainer", dying)
+    monkeypatch.setattr(training_module, "Loop", dying)
     with monkeypatch.context() as patch, pytest.raises(Killed):
         patch.setattr(torch, "__version__", "99.0")
         train(run, dataset)
@@ -500,7 +506,7 @@ def test_a_record_without_its_weights_stands_until_they_are_needed(dataset, monk
     for which in record.numbers.weights:
         (run.folder / f"{which}.safetensors").unlink()
     with monkeypatch.context() as patch:
-        patch.setattr(training_module, "_Trainer", dying)
+        patch.setattr(training_module, "Loop", dying)
         assert train(run, dataset) == record
         with pytest.raises(Killed):
             ensure_trained(run, dataset, weights=True)
@@ -518,7 +524,7 @@ def test_a_run_killed_under_another_configuration_leaves_nothing_in_this_one(
         train(run, dataset)
     interrupt(None)
     with monkeypatch.context() as patch, pytest.raises(Killed):
-        patch.setattr(training_module._Trainer, "_save_state", dying)
+        patch.setattr(State, "save", dying)
         train(other, dataset)
     assert_equal_run(run, train(run, dataset), uninterrupted["corrected"])
 
@@ -570,7 +576,7 @@ def test_damaged_weights_of_a_finished_run_are_refused_and_made_again(
     harm(run.folder / f"{which}.safetensors")
     with pytest.raises(CheckpointError, match="is damaged|There is no checkpoint"):
         load_weights(run, build_model(run, dataset), record, which)
-    monkeypatch.setattr(training_module._Trainer, "_train_epoch", dying)  # the state has them
+    monkeypatch.setattr(loop.Loop, "_train_epoch", dying)  # the state has them
     assert ensure_trained(run, dataset, weights=True).digest == record.digest
     assert same_weights(weights(run, which), expected)
 
@@ -580,7 +586,7 @@ def test_a_damaged_record_is_written_again(dataset, monkeypatch):
     record = train(run, dataset)
     path = run.record_path("train")
     path.write_text(path.read_text().replace('"seed": 0', '"seed": 1'))
-    monkeypatch.setattr(training_module._Trainer, "_train_epoch", dying)
+    monkeypatch.setattr(loop.Loop, "_train_epoch", dying)
     assert train(run, dataset).digest == record.digest
 
 
@@ -598,9 +604,7 @@ def test_weights_of_another_training_are_refused(dataset):
 def test_divergence_names_the_step_and_keeps_the_last_good_state(dataset, monkeypatch):
     """The rate is absurd from the second epoch on."""
     run = tiny_run("dense")
-    monkeypatch.setattr(
-        training_module, "learning_rate", lambda t, step, n: 0.1 if step < STEPS else 1e30
-    )
+    monkeypatch.setattr(loop, "learning_rate", lambda t, step, n: 0.1 if step < STEPS else 1e30)
     with pytest.raises(TrainingError) as error:
         train(run, dataset)
     assert str(error.value).startswith("tiny dense seed 0: the loss is not finite at step ")
@@ -619,7 +623,7 @@ def test_the_step_that_is_named_is_the_first_with_a_loss_that_is_not_finite(data
             calls.append(1)
         return cross_entropy(logits, labels, **keys) * (torch.inf if len(calls) == 7 else 1)
 
-    monkeypatch.setattr(training_module.F, "cross_entropy", broken)
+    monkeypatch.setattr(torch.nn.functional, "cross_entropy", broken)
     with pytest.raises(TrainingError, match="not finite at step 7 of 12; the state after epoch 1"):
         train(tiny_run("dense"), dataset)
 
@@ -627,9 +631,7 @@ def test_the_step_that_is_named_is_the_first_with_a_loss_that_is_not_finite(data
 def test_weights_that_the_last_step_of_an_epoch_broke_are_not_kept(dataset, monkeypatch):
     run = tiny_run("dense")
     last = 2 * STEPS - 1
-    monkeypatch.setattr(
-        training_module, "learning_rate", lambda t, step, n: 1e38 if step == last else 0.1
-    )
+    monkeypatch.setattr(loop, "learning_rate", lambda t, step, n: 1e38 if step == last else 0.1)
     with pytest.raises(TrainingError, match="not finite at step 8 of 12; the state after epoch 1"):
         train(run, dataset)
     assert len(load_tensors(run.folder / "state.safetensors")[1]["epochs"]) == 1
@@ -644,7 +646,7 @@ def test_divergence_keeps_the_last_finished_epoch_however_seldom_states_are_save
     recipe = {"epochs": 8, "checkpoint_every": every}
     with monkeypatch.context() as patch:
         patch.setattr(
-            training_module,
+            loop,
             "learning_rate",
             lambda t, step, n: 0.1 if step < good * STEPS else 1e30,
         )
@@ -663,10 +665,8 @@ def test_a_kept_state_that_was_not_due_is_as_good_as_any(
     """A run that diverged by an accident of the machine goes on from there to the same end."""
     run = tiny_run(checkpoint_every=5)
     with monkeypatch.context() as patch:
-        rate = training_module.learning_rate
-        patch.setattr(
-            training_module, "learning_rate", lambda t, s, n: rate(t, s, n) if s < 8 else 1e30
-        )
+        rate = loop.learning_rate
+        patch.setattr(loop, "learning_rate", lambda t, s, n: rate(t, s, n) if s < 8 else 1e30)
         with pytest.raises(TrainingError):
             train(run, dataset)
     train(run, dataset)
@@ -724,7 +724,7 @@ def test_one_image_of_one_pixel_is_refused_before_training(backbone, size, batch
     run = with_backbone(tiny_run("linear", epochs=1, batch_size=batch_size), backbone)
     with pytest.raises(ConfigError, match=f"^9 training images in batches of {batch_size} leave "):
         train(run, tiny_dataset(train=9, held_out=4, size=size))
-    assert [path.name for path in run.folder.iterdir()] == [".train.lock"]
+    assert not run.folder.exists()
 
 
 @pytest.mark.parametrize(("images", "split"), [(9, "test"), (11, "train")])
@@ -789,7 +789,7 @@ def test_a_run_that_fails_leaves_the_record_and_weights_of_the_one_before(datase
     run = tiny_run("dense", epochs=2)
     record = train(run, dataset)
     before = files(run)
-    monkeypatch.setattr(training_module, "learning_rate", lambda t, step, n: 1e30 * (step >= STEPS))
+    monkeypatch.setattr(loop, "learning_rate", lambda t, step, n: 1e30 * (step >= STEPS))
     with pytest.raises(TrainingError):
         train(tiny_run("dense", epochs=3), dataset)
     after = files(run)
@@ -812,3 +812,16 @@ def test_a_dataset_is_not_changed_by_training():
     for split in ("train", "validation", "test"):
         assert torch.equal(getattr(dataset, split).images, getattr(untouched, split).images)
     assert isinstance(dataset, Dataset)
+
+
+def test_the_gates_of_the_first_validation_images_are_kept_at_each_epoch(dataset):
+    run = tiny_run("sparse")
+    record = train(run, dataset)
+    model = build_model(run, dataset)
+    load_weights(run, model, record, "last")
+    _, routing = predict(model, dataset.validation, dataset, channels_last=True)
+    last = torch.tensor(record.numbers.epochs[-1].watched)  # (n, e)
+    assert last.shape == (24, 4)
+    # Rounded to three decimals.
+    assert torch.allclose(last, routing.gates[:24], atol=5.1e-4)
+    assert train(tiny_run("dense"), dataset).numbers.epochs[0].watched is None

@@ -44,9 +44,6 @@ folder = pathlib.Path("results") / study / head / f"seed-{seed}"
 TRAINER = """
 import json, os, pathlib, sys, time
 
-class _Trainer:
-    pass
-
 def train(folder):
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / "starts.txt", "a") as starts:
@@ -104,6 +101,7 @@ class Project:
         self.copy("workflow")
         self.write("workflow/warm", preloading("papermill", "colorsys"))
         self.write("moelib/training/train.py", TRAINER)
+        self.write("moelib/training/loop.py", "class Loop: pass")
         self.write("moelib/training/model.py", "def build_model(): pass")
         measure = "from moelib import ones\ndef measure(): return ones.ONE"
         self.write("moelib/analyses/utilization.py", measure)
