@@ -10,8 +10,9 @@ from moelib.analyses.analysis import analyse
 from moelib.analyses.trained import Trained, subset
 from moelib.curvature.adaptive import average_rise, matching_temperature, worst_rise
 from moelib.curvature.density import density
-from moelib.curvature.lanczos import Products, Spectrum, spectrum
+from moelib.curvature.lanczos import Spectrum, spectrum
 from moelib.curvature.objective import Objective
+from moelib.curvature.operators import Products, adaptive_hessian
 from moelib.curvature.trace import trace
 from moelib.records.kinds import Curvature, Estimate, Group, Matched, SharpnessNumbers
 from moelib.records.record import Record
@@ -97,11 +98,7 @@ def curvature(model: Classifier, split: Split, sizes: Sharpness, prepare, seed: 
     total, parts = traced(objective.hessian, raw, **groups)
     shape = density(objective.hessian, random(sizes.density_probes), sizes.density_steps)
     newton = largest(objective.gauss_newton)
-    scale = weights.abs()
-
-    def scaled(vectors: Tensor) -> Tensor:
-        return objective.hessian(vectors * scale) * scale
-
+    scaled = adaptive_hessian(objective)
     adaptive = largest(scaled)
     rise = average_rise(objective, sizes.average_radius, sizes.average_draws, generator)
     logits = objective.logits().double()

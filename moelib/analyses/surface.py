@@ -12,8 +12,9 @@ from tqdm import tqdm
 from moelib.analyses.analysis import analyse
 from moelib.analyses.trained import Trained, subset
 from moelib.curvature.directions import filter_normalised
+from moelib.curvature.error import CurvatureError
 from moelib.curvature.lanczos import spectrum
-from moelib.curvature.objective import CurvatureError, Objective
+from moelib.curvature.objective import Objective
 from moelib.heads.routing import Routing
 from moelib.records.kinds import Eigenvalues, Plane, SurfaceNumbers, Sweep
 from moelib.records.record import Record

@@ -4,7 +4,8 @@ import torch
 from torch import Tensor
 from tqdm import trange
 
-from moelib.curvature.lanczos import Krylov, Products
+from moelib.curvature.lanczos import Krylov
+from moelib.curvature.operators import Products
 from moelib.records.kinds import Density
 
 BANDWIDTH = 0.01  # of the Gaussians, as a share of the distance of the extreme nodes

@@ -4,6 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
+from moelib.curvature.rounding import differ
+
 
 def folded(net: nn.Module) -> nn.Module:
     """The same function of the same parameters, in evaluation mode, in fewer operations.
@@ -54,6 +56,21 @@ def folded(net: nn.Module) -> nn.Module:
             graph.erase_node(before)
     traced.recompile()
     return traced
+
+
+@torch.no_grad()
+def fold_backbone(model: nn.Module, images: Tensor) -> None:
+    """Fold the normalisations of the model's `backbone`, if it has one, in place.
+
+    Where that makes another function of these images (n, ...), which tracing cannot rule out, the
+    backbone stays as it is.
+    """
+    backbone = getattr(model, "backbone", None)
+    if isinstance(backbone, nn.Module):
+        before = model(images)  # (n, c)
+        model.backbone = folded(backbone)
+        if differ([model(images)], [before]):
+            model.backbone = backbone
 
 
 def _convolution(x, weight, bias, mean, var, gamma, beta, eps, stride, padding, dilation, groups):

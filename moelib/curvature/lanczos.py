@@ -1,16 +1,14 @@
 """Eigenvalues of a symmetric operator that is only known by its products (Lanczos 1950)."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from moelib.curvature.objective import CurvatureError
+from moelib.curvature.error import CurvatureError
+from moelib.curvature.operators import Products
 from moelib.records.kinds import SMALL_EIGENVALUE, Eigenvalues
-
-Products = Callable[[Tensor], Tensor]  # vectors (m, p) -> products (m, p)
 
 CHECK_EVERY = 5  # steps between looks at the residuals, each an eigenproblem of the steps' size
 

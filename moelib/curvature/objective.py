@@ -1,7 +1,6 @@
 """The loss over fixed images as a function of the weights alone, with its derivatives."""
 
 import copy
-import math
 from collections.abc import Callable, Iterator
 
 import torch
@@ -9,15 +8,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from moelib.curvature.folding import folded
-from moelib.study.base import ConfigError
-from moelib.training.seeding import seeded
+from moelib.curvature import checks
+from moelib.curvature.autodiff import vjp
+from moelib.curvature.error import CurvatureError
+from moelib.curvature.folding import fold_backbone
+from moelib.curvature.parameters import ParameterVector
 
 Loss = Callable[[Tensor, Tensor], Tensor]
-
-
-class CurvatureError(ConfigError):
-    """A loss whose curvature is not defined, or cannot be computed as asked."""
 
 
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
@@ -65,61 +62,39 @@ class Objective:
         batch: int = 250,
         keep: int = 0,
     ):
-        if len(images) == 0:
-            raise CurvatureError("There are no images to take the loss over.")
-        if labels.ndim != 1 or labels.dtype != torch.int64:
-            raise CurvatureError(
-                f"Labels must be int64 of shape (n,), and not {str(labels.dtype)[6:]} of shape "
-                f"{tuple(labels.shape)}."
-            )
-        if len(images) != len(labels):
-            raise CurvatureError(f"There are {len(images)} images and {len(labels)} labels.")
+        checks.refuse_unfit_images(images, labels)
         if batch < 1 or temperature <= 0 or keep < 0:
             raise CurvatureError(
                 f"A micro-batch needs an image and a temperature must be above 0, and keep 0 "
                 f"or more: batch is {batch}, temperature {temperature}, keep {keep}."
             )
-        self.images, self.labels = images, labels
-        self.prepare, self.per_image, self.temperature, self.batch = (
-            prepare,
-            loss,
-            temperature,
-            batch,
-        )
+        self.images, self.labels, self.prepare = images, labels, prepare
+        self.per_image, self.temperature, self.batch = loss, temperature, batch
         self._keep, self._kept = keep, []
-        original = copy.deepcopy(model).eval().requires_grad_(False)
-        named = dict(original.named_parameters())
-        if not named:
-            raise CurvatureError("The model has no parameters to take derivatives by.")
-        groups = parameter_groups(original)
-        if group not in groups:
-            raise CurvatureError(
-                f"There is no parameter group '{group}'; the groups are {', '.join(groups)}."
-            )
-        self._module = original
-        self._refuse_unfit()
-        _refuse_random_modules(original, self._input(0))
-        self._module = _fast(original, self._input(0))
-        # Only the tensors in which the group has parameters are differentiated.
-        chosen = torch.zeros(sum(p.numel() for p in named.values()), dtype=torch.bool)
-        chosen[groups[group]] = True
-        parts = dict(zip(named, chosen.split([p.numel() for p in named.values()]), strict=True))
-        self._shapes = {name: named[name].shape for name, part in parts.items() if part.any()}
-        device = next(iter(named.values())).device
-        inside = torch.cat([parts[name] for name in self._shapes])  # (p of whole tensors,)
-        self._inside = None if inside.all() else inside.nonzero().flatten().to(device)
-        self._whole = torch.cat([named[name].detach().flatten() for name in self._shapes])
-        self.weights = self._restrict(self._whole)  # (p,)
-        self.groups = {
-            name: mask.to(device)
-            for name, mask in ((n, _within(groups[n], chosen)) for n in groups)
-            if name != "all" and mask.any()
-        }  # name -> (p,) of bool: where each group lies in this objective's vectors
-        self._refuse_random_loss()
-        self._refuse_broken_loss()
-        value, gradient = self.value_and_gradient()
-        if not (math.isfinite(value) and gradient.isfinite().all()):
-            raise CurvatureError(f"The loss is {value}: it or its gradient is not finite.")
+        self._model = copy.deepcopy(model).eval().requires_grad_(False)
+        self.parameters = ParameterVector(self._model, group)
+        first = self._input(0)
+        with torch.no_grad():
+            logits = self._model(first)
+        checks.refuse_unfit_logits(logits, labels)
+        checks.refuse_unfit_losses(self.losses(logits, labels[: len(first)]), len(first))
+        checks.refuse_random_modules(self._model, first)
+        fold_backbone(self._model, first)
+        checks.refuse_random_loss(self._first_loss_and_gradient, self.weights)
+        checks.refuse_broken_loss(
+            lambda logits: self.losses(logits, labels[: len(first)]), logits, temperature
+        )
+        checks.refuse_infinite(*self.value_and_gradient())
+
+    @property
+    def weights(self) -> Tensor:
+        """The model's own weights (p,)."""
+        return self.parameters.weights
+
+    @property
+    def groups(self) -> dict[str, Tensor]:
+        """Name -> (p,) of bool: where each group of parameters lies in this objective's vectors."""
+        return self.parameters.groups
 
     @property
     def size(self) -> int:
@@ -131,27 +106,31 @@ class Objective:
     @torch.no_grad()
     def outputs(self, weights: Tensor | None = None, routed: bool = False) -> Iterator:
         """Logits (n, c), or what `model.routed` returns, of each micro-batch, at weights (p,)."""
-        module = _Routed(self._module) if routed else self._module
+        model = _Routed(self._model) if routed else self._model
         prefix = "model." if routed else ""
-        given = {prefix + name: t for name, t in self._tensors(weights).items()}
+        tensors = {prefix + name: t for name, t in self.parameters.tensors(weights).items()}
         for start in range(0, len(self.images), self.batch):
-            yield functional_call(module, given, (self._input(start),))
+            yield functional_call(model, tensors, (self._input(start),))
 
     def logits(self, weights: Tensor | None = None) -> Tensor:
         """Logits (n, c) of all images, before the temperature, at weights (p,)."""
         return torch.cat(list(self.outputs(weights)))
 
+    def losses(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """loss(logits / T, y) of each image (n,), from logits (n, c) and labels (n,)."""
+        return self.per_image(logits / self.temperature, labels)
+
     def value(self, weights: Tensor | None = None) -> float:
         """L at weights (p,), by default the model's own."""
-        return self._of(self.logits(weights), self.labels).double().mean().item()
+        return self.losses(self.logits(weights), self.labels).double().mean().item()
 
     def value_and_gradient(self, weights: Tensor | None = None) -> tuple[float, Tensor]:
         """L and its gradient (p,) at weights (p,)."""
-        total, gradient = 0.0, torch.zeros_like(self._whole)
+        total, gradient = 0.0, torch.zeros_like(self.weights)
         for loss, tensors, _ in self._graphs(weights):
             total += loss.item()
-            gradient += _flat(_grad([loss], tensors, materialize_grads=True))
-        return total, self._restrict(gradient)
+            gradient += self.parameters.flatten(vjp([loss], tensors, materialize_grads=True))
+        return total, gradient
 
     # -- products ---------------------------------------------------------------------------------
 
@@ -162,14 +141,12 @@ class Objective:
             CurvatureError: vectors of another shape, or a product that is not finite.
         """
 
-        def products(graph: tuple, directions: list[list[Tensor]]) -> Iterator:
+        def multiply(graph: tuple, directions: list[list[Tensor]]) -> Iterator:
             gradients, tensors = graph
             for direction in directions:
-                yield _grad(
-                    gradients, tensors, direction, retain_graph=True, materialize_grads=True
-                )
+                yield vjp(gradients, tensors, direction, retain_graph=True, materialize_grads=True)
 
-        return self._products(vectors, self._first_passes(), products)
+        return self._products(vectors, self._first_passes(), multiply)
 
     def gauss_newton(self, vectors: Tensor) -> Tensor:
         """G v for each of vectors (m, p): G = 1/n sum_i J_i^T (d^2 loss / d logits^2) J_i.
@@ -178,24 +155,59 @@ class Objective:
             CurvatureError: as for `hessian`.
         """
 
-        def products(graph: tuple, directions: list[list[Tensor]]) -> Iterator:
+        def multiply(graph: tuple, directions: list[list[Tensor]]) -> Iterator:
             loss, tensors, logits = graph
             # J v is the derivative, with respect to u, of (J^T u) . v, which is linear in u.
             u = torch.zeros_like(logits, requires_grad=True)  # (n, c)
-            pulled = _grad([logits], tensors, [u], create_graph=True, materialize_grads=True)
-            slope = _grad([loss], [logits], create_graph=True)  # d loss / d logits, (n, c)
+            pulled = vjp([logits], tensors, [u], create_graph=True, materialize_grads=True)
+            slope = vjp([loss], [logits], create_graph=True)  # d loss / d logits, (n, c)
             for direction in directions:
-                pushed = _grad(pulled, [u], direction, retain_graph=True)  # J v, (n, c)
-                bent = _grad(slope, [logits], pushed, retain_graph=True, materialize_grads=True)
-                yield _grad([logits], tensors, bent, retain_graph=True, materialize_grads=True)
+                pushed = vjp(pulled, [u], direction, retain_graph=True)  # J v, (n, c)
+                bent = vjp(slope, [logits], pushed, retain_graph=True, materialize_grads=True)
+                yield vjp([logits], tensors, bent, retain_graph=True, materialize_grads=True)
 
-        return self._products(vectors, self._graphs(None), products)
+        return self._products(vectors, self._graphs(), multiply)
+
+    def _products(self, vectors: Tensor, graphs: Iterator[tuple], multiply: Callable) -> Tensor:
+        if vectors.ndim != 2 or len(vectors) == 0 or vectors.shape[1] != self.size:
+            raise CurvatureError(
+                f"Vectors must be of shape (m, {self.size}), one number for each parameter and at "
+                f"least one vector, and not of shape {tuple(vectors.shape)}."
+            )
+        products = torch.zeros_like(vectors)  # (m, p)
+        directions = [self.parameters.unflatten(vector) for vector in vectors]
+        for graph in graphs:
+            for product, tensors in zip(products, multiply(graph, directions), strict=True):
+                product += self.parameters.flatten(tensors)
+            del graph  # before the next one is made
+        if not products.isfinite().all():
+            raise CurvatureError(
+                "The loss has no finite second derivative at these weights: a product is infinite "
+                "or not a number."
+            )
+        return products
+
+    # -- graphs -----------------------------------------------------------------------------------
+
+    def _input(self, start: int) -> Tensor:
+        return self.prepare(self.images[start : start + self.batch])
+
+    def _graphs(self, weights: Tensor | None = None) -> Iterator[tuple]:
+        leaves = self.parameters.leaves(weights)
+        for start in range(0, len(self.images), self.batch):
+            yield self._graph(leaves, start)
+
+    def _graph(self, leaves: dict[str, Tensor], start: int) -> tuple[Tensor, list[Tensor], Tensor]:
+        """A micro-batch's share of L, the leaves that it depends on, and its logits (n, c)."""
+        logits = functional_call(self._model, leaves, (self._input(start),))
+        losses = self.losses(logits, self.labels[start : start + self.batch])
+        return losses.sum() / len(self.images), list(leaves.values()), logits
 
     def _first_passes(self) -> Iterator[tuple]:
         """Gradients of each micro-batch's share of L, with their graph, and the leaves."""
         yield from self._kept
         images = len(self.images)
-        leaves = self._leaves(None)
+        leaves = self.parameters.leaves()
         for start in range(self.batch * len(self._kept), images, self.batch):
             end = min(start + self.batch, images)
             if end + min(self.batch, images - end) <= self._keep:  # the next one fits beside it
@@ -206,182 +218,18 @@ class Objective:
 
     def _first_pass(self, leaves: dict[str, Tensor], start: int) -> tuple:
         loss, tensors, _ = self._graph(leaves, start)
-        return _grad([loss], tensors, create_graph=True, materialize_grads=True), tensors
+        return vjp([loss], tensors, create_graph=True, materialize_grads=True), tensors
 
-    def _products(self, vectors: Tensor, graphs: Iterator[tuple], of: Callable) -> Tensor:
-        if vectors.ndim != 2 or len(vectors) == 0 or vectors.shape[1] != self.size:
+    def _first_loss_and_gradient(self, weights: Tensor) -> Tensor:
+        """The first micro-batch's share of L and of its gradient (1 + p,), with their graph."""
+        loss, tensors, _ = self._graph(self.parameters.leaves(weights), 0)
+        if not loss.requires_grad:
             raise CurvatureError(
-                f"Vectors must be of shape (m, {self.size}), one number for each parameter and at "
-                f"least one vector, and not of shape {tuple(vectors.shape)}."
+                "The loss is not twice differentiable: no differentiable operations lead from "
+                "the weights to it."
             )
-        products = vectors.new_zeros(len(vectors), len(self._whole))
-        directions = [self._split(self._extend(vector)) for vector in vectors]
-        for graph in graphs:
-            for product, part in zip(products, of(graph, directions), strict=True):
-                product += _flat(part)
-            del graph  # before the next one is made
-        if not products.isfinite().all():
-            raise CurvatureError(
-                "The loss has no finite second derivative at these weights: a product is infinite "
-                "or not a number."
-            )
-        return torch.stack([self._restrict(product) for product in products])
-
-    # -- parts ------------------------------------------------------------------------------------
-
-    def _input(self, start: int) -> Tensor:
-        return self.prepare(self.images[start : start + self.batch])
-
-    def _of(self, logits: Tensor, labels: Tensor) -> Tensor:
-        return self.per_image(logits / self.temperature, labels)  # (n,)
-
-    def _graphs(self, weights: Tensor | None) -> Iterator[tuple[Tensor, list[Tensor], Tensor]]:
-        leaves = self._leaves(weights)
-        for start in range(0, len(self.images), self.batch):
-            yield self._graph(leaves, start)
-
-    def _graph(self, leaves: dict[str, Tensor], start: int) -> tuple[Tensor, list[Tensor], Tensor]:
-        """Of a micro-batch: its share of L, the leaves that it depends on, and its logits."""
-        logits = functional_call(self._module, leaves, (self._input(start),))
-        losses = self._of(logits, self.labels[start : start + self.batch])
-        return losses.sum() / len(self.images), list(leaves.values()), logits
-
-    def _leaves(self, weights: Tensor | None) -> dict[str, Tensor]:
-        return {name: t.requires_grad_() for name, t in self._tensors(weights).items()}
-
-    def _tensors(self, weights: Tensor | None) -> dict[str, Tensor]:
-        whole = self._whole
-        if weights is not None:
-            whole = weights if self._inside is None else whole.index_copy(0, self._inside, weights)
-        return dict(zip(self._shapes, self._split(whole.detach()), strict=True))
-
-    def _split(self, whole: Tensor) -> list[Tensor]:
-        parts = whole.split([shape.numel() for shape in self._shapes.values()])
-        return [part.view(shape) for part, shape in zip(parts, self._shapes.values(), strict=True)]
-
-    def _extend(self, vector: Tensor) -> Tensor:
-        if self._inside is None:
-            return vector
-        return torch.zeros_like(self._whole).index_copy(0, self._inside, vector)
-
-    def _restrict(self, whole: Tensor) -> Tensor:
-        return whole if self._inside is None else whole[self._inside]
-
-    def _refuse_unfit(self) -> None:
-        """Refuse what is no logits, no labels or no loss, before any derivative is taken."""
-        first = self._input(0)
-        with torch.no_grad():
-            logits = self._module(first)
-        if not isinstance(logits, Tensor) or logits.ndim != 2:
-            shape = f" of shape {tuple(logits.shape)}" if isinstance(logits, Tensor) else ""
-            raise CurvatureError(
-                f"The model must return logits (n, c), not a {type(logits).__name__}{shape}."
-            )
-        low, high = self.labels.min().item(), self.labels.max().item()
-        if low < 0 or high >= logits.shape[1]:
-            raise CurvatureError(
-                f"Labels must lie in 0 to {logits.shape[1] - 1}, as the model has "
-                f"{logits.shape[1]} logits; these go from {low} to {high}."
-            )
-        losses = self._of(logits, self.labels[: len(first)])
-        if losses.shape != (len(first),):
-            raise CurvatureError(
-                f"The loss must be one number per image, and not of shape {tuple(losses.shape)}."
-            )
-
-    def _refuse_random_loss(self) -> None:
-        """Two passes over the first images, with other random numbers: same loss, same gradient."""
-        first, again = (self._checked_pass(None, seed) for seed in range(2))
-        scale = first.norm().clamp(min=1e-3)  # a minimum has no gradient to be relative to
-        # The same sums in the same order: on a CPU nothing but chance can part the two passes.
-        exact = 10 * torch.finfo(scale.dtype).eps
-        if (first - again).norm() > scale * (exact if first.is_cpu else _rounding(scale.dtype)):
-            raise CurvatureError(
-                "The loss is not a fixed function of the weights: two passes over the same images "
-                "differ, although every module gives the same outputs."
-            )
-        if not first.requires_grad:  # then every second derivative is 0: is it?
-            moved = self._checked_pass(1.01 * self.weights, 0)[1:]
-            if (moved - first[1:]).norm() > _rounding(scale.dtype) * scale:
-                raise CurvatureError(
-                    "The loss is not twice differentiable: its gradient changes with the weights, "
-                    "but carries no derivative."
-                )
-
-    def _refuse_broken_loss(self) -> None:
-        """The loss's second derivative by the logits, along one direction, also by differences.
-
-        Autograd takes a term of the loss whose derivative carries no graph for one that has no
-        second derivative, without a word. At random logits, and not at the model's: where that is
-        sure of every image, the loss is flat, and differences of its slope are rounding alone.
-        """
-        like = next(self.outputs())  # (n, c)
-        labels = self.labels[: len(like)]
-        generator = torch.Generator().manual_seed(0)
-        dtype = torch.promote_types(like.dtype, torch.float32)  # of bf16 nothing would be left
-        drawn = torch.randn(2, *like.shape, generator=generator).to(like.device, dtype)
-        # A loss changes over logits of the size of the temperature.
-        logits, along = self.temperature * drawn[0], drawn[1]
-
-        def slope(moved: Tensor) -> tuple[Tensor, Tensor]:
-            moved = moved.clone().requires_grad_()
-            summed = self._of(moved, labels).sum()
-            return moved, _grad([summed], [moved], create_graph=True, materialize_grads=True)[0]
-
-        here, gradient = slope(logits)
-        product = _grad([gradient], [here], [along], materialize_grads=True)[0]
-        # Central differences err by the step squared and by rounding over the step: least here.
-        step = torch.finfo(dtype).eps ** (1 / 3) * self.temperature
-        ahead, behind = (slope(logits + sign * step * along)[1].detach() for sign in (1, -1))
-        differences = (ahead - behind) / (2 * step)
-        if (product - differences).norm() > 0.01 * (differences.norm() + gradient.detach().norm()):
-            raise CurvatureError(
-                "The loss is not twice differentiable: its second derivative by the logits is not "
-                "that which its first derivatives show."
-            )
-
-    def _checked_pass(self, weights: Tensor | None, seed: int) -> Tensor:
-        with seeded(seed, self._whole.device):
-            loss, tensors, _ = next(self._graphs(weights))
-            if not loss.requires_grad:
-                raise CurvatureError(
-                    "The loss is not twice differentiable: no differentiable operations lead from "
-                    "the weights to it."
-                )
-            gradients = _grad([loss], tensors, create_graph=True, materialize_grads=True)
-        return torch.cat([loss.detach()[None], _flat(gradients)])
-
-
-def parameter_groups(model: nn.Module) -> dict[str, Tensor]:
-    """Where the named groups of parameters lie in the flat vector of all: name -> indices.
-
-    `all`; each child of the model, such as backbone and head; and of a mixture its gate, its
-    experts, and each expert, which is a slice of every stacked tensor.
-    """
-    sizes = {name: p.numel() for name, p in model.named_parameters()}
-    everything = torch.arange(sum(sizes.values()))
-    flat = dict(zip(sizes, everything.split(list(sizes.values())), strict=True))
-
-    def under(prefix: str) -> list[Tensor]:
-        return [part for name, part in flat.items() if name.startswith(prefix)]
-
-    found = {"all": everything}
-    for child, _ in model.named_children():
-        found[child] = torch.cat([*under(f"{child}."), everything[:0]])
-    head = getattr(model, "head", None)
-    if hasattr(head, "experts"):
-        found["gate"] = torch.cat([*under("head.gate."), everything[:0]])
-        found["experts"] = torch.cat(under("head.experts."))
-        stacked = [
-            positions.view(parameter.shape).movedim(axis, 0)  # (e, ...)
-            for name, axis in head.experts.EXPERT_AXES.items()
-            for positions, parameter in [
-                (flat[f"head.experts.{name}"], head.experts.get_parameter(name))
-            ]
-        ]
-        for e in range(len(stacked[0])):
-            found[f"expert {e}"] = torch.cat([part[e].flatten() for part in stacked])
-    return {name: indices for name, indices in found.items() if len(indices)}
+        gradients = vjp([loss], tensors, create_graph=True, materialize_grads=True)
+        return torch.cat([loss.detach()[None], self.parameters.flatten(gradients)])
 
 
 class _Routed(nn.Module):
@@ -393,104 +241,3 @@ class _Routed(nn.Module):
 
     def forward(self, images: Tensor):
         return self.model.routed(images)
-
-
-@torch.no_grad()
-def _fast(model: nn.Module, images: Tensor) -> nn.Module:
-    """The model with its backbone's normalisations folded: the same function, sooner.
-
-    If it is another function of these images, which tracing cannot rule out, nothing is folded.
-    """
-    backbone = getattr(model, "backbone", None)
-    if isinstance(backbone, nn.Module):
-        before = model(images)  # (n, c)
-        model.backbone = folded(backbone)
-        if _differ([model(images)], [before]):
-            model.backbone = backbone
-    return model
-
-
-def _within(indices: Tensor, chosen: Tensor) -> Tensor:
-    mask = torch.zeros_like(chosen)
-    mask[indices] = True
-    return mask[chosen]
-
-
-def _flat(tensors: tuple[Tensor, ...]) -> Tensor:
-    return torch.cat([t.flatten() for t in tensors])
-
-
-def _grad(outputs, inputs, grad_outputs=None, **options) -> tuple[Tensor, ...]:
-    # An output that is constant, as the slope of a linear loss is, has no graph; autograd refuses.
-    varying = [i for i, output in enumerate(outputs) if output.requires_grad]
-    if not varying:
-        return tuple(torch.zeros_like(t) for t in inputs)
-    if grad_outputs is not None:
-        grad_outputs = [grad_outputs[i] for i in varying]
-    try:
-        return torch.autograd.grad([outputs[i] for i in varying], inputs, grad_outputs, **options)
-    except RuntimeError as error:  # also NotImplementedError: a kernel without a derivative
-        raise CurvatureError(f"The loss is not twice differentiable: {error}") from error
-
-
-# -- is it a function of the weights? -------------------------------------------------------------
-
-
-def _refuse_random_modules(model: nn.Module, images: Tensor) -> None:
-    """Pass the same images twice, alone and among others, with other random numbers each time."""
-    half = images[: max(1, len(images) // 2)]
-    with seeded(0, images.device):
-        first = _traffic(model, images)
-    with seeded(1, images.device):
-        second = _traffic(model, half)
-    if [module[:2] for module in first] != [module[:2] for module in second]:
-        raise CurvatureError(
-            "The loss is not a fixed function of the weights: the same images do not always pass "
-            "through the same modules."
-        )
-    for (name, kind, *ours), (_, _, *theirs) in zip(first, second, strict=True):
-        inputs, outputs = (_differ(*pair) for pair in zip(ours, theirs, strict=True))
-        if outputs and not inputs:
-            raise CurvatureError(
-                f"The loss is not a fixed function of the weights: '{name}' ({kind}) gives other "
-                "outputs for the same images. Live dropout, noise or statistics of the batch do "
-                "that."
-            )
-
-
-def _differ(ours: list[Tensor], theirs: list[Tensor]) -> bool:
-    """Whether tensors of the same images differ by more than rounding."""
-    for a, b in zip(ours, theirs, strict=True):
-        a = a[: len(b)]
-        if a.shape == b.shape and a.is_floating_point() and b.numel():
-            scale = b.abs().max().clamp(min=torch.finfo(b.dtype).tiny)
-            if (a - b).abs().max() > _rounding(b.dtype) * scale:
-                return True
-    return False
-
-
-def _rounding(dtype: torch.dtype) -> float:
-    """Relative difference that the order of sums alone may make: a deep net loses some bits."""
-    return 1e4 * torch.finfo(dtype).eps
-
-
-@torch.no_grad()
-def _traffic(model: nn.Module, images: Tensor) -> list[tuple[str, str, list, list]]:
-    """Name, class, input and output tensors of each module, in the order in which they finish."""
-    seen: list[tuple[str, str, list, list]] = []
-
-    def keep(name: str):
-        def hook(module, inputs, outputs):
-            outputs = outputs if isinstance(outputs, tuple) else (outputs,)
-            passed = ([t for t in p if isinstance(t, Tensor) and t.ndim] for p in (inputs, outputs))
-            seen.append((name or "the model", type(module).__name__, *passed))
-
-        return hook
-
-    hooks = [m.register_forward_hook(keep(name)) for name, m in model.named_modules()]
-    try:
-        model(images)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return seen

@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from moelib.curvature.lanczos import Krylov, Products
-from moelib.curvature.objective import CurvatureError
+from moelib.curvature.error import CurvatureError
+from moelib.curvature.lanczos import Krylov
+from moelib.curvature.operators import Products
 from moelib.records.kinds import Estimate
 
 BLOCK = 4  # probes multiplied at once, from one first backward pass

@@ -11,7 +11,8 @@ from torch import nn
 
 from moelib.analyses.surface import analyse_surface, plane, sweep
 from moelib.curvature.directions import filter_normalised
-from moelib.curvature.objective import CurvatureError, Objective
+from moelib.curvature.error import CurvatureError
+from moelib.curvature.objective import Objective
 from moelib.records.kinds import SurfaceNumbers, TrainNumbers
 from moelib.records.record import read_record
 from moelib.study.analyses import Analyses, Surface

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from moelib.curvature.error import CurvatureError
 from moelib.curvature.lanczos import Krylov, spectrum
-from moelib.curvature.objective import CurvatureError
 
 
 def random(*shape: int, seed: int = 0) -> torch.Tensor:

@@ -11,7 +11,9 @@ from tiny import tiny_dataset, tiny_run
 from torch import nn
 from torch.func import functional_call
 
-from moelib.curvature.objective import CurvatureError, Objective, parameter_groups
+from moelib.curvature.error import CurvatureError
+from moelib.curvature.objective import Objective
+from moelib.curvature.parameters import parameter_groups
 from moelib.study.base import ConfigError
 from moelib.training.evaluate import network_input
 from moelib.training.model import build_model

@@ -8,8 +8,8 @@ import pytest
 import torch
 from test_lanczos import random, with_spectrum
 
+from moelib.curvature.error import CurvatureError
 from moelib.curvature.lanczos import spectrum
-from moelib.curvature.objective import CurvatureError
 from moelib.curvature.trace import FEWEST, trace
 
 PEAKED = torch.cat([100 * 0.6 ** torch.arange(20), 0.1 * torch.rand(180)])
