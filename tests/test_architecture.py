@@ -1,9 +1,11 @@
 """The house rules that a tool can check: layers of imports, style."""
 
+import pkgutil
 import subprocess
 import sys
 from pathlib import Path
 
+from moelib import report
 from moelib.study.base import PROJECT
 
 TOOLS = Path(sys.executable).parent
@@ -14,6 +16,18 @@ def test_imports_point_one_way():
         [TOOLS / "lint-imports", "--no-cache"], cwd=PROJECT, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_report_reads_records_without_torch():
+    every = [f"moelib.report.{module.name}" for module in pkgutil.iter_modules(report.__path__)]
+    code = f"import sys, {', '.join(every)}; sys.exit('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_no_module_of_the_report_is_over_400_lines():
+    for path in (PROJECT / "moelib" / "report").glob("*.py"):
+        assert len(path.read_text().splitlines()) <= 400, path.name
 
 
 def test_style():

@@ -5,7 +5,7 @@ import pandas as pd
 
 from moelib.records.kinds import BenchmarkNumbers, ScaleNumbers
 from moelib.records.record import Record
-from moelib.report import comparisons, costs, frames
+from moelib.report import comparisons, costs, frames, scaling
 from moelib.report.costs import Efficient
 from moelib.report.frames import EIGENVECTOR, RANDOM, Analysed, Sharp, Surfaces, Trained
 from moelib.report.wording import (
@@ -206,14 +206,14 @@ def choice_sentence(records: Efficient) -> str:
 
 def scale_sentence(record: Record[ScaleNumbers]) -> str:
     """For which sizes sparse heads are faster than dense ones, on the device of the record."""
-    table = costs.scale(record)
+    table = scaling.scale(record)
     selecting = table[(table["k"] < table["experts"]) & (table["dtype"] == "float32")]
     best = selecting.loc[selecting["speedup"].idxmax()]
     overhead, regret = selecting["overhead"], selecting["regret"] - 1
     wins = (selecting["surely"] > 1).sum()
-    untimed = [point for point in costs.untimed(record) if point.dtype == "float32"]
+    untimed = [point for point in scaling.untimed(record) if point.dtype == "float32"]
     sparse = sum(point.k < point.experts for point in untimed)
-    errors = costs.cost_model(record).errors["median"]
+    errors = scaling.cost_model(record).errors["median"]
     return (
         f"Of {len(selecting)} sparse heads with k < E, {wins} are faster than a dense one of equal "
         f"total parameters (each by the 95% interval of its median, not corrected for their "
@@ -237,7 +237,7 @@ def aim_sentence(record: Record[ScaleNumbers]) -> str:
     aim = record.numbers.aim
     met = listed(
         f"{row.dtype} {row.speedup:.1f} and {row.overhead:.2f} ({'met' if row.met else 'missed'})"
-        for row in costs.aimed(record).itertuples()
+        for row in scaling.aimed(record).itertuples()
     )
     found = f"Found: {met}." if met else "The record holds no timing of this size."
     return (

@@ -4,118 +4,33 @@ Frames of runs start with the columns study, head, seed. Accuracies are shares, 
 """
 
 from collections.abc import Iterable
-from typing import TypeVar
 
 import numpy as np
 import pandas as pd
 
 from moelib.records.kinds import (
     SMALL_EIGENVALUE,
-    BenchmarkNumbers,
-    CrosscheckNumbers,
-    Density,
-    EfficiencyNumbers,
     Eigenvalues,
     Estimate,
     Matched,
-    ScaleNumbers,
     SharpnessNumbers,
     SurfaceNumbers,
     Sweep,
     TrainNumbers,
     UtilizationNumbers,
 )
-from moelib.records.record import Numbers, Record, RecordError, read_record
+from moelib.records.record import Record
 from moelib.study.analyses import Sharpness
-from moelib.study.reader import STUDIES, load_study
-from moelib.study.run import results_root, runs
 
 EIGENVECTOR, RANDOM = "top eigenvector", "random directions"  # the kinds of swept directions
 MATCHED = (  # columns that a run has where a temperature matches its loss
     *("matched_temperature", "matched_max", "matched_max_converged"),
     *(f"matched_trace{part}" for part in ("", "_error", "_probes", "_stopped")),
 )
-N = TypeVar("N", bound=Numbers)
 Trained = Iterable[Record[TrainNumbers]]
 Analysed = Iterable[Record[UtilizationNumbers]]
 Sharp = Iterable[Record[SharpnessNumbers]]
 Surfaces = Iterable[Record[SurfaceNumbers]]
-
-
-# -- which records there are ----------------------------------------------------------------------
-
-
-def studies() -> list[str]:
-    """Names of the studies that have records of training."""
-    return sorted({path.parents[2].name for path in results_root().glob("*/*/seed-*/train.json")})
-
-
-def load(study: str, numbers: type[N]) -> list[Record[N]]:
-    """All records of one kind of a study, in the order of its heads, then by seed.
-
-    Records of a head or seed that the study no longer lists are left out.
-
-    Raises:
-        RecordError: a record is damaged, or two of them differ in more than head and seed.
-    """
-    paths = sorted(results_root().glob(f"{study}/*/seed-*/{numbers.kind}.json"))
-    if (STUDIES / f"{study}.yaml").is_file():  # a study may also be written elsewhere
-        listed = {run.record_path(numbers.kind) for run in runs(load_study(study))}
-        paths = [path for path in paths if path in listed]
-    records = [read_record(path, numbers) for path in paths]
-    seen: dict[str, Record[N]] = {}  # the first record of each head; "": of all
-    for record in records:
-        for head, settings in (("", _settings), (record.head, _head_settings)):
-            first = seen.setdefault(head, record)
-            ours, theirs = settings(first), settings(record)
-            different = [name for name, value in ours.items() if value != theirs[name]]
-            if different:
-                raise RecordError(
-                    f"The {numbers.kind} records of the study '{study}' are of different settings: "
-                    f"{_name(first)} and {_name(record)} differ in {', '.join(different)}. Run the "
-                    "study again."
-                )
-    heads = list(dict.fromkeys(head for record in records for head in record.study.heads))
-    return sorted(records, key=lambda record: (heads.index(record.head), record.seed))
-
-
-def benchmarks() -> dict[str, Record[BenchmarkNumbers]]:
-    """The records of all benchmarks, by the names of their files."""
-    return _of_scripts("benchmarks", BenchmarkNumbers)
-
-
-def crosschecks() -> dict[str, Record[CrosscheckNumbers]]:
-    """The records of comparisons with PyHessian, by the names of their files."""
-    return _of_scripts("crosscheck", CrosscheckNumbers)
-
-
-def scales() -> dict[str, Record[ScaleNumbers]]:
-    """The records of sparse heads of many sizes, a device each, by the names of their files."""
-    return _of_scripts("scale", ScaleNumbers)
-
-
-def _of_scripts(folder: str, numbers: type[N]) -> dict[str, Record[N]]:
-    paths = sorted((results_root() / folder).glob("*.json"))
-    return {path.name: read_record(path, numbers) for path in paths}
-
-
-def _settings(record: Record) -> dict[str, object]:
-    """What all runs of a study share; its lists of heads and seeds may have grown between them."""
-    study = record.study
-    shared = {key: getattr(study, key) for key in ("data", "backbone", "protocol", "training")}
-    shared["analysis"] = getattr(study.analyses, record.kind, None)
-    if isinstance(record.numbers, EfficiencyNumbers):  # times are shown side by side
-        shared["device"] = record.provenance.device
-        shared["threads"] = record.provenance.threads
-    return shared
-
-
-def _head_settings(record: Record) -> dict[str, object]:
-    return {f"heads.{record.head}": record.study.heads[record.head]}
-
-
-def _name(record: Record) -> str:
-    return f"{record.head}, seed {record.seed}"
 
 
 # -- training -------------------------------------------------------------------------------------
@@ -204,7 +119,7 @@ def usage_summary(records: Analysed) -> pd.DataFrame:
             "null_95": usage.information.null_95,
             "p_value": usage.information.p_value,
         }
-        for record, split, usage in _splits(records)
+        for record, split, usage in splits(records)
     )
 
 
@@ -212,7 +127,7 @@ def expert_usage(records: Analysed) -> pd.DataFrame:
     """One row per run, split and expert: its shares of gate mass and of selections."""
     return pd.DataFrame(
         {**run_columns(record), "split": split, **expert}
-        for record, split, usage in _splits(records)
+        for record, split, usage in splits(records)
         for expert in _experts(usage.gate_mass, usage.load)
     )
 
@@ -221,7 +136,7 @@ def class_expert(records: Analysed, split: str = "test") -> pd.DataFrame:
     """One row per run, class and expert: the expert's share of the class's gate mass."""
     return pd.DataFrame(
         {**run_columns(record), "class": c, "expert": e, "share": value}
-        for record, name, usage in _splits(records)
+        for record, name, usage in splits(records)
         if name == split
         for c, row in enumerate(usage.class_expert)
         if row is not None
@@ -229,7 +144,8 @@ def class_expert(records: Analysed, split: str = "test") -> pd.DataFrame:
     )
 
 
-def _splits(records: Analysed):
+def splits(records: Iterable[Record]):
+    """Each record with the name and the numbers of each of its splits."""
     for record in records:
         yield record, "train", record.numbers.train
         yield record, "test", record.numbers.test
@@ -271,38 +187,17 @@ def curvature(records: Sharp) -> pd.DataFrame:
             "residual": found.eigenvalues.residuals[0],
             "top": found.eigenvalues.largest,
             **_lowest(found.eigenvalues, _sizes(record).residual),
-            **_estimate("trace", found.trace),
+            **estimate("trace", found.trace),
             "trace_per_parameter": found.trace.value / record.numbers.parameters,
             **_largest("gauss_newton_max", found.gauss_newton, _sizes(record).residual),
             **_largest("adaptive_max", found.adaptive, _sizes(record).residual),
-            **_estimate("adaptive_trace", found.adaptive_trace),
+            **estimate("adaptive_trace", found.adaptive_trace),
             "average_rise": found.average_rise,
             "average_rise_error": found.average_rise_error,
             "worst_rise": found.worst_rise,
             **_matched(found.matched, _sizes(record).residual),
         }
-        for record, split, found in _splits(records)
-    )
-
-
-def negative_mass(records: Sharp) -> pd.DataFrame:
-    """One row per run and split: the share of eigenvalues below a threshold, by probe and in all.
-
-    The threshold is minus the largest bandwidth of all runs of a split: the same for all of them.
-    """
-    rows = pd.DataFrame(
-        {
-            **run_columns(record),
-            "split": split,
-            "bandwidth": found.density.bandwidth,
-            "density": found.density,
-        }
-        for record, split, found in _splits(records)
-    )
-    rows["threshold"] = -rows.groupby("split")["bandwidth"].transform("max")
-    shares = [_below(row.density, row.threshold) for row in rows.itertuples()]
-    return rows.drop(columns="density").assign(
-        negative_mass=[sum(by_probe) / len(by_probe) for by_probe in shares], by_probe=shares
+        for record, split, found in splits(records)
     )
 
 
@@ -317,40 +212,6 @@ def larger_sample(sharp: Sharp, surfaces: Surfaces) -> pd.DataFrame:
     many = swept_eigenvalues(surfaces).drop(columns="residual").rename(columns=names)
     both = few.merge(many, on=run).query("more_images > images")
     return both.assign(ratio=both["more_lambda_max"] / both["lambda_max"])
-
-
-def group_traces(records: Sharp) -> pd.DataFrame:
-    """One row per run, split and group of parameters: the trace of the group's diagonal block."""
-    return pd.DataFrame(
-        {
-            **run_columns(record),
-            "split": split,
-            "group": name,
-            "parameters": group.parameters,
-            **_estimate("trace", group.trace),
-            "trace_per_parameter": group.trace.value / group.parameters,
-        }
-        for record, split, found in _splits(records)
-        for name, group in found.groups.items()
-    )
-
-
-def densities(records: Sharp) -> pd.DataFrame:
-    """One row per run, split and grid point: the density of eigenvalues, which integrates to 1.
-
-    A Gaussian of the recorded bandwidth stands on each node; four points lie in a bandwidth.
-    """
-    return pd.DataFrame(
-        {
-            **run_columns(record),
-            "split": split,
-            "parameters": record.numbers.parameters,
-            "eigenvalue": at,
-            "density": height,
-        }
-        for record, split, found in _splits(records)
-        for at, height in _curve(found.density)
-    )
 
 
 def _sizes(record: Record[SharpnessNumbers]) -> Sharpness:
@@ -373,7 +234,8 @@ def _lowest(found: Eigenvalues, residual: float) -> dict[str, float]:
     }
 
 
-def _estimate(name: str, estimate: Estimate) -> dict[str, object]:
+def estimate(name: str, estimate: Estimate) -> dict[str, object]:
+    """Columns of a mean over probes: value, standard error, probes, and what stopped them."""
     return {
         name: estimate.value,
         f"{name}_error": estimate.standard_error,
@@ -388,25 +250,8 @@ def _matched(matched: Matched | None, residual: float) -> dict[str, object]:
     return {
         "matched_temperature": matched.temperature,
         **_largest("matched_max", matched.eigenvalues, residual),
-        **_estimate("matched_trace", matched.trace),
+        **estimate("matched_trace", matched.trace),
     }
-
-
-def _below(density: Density, threshold: float) -> tuple[float, ...]:
-    """Share of eigenvalues below a threshold, as each probe alone sees it."""
-    nodes = np.array(density.nodes).reshape(density.probes, -1)  # (s, m)
-    weights = np.array(density.weights).reshape(nodes.shape) * density.probes
-    return tuple((weights * (nodes < threshold)).sum(axis=1).tolist())
-
-
-def _curve(density: Density) -> Iterable[tuple[float, float]]:
-    nodes, weights = np.array(density.nodes), np.array(density.weights)
-    beyond = 4 * density.bandwidth
-    low, high = nodes.min() - beyond, nodes.max() + beyond
-    grid = np.linspace(low, high, 1 + round(4 * (high - low) / density.bandwidth))
-    distances = (grid[:, None] - nodes) / density.bandwidth  # (grid point, node)
-    heights = np.exp(-(distances**2) / 2) @ weights / (density.bandwidth * np.sqrt(2 * np.pi))
-    return zip(grid, heights, strict=True)
 
 
 # -- loss surface ---------------------------------------------------------------------------------

@@ -2,14 +2,14 @@ import pytest
 import synthetic
 
 from moelib.records.kinds import TrainNumbers, UtilizationNumbers
-from moelib.report import circumstances, frames
+from moelib.report import circumstances, loading
 
 pytestmark = pytest.mark.usefixtures("results")
 
 
 def test_origins_and_machines_count_records_of_like_circumstances():
     synthetic.write_all(synthetic.study())
-    records = [*frames.load("tiny", TrainNumbers), *frames.load("tiny", UtilizationNumbers)]
+    records = [*loading.load("tiny", TrainNumbers), *loading.load("tiny", UtilizationNumbers)]
     origins = circumstances.origins(records)
     assert list(origins["kind"]) == ["train", "utilization"]
     assert list(origins["records"]) == [9, 6]
@@ -18,7 +18,7 @@ def test_origins_and_machines_count_records_of_like_circumstances():
 
 def test_durations_are_of_epochs_and_of_the_whole_training():
     synthetic.write_all(synthetic.study(seeds=(0,)))
-    table = circumstances.durations(frames.load("tiny", TrainNumbers))
+    table = circumstances.durations(loading.load("tiny", TrainNumbers))
     assert list(table["epoch_seconds"]) == [2.0, 2.0, 2.0]  # of 1, 3 and 2 s
     assert list(table["epochs"]) == [3, 3, 3]
 

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 import synthetic
 
-from moelib.report import comparisons, frames
+from moelib.report import comparisons, frames, loading
 from moelib.report.statistics import kendall, t_interval
 from moelib.study.run import Run
 
@@ -224,7 +224,7 @@ def test_what_has_no_order_has_no_row():
 
 def test_crosscheck_judges_each_list_as_it_was_returned(results):
     synthetic.write_crosscheck()
-    records = frames.crosschecks()
+    records = loading.crosschecks()
     assert list(records) == ["dense.some-cpu.json"]
     table = comparisons.crosscheck(records.values()).set_index("way")
     assert list(table.index) == [

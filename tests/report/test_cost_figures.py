@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import synthetic
 
-from moelib.report import cost_figures, costs, figures
+from moelib.report import cost_figures, costs, figures, scaling
 from moelib.study.run import Run
 
 pytestmark = pytest.mark.usefixtures("closed")
@@ -28,12 +28,12 @@ def latencies():
 
 @pytest.fixture(scope="module")
 def scale():
-    return costs.scale(synthetic.scaled())
+    return scaling.scale(synthetic.scaled())
 
 
 @pytest.fixture(scope="module")
 def held_out():
-    return costs.cost_model(synthetic.scaled()).predictions
+    return scaling.cost_model(synthetic.scaled()).predictions
 
 
 def points(**rows):

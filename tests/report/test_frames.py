@@ -9,7 +9,7 @@ from moelib.records.kinds import (
     UtilizationNumbers,
 )
 from moelib.records.record import RecordError, write_record
-from moelib.report import frames
+from moelib.report import frames, loading, spectra
 from moelib.study.analyses import Efficiency
 from moelib.study.run import Run
 
@@ -17,19 +17,19 @@ pytestmark = pytest.mark.usefixtures("results")
 
 
 def test_studies_are_found_by_their_training_records():
-    assert frames.studies() == []
+    assert loading.studies() == []
     synthetic.write_all(synthetic.study("b"))
     synthetic.write_all(synthetic.study("a", seeds=(0,)))
     synthetic.write_benchmark()
-    assert frames.studies() == ["a", "b"]
+    assert loading.studies() == ["a", "b"]
 
 
 def test_records_are_loaded_in_the_order_of_heads_and_seeds():
     synthetic.write_all(synthetic.study(seeds=(10, 2)))
-    loaded = frames.load("tiny", TrainNumbers)
+    loaded = loading.load("tiny", TrainNumbers)
     expected = [(head, seed) for head in ("dense", "soft", "sparse") for seed in (2, 10)]
     assert [(r.head, r.seed) for r in loaded] == expected
-    assert {r.head for r in frames.load("tiny", UtilizationNumbers)} == {"soft", "sparse"}
+    assert {r.head for r in loading.load("tiny", UtilizationNumbers)} == {"soft", "sparse"}
 
 
 def test_records_of_different_recipes_are_refused():
@@ -37,7 +37,7 @@ def test_records_of_different_recipes_are_refused():
     other = Run(synthetic.study(seeds=(0, 1), batch_size=64), "soft", 1)
     write_record(other.record_path("train"), synthetic.trained(other))
     with pytest.raises(RecordError, match="different settings.*soft, seed 1 differ in training"):
-        frames.load("tiny", TrainNumbers)
+        loading.load("tiny", TrainNumbers)
 
 
 def test_records_of_one_head_with_different_settings_are_refused():
@@ -47,7 +47,7 @@ def test_records_of_one_head_with_different_settings_are_refused():
     other = Run(study.model_copy(update={"heads": heads}), "soft", 1)
     write_record(other.record_path("train"), synthetic.trained(other))
     with pytest.raises(RecordError, match="soft, seed 0 and soft, seed 1"):
-        frames.load("tiny", TrainNumbers)
+        loading.load("tiny", TrainNumbers)
 
 
 def test_a_study_may_gain_heads_and_seeds():
@@ -56,7 +56,7 @@ def test_a_study_may_gain_heads_and_seeds():
     first = Run(grown.model_copy(update={"heads": fewer, "seeds": (0,)}), "dense", 0)
     synthetic.write_all(grown)
     write_record(first.record_path("train"), synthetic.trained(first))
-    assert len(frames.load("tiny", TrainNumbers)) == 6
+    assert len(loading.load("tiny", TrainNumbers)) == 6
 
 
 def test_test_bits_come_back_as_they_were_written():
@@ -67,7 +67,7 @@ def test_test_bits_come_back_as_they_were_written():
 
 def test_epochs_have_one_row_per_run_epoch_and_split():
     synthetic.write_all(synthetic.study())
-    table = frames.epochs(frames.load("tiny", TrainNumbers))
+    table = frames.epochs(loading.load("tiny", TrainNumbers))
     assert len(table) == 3 * 3 * 3 * 2
     row = table.query("head == 'soft' and seed == 1 and epoch == 2 and split == 'validation'")
     assert row["accuracy"].item() == 0.5
@@ -76,8 +76,8 @@ def test_epochs_have_one_row_per_run_epoch_and_split():
 
 def test_usage_is_in_shares_that_sum_to_1():
     synthetic.write_all(synthetic.study())
-    trained = frames.load("tiny", TrainNumbers)
-    analysed = frames.load("tiny", UtilizationNumbers)
+    trained = loading.load("tiny", TrainNumbers)
+    analysed = loading.load("tiny", UtilizationNumbers)
     for table in (frames.usage_per_epoch(trained), frames.expert_usage(analysed)):
         keys = [name for name in table.columns if name not in ("expert", "gate_mass", "selections")]
         sums = table.groupby(keys)[["gate_mass", "selections"]].sum()
@@ -95,7 +95,7 @@ def test_a_class_without_images_has_no_row():
 
 def test_records_of_sharpness_are_loaded_like_the_others():
     synthetic.write_landscapes(synthetic.study(seeds=(0, 1)))
-    loaded = frames.load("tiny", SharpnessNumbers)
+    loaded = loading.load("tiny", SharpnessNumbers)
     assert [(r.head, r.seed) for r in loaded][:3] == [("dense", 0), ("dense", 1), ("soft", 0)]
 
 
@@ -125,7 +125,7 @@ def test_a_loss_that_no_temperature_gives_has_no_matched_curvature():
 
 def test_traces_of_groups_have_one_row_per_group():
     run = Run(synthetic.study(), "soft", 0)
-    table = frames.group_traces([synthetic.sharp(run, train=2.0)]).query("split == 'train'")
+    table = spectra.group_traces([synthetic.sharp(run, train=2.0)]).query("split == 'train'")
     assert list(table["group"]) == ["all", "backbone", "head", "gate", "experts", "expert 0"]
     gate = table.query("group == 'gate'").iloc[0]
     assert (gate["trace"], gate["trace_error"], gate["parameters"]) == (2.0, 0.02, 200)
@@ -133,7 +133,7 @@ def test_traces_of_groups_have_one_row_per_group():
 
 
 def test_a_density_integrates_to_1_and_has_the_weight_of_its_nodes():
-    table = frames.densities([synthetic.sharp(Run(synthetic.study(), "soft", 0), train=2.0)])
+    table = spectra.densities([synthetic.sharp(Run(synthetic.study(), "soft", 0), train=2.0)])
     curve = table.query("split == 'train'")
     at, height = curve["eigenvalue"].to_numpy(), curve["density"].to_numpy()
     # The grid ends four deviations beyond the last node: 6e-5 of its weight lie outside.
@@ -209,7 +209,7 @@ def test_negative_mass_is_below_one_threshold_for_all_runs_of_a_split():
             "probes": 2,
         }
     )
-    table = frames.negative_mass([flat, with_train(steep, density=wide)])
+    table = spectra.negative_mass([flat, with_train(steep, density=wide)])
     train = table[table["split"] == "train"]
     assert train["threshold"].tolist() == [-0.5, -0.5]
     assert train["negative_mass"].tolist() == pytest.approx([0.0, 0.1])
@@ -267,24 +267,24 @@ def test_planes_have_one_row_per_point():
 
 
 def test_no_benchmarks_are_no_error():
-    assert frames.benchmarks() == {}
+    assert loading.benchmarks() == {}
     synthetic.write_benchmark()
-    assert list(frames.benchmarks()) == ["step.some-cpu.json"]
+    assert list(loading.benchmarks()) == ["step.some-cpu.json"]
 
 
 def test_scales_are_found_by_the_names_of_their_files_and_nothing_else_is_one():
-    assert frames.scales() == {}
+    assert loading.scales() == {}
     synthetic.write_costs(synthetic.study())
     synthetic.write_benchmark()
-    found = frames.scales()
+    found = loading.scales()
     assert list(found) == ["scale.some-cpu.json"]
     assert found["scale.some-cpu.json"].numbers == synthetic.scaled().numbers
-    assert list(frames.benchmarks()) == ["step.some-cpu.json"]
+    assert list(loading.benchmarks()) == ["step.some-cpu.json"]
 
 
 def test_costs_of_inference_are_loaded_like_other_records_of_runs():
     synthetic.write_costs(synthetic.study(seeds=(3, 1)))
-    loaded = frames.load("tiny", EfficiencyNumbers)
+    loaded = loading.load("tiny", EfficiencyNumbers)
     # Of each head the first seed that the study names, whose cost stands for all.
     assert [(r.head, r.seed) for r in loaded] == [("dense", 3), ("soft", 3), ("sparse", 3)]
 
@@ -296,7 +296,7 @@ def test_costs_at_other_batches_are_of_other_settings():
     other = Run(study.model_copy(update={"analyses": sizes}), "soft", 0)
     write_record(other.record_path("efficiency"), synthetic.efficient(other))
     with pytest.raises(RecordError, match="efficiency records .* different settings"):
-        frames.load("tiny", EfficiencyNumbers)
+        loading.load("tiny", EfficiencyNumbers)
 
 
 def elsewhere(record, **provenance):
@@ -312,7 +312,7 @@ def test_times_of_several_devices_or_numbers_of_threads_are_refused(where):
     write_record(other.record_path("efficiency"), elsewhere(synthetic.efficient(other), **where))
     match = f"different settings: dense, seed 0 and soft, seed 0 differ in {next(iter(where))}. Run"
     with pytest.raises(RecordError, match=match):
-        frames.load("tiny", EfficiencyNumbers)
+        loading.load("tiny", EfficiencyNumbers)
 
 
 def test_times_that_are_all_of_another_device_are_of_one():
@@ -321,7 +321,7 @@ def test_times_that_are_all_of_another_device_are_of_one():
         run = Run(study, head, 0)
         timed = elsewhere(synthetic.efficient(run), device="Another CPU", threads=64)
         write_record(run.record_path("efficiency"), timed)
-    assert len(frames.load("tiny", EfficiencyNumbers)) == 3
+    assert len(loading.load("tiny", EfficiencyNumbers)) == 3
 
 
 def test_accuracies_may_come_from_several_devices():
@@ -331,4 +331,4 @@ def test_accuracies_may_come_from_several_devices():
     other = Run(study, "soft", 1)
     trained = elsewhere(synthetic.trained(other), device="Another CPU", threads=64)
     write_record(other.record_path("train"), trained)
-    assert len(frames.load("tiny", TrainNumbers)) == 9
+    assert len(loading.load("tiny", TrainNumbers)) == 9

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import synthetic
 
-from moelib.report import figures, frames, landscape
+from moelib.report import figures, frames, landscape, spectra
 from moelib.study.run import Run
 
 pytestmark = pytest.mark.usefixtures("closed")
@@ -85,7 +85,7 @@ def test_a_logarithmic_axis_has_readable_numbers(sharp, low, high):
 
 
 def test_densities_have_a_line_for_each_run_and_end_below_a_single_eigenvalue(sharp):
-    frame = frames.densities(sharp)
+    frame = spectra.densities(sharp)
     figure = landscape.densities(frame)
     assert [len(lines(axes)) for axes in figure.axes] == [6, 6]
     bottom, top = figure.axes[0].get_ylim()
@@ -94,7 +94,7 @@ def test_densities_have_a_line_for_each_run_and_end_below_a_single_eigenvalue(sh
 
 
 def test_traces_of_groups_stand_above_the_heads_that_have_them(sharp):
-    frame = frames.group_traces(sharp).query("group in ('backbone', 'gate')")
+    frame = spectra.group_traces(sharp).query("group in ('backbone', 'gate')")
     figure = landscape.groups(frame)
     assert [axes.get_title() for axes in figure.axes[:2]] == ["backbone, train", "gate, train"]
     gate, below = figure.axes[1], figure.axes[3]

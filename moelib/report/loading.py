@@ -1,0 +1,88 @@
+"""Which records there are, and reading those of a study: all of the same settings."""
+
+from typing import TypeVar
+
+from moelib.records.kinds import (
+    BenchmarkNumbers,
+    CrosscheckNumbers,
+    EfficiencyNumbers,
+    ScaleNumbers,
+)
+from moelib.records.record import Numbers, Record, RecordError, read_record
+from moelib.study.reader import STUDIES, load_study
+from moelib.study.run import results_root, runs
+
+N = TypeVar("N", bound=Numbers)
+
+
+def studies() -> list[str]:
+    """Names of the studies that have records of training."""
+    return sorted({path.parents[2].name for path in results_root().glob("*/*/seed-*/train.json")})
+
+
+def load(study: str, numbers: type[N]) -> list[Record[N]]:
+    """All records of one kind of a study, in the order of its heads, then by seed.
+
+    Records of a head or seed that the study no longer lists are left out.
+
+    Raises:
+        RecordError: a record is damaged, or two of them differ in more than head and seed.
+    """
+    paths = sorted(results_root().glob(f"{study}/*/seed-*/{numbers.kind}.json"))
+    if (STUDIES / f"{study}.yaml").is_file():  # a study may also be written elsewhere
+        listed = {run.record_path(numbers.kind) for run in runs(load_study(study))}
+        paths = [path for path in paths if path in listed]
+    records = [read_record(path, numbers) for path in paths]
+    seen: dict[str, Record[N]] = {}  # the first record of each head; "": of all
+    for record in records:
+        for head, settings in (("", _settings), (record.head, _head_settings)):
+            first = seen.setdefault(head, record)
+            ours, theirs = settings(first), settings(record)
+            different = [name for name, value in ours.items() if value != theirs[name]]
+            if different:
+                raise RecordError(
+                    f"The {numbers.kind} records of the study '{study}' are of different settings: "
+                    f"{_name(first)} and {_name(record)} differ in {', '.join(different)}. Run the "
+                    "study again."
+                )
+    heads = list(dict.fromkeys(head for record in records for head in record.study.heads))
+    return sorted(records, key=lambda record: (heads.index(record.head), record.seed))
+
+
+def benchmarks() -> dict[str, Record[BenchmarkNumbers]]:
+    """The records of all benchmarks, by the names of their files."""
+    return _of_scripts("benchmarks", BenchmarkNumbers)
+
+
+def crosschecks() -> dict[str, Record[CrosscheckNumbers]]:
+    """The records of comparisons with PyHessian, by the names of their files."""
+    return _of_scripts("crosscheck", CrosscheckNumbers)
+
+
+def scales() -> dict[str, Record[ScaleNumbers]]:
+    """The records of sparse heads of many sizes, a device each, by the names of their files."""
+    return _of_scripts("scale", ScaleNumbers)
+
+
+def _of_scripts(folder: str, numbers: type[N]) -> dict[str, Record[N]]:
+    paths = sorted((results_root() / folder).glob("*.json"))
+    return {path.name: read_record(path, numbers) for path in paths}
+
+
+def _settings(record: Record) -> dict[str, object]:
+    """What all runs of a study share; its lists of heads and seeds may have grown between them."""
+    study = record.study
+    shared = {key: getattr(study, key) for key in ("data", "backbone", "protocol", "training")}
+    shared["analysis"] = getattr(study.analyses, record.kind, None)
+    if isinstance(record.numbers, EfficiencyNumbers):  # times are shown side by side
+        shared["device"] = record.provenance.device
+        shared["threads"] = record.provenance.threads
+    return shared
+
+
+def _head_settings(record: Record) -> dict[str, object]:
+    return {f"heads.{record.head}": record.study.heads[record.head]}
+
+
+def _name(record: Record) -> str:
+    return f"{record.head}, seed {record.seed}"
