@@ -7,11 +7,10 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
-from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FuncFormatter, NullFormatter, PercentFormatter
 
 from moelib.report.costs import chosen
-from moelib.report.figures import LEGEND, colours, legend_below, styled
+from moelib.report.figures import INK, LEGEND, colours, legend_below, styled
 
 PLAIN = FuncFormatter(lambda value, _: f"{value:g}")
 
@@ -41,7 +40,7 @@ def latency(latencies: pd.DataFrame) -> Figure:
                 alpha=0.2,
                 linewidth=0,
             )
-        axes.axhline(1, color="0.3", linewidth=1, linestyle="--")
+        axes.axhline(1, color=INK, linewidth=1, linestyle="--")
         axes.set(xlabel="batch", title={"head": "head alone", "model": "whole model"}[part])
         axes.set_xscale("log", base=2)
         axes.xaxis.set_major_formatter(PLAIN)
@@ -110,7 +109,7 @@ def stacked_experts(speed: pd.DataFrame) -> Figure:
                 markersize=3,
             )
             axes.plot(x, points["target"].where(points["target"] > 1), ":", color=colour[head])
-        axes.axhline(1, color="0.3", linewidth=1, linestyle="--")
+        axes.axhline(1, color=INK, linewidth=1, linestyle="--")
         axes.set(xlabel="batch", title=mode)
         axes.set_xscale("log", base=2)
         axes.xaxis.set_major_formatter(PLAIN)
@@ -143,8 +142,8 @@ def speedups(scale: pd.DataFrame) -> Figure:
         for axes, batch in zip(row, batches, strict=True):
             panel = scale.query("features == @features and hidden == @hidden and batch == @batch")
             ideal = np.array([scale["share"].min(), 1])
-            axes.plot(ideal, 1 / ideal, color="0.3", linewidth=1, linestyle="--")
-            axes.axhline(1, color="0.3", linewidth=0.8)
+            axes.plot(ideal, 1 / ideal, color=INK, linewidth=1, linestyle="--")
+            axes.axhline(1, color=INK, linewidth=0.8)
             for count, points in panel.groupby("experts"):
                 points = points.sort_values("share")
                 axes.plot(points["share"], points["speedup"], "o-", color=colour[count], ms=2.5)
@@ -169,7 +168,7 @@ def roofline(scale: pd.DataFrame, gigaflops: float, gigabytes: float) -> Figure:
     """Attained speed against operations per byte, under what arithmetic and memory allow."""
     figure, axes = plt.subplots(figsize=(7.2, 3.4), layout="constrained")
     intensity = np.geomspace(scale["intensity"].min() / 2, scale["intensity"].max() * 2, 200)
-    axes.plot(intensity, np.minimum(gigaflops, intensity * gigabytes), color="0.2", linewidth=1.5)
+    axes.plot(intensity, np.minimum(gigaflops, intensity * gigabytes), color=INK, linewidth=1.5)
     sns.scatterplot(
         scale.assign(batch=scale["batch"].astype(str)),
         x="intensity",
@@ -195,7 +194,7 @@ def predictions(held_out: pd.DataFrame) -> Figure:
         held_out, x="ms", y="predicted", hue="head", palette="colorblind", s=12, ax=axes
     )
     ends = [held_out["ms"].min(), held_out["ms"].max()]
-    axes.plot(ends, ends, color="0.3", linewidth=1, linestyle="--")
+    axes.plot(ends, ends, color=INK, linewidth=1, linestyle="--")
     axes.set(xscale="log", yscale="log", xlabel="measured, ms", ylabel="predicted, ms")
     axes.xaxis.set_major_formatter(PLAIN)
     axes.yaxis.set_major_formatter(PLAIN)
@@ -234,7 +233,7 @@ def front(tradeoff: pd.DataFrame) -> Figure:
                 label=family,
             )
         best = panel[panel["efficient"]].sort_values("ms")
-        axes.plot(best["ms"], best["accuracy"], color="0.3", linewidth=1, drawstyle="steps-post")
+        axes.plot(best["ms"], best["accuracy"], color=INK, linewidth=1, drawstyle="steps-post")
         for row in best.itertuples():
             axes.annotate(
                 row.head,
@@ -242,8 +241,7 @@ def front(tradeoff: pd.DataFrame) -> Figure:
                 fontsize=6,
                 xytext=(3, 3),
                 textcoords="offset points",
-                zorder=5,  # above the bars, and legible there
-                path_effects=[withStroke(linewidth=2, foreground=axes.get_facecolor())],
+                zorder=5,  # above the bars
             )
         axes.set(title=f"{part}, batch {batch}", xlabel="ms")
         axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=1))

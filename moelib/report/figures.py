@@ -25,9 +25,14 @@ EXPERTS = (
     *("#DDCC77", "#CC6677", "#882255", "#AA4499"),
 )
 KNOWN = ("dense", "soft", "sparse", "switch", "linear", "uniform", "frozen")
+MARKERS = dict(zip(KNOWN, "os^Dvp*", strict=True))  # of heads, beside their colours
+INK, GRID = "#1f1f1e", "#c9c9c8"  # text and lines: pages show these in the colours of their theme
 STYLE = {
     **sns.axes_style("whitegrid"),
     **sns.plotting_context("paper", font_scale=1.05),
+    **dict.fromkeys(("text.color", "axes.labelcolor", "xtick.color", "ytick.color"), INK),
+    **dict.fromkeys(("grid.color", "axes.edgecolor"), GRID),
+    **dict.fromkeys(("figure.facecolor", "axes.facecolor", "savefig.facecolor"), "none"),
     "axes.spines.right": False,
     "axes.spines.top": False,
     "axes.titlesize": "medium",
@@ -37,7 +42,7 @@ STYLE = {
 LEGEND = {"legend_out": False}  # of a grid; outside, seaborn draws all twice to find its place
 LEGEND_WIDTH, MARKER_WIDTH = 90, 7  # characters: of a row of a legend, and of an entry's marker
 # Constant ids and no date: the same figure is the same file.
-VECTOR = {"svg.hashsalt": "moelib", "svg.fonttype": "path"}
+VECTOR = {"svg.hashsalt": "moelib", "svg.fonttype": "none"}
 
 
 def colours(heads: Iterable[str]) -> dict[str, tuple]:
@@ -51,27 +56,32 @@ def colours(heads: Iterable[str]) -> dict[str, tuple]:
 def svg(figure: Figure) -> str:
     """The figure as SVG text, the same text whenever it is drawn; the figure is closed."""
     text = StringIO()
+    box = None if figure.get_layout_engine() else "tight"  # panels of one size stay of one size
     with mpl.rc_context(VECTOR):
-        figure.savefig(text, format="svg", bbox_inches="tight", metadata={"Date": None})
+        figure.savefig(text, format="svg", bbox_inches=box, metadata={"Date": None})
     plt.close(figure)
-    return text.getvalue()
+    drawn = text.getvalue()
+    return drawn[drawn.index("<svg") :]  # without the declaration, which no page may repeat
 
 
 def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
     """Make a function that draws a frame do so in the book's style, which does not leak."""
 
     @functools.wraps(draw)
-    def drawn(frame: pd.DataFrame, *arguments, **options) -> Figure:
+    def in_style(frame: pd.DataFrame, *arguments, **options) -> Figure:
         # Not `rc_context`, which restores all: also what the notebook's backend sets when the first
         # figure loads it, without which no later figure is shown.
         before = {name: mpl.rcParams[name] for name in STYLE}
         mpl.rcParams.update(STYLE)
         try:
-            return draw(frame, *arguments, **options)
+            drawn = draw(frame, *arguments, **options)
+            for figure in drawn if isinstance(drawn, list) else [drawn]:
+                figure.set_label(draw.__doc__.partition("\n")[0])  # what a page says below it
+            return drawn
         finally:
             mpl.rcParams.update(before)
 
-    return drawn
+    return in_style
 
 
 # -- accuracy -------------------------------------------------------------------------------------
@@ -145,7 +155,7 @@ def differences(differences: pd.DataFrame, by_seed: pd.DataFrame) -> Figure:
     figure, axes = plt.subplots(figsize=(7.2, 0.5 + 0.42 * len(differences)))
     shown, dots = _in_points(differences), _in_points(by_seed)
     _intervals(axes, shown["head"], shown["difference"], shown, dots, "difference")
-    axes.axvline(0, color="0.3", linewidth=1, linestyle="--")
+    axes.axvline(0, color=INK, linewidth=1, linestyle="--")
     axes.set_xlabel("test accuracy minus that of dense, percentage points")
     return figure
 
@@ -289,7 +299,7 @@ def _uniform_line(grid: sns.FacetGrid, usage: pd.DataFrame) -> None:
     experts = usage.groupby("head")["expert"].nunique()  # heads of a study may differ in it
     for panel, axes in grid.axes_dict.items():
         head = panel[-1] if isinstance(panel, tuple) else panel  # a row and a column, or a column
-        axes.axhline(1 / experts[head], color="0.3", linewidth=1, linestyle="--", zorder=3)
+        axes.axhline(1 / experts[head], color=INK, linewidth=1, linestyle="--", zorder=3)
 
 
 def legend_below(grid: sns.FacetGrid) -> Figure:

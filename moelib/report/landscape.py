@@ -10,7 +10,7 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, PercentFormatter
 
-from moelib.report.figures import LEGEND, colours, legend_below, styled
+from moelib.report.figures import INK, LEGEND, colours, legend_below, styled
 from moelib.report.frames import EIGENVECTOR, RANDOM
 from moelib.study.heads import family
 
@@ -169,7 +169,7 @@ def sweeps(sweeps: pd.DataFrame) -> Figure:
     for axes in grid.axes.flat:
         axes.set_yscale("symlog", linthresh=LINEAR_BELOW)
         axes.set_ylim(bottom=BEYOND * lowest - LINEAR_BELOW / 10)
-        axes.axhline(0, color="0.3", linewidth=1)
+        axes.axhline(0, color=INK, linewidth=1)
     for axes in grid.axes[:, 0]:
         axes.set_ylabel("rise of the loss, nats")
     return legend_below(grid)
@@ -286,7 +286,7 @@ def _upright(axes, runs: pd.DataFrame, heads: list[str]) -> None:
         )
         mean = of_head["trace"].mean()
         axes.plot(x, mean, marker="_", markersize=18, markeredgewidth=2.2, color=colour[head])
-    axes.axhline(0, color="0.3", linewidth=1)
+    axes.axhline(0, color=INK, linewidth=1)
     axes.set_xticks(range(len(heads)), heads, rotation=90)
     axes.set_xlim(-0.6, len(heads) - 0.4)
 

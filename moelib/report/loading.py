@@ -9,6 +9,7 @@ from moelib.records.kinds import (
     ScaleNumbers,
 )
 from moelib.records.record import Numbers, Record, RecordError, read_record
+from moelib.study.base import PROJECT
 from moelib.study.reader import STUDIES, load_study
 from moelib.study.run import results_root, runs
 
@@ -18,6 +19,17 @@ N = TypeVar("N", bound=Numbers)
 def studies() -> list[str]:
     """Names of the studies that have records of training."""
     return sorted({path.parents[2].name for path in results_root().glob("*/*/seed-*/train.json")})
+
+
+def published() -> list[str]:
+    """Studies with records that git keeps, so that every reader of the book has them."""
+    kept = set((PROJECT / ".gitignore").read_text().split())
+    return [study for study in studies() if f"!results/{study}/" in kept]
+
+
+def own() -> list[str]:
+    """The other studies with records: those that the reader has run."""
+    return [study for study in studies() if study not in published()]
 
 
 def load(study: str, numbers: type[N]) -> list[Record[N]]:

@@ -1,12 +1,15 @@
 """What chapters show: frames as MyST tables, figures as vectors, and where each comes from."""
 
+import base64
+import hashlib
+import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
 import numpy as np
 import pandas as pd
-from IPython.display import HTML, SVG, Markdown, display
+from IPython.display import HTML, Markdown, display
 from matplotlib.figure import Figure
 
 from moelib.records.kinds import BenchmarkNumbers, CrosscheckNumbers
@@ -21,9 +24,61 @@ LONGEST = 20  # rows of a table that is shown as it is
 RESULTS = "../results"  # from a page of the book, in the checkout as in the folder that is built
 
 
+def chart(
+    name: str,
+    panels: Sequence[Figure],
+    caption: str,
+    alt: str,
+    frame: pd.DataFrame,
+    records: Mapping[str, list[Record]],
+) -> Markdown:
+    """A numbered figure of panels, with what it shows, and links to what is behind it.
+
+    Args:
+        name: what other pages refer to; unique in the book.
+        panels: drawn side by side where there is room.
+        caption: in Markdown; says first what is to be seen.
+        alt: the same for those who cannot see it.
+        frame: the numbers that are drawn, offered as CSV.
+        records: by study; those of the first study say which notebook measured them.
+    """
+    kind = next(found[0].kind for found in records.values() if found)
+    csv = base64.b64encode(frame.to_csv(index=False).encode()).decode()
+    commands = ", ".join(f"`{command(study)}`" for study in records)
+    links = (
+        f"[Records](reproducibility.ipynb#studies-and-their-records) of `notebooks/{kind}.ipynb` · "
+        f'<a download="{name}.csv" href="data:text/csv;base64,{csv}">data as CSV</a> · '
+        f"made by {commands}"
+    )
+    return _drawn(panels, f"{caption}\n\n{links}", alt, name)
+
+
 def show(figure: Figure) -> None:
-    """Display a figure as SVG, the same to the last byte whenever it is drawn."""
-    display(SVG(figures.svg(figure)))
+    """Display a figure of a table's page; its caption is what the function that drew it says."""
+    display(_drawn([figure], figure.get_label(), figure.get_label()))
+
+
+def command(study: str) -> str:
+    """What a reader types to make a study's records."""
+    return "make book" if study == "quick" else f"make study STUDY={study}"
+
+
+def _drawn(panels: Sequence[Figure], text: str, alt: str, name: str = "") -> Markdown:
+    drawn = [_themed(figures.svg(panel)) for panel in panels]
+    packed = base64.b64encode(json.dumps(drawn).encode()).decode()
+    named = f":name: {name}\n" if name else ""
+    plain = re.sub(r"[*`_$]", "", alt)
+    return Markdown(f":::{{chart}} {packed}\n{named}:alt: {plain}\n\n{text}\n:::")
+
+
+def _themed(svg: str) -> str:
+    """Text and grid in the page's colours, and no id twice on a page."""
+    for colour, variable in ((figures.INK, "--chart-ink"), (figures.GRID, "--chart-grid")):
+        svg = svg.replace(colour, f"var({variable}, {colour})")
+    mark = hashlib.sha256(svg.encode()).hexdigest()[:8]
+    svg = re.sub(r'\bid="', f'id="{mark}-', svg)
+    svg = re.sub(r'href="#', f'href="#{mark}-', svg)
+    return re.sub(r"url\(#", f"url(#{mark}-", svg)
 
 
 def table(frame: pd.DataFrame, columns: Mapping[str, tuple[str, str]]) -> Markdown:
@@ -93,10 +148,9 @@ def source(records: Iterable[Record], note: str = "") -> Markdown:
         for head in dict.fromkeys(record.head for record in records)
     )
     said = f"{len(seeds)} seed{'s' if len(seeds) > 1 else ''} ({', '.join(map(str, seeds))})"
-    command = "make book" if study == "quick" else f"make study STUDY={study}"
     return _small(
         f"{note} Study `{study}`, {said}. Records `{kind}.json` by seed: {links}. "
-        f"Made by `{command}`."
+        f"Made by `{command(study)}`."
     )
 
 

@@ -99,7 +99,7 @@ def test_latency_has_a_panel_for_the_head_and_one_for_the_model(latencies):
             assert list(line.get_xdata()) == [1, 256]
             # The median of the first seed's slow-down and of the second's, twice as large.
             assert list(line.get_ydata()) == pytest.approx([1.5 * SLOWER[head]] * 2)
-        (reference,) = lines(axes, "0.3")
+        (reference,) = lines(axes, figures.INK)
         assert set(reference.get_ydata()) == {1}
 
 
@@ -231,7 +231,7 @@ def test_the_front_names_its_heads_and_no_other(tradeoff):
     for axes in figure.axes:
         assert axes.get_xlabel() == "ms"
         assert [text.get_text() for text in axes.texts] == ["linear", "sparse-e16", "mine"]
-        (steps,) = lines(axes, "0.3")
+        (steps,) = lines(axes, figures.INK)
         assert list(steps.get_xdata()) == [1, 3, 6]
         assert list(steps.get_ydata()) == [0.6, 0.8, 0.9]
         assert steps.get_drawstyle() == "steps-post"  # between two heads nothing is to be had

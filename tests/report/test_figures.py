@@ -133,7 +133,9 @@ def test_what_a_notebook_sets_while_the_first_figure_loads_is_kept(monkeypatch):
 
     @figures.styled
     def draw(frame):
+        """Nothing."""
         matplotlib.rcParams["interactive"] = True
+        return plt.figure()
 
     draw(None)
     assert matplotlib.rcParams["interactive"]

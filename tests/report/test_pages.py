@@ -1,14 +1,30 @@
+import base64
+import json
+import re
+from io import StringIO
 from xml.etree import ElementTree
 
 import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 import synthetic
-from IPython.display import SVG
 from markdown_it import MarkdownIt
 
-from moelib.report import pages
+from moelib.report import forest, pages
+from moelib.report.effects import COLUMNS
+from moelib.report.figures import GRID, INK
 from moelib.study.run import Run
+
+RECORDS = {"quick": [synthetic.trained(Run(synthetic.study(), "soft", 0))]}
+
+
+def effect():
+    """Two heads of one study; the second without an interval."""
+    rows = [
+        ("quick", "quick", "soft", 2, 1.0, 0.5, 1.5, (0.8, 1.2), 3.0),
+        ("quick", "quick", "sparse", 1, 2.0, None, None, (2.0,), None),
+    ]
+    return pd.DataFrame(rows, columns=COLUMNS).astype({"low": float, "high": float, "paper": float})
 
 
 def test_table_formats_each_column_and_marks_what_is_missing():
@@ -99,8 +115,35 @@ def test_a_study_of_which_nothing_is_said_is_not_named():
     assert pages.sentences({"a": " said", "b": ""}).data == "<ul><li><b>a</b>: said</li></ul>"
 
 
+def drawn(chart):
+    """The panels that a page draws."""
+    return json.loads(base64.b64decode(chart.data.split()[1]))
+
+
+def test_panels_take_the_pages_colours_and_share_no_id():
+    figure = forest.panels(effect(), "points", line=0)[0]
+    shown = drawn(pages.chart("a", [figure, figure], "Seen.", "Said *so*.", effect(), RECORDS))
+    assert all(colour not in re.sub(r"var\(.*?\)", "", shown[0]) for colour in (INK, GRID))
+    assert "var(--chart-ink" in shown[0] and "var(--chart-grid" in shown[0]
+    used = set(re.findall(r"url\(#([^)]*)\)", shown[0]))
+    assert used and used <= set(re.findall(r'id="([^"]*)"', shown[0]))
+
+
+def test_a_chart_offers_its_numbers_and_how_they_were_made():
+    figures = forest.panels(effect(), "points")
+    text = pages.chart("mine", figures, "**Seen.** More.", "Said *so*.", effect(), RECORDS).data
+    lines = text.splitlines()
+    assert lines[1:3] == [":name: mine", ":alt: Said so."]
+    assert lines[4] == "**Seen.** More."
+    encoded = re.search(r"base64,([^\"]*)", lines[6]).group(1)
+    read = pd.read_csv(StringIO(base64.b64decode(encoded).decode()))
+    assert list(read["value"]) == [1.0, 2.0]
+    assert "make book" in lines[6] and "train.ipynb" in lines[6]
+
+
 def test_figures_are_shown_as_vectors(monkeypatch):
     shown = []
     monkeypatch.setattr(pages, "display", shown.append)
     pages.show(plt.figure())
-    assert isinstance(shown[0], SVG)
+    (panel,) = drawn(shown[0])
+    assert ElementTree.fromstring(panel).tag.endswith("svg")

@@ -1,0 +1,81 @@
+"""Effects as small panels on one axis: every study and head side by side."""
+
+from collections.abc import Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+from moelib.report.figures import INK, KNOWN, MARKERS, colours, styled
+from moelib.study.heads import family
+
+WIDTH = 3.4  # inches of a panel: what a phone shows at its full width
+PAPER = {"marker": "*", "markersize": 9, "color": INK, "linestyle": "none", "zorder": 5}
+
+
+@styled
+def panels(
+    effects: pd.DataFrame, label: str, line: float | None = None, log: bool = False
+) -> list[Figure]:
+    """A figure for each panel of `effects`: seeds (faint), mean and interval, the paper's number.
+
+    Heads keep their colour, marker and order; all panels share one axis. `line` marks the value of
+    no effect, or a threshold.
+    """
+    names = sorted(dict.fromkeys(effects["head"]), key=_rank)
+    limits = _limits(effects, line, log)
+    return [
+        _panel(f"{title}\n{_seeds(part)}", part, names, limits, label, line, log)
+        for title, part in effects.groupby("panel", sort=False)
+    ]
+
+
+def _panel(title, part, names, limits, label, line, log) -> Figure:
+    figure, axes = plt.subplots(figsize=(WIDTH, 1.0 + 0.3 * len(names)), layout="constrained")
+    colour = colours(names)
+    if line is not None:
+        axes.axvline(line, color=INK, linewidth=1, linestyle="--", alpha=0.6)
+    for y, head in enumerate(names):
+        for row in part[part["head"] == head].itertuples():
+            style = {"color": colour[head], "marker": MARKERS.get(family(head), "o")}
+            axes.plot(row.by_seed, [y + 0.22] * len(row.by_seed), linestyle="none", alpha=0.45,
+                      markersize=3, **style)  # fmt: skip
+            axes.plot([row.low, row.high], [y, y], color=colour[head], linewidth=2.2)
+            hollow = {"markerfacecolor": "none"} if np.isnan(row.low) else {}
+            axes.plot(row.value, y, markersize=6, **style, **hollow)
+            axes.plot(row.paper, y - 0.22, **PAPER)
+    axes.set(title=title, xlabel=label, xlim=limits, ylim=(len(names) - 0.4, -0.6))
+    axes.set_yticks(range(len(names)), names)
+    axes.grid(axis="y", visible=False)
+    axes.grid(axis="x", visible=True)
+    if log:
+        axes.set_xscale("log")
+        axes.set_xlim(limits)
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axes.xaxis.set_minor_formatter(NullFormatter())
+    return figure
+
+
+def _seeds(part: pd.DataFrame) -> str:
+    most = part["seeds"].max()
+    return f"{most} seed{'s' if most > 1 else ''}"
+
+
+def _limits(effects: pd.DataFrame, line: float | None, log: bool) -> tuple[float, float]:
+    numbers = effects[["value", "low", "high", "paper"]].to_numpy(dtype=float).ravel()
+    seeds = [value for values in effects["by_seed"] for value in values]
+    values = np.array([*numbers, *seeds, *([] if line is None else [line])], dtype=float)
+    values = values[np.isfinite(values)]
+    if log:
+        values = values[values > 0]
+        return values.min() / 1.15, values.max() * 1.15
+    room = 0.06 * (np.ptp(values) or 1)
+    return values.min() - room, values.max() + room
+
+
+def _rank(head: str) -> tuple[int, str]:
+    known: Sequence[str] = KNOWN
+    return (known.index(family(head)) if family(head) in known else len(known), head)

@@ -1,0 +1,54 @@
+import pytest
+import series
+import synthetic
+
+from moelib.records.kinds import TrainNumbers
+from moelib.report import comparisons, effects, frames, loading, paper
+from moelib.study.run import Run
+
+
+@pytest.fixture
+def trained(results):
+    """Two studies: one with three seeds, one with a single one."""
+    for study in (synthetic.study("quick"), synthetic.study("single", seeds=(0,))):
+        synthetic.write_all(study)
+    return {study: loading.load(study, TrainNumbers) for study in ("quick", "single")}
+
+
+def test_accuracy_is_that_of_the_paired_differences_in_points(trained):
+    table = effects.accuracy(trained)
+    paired = comparisons.differences(trained["quick"]).set_index("head")
+    for row in table[table["study"] == "quick"].itertuples():
+        assert row.value == pytest.approx(100 * paired.loc[row.head, "difference"])
+        assert (row.low, row.high) == pytest.approx(
+            (100 * paired.loc[row.head, "low"], 100 * paired.loc[row.head, "high"])
+        )
+        assert len(row.by_seed) == row.seeds == 3
+
+
+def test_one_seed_has_no_interval(trained):
+    alone = effects.accuracy(trained).query("study == 'single'")
+    assert len(alone) and alone[["low", "high"]].isna().all(axis=None)
+
+
+def test_the_papers_numbers_stand_beside_its_heads_alone(trained):
+    table = effects.accuracy(trained).set_index(["study", "head"])["paper"]
+    assert table["quick", "soft"] == pytest.approx(87.23 - 86.44)
+    others = [head not in paper.TEST_ACCURACY for _, head in table.index]
+    assert table[others].isna().all()
+    rises = {"soft": 7.95 / 1.88, "sparse": 7.47 / 1.88}
+    assert paper.over_dense(paper.RISE) == pytest.approx(rises)
+
+
+def test_sharpness_has_a_panel_for_each_split():
+    records = series.sharp(synthetic.study(seeds=(0, 1)), {"dense": (1, 2), "soft": (2, 8)})
+    table = effects.sharpness({"quick": records}, "lambda_max").query("head == 'soft'")
+    assert len(table["panel"].unique()) == 2
+    expected = comparisons.ratios(frames.curvature(records), "lambda_max")
+    assert list(table["value"]) == list(expected.query("head == 'soft'")["ratio"])
+
+
+def test_a_study_of_many_heads_is_not_compared_head_by_head():
+    few = [synthetic.trained(Run(synthetic.study(), "soft", seed)) for seed in (0, 1)]
+    many = [few[0].model_copy(update={"head": f"soft-h{size}"}) for size in range(9)]
+    assert list(effects.few_heads({"few": few, "many": many, "none": []})) == ["few"]

@@ -1,0 +1,42 @@
+import pandas as pd
+import pytest
+
+from moelib.report import forest
+from moelib.report.effects import COLUMNS
+from moelib.report.figures import MARKERS
+
+pytestmark = pytest.mark.usefixtures("closed")
+NAN = float("nan")
+
+
+@pytest.fixture
+def effects():
+    rows = [
+        ("a", "a", "switch", 2, 1.0, 0.5, 1.5, (0.8, 1.2), NAN),
+        ("a", "a", "soft", 2, 2.0, 1.5, 2.5, (1.9, 2.1), 4.0),
+        ("b", "b", "soft", 1, 3.0, NAN, NAN, (3.0,), 4.0),
+    ]
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+@pytest.mark.parametrize("log", [False, True])
+def test_panels_share_heads_order_and_axis_and_hold_every_number(effects, log):
+    first, second = (figure.axes[0] for figure in forest.panels(effects, "x", line=1, log=log))
+    for axes in (first, second):
+        assert [text.get_text() for text in axes.get_yticklabels()] == ["soft", "switch"]
+        assert axes.get_xlim() == first.get_xlim()
+    low, high = first.get_xlim()
+    assert low < 0.5 and high > 4
+
+
+def test_heads_differ_by_marker_and_one_seed_is_hollow(effects):
+    for figure, hollow in zip(forest.panels(effects, "x"), (False, True), strict=True):
+        means = [line for line in figure.axes[0].lines if line.get_markersize() == 6]
+        assert {line.get_markerfacecolor() == "none" for line in means} == {hollow}
+        assert {line.get_marker() for line in means} <= {MARKERS["soft"], MARKERS["switch"]}
+
+
+def test_the_papers_number_has_its_own_mark(effects):
+    axes = forest.panels(effects, "x")[0].axes[0]
+    stars = [line for line in axes.lines if line.get_markersize() == forest.PAPER["markersize"]]
+    assert 4.0 in [line.get_xdata()[0] for line in stars]
