@@ -14,7 +14,7 @@ RUN := $(VENV)/bin/python workflow/run
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install book study lab test lint benchmarks lock clean
+.PHONY: help install book pdf study lab test lint benchmarks lock clean
 
 help:  ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -28,6 +28,9 @@ install: $(STAMP)  ## make .venv with the locked packages (the others do this by
 
 book: $(STAMP)  ## run the study 'quick', render the book, print the page to open
 	@$(RUN) book $(ARGS)
+
+pdf: book  ## print the book: _build/report.pdf (needs Chromium or Chrome)
+	@$(VENV)/bin/python workflow/pdf
 
 study: $(STAMP)  ## run every notebook of STUDY, for each head and seed
 	@$(RUN) study $(STUDY) $(ARGS)

@@ -135,7 +135,7 @@ def efficiency(studies: Iterable[str], name: str = "efficiency") -> list[Markdow
     fast = whole[whole["high"] < claims.FASTER]
     best = whole.loc[whole["value"].idxmin()]
     answer = (
-        f"**{len(fast) or 'None'} of {len(whole)} models with experts can be shown to be faster "
+        f"**{len(fast) or 'Not one'} of {len(whole)} models with experts can be shown to be faster "
         f"than the one with a dense head.** The fastest, {_of(best)}, takes "
         f"{_times(best['value'])} times as long{_interval(best, _times)}."
     )

@@ -233,7 +233,7 @@ def test_every_record_can_be_downloaded(visits, html):
     names = {link.rsplit("/", 1)[1] for link in links}
     runs = {f"{kind}.json" for kind in ("train", "utilization", "sharpness", "surface")}
     assert names == runs | {"step.some-cpu.json", "dense.some-cpu.json"}
-    assert len(set(links)) == (9 + 6 + 9 + 9) + (3 + 2 + 3 + 3) + 1 + 1 + 1
+    assert len(set(links)) == 2 * (9 + 6 + 9 + 9) + (3 + 2 + 3 + 3) + 1 + 1 + 1
 
 
 def test_each_result_says_what_it_does_not_show(visits):
