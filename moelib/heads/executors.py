@@ -38,13 +38,17 @@ def batched(features: Tensor, routing: Routing, weights: Weights, dropout: float
     """All experts on all images: one matrix product for each layer.
 
     All hidden units of all experts are one axis e h. The second product sums over hidden units and
-    experts at once; an expert that is not executed is multiplied by 0.
+    experts at once; hidden units of an expert that is not executed are 0, whatever they would be.
     """
     w_in, b_in, w_out, b_out = weights
     experts, units, classes = w_out.shape
     mixture = combine_matrix(routing)  # (n, e)
     hidden = torch.addmm(b_in.view(-1), features, w_in.view(-1, experts * units)).relu_()
     hidden = _dropped(hidden, dropout).view(-1, experts, units)  # (n, e, h)
+    if routing.indices.shape[1] < experts:
+        # Not only weighed by 0: an idle expert may overflow, and 0 times infinity is no number.
+        idle = torch.ones_like(mixture, dtype=torch.bool).scatter(1, routing.indices, False)
+        hidden = hidden.masked_fill(idle.unsqueeze(2), 0)
     weighted = (hidden * mixture.unsqueeze(2)).view(-1, experts * units)  # (n, e h)
     return torch.addmm(mixture.mm(b_out), weighted, w_out.view(-1, classes))
 

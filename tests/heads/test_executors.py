@@ -289,3 +289,20 @@ def test_an_unknown_executor_is_refused():
 def test_a_grouped_product_that_torch_lacks_is_refused():
     with pytest.raises(ConfigError, match="needs float32 or bfloat16 .* not float64 on cpu"):
         run("grouped")(*plan(2, 3, 3, 1, 2, torch.float64))
+
+
+@pytest.mark.parametrize("name", EXECUTORS)
+def test_an_idle_expert_that_overflows_is_not_seen(name):
+    """Expert 2 of 3 is never chosen, and its hidden units are infinite in float32."""
+    features, logits, weights = inputs(5, 3, dtype=torch.float32)
+    with torch.no_grad():
+        logits[:, 2] = -50
+        weights.w_in[:, 2] = 3e38
+        features.abs_()
+    routing = top_k_routing(logits, 2)
+    outputs = execute(features, routing, weights, 0.0, name)
+    expected = mixture_by_loops(features, routing, weights)
+    assert torch.allclose(outputs, expected, atol=TOLERANCE[torch.float32])
+    gradients = torch.autograd.grad(outputs.sum(), (features, logits, *weights))
+    assert all(gradient.isfinite().all() for gradient in gradients)
+    assert all((gradient == 0).all() for gradient in (gradients[2][:, 2], gradients[4][2]))
