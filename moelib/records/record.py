@@ -14,7 +14,7 @@ from pydantic import ConfigDict, ValidationError
 
 from moelib.records.atomic import write_atomically
 from moelib.records.provenance import Provenance, digest
-from moelib.study.base import Frozen
+from moelib.study.base import RECORDED, Frozen
 from moelib.study.study import Study
 
 VERSION = 1
@@ -91,7 +91,7 @@ def read_record(path: Path, numbers: type[N]) -> Record[N]:
     if raw.get("provenance_digest") != _digest(raw.get("provenance")):
         raise RecordError(f"The record {path} is damaged: its provenance has another digest.")
     try:
-        return Record[numbers].model_validate_json(json.dumps(raw))
+        return Record[numbers].model_validate_json(json.dumps(raw), context=RECORDED)
     except ValidationError as error:
         fault = error.errors()[0]
         where = ".".join(map(str, fault["loc"]))

@@ -2,9 +2,9 @@
 
 from typing import Annotated
 
-from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt, ValidationInfo
 
-from moelib.study.base import Frozen, Share
+from moelib.study.base import RECORDED, Frozen, Share, rule
 
 FEWEST_REPEATS = 6  # of a timing: with fewer, no interval of the median holds at 95 %
 
@@ -34,17 +34,18 @@ class Sharpness(Frozen):
     worst_steps: PositiveInt = 20  # of projected ascent
     matched_loss: PositiveFloat = 0.5  # nats, to which a temperature brings the mean loss
 
-    @model_validator(mode="after")
-    def _budget(self) -> "Sharpness":
+    @rule
+    def _budget(self) -> None:
         if self.krylov <= self.eigenvalues:
             raise ValueError(
                 f"krylov must be above eigenvalues: {self.eigenvalues} of them and the lowest one "
                 f"need at least {self.eigenvalues + 1} products, and not {self.krylov}"
             )
-        return self
 
 
-def _symmetric(radii: tuple[float, ...]) -> tuple[float, ...]:
+def _symmetric(radii: tuple[float, ...], info: ValidationInfo) -> tuple[float, ...]:
+    if info.context == RECORDED:
+        return radii
     if 0 not in radii:
         raise ValueError("the radii must hold 0: a rise is measured from the loss there")
     if len(radii) < 3 or list(radii) != sorted({-radius for radius in radii}):
@@ -77,14 +78,13 @@ class Efficiency(Frozen):
     compiled_batches: tuple[PositiveInt, ...] = ()  # those at which models are also compiled
     footprint_batches: tuple[PositiveInt, ...] = (1, 256)  # at which memory is measured
 
-    @model_validator(mode="after")
-    def _batches(self) -> "Efficiency":
+    @rule
+    def _batches(self) -> None:
         for name in ("batches", "compiled_batches", "footprint_batches"):
             if len(set(getattr(self, name))) < len(getattr(self, name)):
                 raise ValueError(f"{name} must not hold a number twice")
         if not set(self.compiled_batches) <= set(self.batches):
             raise ValueError("compiled_batches must be among batches")
-        return self
 
 
 class Analyses(Frozen):

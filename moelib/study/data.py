@@ -2,9 +2,7 @@
 
 from typing import Literal
 
-from pydantic import model_validator
-
-from moelib.study.base import Frozen, NonNegativeInt, Seed, Share
+from moelib.study.base import Frozen, NonNegativeInt, Seed, Share, rule
 
 
 class Data(Frozen):
@@ -22,12 +20,11 @@ class Data(Frozen):
     )
     flip: bool = True  # horizontal, with probability 1/2
 
-    @model_validator(mode="after")
-    def _test_set(self) -> "Data":
+    @rule
+    def _test_set(self) -> None:
         if self.source == "cifar10" and self.test_share is not None:
             raise ValueError("test_share must be left out: CIFAR-10 has an official test set")
         if self.source != "cifar10" and self.test_share is None:
             raise ValueError(f"test_share is needed: {self.source} has no official test set")
         if self.source == "folder" and self.root is None:
             raise ValueError("root is needed: the folder that holds one folder of images per class")
-        return self

@@ -2,9 +2,9 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
-from moelib.study.base import Frozen, Probability
+from moelib.study.base import Frozen, Probability, rule
 
 
 class Balance(Frozen):
@@ -63,11 +63,10 @@ class TopK(Mixture):
 
     k: PositiveInt = 2  # experts chosen for each image
 
-    @model_validator(mode="after")
-    def _k_experts(self) -> "TopK":
+    @rule
+    def _k_experts(self) -> None:
         if self.k > self.experts:
             raise ValueError(f"k = {self.k} must not exceed experts = {self.experts}")
-        return self
 
     @property
     def chosen(self) -> int:
@@ -81,12 +80,11 @@ class Soft(Mixture):
     kind: Literal["soft"]
     balance: Balance = Balance()
 
-    @model_validator(mode="after")
-    def _no_selection(self) -> "Soft":
+    @rule
+    def _no_selection(self) -> None:
         _refuse_balance(
             self.balance, "soft", ("load", "switch", "bias_rate"), "it selects no experts"
         )
-        return self
 
 
 class Sparse(TopK):
@@ -109,12 +107,11 @@ class Switch(Mixture):
         """How many experts an image gets: one."""
         return 1
 
-    @model_validator(mode="after")
-    def _no_noise(self) -> "Switch":
+    @rule
+    def _no_noise(self) -> None:
         _refuse_balance(
             self.balance, "switch", ("load",), "its selection has no noise to smooth it"
         )
-        return self
 
 
 class Uniform(Mixture):

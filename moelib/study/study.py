@@ -3,14 +3,11 @@
 import re
 from typing import Annotated
 
-from pydantic import (
-    Field,
-    model_validator,
-)
+from pydantic import Field
 
 from moelib.study.analyses import Analyses
 from moelib.study.backbones import Backbone
-from moelib.study.base import Frozen, Seed
+from moelib.study.base import Frozen, Seed, rule
 from moelib.study.data import Data
 from moelib.study.heads import Head, Sparse, has_experts
 from moelib.study.protocol import Protocol
@@ -33,8 +30,8 @@ class Study(Frozen):
     training: Training
     analyses: Analyses = Analyses()
 
-    @model_validator(mode="after")
-    def _named_folders(self) -> "Study":
+    @rule
+    def _named_folders(self) -> None:
         for name in (self.name, *self.heads):
             if not re.fullmatch(r"\w[\w.-]*", name):
                 raise ValueError(
@@ -46,21 +43,18 @@ class Study(Frozen):
                 f"'{self.name}' cannot name a study: results/{self.name} holds other records; "
                 f"{', '.join(SCRIPTS)} are taken"
             )
-        return self
 
-    @model_validator(mode="after")
-    def _distinct_seeds(self) -> "Study":
+    @rule
+    def _distinct_seeds(self) -> None:
         twice = sorted({seed for seed in self.seeds if self.seeds.count(seed) > 1})
         if twice:
             raise ValueError(f"seeds: {', '.join(map(str, twice))} is given more than once")
-        return self
 
-    @model_validator(mode="after")
-    def _exact_loads(self) -> "Study":
+    @rule
+    def _exact_loads(self) -> None:
         for name, head in self.heads.items():
             if isinstance(head, Sparse) and head.balance.load > 0:
                 _refuse_inexact_load(name, head, self.protocol)
-        return self
 
     def analyses_of(self, head: str, seed: int) -> list[str]:
         """Names of the analyses that are to be made of a run.

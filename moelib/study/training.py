@@ -2,9 +2,9 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
-from moelib.study.base import Frozen, Probability, Share, Switchable
+from moelib.study.base import Frozen, Probability, Share, Switchable, rule
 
 
 class MultiStep(Frozen):
@@ -43,8 +43,8 @@ class Training(Frozen):
     checkpoint_every: PositiveInt = 1  # epochs
     curve_images: PositiveInt | None = None  # training images in the curves; default: all
 
-    @model_validator(mode="after")
-    def _possible(self) -> "Training":
+    @rule
+    def _possible(self) -> None:
         if self.nesterov and self.momentum == 0:
             raise ValueError("nesterov needs a momentum above 0")
         if self.precision == "tf32" and self.device == "cpu":
@@ -55,4 +55,3 @@ class Training(Frozen):
                 f"schedule.milestones {', '.join(map(str, never))} never come in {self.epochs} "
                 f"epochs: a milestone is less than epochs; [] is a constant learning rate"
             )
-        return self

@@ -16,6 +16,7 @@ from moelib.records.kinds import KINDS, SCHEMA, TrainNumbers, schema
 from moelib.records.provenance import digest, observe
 from moelib.records.record import Numbers, Record, RecordError, read_record, write_record
 from moelib.study.base import ConfigError
+from moelib.study.heads import Balance, Sparse
 
 SUBMODULES = [module.name for module in pkgutil.iter_modules(moelib.__path__)]
 
@@ -91,6 +92,20 @@ def test_a_record_is_plain_json_with_its_digest(written):
     assert written["numbers"]["parts"] == [1 / 3, 1e-300, 1e22, -0.0]
     assert written["schema_version"] == 1
     assert written["study"] is None and written["seed"] is None
+
+
+def test_a_study_of_earlier_rules_can_be_read_and_not_run(path):
+    """k above the number of experts was let through once, say."""
+    write_record(path, record_of(study=synthetic.study()))
+    raw = json.loads(path.read_text())
+    sparse = raw["study"]["heads"]["sparse"]
+    sparse["k"] = sparse["experts"] + 1
+    raw["digest"] = digest_of(raw)
+    path.write_text(json.dumps(raw))
+    head = read_record(path, Measured).study.heads["sparse"]
+    assert head.k == head.experts + 1
+    with pytest.raises(ValidationError, match="must not exceed experts"):
+        Sparse.model_validate(sparse | {"balance": Balance()})
 
 
 # -- refused ------------------------------------------------------------------------------------
