@@ -9,6 +9,11 @@ from moelib.records.record import Record
 from moelib.report.frames import Trained, run_columns
 from moelib.study.study import Study
 
+RUN_ONE = (
+    "`.venv/bin/python -m moelib.study.notebook notebooks/{notebook}.ipynb out.ipynb "
+    "-p study {study}`"
+)
+
 
 def durations(records: Trained) -> pd.DataFrame:
     """One row per run: the median time of an epoch, the whole training, and the machine."""
@@ -72,6 +77,22 @@ def machines(records: Iterable[Record]) -> pd.DataFrame:
         }
         for record in records
     )
+
+
+def efforts(records: Iterable[Record]) -> pd.DataFrame:
+    """One row per study and kind of records: how many, how long they took, the command for one."""
+    table = pd.DataFrame(
+        {
+            "study": record.study.name,
+            "notebook": record.kind,
+            "minutes": record.provenance.wall_time_s / 60,
+        }
+        for record in records
+    )
+    groups = table.groupby(["study", "notebook"], sort=False)["minutes"]
+    spent = groups.agg(records="size", one="median", all="sum").reset_index()
+    commands = (RUN_ONE.format(**row) for row in spent.to_dict("records"))
+    return spent.assign(command=list(commands))
 
 
 def _counted(rows: Iterable[dict]) -> pd.DataFrame:

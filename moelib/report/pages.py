@@ -128,16 +128,6 @@ def description(study: Study) -> Markdown:
     return Markdown(f"{study.description} Written in `studies/{study.name}.yaml`.")
 
 
-def absent(records: Mapping[str, list[Record]]) -> list[Markdown]:
-    """A sentence that names the studies without records of what a chapter shows; none if all have.
-
-    For `display(*absent(records))`: an empty text would be shown as the name of its type.
-    """
-    without = [f"`{study}`" for study, found in records.items() if not found]
-    said = f"*Without such records yet, and so left out here: {', '.join(without)}.*"
-    return [Markdown(said)] if without else []
-
-
 def source(records: Iterable[Record], note: str = "") -> Markdown:
     """Say which study and seeds a figure or table shows, link its records, name the command."""
     records = list(records)

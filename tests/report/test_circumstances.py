@@ -27,3 +27,13 @@ def test_recipes_are_a_row_for_each_study():
     found = circumstances.recipes([synthetic.study(), synthetic.study("other", learning_rate=0.5)])
     assert list(found["study"]) == ["tiny", "other"]
     assert list(found["learning_rate"]) == [0.1, 0.5]
+
+
+def test_efforts_sum_the_time_of_each_notebook_of_a_study():
+    synthetic.write_all(synthetic.study())
+    records = loading.load("tiny", TrainNumbers)
+    (row,) = circumstances.efforts(records).itertuples()
+    minutes = [record.provenance.wall_time_s / 60 for record in records]
+    assert (row.records, row.all) == (9, pytest.approx(sum(minutes)))
+    assert min(minutes) <= row.one <= max(minutes)
+    assert "notebooks/train.ipynb" in row.command and "-p study tiny" in row.command

@@ -92,13 +92,6 @@ def test_source_names_study_and_seeds_and_links_each_record():
     assert "Made by `make study STUDY=tiny`" in said
 
 
-def test_studies_without_records_are_named():
-    record = synthetic.trained(Run(synthetic.study(), "soft", 0))
-    assert pages.absent({"a": [record]}) == []
-    (said,) = pages.absent({"a": [record], "b": [], "c": []})
-    assert "left out here: `b`, `c`." in said.data
-
-
 @pytest.mark.parametrize("text", ["plain", "use `eig` now", "``a`` or `b`", "`begin", "end```"])
 def test_quoted_text_is_one_piece_of_code_whatever_it_holds(text):
     said = pages.quoted("It says", [text]).data
