@@ -12,34 +12,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
-import yaml
 from pydantic import BaseModel, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.constructor import DuplicateKeyError
+from ruamel.yaml.error import YAMLError
 
 from moelib.study.base import PROJECT, ConfigError
 from moelib.study.protocol import PROTOCOLS
 from moelib.study.study import Study
 
 STUDIES = PROJECT / "studies"
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML without keys given twice, of which it would silently take the last."""
-
-    def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:
-        # As it is written: merged keys stand beside those that override them only later.
-        node = super().compose_mapping_node(anchor)
-        seen: set[tuple[str, str]] = set()
-        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
-            if (key.tag, key.value) in seen:
-                line = key.start_mark.line + 1
-                raise ConfigError(f"the key '{key.value}' is given a second time in line {line}.")
-            seen.add((key.tag, key.value))
-        return node
-
-
-_Loader.add_implicit_resolver(  # YAML 1.1 takes a number like 1e-3, without a point, for a text
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+[eE][-+]?\d+$"), list("-+0123456789")
-)
 
 
 def load_study(study: str | os.PathLike) -> Study:
@@ -112,10 +94,16 @@ def _study_path(study: str | os.PathLike) -> Path:
 def _read_yaml(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
     """The mapping in a file, on top of what it extends; `above` are the files that extend it."""
     try:
-        raw = yaml.load(path.read_text(encoding="utf-8"), _Loader)
-    except ConfigError as error:
-        raise ConfigError(f"{path.name}: {error}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raw = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))  # YAML 1.2
+    except DuplicateKeyError as error:
+        key, line = (
+            re.search('duplicate key "(.*?)"', error.problem)[1],
+            error.problem_mark.line + 1,
+        )
+        raise ConfigError(
+            f"{path.name}: the key '{key}' is given a second time in line {line}."
+        ) from None
+    except (YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path.name} is not readable as YAML: {error}.") from None
     if not isinstance(raw, dict):
         raise ConfigError(f"{path.name} must be a mapping of keys to values.")

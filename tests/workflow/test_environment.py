@@ -8,9 +8,9 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
-import yaml
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
+from ruamel.yaml import YAML
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 
@@ -57,7 +57,7 @@ def test_installed_packages_are_the_locked_ones(locked: dict) -> None:
 
 
 def test_conda_installs_the_lock_on_a_python_that_pyproject_allows(project: dict) -> None:
-    dependencies = yaml.safe_load((CHECKOUT / "environment.yml").read_text())["dependencies"]
+    dependencies = YAML(typ="safe").load((CHECKOUT / "environment.yml").read_text())["dependencies"]
     python = next(d for d in dependencies if str(d).startswith("python="))
     allowed = SpecifierSet(project["requires-python"])
     assert python.removeprefix("python=") in allowed
