@@ -13,6 +13,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
@@ -56,7 +57,8 @@ def colours(heads: Iterable[str]) -> dict[str, tuple]:
 def svg(figure: Figure) -> str:
     """The figure as SVG text, the same text whenever it is drawn; the figure is closed."""
     text = StringIO()
-    box = None if figure.get_layout_engine() else "tight"  # panels of one size stay of one size
+    # Panels that make room themselves keep their size; a legend beside a grid would be cut off.
+    box = None if isinstance(figure.get_layout_engine(), ConstrainedLayoutEngine) else "tight"
     with mpl.rc_context(VECTOR):
         figure.savefig(text, format="svg", bbox_inches=box, metadata={"Date": None})
     plt.close(figure)
