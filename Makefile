@@ -10,8 +10,11 @@ UV := $(VENV)/bin/python -m uv
 UV_VERSION := 0.13.9
 INSTALL := VIRTUAL_ENV=$(CURDIR)/$(VENV) $(UV) pip
 RUN := $(VENV)/bin/python workflow/run
+# What a user types as STUDY, as one word of the shell, whatever is in it.
+NAME = '$(subst ','\'',$(value STUDY))'
 
 export OMP_NUM_THREADS ?= 1
+unexport STUDY  # to be exported, make would expand it
 
 .DEFAULT_GOAL := help
 .PHONY: help install book pdf study lab test lint benchmarks lock clean
@@ -19,7 +22,7 @@ export OMP_NUM_THREADS ?= 1
 help:  ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
 	@echo
-	@echo "  STUDY=$(STUDY)  name of a study in studies/, for 'make study'"
+	@echo "  STUDY="$(NAME)"  name of a study in studies/, for 'make study'"
 	@echo "  ARGS=\"...\"   further arguments for Snakemake, such as -n (only list what would run)"
 	@echo "               or --workflow-profile workflow/profiles/slurm (run on a cluster)"
 	@echo "  PYTHON=...   the Python >= 3.11 from which 'make install' makes .venv"
@@ -33,7 +36,7 @@ pdf: book  ## print the book: _build/report.pdf (needs Chromium or Chrome)
 	@$(VENV)/bin/python workflow/pdf
 
 study: $(STAMP)  ## run every notebook of STUDY, for each head and seed
-	@$(RUN) study $(STUDY) $(ARGS)
+	@$(RUN) study $(NAME) $(ARGS)
 
 lab: $(STAMP)  ## open the notebooks in JupyterLab
 	$(VENV)/bin/python -m jupyterlab

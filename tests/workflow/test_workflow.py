@@ -8,6 +8,7 @@ one, which runs the cells in its own process: a kernel's start takes seconds.
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -313,6 +314,48 @@ def test_a_wrong_request_is_one_sentence(
     status, output = project.run(*arguments)
     assert status == 1
     assert output.startswith(sentence) and len(output.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "old, new, sentence",
+    [
+        ("epochs: 1", "epochs: 1, device: cuda", "The study 'quick' wants a CUDA device"),
+        (
+            "soft: {hidden: 4}",
+            "soft: {experts: 100000000}",
+            "heads.soft of the study 'quick' needs",
+        ),
+    ],
+)
+def test_a_study_that_this_machine_cannot_run_is_one_sentence(
+    project: Project, old: str, new: str, sentence: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.edit("workflow/run", "/proc/driver/nvidia", "/proc/driver/none")
+    project.edit("workflow/run", 'which("nvidia-smi")', 'which("no-smi")')
+    project.edit("studies/quick.yaml", old, new)
+    status, output = project.run("study", "quick")
+    assert status == 1
+    assert output.startswith(sentence) and len(output.splitlines()) == 1
+
+
+def test_a_study_that_a_cluster_can_run_is_not_refused(project: Project) -> None:
+    project.edit("studies/quick.yaml", "epochs: 1", "epochs: 1, device: cuda")
+    project.edit("workflow/run", "/proc/driver/nvidia", "/proc/driver/none")
+    profile = ("--workflow-profile", "workflow/profiles/default")
+    assert project.pending("study", "quick", *profile)["train"] == 2
+
+
+@pytest.mark.parametrize(
+    "name", ["a b", "a;touch owned", "`touch owned`", "$(touch owned)", "it's"]
+)
+def test_the_name_of_a_study_reaches_the_shell_as_one_word(tmp_path: Path, name: str) -> None:
+    shutil.copy(CHECKOUT / "Makefile", tmp_path)
+    show = "import sys; print(sys.argv[1:])"
+    run = f"{sys.executable} -c {shlex.quote(show)}"
+    command = ["make", "--silent", "study", f"STUDY={name}", f"RUN={run}", "STAMP="]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.stdout.strip() == str(["study", name if name[0] != "$" else name])
+    assert not (tmp_path / "owned").exists()
 
 
 def test_results_that_cannot_be_written_are_one_sentence(
