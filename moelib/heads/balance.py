@@ -17,6 +17,11 @@ def kl_to_uniform(routing: Routing) -> Tensor:
     """KL(p || u) = sum_e p_e ln(E p_e): 0 if gates are uniform on average, ln E if one has all.
 
     This is the direction that the reproduced paper's code documents (Rokah 2026).
+
+    >>> from moelib.heads.routing import soft_routing
+    >>> one_for_all = soft_routing(torch.tensor([[0.0, -torch.inf]]))  # ln 2
+    >>> round(kl_to_uniform(one_for_all).item(), 4)
+    0.6931
     """
     p = _mean_gate(routing)
     return (p * _log(p)).sum() + math.log(len(p))
@@ -32,7 +37,12 @@ def kl_from_uniform_over_experts(routing: Routing) -> Tensor:
 
 
 def importance_loss(routing: Routing) -> Tensor:
-    """CV(I)^2 with I_e = sum_n g_ne and the population variance (Shazeer 2017, eq. 6-7)."""
+    """CV(I)^2 with I_e = sum_n g_ne and the population variance (Shazeer 2017, eq. 6-7).
+
+    >>> from moelib.heads.routing import soft_routing
+    >>> importance_loss(soft_routing(torch.tensor([[0.0, -torch.inf]]))).item()  # I = (1, 0)
+    1.0
+    """
     return _squared_variation(routing.gates.sum(dim=0))
 
 
@@ -71,6 +81,11 @@ def switch_loss(routing: Routing) -> Tensor:
 
     f_e is the share of all n k selections that fall on e (no gradient), P_e the mean over images
     of softmax(clean logits).
+
+    >>> from moelib.heads.routing import switch_routing
+    >>> plan = switch_routing(torch.tensor([[math.log(3), 0.0]]))  # f = (1, 0), P = (3/4, 1/4)
+    >>> round(switch_loss(plan).item(), 4)
+    1.5
     """
     experts = routing.gates.shape[1]
     selections = routing.indices.flatten().bincount(minlength=experts)
@@ -83,6 +98,11 @@ def router_z_loss(routing: Routing) -> Tensor:
 
     Raw are the gate's own outputs over the temperature: it is their scale that the loss bounds, and
     standardised logits have the same scale whatever the gate's weights are.
+
+    >>> from moelib.heads.routing import soft_routing
+    >>> plan = soft_routing(torch.tensor([[0.0, 0.0]]))  # (ln 2)^2
+    >>> round(router_z_loss(plan).item(), 4)
+    0.4805
     """
     logits = routing.logits if routing.raw is None else routing.raw
     return logits.logsumexp(dim=1).square().mean()

@@ -29,6 +29,9 @@ def standardised(logits: Tensor) -> Tensor:
     """Logits (n, e) of each image at mean 0 and unbiased standard deviation 1 over experts.
 
     One expert alone has no deviation: its standardised logit is 0.
+
+    >>> standardised(torch.tensor([[1.0, 2.0, 3.0]])).round(decimals=3)
+    tensor([[-1.,  0.,  1.]])
     """
     experts = logits.shape[1]
     centred = logits - logits.mean(dim=1, keepdim=True)
@@ -53,6 +56,9 @@ def soft_routing(
         temperature: T in softmax(ranked / T).
         ranked: (n, e) logits after dropout; default: the clean ones.
         every: (e,) the numbers 0 to e - 1, where they are kept; making them delays small batches.
+
+    >>> soft_routing(torch.tensor([[0.0, 0.0, -torch.inf]])).weights
+    tensor([[0.5000, 0.5000, 0.0000]])
     """
     logits, ranked, *_ = _scaled(logits, ranked, None, None, temperature)
     gates = ranked.softmax(dim=1)  # (n, e)
@@ -90,6 +96,10 @@ def top_k_routing(
         bias: (e,) added for the selection alone; weights are free of it (Wang 2024, eq. 3).
         keep_ties: all logits that reach the k-th largest share the mass in `gates`, yet only k
             experts are executed, so that weights may sum to less than 1 (as the authors ran it).
+
+    >>> plan = top_k_routing(torch.tensor([[1.0, 3.0, 3.0, 2.0]]), k=2)
+    >>> plan.gates
+    tensor([[0.0000, 0.5000, 0.5000, 0.0000]])
     """
     logits, scores, ranked, noise_std = _scaled(logits, ranked, noise_std, bias, temperature)
     top = ranked.topk(k, dim=1)  # (n, k)
@@ -116,6 +126,10 @@ def switch_routing(
     """The best expert, weighted by its probability among all experts (Fedus 2021, eq. 1-2).
 
     The weight is below 1 and the gate learns through it. Arguments as in `top_k_routing`.
+
+    >>> plan = switch_routing(torch.tensor([[1.0, 3.0]]).log())  # odds of 1 to 3
+    >>> plan.indices.item(), round(plan.weights.item(), 4)
+    (1, 0.75)
     """
     logits, scores, ranked, noise_std = _scaled(logits, ranked, noise_std, bias, temperature)
     indices = ranked.argmax(dim=1, keepdim=True)  # (n, 1)
