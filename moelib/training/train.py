@@ -28,6 +28,7 @@ from moelib.training.backbones import build_backbone
 from moelib.training.checkpoint import CheckpointError, load_tensors, save_tensors
 from moelib.training.data import Dataset, Split, load_data
 from moelib.training.evaluate import correct, join, metrics, network_input, predict
+from moelib.training.filters import refuse_unknown_filters
 from moelib.training.model import build_model, parameter_count
 from moelib.training.schedule import learning_rate
 from moelib.training.seeding import reseed, seeded
@@ -57,6 +58,7 @@ def train(run: Run, dataset: Dataset | None = None) -> Record[TrainNumbers]:
     training = device.resolve(run.study.training)
     dataset = dataset or load_data(run.study.data)  # first: refused data leave no folder behind
     _refuse_large_samples(run, dataset)
+    refuse_unknown_filters(run, dataset)
     with run.locked(), device.numerics(training) as on:
         for name in WRITTEN:
             remove_leftovers(run.folder / name)
