@@ -73,37 +73,40 @@ def curvature(model: Classifier, split: Split, sizes: Sharpness, prepare, seed: 
     generator = torch.Generator().manual_seed(seed)  # on the CPU: the same on every device
     keep = KEPT_GRAPHS if sizes.keep_graphs else 0
     make = partial(Objective, model, split.images, split.labels, prepare=prepare, keep=keep)
-    objective = make()
+    # Each objective's kept graphs live as long as its spectra do: within one call, one by one.
+    logits, measured = _measured(make(), sizes, generator)
+    temperature = matching_temperature(logits, split.labels, sizes.matched_loss)
+    matched = None
+    if temperature is not None:
+        matched = _matched(make(temperature=temperature), sizes, generator)
+    return Curvature(
+        images=len(split),
+        accuracy=correct(logits, split.labels).double().mean().item(),
+        confidence=F.softmax(logits, dim=1).amax(dim=1).mean().item(),
+        matched=matched,
+        **measured,
+    )
+
+
+def _measured(
+    objective: Objective, sizes: Sharpness, generator: torch.Generator
+) -> tuple[Tensor, dict]:
+    """Logits (n, c) in float64, and what is measured at temperature 1 by its name in a record."""
     weights, groups = objective.weights, objective.groups  # (p,)
-
-    def random(count: int) -> Tensor:
-        return torch.randn(count, len(weights), generator=generator).to(weights)
-
-    def largest(products: Products, count: int = 1) -> Spectrum:
-        limits = {"residual": sizes.residual, "budget": sizes.krylov}
-        return spectrum(products, random(1)[0], count, **limits)
-
-    def traced(products: Products, found: Spectrum, **groups: Tensor) -> tuple[Estimate, dict]:
-        limits = {"error": sizes.trace_error, "budget": sizes.trace_products}
-        return trace(
-            products,
-            len(weights),
-            krylov=found.krylov,
-            groups=groups,
-            generator=generator,
-            **limits,
-        )
-
-    raw = largest(objective.hessian, min(sizes.eigenvalues, len(weights)))
-    total, parts = traced(objective.hessian, raw, **groups)
-    shape = density(objective.hessian, random(sizes.density_probes), sizes.density_steps)
-    newton = largest(objective.gauss_newton)
+    raw = _spectrum(
+        objective.hessian, weights, sizes, generator, min(sizes.eigenvalues, len(weights))
+    )
+    total, parts = _trace(objective.hessian, raw, sizes, generator, groups)
+    probes = _normal(sizes.density_probes, weights, generator)
+    shape = density(objective.hessian, probes, sizes.density_steps)
+    newton = _spectrum(objective.gauss_newton, weights, sizes, generator)
     scaled = adaptive_hessian(objective)
-    adaptive = largest(scaled)
-    rise = average_rise(objective, sizes.average_radius, sizes.average_draws, generator)
-    logits = objective.logits().double()
+    adaptive = _spectrum(scaled, weights, sizes, generator)
+    rise, error = average_rise(objective, sizes.average_radius, sizes.average_draws, generator)
     loss, gradient = objective.value_and_gradient()
-    measured = {
+    return objective.logits().double(), {
+        "loss": loss,
+        "gradient_norm": gradient.double().norm().item(),
         "eigenvalues": raw.eigenvalues,
         "trace": total,
         "groups": {
@@ -113,29 +116,51 @@ def curvature(model: Classifier, split: Split, sizes: Sharpness, prepare, seed: 
         "density": shape,
         "gauss_newton": newton.eigenvalues,
         "adaptive": adaptive.eigenvalues,
-        "adaptive_trace": traced(scaled, adaptive)[0],
-        "average_rise": rise[0],
-        "average_rise_error": rise[1],
+        "adaptive_trace": _trace(scaled, adaptive, sizes, generator)[0],
+        "average_rise": rise,
+        "average_rise_error": error,
         "worst_rise": worst_rise(objective, sizes.worst_radius, sizes.worst_steps),
     }
-    objective = None  # its kept graphs make room for those of the next one
-    matched = None
-    temperature = matching_temperature(logits, split.labels, sizes.matched_loss)
-    if temperature is not None:
-        tempered = make(temperature=temperature)
-        found = largest(tempered.hessian)
-        matched = Matched(
-            temperature=temperature,
-            loss=tempered.value(),
-            eigenvalues=found.eigenvalues,
-            trace=traced(tempered.hessian, found)[0],
-        )
-    return Curvature(
-        images=len(split),
-        loss=loss,
-        accuracy=correct(logits, split.labels).double().mean().item(),
-        confidence=F.softmax(logits, dim=1).amax(dim=1).mean().item(),
-        gradient_norm=gradient.double().norm().item(),
-        matched=matched,
-        **measured,
+
+
+def _matched(objective: Objective, sizes: Sharpness, generator: torch.Generator) -> Matched:
+    top = _spectrum(objective.hessian, objective.weights, sizes, generator)
+    return Matched(
+        temperature=objective.temperature,
+        loss=objective.value(),
+        eigenvalues=top.eigenvalues,
+        trace=_trace(objective.hessian, top, sizes, generator)[0],
+    )
+
+
+def _normal(count: int, weights: Tensor, generator: torch.Generator) -> Tensor:
+    return torch.randn(count, len(weights), generator=generator).to(weights)  # (count, p)
+
+
+def _spectrum(
+    products: Products,
+    weights: Tensor,
+    sizes: Sharpness,
+    generator: torch.Generator,
+    count: int = 1,
+) -> Spectrum:
+    start = _normal(1, weights, generator)[0]
+    return spectrum(products, start, count, residual=sizes.residual, budget=sizes.krylov)
+
+
+def _trace(
+    products: Products,
+    deflation: Spectrum,
+    sizes: Sharpness,
+    generator: torch.Generator,
+    groups: dict[str, Tensor] | None = None,
+) -> tuple[Estimate, dict[str, Estimate]]:
+    return trace(
+        products,
+        deflation.vectors.shape[1],
+        error=sizes.trace_error,
+        budget=sizes.trace_products,
+        generator=generator,
+        krylov=deflation.krylov,
+        groups=groups,
     )

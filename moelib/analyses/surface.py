@@ -45,7 +45,7 @@ def measure(trained: Trained, sizes: Surface) -> SurfaceNumbers:
     """The loss along the top eigenvector, along random directions, and on the plane of two."""
     objectives = {name: _objective(trained, name, sizes.images) for name in ("train", "test")}
     weights = objectives["train"].weights  # (p,), the same in both
-    eigenvector, found = _top_eigenvector(
+    eigenvector, top = _top_eigenvector(
         objectives["train"], trained.run.stream("surface/eigenvector")
     )
     random = [
@@ -75,8 +75,8 @@ def measure(trained: Trained, sizes: Surface) -> SurfaceNumbers:
         images=sizes.images,
         weight_norm=weights.double().norm().item(),
         gate_noise_removed=trained.gate_noise_removed,
-        eigenvalue=found.largest[0],
-        eigenvalue_residual=found.residuals[0],
+        eigenvalue=top.largest[0],
+        eigenvalue_residual=top.residuals[0],
         sweeps=sweeps,
         planes=planes,
     )
@@ -109,19 +109,19 @@ def sweep(
         ConfigError: the radii are not such.
         CurvatureError: the loss is not finite at one of them.
     """
-    radii = _checked(radii)
+    radii = _validated(radii)
     loss, accuracy, chosen = [], [], []
     for radius in radii:
         outputs = objective.outputs(objective.weights + radius * step, routed=True)
         logits, routings = zip(*outputs, strict=True)
         logits = torch.cat(logits)  # (n, c)
-        losses = objective.per_image(logits / objective.temperature, objective.labels)  # (n,)
+        losses = objective.losses(logits, objective.labels)  # (n,)
         loss.append(losses.double().mean().item())
         _refuse_infinite(loss[-1], f"radius {radius} along {direction}", split)
         accuracy.append(correct(logits, objective.labels).double().mean().item())
         chosen.append(_chosen(join(routings)))
         tick()
-    at = dict(zip(radii, loss, strict=True))
+    loss_at = dict(zip(radii, loss, strict=True))
     here = chosen[radii.index(0)]
     return Sweep(
         direction=direction,
@@ -130,7 +130,7 @@ def sweep(
         radii=radii,
         loss=tuple(loss),
         accuracy=tuple(accuracy),
-        rise=tuple((at[r] + at[-r]) / 2 - at[0] for r in radii if r > 0),
+        rise=tuple((loss_at[r] + loss_at[-r]) / 2 - loss_at[0] for r in radii if r > 0),
         rerouted=None
         if here is None
         else tuple((there != here).any(dim=1).double().mean().item() for there in chosen),
@@ -151,7 +151,7 @@ def plane(
     Raises:
         ConfigError, CurvatureError: as `sweep` does.
     """
-    radii = _checked(radii)
+    radii = _validated(radii)
     rows = []
     for a in radii:
         row = []
@@ -175,11 +175,11 @@ def _top_eigenvector(objective: Objective, seed: int) -> tuple[Tensor, Eigenvalu
     """The eigenvector (p,) of the largest eigenvalue, of norm 1, along which the loss grows."""
     with seeded(seed, objective.weights.device):
         start = torch.randn(objective.size).to(objective.weights)  # the same on every device
-        found = spectrum(objective.hessian, start, 1, residual=RESIDUAL, budget=PRODUCTS)
-    vector = found.vectors[0] / found.vectors[0].norm()
+        top = spectrum(objective.hessian, start, 1, residual=RESIDUAL, budget=PRODUCTS)
+    vector = top.vectors[0] / top.vectors[0].norm()
     # An eigenvector has no sign of its own; rounding would choose it, machine by machine.
     _, gradient = objective.value_and_gradient()
-    return (vector if vector @ gradient >= 0 else -vector), found.eigenvalues
+    return (vector if vector @ gradient >= 0 else -vector), top.eigenvalues
 
 
 def _chosen(routing: Routing | None) -> Tensor | None:
@@ -189,7 +189,7 @@ def _chosen(routing: Routing | None) -> Tensor | None:
     return routing.indices.sort(dim=1).values
 
 
-def _checked(radii: Sequence[float]) -> tuple[float, ...]:
+def _validated(radii: Sequence[float]) -> tuple[float, ...]:
     try:
         return TypeAdapter(Radii).validate_python(tuple(radii))
     except ValidationError as error:

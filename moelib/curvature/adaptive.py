@@ -32,8 +32,9 @@ def average_rise(
         step = radius * weights.abs() * noise
         there, back = objective.value(weights + step), objective.value(weights - step)
         rises.append((there + back) / 2 - start)
-    found = torch.tensor(rises, dtype=torch.float64)
-    return found.mean().item(), (found.std() / math.sqrt(draws)).item() if draws > 1 else math.nan
+    sample = torch.tensor(rises, dtype=torch.float64)  # (draws,)
+    error = (sample.std() / math.sqrt(draws)).item() if draws > 1 else math.nan
+    return sample.mean().item(), error
 
 
 def worst_rise(objective: Objective, radius: float, steps: int) -> float:
@@ -62,13 +63,13 @@ def matching_temperature(logits: Tensor, labels: Tensor, loss: float) -> float |
     """
     logits = logits.double()
 
-    def above(scale: float) -> float:
+    def excess(scale: float) -> float:
         return torch.nn.functional.cross_entropy(logits * scale, labels).item() - loss
 
-    if above(0.0) <= 0:
+    if excess(0.0) <= 0:
         return None
-    lowest = minimize_scalar(lambda s: above(math.exp(s)), bounds=(-10, math.log(LARGEST_SCALE)))
+    lowest = minimize_scalar(lambda s: excess(math.exp(s)), bounds=(-10, math.log(LARGEST_SCALE)))
     scale = math.exp(lowest.x)
-    if above(scale) > 0:
+    if excess(scale) > 0:
         return None
-    return 1 / brentq(above, 0.0, scale)
+    return 1 / brentq(excess, 0.0, scale)

@@ -34,11 +34,11 @@ class Peered:
         for parameter, gradient in zip(model.parameters(), gradients, strict=True):
             parameter.requires_grad_(gradient is not None)
         if batch is None:
-            given = {"data": (images, labels)}
+            source = {"data": (images, labels)}
         else:
             batches = list(zip(images.split(batch), labels.split(batch), strict=True))
-            given = {"dataloader": batches}
-        self.peer = PyHessian(model, loss, **given, cuda=images.is_cuda)
+            source = {"dataloader": batches}
+        self.peer = PyHessian(model, loss, **source, cuda=images.is_cuda)
         self.products = 0
         inner = self.peer.dataloader_hv_product
 
@@ -80,8 +80,8 @@ class Peered:
         """Its H v (p,), over its data loader."""
         shapes = [parameter.shape for parameter in self.peer.params]
         parts = vector.split([shape.numel() for shape in shapes])
-        given = [part.view(shape) for part, shape in zip(parts, shapes, strict=True)]
-        return torch.cat([part.flatten() for part in self.peer.dataloader_hv_product(given)[1]])
+        tensors = [part.view(shape) for part, shape in zip(parts, shapes, strict=True)]
+        return torch.cat([part.flatten() for part in self.peer.dataloader_hv_product(tensors)[1]])
 
     def density_error(self) -> str | None:
         """What its `density()` fails with; None if it works."""

@@ -17,6 +17,13 @@ def density(products: Products, probes: Tensor, steps: int) -> Density:
     From each probe Lanczos gives Ritz values theta and weights, the squared first components of
     T's eigenvectors: the Gauss quadrature of the density that the probe sees (Ubaru 2017; Ghorbani
     2019). The mean over probes estimates the density of all eigenvalues.
+
+    Of diag(1, 1, -2) a probe of equal entries sees the eigenvalues 1 and -2 with weights 2/3, 1/3:
+
+    >>> diagonal = torch.tensor([1.0, 1.0, -2.0], dtype=torch.float64)
+    >>> shape = density(lambda v: v * diagonal, torch.ones(1, 3, dtype=torch.float64), 2)
+    >>> [round(node, 9) for node in shape.nodes], [round(weight, 3) for weight in shape.weights]
+    ([-2.0, 1.0], [0.333, 0.667])
     """
     steps = min(steps, probes.shape[1])
     krylov = Krylov(products, probes, steps)

@@ -45,9 +45,11 @@ def folded(net: nn.Module) -> nn.Module:
             names = ("running_mean", "running_var", "weight", "bias")
             statistics = [attribute(node, name) for name in names]
             if foldable:
-                given = (before.args[0], attribute(before, "weight"), attribute(before, "bias"))
+                tensors = (before.args[0], attribute(before, "weight"), attribute(before, "bias"))
                 geometry = (conv.stride, conv.padding, conv.dilation, conv.groups)
-                new = graph.call_function(_convolution, (*given, *statistics, norm.eps, *geometry))
+                new = graph.call_function(
+                    _convolution, (*tensors, *statistics, norm.eps, *geometry)
+                )
             else:
                 new = graph.call_function(_affine, (before, *statistics, norm.eps))
         node.replace_all_uses_with(new)

@@ -74,7 +74,7 @@ class Krylov:
 
 @dataclass(frozen=True)
 class Spectrum:
-    """What Lanczos found: numbers for a record, the eigenvectors, and the space itself."""
+    """Extreme eigenvalues as a record has them, their eigenvectors, and the Krylov space."""
 
     eigenvalues: Eigenvalues
     vectors: Tensor  # (count, p), of the largest eigenvalues, orthonormal
@@ -96,6 +96,14 @@ def spectrum(
     below the lowest value found, one at or above the largest. A multiple eigenvalue may count as
     one. All this holds but for rounding of the products, of which the residuals, being those of the
     recurrence, know nothing.
+
+    Of diag(3, 1, -2), whose eigenvalues are its diagonal:
+
+    >>> diagonal = torch.tensor([3.0, 1.0, -2.0], dtype=torch.float64)
+    >>> start = torch.ones(3, dtype=torch.float64)
+    >>> numbers = spectrum(lambda v: v * diagonal, start, 2, residual=1e-9, budget=3).eigenvalues
+    >>> [round(value, 9) for value in (*numbers.largest, numbers.lowest)]
+    [3.0, 1.0, -2.0]
 
     Args:
         products: the operator.
@@ -127,11 +135,11 @@ def spectrum(
             largest = values.abs().max()
             scale = values[wanted].abs().clamp(min=SMALL_EIGENVALUE * largest)  # (count + lowest,)
             scale[count:] = largest  # the lowest may be anywhere near 0
-            found = bool((residuals[wanted] <= residual * scale).all())
+            converged = bool((residuals[wanted] <= residual * scale).all())
             # At the end of an invariant space all residuals are 0, but eigenvalues may be missing:
             # copies of a multiple one, say. Unless the direction that went on ended at once, too.
             ended = krylov.offdiagonal[0, max(0, step - 2) : step] == 0
-            if step == size or (found and (ended.all() or not ended[-1])):
+            if step == size or (converged and (ended.all() or not ended[-1])):
                 break
     basis = krylov.basis[0, :step]  # (m, p)
     return Spectrum(
@@ -140,7 +148,7 @@ def spectrum(
             residuals=tuple(residuals[top].tolist()),
             lowest=values[0].item(),
             lowest_residual=residuals[0].item(),
-            converged=found,
+            converged=converged,
             products=step,
         ),
         vectors[:, top].T.to(basis) @ basis,

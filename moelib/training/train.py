@@ -15,6 +15,7 @@ from moelib.training import device
 from moelib.training.backbones import build_backbone
 from moelib.training.checkpoint import CheckpointError, load_tensors
 from moelib.training.data import Dataset, load_data
+from moelib.training.filters import refuse_unknown_filters
 from moelib.training.loop import Loop
 from moelib.training.seeding import seeded
 
@@ -52,6 +53,7 @@ def ensure_trained(run: Run, dataset: Dataset, *, weights: bool = False) -> Reco
     if record is not None:
         return record
     _refuse_large_samples(run, dataset)
+    refuse_unknown_filters(run, dataset)
     _refuse_lone_pixel(run, training, dataset)
     with run.locked(), device.numerics(training) as on:
         for name in WRITTEN:

@@ -10,7 +10,6 @@ from torch import nn
 from moelib.curvature.directions import filter_normalised
 from moelib.heads.experts import Experts
 from moelib.heads.routing import soft_routing
-from moelib.study.base import ConfigError
 from moelib.training.model import build_model
 
 CLOSE = {"rel": 1e-12}  # float64: a norm of some hundred numbers, scaled once
@@ -138,12 +137,3 @@ def test_memory_format_does_not_enter(dataset):
     other = filter_normalised(model, torch.Generator().manual_seed(0))
     # Sums over a filter run in another order: some roundings of float32.
     torch.testing.assert_close(one, other, rtol=1e-6, atol=0)
-
-
-def test_a_layer_of_unknown_filters_is_refused():
-    with pytest.raises(ConfigError) as error:
-        filter_normalised(nn.Bilinear(2, 3, 4), torch.Generator())
-    assert str(error.value) == (
-        "'weight' of shape (4, 2, 3) belongs to a Bilinear, of which it is not known what a filter "
-        "is: it must be of nn.Linear, nn.Conv2d or Experts."
-    )
