@@ -406,5 +406,5 @@ def _record(run: Run, numbers, **provenance) -> Record:
         seed=run.seed,
         inputs={},
         numbers=numbers,
-        provenance=_observed(**provenance),
+        provenance=_observed(**provenance).model_copy(update={"threads": 1}),
     )
