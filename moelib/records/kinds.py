@@ -360,8 +360,30 @@ class CrosscheckNumbers(Numbers):
     peer_density_error: str | None
 
 
+class Task(Frozen):
+    """Records of one run that one process made within a session."""
+
+    head: str
+    seed: int
+    kinds: tuple[str, ...]
+    start_s: float  # since the session began
+    end_s: float
+    succeeded: bool
+
+
+class SessionNumbers(Numbers):
+    """What was done on one machine at one time, several tasks at once, and what it took."""
+
+    kind: ClassVar[str] = "session"
+
+    workers: int  # tasks at once
+    seconds: float
+    energy_joules: float | None  # of the GPU, everything on it; null where the device tells none
+    tasks: tuple[Task, ...]
+
+
 ANALYSES = (UtilizationNumbers, SharpnessNumbers, SurfaceNumbers, EfficiencyNumbers)  # of a run
-KINDS = (TrainNumbers, *ANALYSES, CrosscheckNumbers, BenchmarkNumbers, ScaleNumbers)
+KINDS = (TrainNumbers, *ANALYSES, CrosscheckNumbers, BenchmarkNumbers, ScaleNumbers, SessionNumbers)
 SCHEMA = PROJECT / "results" / "record.schema.json"  # beside the published records
 
 

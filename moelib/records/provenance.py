@@ -4,9 +4,10 @@ import hashlib
 import platform
 import subprocess
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cache
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import cpuinfo
@@ -52,7 +53,7 @@ def observe(
         wall_time_s=round(wall_time_s, 3),
         epoch_seconds=tuple(round(second, 3) for second in epoch_seconds),
         python=platform.python_version(),
-        packages={name: version(name) for name in PACKAGES},
+        packages=_versions(),
         platform=f"{platform.system()} {platform.machine()}",
         cpu=cpu,
         cpu_extensions=extensions,
@@ -93,6 +94,15 @@ def digest_files(paths: Iterable[Path]) -> str:
         for path in sorted(paths, key=lambda path: path.name)
         for part in (path.name.encode(), path.read_bytes())
     )
+
+
+def _versions() -> dict[str, str]:
+    """Versions of the packages that may enter a number; a machine without notebooks lacks some."""
+    versions = {}
+    for name in PACKAGES:
+        with suppress(PackageNotFoundError):
+            versions[name] = version(name)
+    return versions
 
 
 def _checkout() -> tuple[str | None, bool]:
