@@ -164,7 +164,11 @@ def verdicts(studies: Iterable[str]) -> Markdown:
         analysed = [loading.load(study, kind) for kind in kinds]
         judged[study] = claims.judge(loading.load(study, TrainNumbers), *analysed)
     table = claims.overview(judged)
-    badges = {claims.HOLDS: "success", claims.FAILS: "danger", claims.UNDECIDED: "secondary"}
+    badges = {
+        claims.SUPPORTED: "success",
+        claims.CONTRADICTED: "danger",
+        claims.INCONCLUSIVE: "secondary",
+    }
     for study in judged:
         table[study] = [
             f"{{bdg-{badges[verdict]}}}`{verdict}`" if isinstance(verdict, str) else None
