@@ -176,10 +176,13 @@ def _walk(path: Path, text: str, start: int, whole: bool) -> Iterator[tuple]:
     def refuse(place: int, reason: str) -> FileError:
         return FileError(f"{path}, line {text.count(chr(10), 0, place) + 1}: {reason}")
 
+    def cut_short() -> FileError:
+        return refuse(len(text.rstrip()), "the file ends too early: it was cut short.")
+
     def expect(place: int, allowed: str) -> int:
         place = SPACE.match(text, place).end()
         if place == len(text):
-            raise refuse(len(text.rstrip()), "the file ends too early: it was cut short.")
+            raise cut_short()
         if text[place] not in allowed:
             needed = " or ".join(f"'{character}'" for character in allowed)
             raise refuse(place, f"not JSON: {needed} is needed where {text[place]!r} stands.")
@@ -191,7 +194,7 @@ def _walk(path: Path, text: str, start: int, whole: bool) -> Iterator[tuple]:
             return DECODER.raw_decode(text, place)
         except json.JSONDecodeError as error:
             if error.pos >= len(text.rstrip()):
-                raise refuse(error.pos, "the file ends too early: it was cut short.") from None
+                raise cut_short() from None
             raise refuse(error.pos, _fault(error)) from None
         except (ValueError, RecursionError) as error:
             raise refuse(place, _fault(error)) from None

@@ -158,14 +158,16 @@ def _tsv(path: Path) -> Iterator[Entry]:
     gather = mmbench.entry_of(path)
     for entry in map(gather, table(path, mmbench.KEY, "question", *LETTERS, "category")):
         cells = entry.value
-        choices = {f"choice_{letter.lower()}": cells.get(letter) for letter in LETTERS}
+        for name in (mmbench.KEY, "question", *LETTERS, "category"):
+            if name not in cells:
+                raise FileError(f"{path}, line {entry.line}: the column '{name}' is empty.")
         yield Entry(
             entry.line,
             {
-                **{name: text for name, text in choices.items() if text is not None},
-                **{name: cells[name] for name in ("question", "answer")},
+                **cells,
+                **{f"choice_{letter.lower()}": cells[letter] for letter in LETTERS},
                 KEY: cells[mmbench.KEY],
-                "dimension": cells.get("category", ""),
+                "dimension": cells["category"],
                 "data_id": cells[mmbench.KEY],
             },
         )
