@@ -1,0 +1,41 @@
+"""`python -m moelib.modalities.benchmarks score nlvr --questions ... --predictions ...`."""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from moelib.modalities.benchmarks.evaluate import BENCHMARKS, evaluate
+from moelib.modalities.benchmarks.files import FileError
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Print the scores as a table, or as JSON; a damaged file ends it with a sentence."""
+    parser = argparse.ArgumentParser(prog="python -m moelib.modalities.benchmarks")
+    score = parser.add_subparsers(required=True).add_parser("score", help="score predictions")
+    benchmarks = score.add_subparsers(dest="benchmark", required=True)
+    for name, module in BENCHMARKS.items():
+        one = benchmarks.add_parser(
+            name,
+            help=module.__doc__.split("\n")[0],
+            description=module.__doc__,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        one.add_argument("--questions", type=Path, required=True, help="file of the authors")
+        one.add_argument("--predictions", type=Path, required=True, help="JSON, CSV or TSV")
+        one.add_argument("--json", action="store_true", help="print JSON instead of a table")
+        if name == "gqa":
+            one.add_argument("--choices", type=Path, help="for validity and plausibility")
+            one.add_argument("--consistency", action="store_true", help="needs all questions")
+    options = vars(parser.parse_args(arguments))
+    as_json = options.pop("json")
+    try:
+        scores = evaluate(**options)
+    except FileError as error:
+        sys.exit(str(error))
+    print(json.dumps(scores.plain(), indent=2) if as_json else scores)
+
+
+if __name__ == "__main__":
+    main()
