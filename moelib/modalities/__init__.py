@@ -1,0 +1,1 @@
+"""Routing between modalities: words and patches in one mixture of experts."""
