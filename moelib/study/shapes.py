@@ -106,4 +106,25 @@ QWEN3 = _shape(
     *("Qwen3-30B-A3B", 48, 2048, 768, 32),
     **{"cached_heads": 4, "head_width": 128, "vocabulary": 151936, "experts": 128, "k": 8},
 )
-SHAPES = {shape.name: shape for shape in (TINYLLAMA, VICUNA_7B, VICUNA_13B, OLMOE, DEEPSEEK, QWEN3)}
+# MoE-LLaVA (arXiv 2401.15947): 4 experts, top-2, in every other layer of StableLM-2 1.6B, Qwen 1.8B
+# and Phi-2. Which layers are dense does not matter to the cost. Phi-2's perceptron has two matrices
+# of 10,240 units: here three of two thirds of that, in whole lines of memory.
+MOE_LLAVA = tuple(
+    _shape(
+        *(name, layers, width, hidden, heads),
+        **{"vocabulary": vocabulary, "experts": 4, "k": 2},
+        **{"dense_layers": layers // 2, "dense_hidden": hidden},
+    )
+    for name, layers, width, hidden, heads, vocabulary in (
+        ("MoE-LLaVA-1.6Bx4", 24, 2048, 5632, 32, 100352),
+        ("MoE-LLaVA-1.8Bx4", 24, 2048, 5504, 16, 151936),
+        ("MoE-LLaVA-2.7Bx4", 32, 2560, 6824, 32, 51200),
+    )
+)
+# The vision encoder of LLaVA-1.5: two matrices of 4,096 units as three of two thirds, and no
+# vocabulary to speak of. It is timed as a decoder, whose attention does half the work.
+VISION = _shape("ViT-L/14-336", 24, 1024, 2728, 16, vocabulary=8)
+SHAPES = {
+    shape.name: shape
+    for shape in (TINYLLAMA, VICUNA_7B, VICUNA_13B, OLMOE, DEEPSEEK, QWEN3, *MOE_LLAVA, VISION)
+}

@@ -10,15 +10,18 @@ from typing import Literal
 from moelib.modalities.cost.traces import TRACES
 from moelib.study.shapes import (
     DEEPSEEK,
+    MOE_LLAVA,
     OLMOE,
     QWEN3,
     TINYLLAMA,
     VICUNA_7B,
     VICUNA_13B,
+    VISION,
     Shape,
 )
 
 CONTEXT = 640  # one image of 576 patches and 64 words
+PATCHES = 577  # of one image and its class token
 PUBLISHED = (VICUNA_7B, DEEPSEEK, OLMOE, QWEN3, VICUNA_13B, TINYLLAMA)
 ACTIVE = OLMOE.model_copy(
     update={"name": "OLMoE, dense, equal active", "hidden": 8 * 1024, "experts": 1, "k": 1}
@@ -64,9 +67,9 @@ def dense(shape: Shape) -> Arm:
     return Arm(shape.name, shape, None, None)
 
 
-def published(mode: str, batch: int, context: int) -> Panel:
-    """All published models, uniform routing."""
-    arms = (Arm(shape.name, shape) if shape.experts > 1 else dense(shape) for shape in PUBLISHED)
+def published(mode: str, batch: int, context: int, shapes: tuple[Shape, ...] = PUBLISHED) -> Panel:
+    """Published models, uniform routing."""
+    arms = (Arm(shape.name, shape) if shape.experts > 1 else dense(shape) for shape in shapes)
     return Panel("published", "model", mode, batch, context, tuple(arms))
 
 
@@ -111,7 +114,8 @@ def additivity(mode: str, batch: int, context: int) -> Panel:
 
 def gpu() -> Iterator[Panel]:
     """Everything, in the order of its value."""
-    for batch in (1, 8, 32, 128):
+    yield published("decode", 1, CONTEXT, PUBLISHED + MOE_LLAVA)
+    for batch in (8, 32, 128):
         yield published("decode", batch, CONTEXT)
     for tokens in (640, 2048, 5120, 64):
         yield executors(tokens)
@@ -121,8 +125,10 @@ def gpu() -> Iterator[Panel]:
     yield kinds("model", "decode", 32)
     for batch in (4, 16, 64):
         yield published("decode", batch, CONTEXT)
-    yield published("prefill", 1, CONTEXT)
+    yield published("prefill", 1, CONTEXT, PUBLISHED + MOE_LLAVA)
     yield published("prefill", 8, CONTEXT)
+    yield published("prefill", 1, PATCHES, (VISION,))
+    yield published("prefill", 8, PATCHES, (VISION,))
     yield executors(8)
     yield executors(16384)
     yield family("decode", 1, CONTEXT)
@@ -165,7 +171,7 @@ def cpu() -> Iterator[Panel]:
 
 def tiny() -> Iterator[Panel]:
     """One panel of each name and mode, of shrunk shapes: for tests, notebooks and rehearsals."""
-    yield published("decode", 2, 12)
+    yield published("decode", 2, 12, PUBLISHED + MOE_LLAVA)
     yield published("prefill", 2, 12)
     yield executors(24, ("uniform", "adversarial"))
     yield kinds("mlp", "decode", 2)
