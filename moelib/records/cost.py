@@ -67,3 +67,32 @@ class CostNumbers(Numbers):
     checks: tuple[Check, ...]
     shapes: tuple[Shape, ...]
     cells: tuple[CostCell, ...]
+
+
+class TrafficCase(Frozen):
+    """What one layer's tokens send, with their experts on several devices: counts, no times."""
+
+    source: str  # of the routing: a trace, or a trained router
+    devices: int
+    placement: Literal["in order", "by modality"]  # of the experts
+    homes: Literal["sequences", "modalities"]  # by what tokens are dealt to devices
+    experts: int
+    width: int  # numbers of a hidden state
+    hidden: int  # units of an expert
+    tokens: int
+    choices: int  # executed
+    leaving: float  # share of tokens with at least one choice on another device than their own
+    leaving_words: float | None
+    leaving_patches: float | None  # null: there are none
+    away: float  # share of choices on another device
+    copies: int  # tokens that are sent, once for each device that they are sent to
+    busiest_link: int  # of them, most that one device sends or receives
+    busiest_load: int  # most choices on one device
+
+
+class TrafficNumbers(Numbers):
+    """Expert-parallel traffic of routings on virtual devices."""
+
+    kind: ClassVar[str] = "traffic"
+
+    cases: tuple[TrafficCase, ...]

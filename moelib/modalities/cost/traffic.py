@@ -4,11 +4,13 @@ Everything here takes plain arrays, so that a trained router's choices and a syn
 judged alike, and nothing is measured: times are modelled from counts and from published rates.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
+from moelib.records.cost import TrafficCase
 from moelib.study.base import ConfigError
 
 NONE = -1  # in choices: a slot that is not executed
@@ -45,6 +47,11 @@ class Traffic:
     def copies(self) -> int:
         """Tokens that are sent, counted once for each device that they are sent to."""
         return int(self.sent.sum())
+
+    @property
+    def busiest_link(self) -> int:
+        """Most tokens that one device sends, or receives."""
+        return int(max(self.sent.sum(axis=0).max(), self.sent.sum(axis=1).max()))
 
     @property
     def imbalance(self) -> float:
@@ -168,27 +175,83 @@ def loads_of(choices: np.ndarray, modality: np.ndarray, experts: int) -> np.ndar
     return loads
 
 
-def modelled_ms(
-    traffic: Traffic,
-    link: Link,
-    width: int,
-    expert_operations: float,
-    teraflops: float,
-) -> float:
-    """Milliseconds of one layer: the busiest device's experts, then the busiest device's traffic.
+def modelled_ms(case: TrafficCase, link: Link, teraflops: float) -> tuple[float, float]:
+    """Milliseconds that the busiest device computes, and that the busiest one communicates.
 
-    t = max_g loads_g o / r + 2 max_g max(out_g, in_g) d b / w; nothing overlaps, no latency.
+    compute = max_g loads_g 6 d h / r, communication = 2 max_g max(out_g, in_g) d b / w: hidden
+    states out and results back in b = 2 bytes a number. Latency is not in it. Without overlap a
+    layer takes their sum.
 
     Args:
-        traffic: of the layer.
+        case: counts of one layer, with d and h.
         link: its rate w.
-        width: d, numbers of b = 2 bytes.
-        expert_operations: o of one expert on one token.
-        teraflops: r of each device.
+        teraflops: r of each device, two operations for a multiply-add.
     """
-    compute = traffic.loads.max() * expert_operations / teraflops / 1e9
-    busiest = max(traffic.sent.sum(axis=0).max(), traffic.sent.sum(axis=1).max())
-    return float(compute + 2 * busiest * width * 2 / link.gigabytes / 1e6)
+    compute = case.busiest_load * 6 * case.width * case.hidden / teraflops / 1e9
+    return compute, 2 * case.busiest_link * case.width * 2 / link.gigabytes / 1e6
+
+
+def cases(
+    source: str,
+    choices: np.ndarray,
+    modality: np.ndarray,
+    sequences: np.ndarray,
+    *,
+    experts: int,
+    width: int,
+    hidden: int,
+) -> Iterator[TrafficCase]:
+    """One layer's routing on 2, 4 and 8 devices, by both placements and both kinds of homes.
+
+    What depends on loads is decided by the tokens of even sequences and counted on those of odd
+    ones, as a placement is used on other tokens than those that it was made by.
+
+    Args:
+        source: what the routing is called.
+        choices: (n, k) experts of each token; `NONE` where a slot is not executed.
+        modality: (n,) 0 for words, 1 for patches.
+        sequences: (n,) number of the sequence that a token is of.
+        experts: how many there are; only numbers of devices that divide it are counted.
+        width: numbers of a hidden state.
+        hidden: units of an expert.
+    """
+    known = sequences % 2 == 0
+    loads = loads_of(choices[known], modality[known], experts)
+    choices, modality, sequences = choices[~known], modality[~known], sequences[~known] // 2
+    for devices in (g for g in DEVICES if experts % g == 0):
+        placements = {
+            "in order": in_order(experts, devices),
+            "by modality": by_modality(loads, devices),
+        }
+        for placement, device in placements.items():
+            homes = {
+                "sequences": homes_of_sequences(sequences, devices),
+                "modalities": homes_of_modalities(modality, loads, device, devices),
+            }
+            for dealt, home in homes.items():
+                whole = count(choices, home, device)
+                words, patches = (
+                    count(choices[mine], home[mine], device).leaving if mine.any() else None
+                    for mine in (modality == 0, modality == 1)
+                )
+                yield TrafficCase(
+                    source=source,
+                    devices=devices,
+                    placement=placement,
+                    homes=dealt,
+                    experts=experts,
+                    width=width,
+                    hidden=hidden,
+                    tokens=whole.tokens,
+                    choices=whole.choices,
+                    leaving=whole.leaving,
+                    leaving_words=words,
+                    leaving_patches=patches,
+                    away=whole.away,
+                    copies=whole.copies,
+                    busiest_link=whole.busiest_link,
+                    busiest_load=int(whole.loads.max()),
+                )
 
 
 def _check(choices: np.ndarray, home: np.ndarray, device: np.ndarray) -> None:

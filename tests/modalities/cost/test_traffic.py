@@ -121,14 +121,47 @@ def test_modalities_live_where_their_work_is():
     assert home.tolist() == [0, 0, 1, 2, 3, 1]
 
 
-def test_modelled_time_is_the_busiest_compute_and_the_busiest_link():
-    sent = np.array([[0, 30], [10, 0]])
-    case = traffic.Traffic(50, 80, 0.8, 0.5, sent, np.array([20, 60]))
-    link = Link("wire", 0.001, "")  # 10^6 bytes a second
-    # 60 choices of 10^9 operations at 10^12 a second: 60 ms; 30 tokens of 4 numbers there and back.
-    assert traffic.modelled_ms(case, link, 4, 1e9, 1.0) == pytest.approx(
-        60 + 2 * 30 * 8 / 1e6 * 1e3
+def test_modelled_time_is_that_of_the_busiest_device_and_of_the_busiest_link():
+    modality = np.zeros(8, int)
+    choices = np.array([[0], [0], [0], [1]] * 2)  # three of four to the first device
+    case = next(
+        case
+        for case in traffic.cases(
+            "", choices, modality, np.repeat([0, 1], 4), experts=2, width=4, hidden=5
+        )
+        if case.homes == "sequences" and case.placement == "in order"
     )
+    assert (case.tokens, case.busiest_load, case.copies, case.busiest_link) == (4, 3, 1, 1)
+    compute, communication = traffic.modelled_ms(case, Link("wire", 1e-9, ""), 1e-9)
+    assert compute == pytest.approx(3 * 6 * 4 * 5)  # at 1,000 operations a second
+    assert communication == pytest.approx(1 * 4 * 2 * 2 * 1e3)  # there and back, 1 byte a second
+
+
+def test_the_tokens_that_place_experts_are_not_those_that_are_counted():
+    rng = np.random.default_rng(0)
+    sequences = np.repeat(np.arange(10), 40)
+    choices = rng.random((400, E)).argsort(axis=1)[:, :K]
+    modality = np.arange(400) % 2
+    found = list(traffic.cases("", choices, modality, sequences, experts=E, width=8, hidden=8))
+    assert len(found) == 3 * 2 * 2
+    assert {case.tokens for case in found} == {200}
+    other = choices.copy()
+    other[sequences % 2 == 0] = 0  # only the placement by load may change
+    again = traffic.cases("", other, modality, sequences, experts=E, width=8, hidden=8)
+    for before, after in zip(found, again, strict=True):
+        if before.placement == "in order" and before.homes == "sequences":
+            assert before == after
+    halves = [case for case in found if case.devices == 2 and case.homes == "sequences"]
+    for case in halves:
+        assert case.leaving == pytest.approx((case.leaving_words + case.leaving_patches) / 2)
+
+
+def test_a_text_alone_has_no_share_of_patches():
+    choices, sequences = np.zeros((4, 1), int), np.array([0, 0, 1, 1])
+    case = next(
+        traffic.cases("", choices, np.zeros(4, int), sequences, experts=2, width=1, hidden=1)
+    )
+    assert (case.leaving_patches, case.leaving_words) == (None, 0)
 
 
 def test_arrays_that_do_not_fit_are_refused():
