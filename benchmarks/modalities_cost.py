@@ -45,7 +45,10 @@ def main() -> None:
             f"{elapsed:6.1f} s  {len(numbers.cells):4} cells, {failed} failed  {done}", flush=True
         )
     peaks = numbers.peaks
-    print(f"{path}: {peaks.teraflops:.1f} TFLOP/s, {peaks.gigabytes:.0f} GB/s")
+    rates = (
+        f"{peaks.teraflops:.1f} TFLOP/s, {peaks.gigabytes:.0f} and {peaks.read_gigabytes:.0f} GB/s"
+    )
+    print(f"{path}: {rates}")
     for check in numbers.checks:
         print(f"{check.executor:8} {check.trace:12} error {check.error} {check.fault or ''}")
     for fault in sorted({f"{cell.arm}: {cell.fault}" for cell in numbers.cells if cell.fault}):

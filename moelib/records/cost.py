@@ -12,6 +12,7 @@ class Peaks(Frozen):
 
     teraflops: float  # of a large product of random bfloat16 matrices; two for a multiply-add
     gigabytes: float  # per second, of a large copy, bytes read and bytes written
+    read_gigabytes: float = 0.0  # per second, of a large matrix times a vector; 0: not measured
 
 
 class Check(Frozen):

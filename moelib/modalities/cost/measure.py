@@ -164,18 +164,23 @@ def prepare_way(arm: Arm, panel: Panel, machine: Machine) -> Way:
 
 
 def measure_peaks(machine: Machine) -> Peaks:
-    """Rate of a large product of random matrices, and of a large copy: the best of several."""
+    """Rates of a large product of random matrices, of a large copy, and of a large reading."""
     side, size = (8192, 2**30) if machine.device == "cuda" else (2048, 2**27)
     numbers = machine.pool.numbers
     side = min(side, int((len(numbers) // 2) ** 0.5))
     a, b = numbers[: side * side].view(side, side), numbers[-side * side :].view(side, side)
-    source = numbers[: min(size, len(numbers))]
-    target = torch.empty_like(source)
-    device = machine.device
-    product = min(milliseconds(lambda: a @ b, device=device) for _ in range(8))
-    copy = min(milliseconds(lambda: target.copy_(source), device=device) for _ in range(8))
-    moved = 2 * source.numel() * source.element_size()
-    return Peaks(teraflops=2 * side**3 / product / 1e9, gigabytes=moved / copy / 1e6)
+    source = numbers[: min(size, len(numbers)) // side * side]
+    target, matrix, vector = torch.empty_like(source), source.view(-1, side), a[0]
+    moved = source.numel() * source.element_size()
+    product, copy, read = (
+        min(milliseconds(work, device=machine.device) for _ in range(8))
+        for work in (lambda: a @ b, lambda: target.copy_(source), lambda: matrix @ vector)
+    )
+    return Peaks(
+        teraflops=2 * side**3 / product / 1e9,
+        gigabytes=2 * moved / copy / 1e6,
+        read_gigabytes=moved / read / 1e6,
+    )
 
 
 def check_executors(device: str) -> Iterator[Check]:

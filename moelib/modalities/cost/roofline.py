@@ -74,5 +74,6 @@ def demand(
 
 
 def least_ms(demand: Demand, peaks: Peaks) -> float:
-    """Milliseconds by whichever bound is higher: arithmetic or memory."""
-    return max(demand.operations / peaks.teraflops / 1e9, demand.bytes / peaks.gigabytes / 1e6)
+    """Milliseconds by whichever bound is higher: arithmetic, or memory at its better rate."""
+    memory = max(peaks.gigabytes, peaks.read_gigabytes)
+    return max(demand.operations / peaks.teraflops / 1e9, demand.bytes / memory / 1e6)

@@ -17,9 +17,7 @@ IMAGE = 576  # patches of one image at 336 pixels (LLaVA-1.5)
 WORDS = 64  # least tokens of text beside images
 TEXT, VISION = 0, 1
 BINS = 8
-AT_HOME = (
-    0.85  # share of choices within a modality's own bins: 15 % leave (SMoES, arXiv 2604.23996)
-)
+AT_HOME = 0.85  # share of first choices within a modality's own half of the experts
 CERTAIN = 1e4  # a score that no noise reaches
 SAVED = 0.4  # share of activations that variable slots spare (AnyExperts, arXiv 2511.18314)
 
