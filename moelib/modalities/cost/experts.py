@@ -122,4 +122,5 @@ def _combined(outputs: Tensor, order: Tensor, plan: Plan) -> Tensor:
     n, k = plan.indices.shape
     new = outputs.new_empty if plan.slots == n * k else outputs.new_zeros
     chosen = new(n * k, outputs.shape[1]).index_copy_(0, order, outputs).view(n, k, -1)
-    return torch.bmm(plan.weights.to(outputs.dtype).unsqueeze(1), chosen).squeeze(1)
+    # A batched product of one row a token would leave most of a GPU's matrix units without work.
+    return chosen.mul_(plan.weights.unsqueeze(2)).sum(dim=1)

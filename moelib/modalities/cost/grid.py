@@ -73,10 +73,12 @@ def published(mode: str, batch: int, context: int, shapes: tuple[Shape, ...] = P
     return Panel("published", "model", mode, batch, context, tuple(arms))
 
 
-def kinds(part: str, mode: str, batch: int, context: int = CONTEXT) -> Panel:
+def kinds(
+    part: str, mode: str, batch: int, context: int = CONTEXT, traces: tuple[str, ...] = TRACES
+) -> Panel:
     """Every kind of perceptron in OLMoE, so that all have the same attention and cache."""
-    arms = [dense(ACTIVE), *(Arm(f"top-8, {name}", OLMOE, "grouped", name) for name in TRACES)]
-    if batch * (1 if mode == "decode" else context) <= 8 * CONTEXT:
+    arms = [dense(ACTIVE), *(Arm(f"top-8, {name}", OLMOE, "grouped", name) for name in traces)]
+    if traces == TRACES and batch * (1 if mode == "decode" else context) <= 8 * CONTEXT:
         arms += [dense(TOTAL), Arm("soft", SOFT, "masked")]
     return Panel("kinds", part, mode, batch, context, tuple(arms))
 
@@ -167,6 +169,7 @@ def cpu() -> Iterator[Panel]:
     yield published("prefill", 1, 64)
     yield published("decode", 4, CONTEXT)
     yield published("decode", 16, CONTEXT)
+    yield kinds("model", "prefill", 8, CONTEXT, ("uniform", "guided", "variable"))
 
 
 def tiny() -> Iterator[Panel]:

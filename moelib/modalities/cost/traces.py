@@ -16,7 +16,6 @@ from moelib.study.base import ConfigError
 IMAGE = 576  # patches of one image at 336 pixels (LLaVA-1.5)
 WORDS = 64  # least tokens of text beside images
 TEXT, VISION = 0, 1
-BINS = 8
 AT_HOME = 0.85  # share of first choices within a modality's own half of the experts
 CERTAIN = 1e4  # a score that no noise reaches
 SAVED = 0.4  # share of activations that variable slots spare (AnyExperts, arXiv 2511.18314)
@@ -64,7 +63,7 @@ def partitioned(experts: int) -> Tensor:
 
 
 def guided(experts: int) -> Tensor:
-    """Each modality prefers one half of the bins, with `AT_HOME` of the mass: log p (m, e)."""
+    """Each modality prefers one half of the experts, with `AT_HOME` of the mass: log p (m, e)."""
     half = experts // 2
     away = torch.tensor((1 - AT_HOME) / AT_HOME).log()
     own = torch.zeros(2, experts)
