@@ -11,6 +11,7 @@ from typing import ClassVar, Literal
 from pydantic.json_schema import models_json_schema
 
 from moelib.records.atomic import write_atomically
+from moelib.records.cost import CostNumbers, TrafficNumbers
 from moelib.records.record import VERSION, Numbers, Record
 from moelib.study.base import PROJECT, Frozen
 
@@ -383,7 +384,11 @@ class SessionNumbers(Numbers):
 
 
 ANALYSES = (UtilizationNumbers, SharpnessNumbers, SurfaceNumbers, EfficiencyNumbers)  # of a run
-KINDS = (TrainNumbers, *ANALYSES, CrosscheckNumbers, BenchmarkNumbers, ScaleNumbers, SessionNumbers)
+OF_SCRIPTS = (
+    *(CrosscheckNumbers, BenchmarkNumbers, ScaleNumbers, CostNumbers, TrafficNumbers),
+    SessionNumbers,
+)
+KINDS = (TrainNumbers, *ANALYSES, *OF_SCRIPTS)
 SCHEMA = PROJECT / "results" / "record.schema.json"  # beside the published records
 
 

@@ -1,0 +1,140 @@
+"""Records of costs as frames: times beside their bounds, ratios of the same rounds, traffic."""
+
+from collections.abc import Iterable
+
+import numpy as np
+import pandas as pd
+
+from moelib.modalities.cost.roofline import demand, least_ms
+from moelib.modalities.cost.traffic import LINKS, modelled_ms
+from moelib.records.cost import CostCell, CostNumbers, TrafficNumbers
+from moelib.records.record import Record
+from moelib.report.costs import quartiles, ratio
+
+SIZE = ["panel", "part", "mode", "batch", "context"]  # one panel
+
+
+def cells(record: Record[CostNumbers]) -> pd.DataFrame:
+    """One row per arm that ran: its time, and the least time that its bounds allow.
+
+    `ms` is the median over rounds of one pass over the layers that were run, with quartiles;
+    `bound_ms` the least time of the same pass at the measured rates of the machine, with the
+    experts that were met, and `of_bound` that by `ms`. `whole_ms` is the time of the whole model:
+    where a few layers were run it is `modelled`, `ms` times all layers by those that were run,
+    without unembedding. `per_second` is tokens by `whole_ms`.
+    """
+    numbers = record.numbers
+    shapes = {shape.name: shape for shape in numbers.shapes}
+    rows = []
+    for cell in numbers.cells:
+        if not cell.milliseconds:
+            continue
+        shape = shapes[cell.shape]
+        least = least_ms(
+            demand(
+                *(shape, cell.mode, cell.batch, cell.context),
+                part=cell.part,
+                layers=cell.layers,
+                slots=cell.slots,
+                met=cell.touched,
+            ),
+            numbers.peaks,
+        )
+        ms = float(np.median(cell.milliseconds))
+        whole = ms * shape.layers / cell.layers
+        tokens = _tokens(cell)
+        rows.append(
+            {
+                **cell.model_dump(exclude={"milliseconds", "fault"}),
+                "tokens": tokens,
+                "per_expert": tokens * shape.k / shape.experts,
+                "rounds": len(cell.milliseconds),
+                **quartiles("ms", cell.milliseconds),
+                "bound_ms": least,
+                "of_bound": least / ms,
+                "modelled": cell.layers < shape.layers,
+                "whole_ms": whole,
+                "per_second": tokens / whole * 1e3,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def ratios(
+    record: Record[CostNumbers], panel: str, reference: str, arms: Iterable[str] | None = None
+) -> pd.DataFrame:
+    """One row per arm and size of a panel: its time by that of the reference in the same rounds.
+
+    `ratio` is the median over rounds, with quartiles. It is of whole models, so that where few
+    layers stand for all of them, their numbers count. Sizes at which the reference did not run have
+    no row.
+    """
+    shapes = {shape.name: shape for shape in record.numbers.shapes}
+    here = [c for c in record.numbers.cells if c.panel == panel and c.milliseconds]
+    timed = {(*_size(cell), cell.arm): cell for cell in here}
+    rows = []
+    for (*size, arm), cell in timed.items():
+        base = timed.get((*size, reference))
+        if base is None or (arms is not None and arm not in arms):
+            continue
+        of, by = (shapes[c.shape].layers / c.layers for c in (cell, base))
+        rows.append(
+            {
+                **dict(zip(SIZE, size, strict=True)),
+                "arm": arm,
+                "tokens": _tokens(cell),
+                "per_expert": _tokens(cell) * shapes[cell.shape].k / shapes[cell.shape].experts,
+                "slots": cell.slots,
+                "touched": cell.touched,
+                **ratio(
+                    "ratio",
+                    [t * of for t in cell.milliseconds],
+                    [t * by for t in base.milliseconds],
+                ),
+            }
+        )
+    return pd.DataFrame(
+        rows, columns=None if rows else [*SIZE, "arm", "per_expert", "ratio", "slots", "touched"]
+    )
+
+
+def faults(record: Record[CostNumbers]) -> pd.DataFrame:
+    """One row per arm that did not run, or not as one graph, and why."""
+    rows = [
+        cell.model_dump(include={*SIZE, "arm", "fault"})
+        for cell in record.numbers.cells
+        if cell.fault
+    ]
+    return pd.DataFrame(rows, columns=[*SIZE, "arm", "fault"])
+
+
+def traffic(record: Record[TrafficNumbers], teraflops: float) -> pd.DataFrame:
+    """One row per case and link: counts, bytes, imbalance, and modelled times of one layer.
+
+    `imbalance` is the busiest device's choices by the mean, `megabytes` what all send there and
+    back, `compute_ms` and `link_ms` the two modelled times, and `ms` their sum.
+    """
+    rows = []
+    for case in record.numbers.cases:
+        for link in LINKS:
+            compute, communication = modelled_ms(case, link, teraflops)
+            rows.append(
+                {
+                    **case.model_dump(),
+                    "link": link.name,
+                    "imbalance": case.busiest_load * case.devices / case.choices,
+                    "megabytes": 2 * case.copies * case.width * 2 / 1e6,
+                    "compute_ms": compute,
+                    "link_ms": communication,
+                    "ms": compute + communication,
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def _size(cell: CostCell) -> tuple:
+    return tuple(getattr(cell, name) for name in SIZE)
+
+
+def _tokens(cell: CostCell) -> int:
+    return cell.batch * (1 if cell.mode == "decode" else cell.context)

@@ -1,0 +1,176 @@
+"""Traffic between devices beside a count token by token, and cases that have one answer."""
+
+import numpy as np
+import pytest
+
+from moelib.modalities.cost import traffic
+from moelib.modalities.cost.traffic import NONE, Link
+from moelib.study.base import ConfigError
+
+E, K, N = 16, 4, 400
+
+
+def random_case(devices, seed=0, dropped=0.0):
+    rng = np.random.default_rng(seed)
+    choices = rng.random((N, E)).argsort(axis=1)[:, :K]
+    choices[rng.random((N, K)) < dropped] = NONE
+    return choices, rng.integers(devices, size=N), rng.permutation(traffic.in_order(E, devices))
+
+
+def by_token(choices, home, device):
+    """The same with loops and sets."""
+    devices = device.max() + 1
+    sent, loads = np.zeros((devices, devices)), np.zeros(devices)
+    leaving = away = executed = 0
+    for row, own in zip(choices.tolist(), home.tolist(), strict=True):
+        held = [device[e] for e in row if e != NONE]
+        for target in held:
+            loads[target] += 1
+            away += target != own
+            executed += 1
+        others = set(held) - {own}
+        leaving += bool(others)
+        for target in others:
+            sent[own, target] += 1
+    return leaving / len(home), away / executed, sent, loads
+
+
+@pytest.mark.parametrize("devices", traffic.DEVICES)
+@pytest.mark.parametrize("dropped", [0.0, 0.4])
+def test_counts_are_those_of_a_loop_over_tokens(devices, dropped):
+    case = random_case(devices, dropped=dropped)
+    found = traffic.count(*case)
+    leaving, away, sent, loads = by_token(*case)
+    assert (found.leaving, found.away) == pytest.approx((leaving, away))
+    np.testing.assert_array_equal(found.sent, sent)
+    np.testing.assert_array_equal(found.loads, loads)
+    assert found.choices == loads.sum()
+    assert found.copies == sent.sum() <= found.away * found.choices + 1e-9
+    assert found.moved(2048) == 2 * sent.sum() * 2048 * 2
+
+
+def test_nothing_leaves_one_device():
+    choices, _, _ = random_case(2)
+    found = traffic.count(choices, np.zeros(N, int), np.zeros(E, int))
+    assert (found.leaving, found.away, found.copies, found.imbalance) == (0, 0, 0, 1)
+
+
+def test_uniform_choices_leave_as_often_as_chance_says():
+    rng = np.random.default_rng(1)
+    choices = rng.random((40_000, 64)).argsort(axis=1)[:, :8]
+    found = traffic.count(choices, rng.integers(2, size=40_000), traffic.in_order(64, 2))
+    assert found.away == pytest.approx(1 / 2, abs=0.005)
+    # All eight at home: 32/64 31/63 ... 25/57, near the 1/2^8 of draws with replacement.
+    at_home = np.prod([(32 - i) / (64 - i) for i in range(8)])
+    assert found.leaving == pytest.approx(1 - at_home, abs=0.001)
+
+
+def test_all_tokens_to_one_expert_is_as_uneven_as_can_be():
+    found = traffic.count(np.full((10, 1), 3), np.zeros(10, int), traffic.in_order(4, 4))
+    assert found.imbalance == 4
+    assert (found.leaving, found.copies) == (1, 10)
+
+
+def test_a_perfect_partition_stays_at_home():
+    modality = np.arange(N) % 2
+    rng = np.random.default_rng(0)
+    choices = rng.random((N, E // 2)).argsort(axis=1)[:, :K] * 2 + modality[:, None]  # odd, even
+    loads = traffic.loads_of(choices, modality, E)
+    device = traffic.by_modality(loads, 2)
+    np.testing.assert_array_equal(device, np.arange(E) % 2)
+    home = traffic.homes_of_modalities(modality, loads, device, 2)
+    assert traffic.count(choices, home, device).leaving == 0
+    apart = traffic.count(choices, traffic.homes_of_sequences(np.arange(N) // 7, 2), device)
+    assert apart.leaving == pytest.approx(0.5, abs=0.1)  # whoever lives on the other side
+
+
+@pytest.mark.parametrize("devices", traffic.DEVICES)
+def test_numbering_experts_anew_changes_nothing(devices):
+    choices, home, device = random_case(devices)
+    order = np.random.default_rng(5).permutation(E)
+    moved = np.empty_like(device)
+    moved[order] = device
+    found, again = (
+        traffic.count(c, home, d) for c, d in ((choices, device), (order[choices], moved))
+    )
+    np.testing.assert_array_equal(found.sent, again.sent)
+    np.testing.assert_array_equal(found.loads, again.loads)
+
+
+@pytest.mark.parametrize("devices", traffic.DEVICES)
+def test_loads_alone_tell_the_share_of_choices_away(devices):
+    choices, _, device = random_case(devices)
+    modality = np.arange(N) % 2
+    home = np.arange(N) // 2 % devices  # both modalities alike on all devices
+    loads = traffic.loads_of(choices, modality, E)
+    homes = np.full((2, devices), 1 / devices)
+    expected = traffic.expected_away(loads, homes, device)
+    assert expected == pytest.approx([1 - 1 / devices] * 2)  # homes alike: whatever the loads
+    found = traffic.count(choices, home, device)
+    assert found.away == pytest.approx(expected.mean(), abs=0.05)
+    lonely = np.zeros((2, devices))
+    lonely[:, 0] = 1
+    shares = [loads[m][device == 0].sum() / loads[m].sum() for m in (0, 1)]
+    assert traffic.expected_away(loads, lonely, device) == pytest.approx(1 - np.array(shares))
+
+
+def test_modalities_live_where_their_work_is():
+    loads = np.array([[9, 9, 0, 0, 0, 0, 0, 0], [0, 0, 9, 9, 9, 9, 9, 9]])
+    device = traffic.in_order(8, 4)
+    home = traffic.homes_of_modalities(np.array([0, 0, 1, 1, 1, 1]), loads, device, 4)
+    assert home.tolist() == [0, 0, 1, 2, 3, 1]
+
+
+def test_modelled_time_is_that_of_the_busiest_device_and_of_the_busiest_link():
+    modality = np.zeros(8, int)
+    choices = np.array([[0], [0], [0], [1]] * 2)  # three of four to the first device
+    case = next(
+        case
+        for case in traffic.cases(
+            "", choices, modality, np.repeat([0, 1], 4), experts=2, width=4, hidden=5
+        )
+        if case.homes == "sequences" and case.placement == "in order"
+    )
+    assert (case.tokens, case.busiest_load, case.copies, case.busiest_link) == (4, 3, 1, 1)
+    compute, communication = traffic.modelled_ms(case, Link("wire", 1e-9, ""), 1e-9)
+    assert compute == pytest.approx(3 * 6 * 4 * 5)  # at 1,000 operations a second
+    assert communication == pytest.approx(1 * 4 * 2 * 2 * 1e3)  # there and back, 1 byte a second
+
+
+def test_the_tokens_that_place_experts_are_not_those_that_are_counted():
+    rng = np.random.default_rng(0)
+    sequences = np.repeat(np.arange(10), 40)
+    choices = rng.random((400, E)).argsort(axis=1)[:, :K]
+    modality = np.arange(400) % 2
+    found = list(traffic.cases("", choices, modality, sequences, experts=E, width=8, hidden=8))
+    assert len(found) == 3 * 2 * 2
+    assert {case.tokens for case in found} == {200}
+    other = choices.copy()
+    other[sequences % 2 == 0] = 0  # only the placement by load may change
+    again = traffic.cases("", other, modality, sequences, experts=E, width=8, hidden=8)
+    for before, after in zip(found, again, strict=True):
+        if before.placement == "in order" and before.homes == "sequences":
+            assert before == after
+    halves = [case for case in found if case.devices == 2 and case.homes == "sequences"]
+    for case in halves:
+        assert case.leaving == pytest.approx((case.leaving_words + case.leaving_patches) / 2)
+
+
+def test_a_text_alone_has_no_share_of_patches():
+    choices, sequences = np.zeros((4, 1), int), np.array([0, 0, 1, 1])
+    case = next(
+        traffic.cases("", choices, np.zeros(4, int), sequences, experts=2, width=1, hidden=1)
+    )
+    assert (case.leaving_patches, case.leaving_words) == (None, 0)
+
+
+def test_arrays_that_do_not_fit_are_refused():
+    choices, home, device = random_case(2)
+    with pytest.raises(ConfigError, match=r"not arrays of shapes \(400, 4\), \(3,\) and \(16,\)"):
+        traffic.count(choices, home[:3], device)
+    with pytest.raises(ConfigError, match="must be experts 0 to 15, or -1 for none, not 0 to 16"):
+        traffic.count(np.where(choices == 3, 16, choices), home, device)
+    with pytest.raises(ConfigError, match="numbered from 0"):
+        traffic.count(choices, home + 5, device)
+    with pytest.raises(ConfigError, match="16 experts cannot be placed evenly on 3 devices"):
+        traffic.in_order(16, 3)
