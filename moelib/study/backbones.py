@@ -27,4 +27,13 @@ class SpeedNet(Frozen):
     widths: tuple[PositiveInt, PositiveInt, PositiveInt] = (24, 80, 80)
 
 
-Backbone = Annotated[ResNet18 | SmallResNet | SpeedNet, Field(discriminator="kind")]
+class RandomFeatures(Frozen):
+    """Whitened random patches of the training images as filters, never trained; d = 8 filters."""
+
+    kind: Literal["random_features"]
+    filters: PositiveInt = 64  # each with both signs, pooled over four quadrants
+
+
+Backbone = Annotated[
+    ResNet18 | SmallResNet | SpeedNet | RandomFeatures, Field(discriminator="kind")
+]

@@ -28,7 +28,8 @@ def load_study(study: str | os.PathLike) -> Study:
     """Read a study by its name in `studies/`, or by the path of a YAML file.
 
     A study may say `extends: NAME`: it then starts from that study, key by key, and overrides it.
-    `null` takes a head of that study away; what is of another `kind` than there starts anew.
+    `null` takes a head of that study away, and `heads: [NAME, ...]` all but those; what is of
+    another `kind` than there starts anew.
 
     Raises:
         ConfigError: the study does not exist, is not YAML, or holds something that is not allowed.
@@ -119,6 +120,8 @@ def _read_yaml(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
     if base.resolve() in {file.resolve() for file in (path, *above)}:
         raise ConfigError(f"{path.name} extends itself, directly or by way of another study.")
     extended = _read_yaml(base, (path, *above))
+    if isinstance(raw.get("heads"), list):
+        extended["heads"] = _chosen(raw.pop("heads"), extended.get("heads"), path, base)
     merged = _merge(extended, raw)
     if isinstance(merged.get("heads"), dict):
         there = extended.get("heads")
@@ -130,6 +133,18 @@ def _read_yaml(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
                 )
         merged["heads"] = {name: head for name, head in merged["heads"].items() if head is not None}
     return merged
+
+
+def _chosen(names: list[Any], heads: Any, path: Path, base: Path) -> dict[str, Any]:
+    """Those of the heads of the study `base` that the study at `path` names, in its order."""
+    heads = heads if isinstance(heads, dict) else {}
+    unknown = [name for name in names if name not in list(heads)]  # a name may have no hash
+    if unknown:
+        raise ConfigError(
+            f"{path.name}: 'heads' is a list, which keeps heads of '{base.stem}', and that has no "
+            f"{unknown[0]!r}; its heads are {', '.join(heads)}."
+        )
+    return {name: heads[name] for name in names}
 
 
 def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:

@@ -33,6 +33,11 @@ def _speednet(backbone: config.SpeedNet, channels: int) -> nn.Module:
     return SpeedNet(channels, backbone.widths)
 
 
+@build_backbone.register
+def _random_features(backbone: config.RandomFeatures, channels: int) -> nn.Module:
+    return RandomFeatures(channels, backbone.filters)
+
+
 def cifar_resnet18(channels: int) -> nn.Module:
     """ResNet-18 (He 2015) with the CIFAR stem: 3x3 convolution, no max-pooling; d = 512.
 
@@ -142,3 +147,54 @@ class _Group(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = F.relu(self.norm_widen(F.max_pool2d(self.widen(x), 2)))
         return x + F.relu(self.norm_mix(self.mix(x)))
+
+
+class RandomFeatures(nn.Module):
+    """One layer of filters that are patches of the training images, and nothing that is trained.
+
+    After Coates, Ng and Lee 2011 (AISTATS), with the random patches and the thresholded activation
+    of Coates and Ng 2011 (ICML), and without their contrast normalisation: for both signs of each
+    filter relu(+-w (x - mean) - threshold) on 6x6 patches, its mean over each quadrant, and each
+    feature standardised; d = 8 filters. All are buffers, set by `whiten`.
+    """
+
+    PATCH, STRIDE, THRESHOLD = 6, 2, 0.5
+
+    def __init__(self, channels: int, filters: int):
+        super().__init__()
+        self.features = 8 * filters
+        self.register_buffer("drawn", torch.rand(filters))  # which patches, as a share of all
+        shape = (2 * filters, channels, self.PATCH, self.PATCH)
+        self.register_buffer("filters", torch.zeros(shape))
+        self.register_buffer("bias", torch.zeros(2 * filters))
+        self.register_buffer("mean", torch.zeros(self.features))
+        self.register_buffer("std", torch.ones(self.features))
+
+    @torch.no_grad()
+    def whiten(self, images: Tensor) -> None:
+        """Set the filters and the scale of the features, from normalised training images.
+
+        A filter is w = P p / |P p| P with a patch p, less the mean patch, and P = U (Lambda +
+        0.01)^(-1/2) U^T, where U Lambda U^T is the covariance of patches that do not overlap.
+        """
+        patches = F.unfold(images.contiguous(), self.PATCH, stride=self.PATCH)
+        patches = patches.transpose(1, 2).flatten(0, 1).double()  # (patch, pixel)
+        mean = patches.mean(dim=0)
+        eigenvalues, vectors = torch.linalg.eigh(patches.T.cov(correction=0))
+        whitening = vectors / (eigenvalues + 0.01).sqrt() @ vectors.T  # (pixel, pixel)
+        drawn = patches[(self.drawn.double() * len(patches)).long()] - mean  # (filter, pixel)
+        filters = F.normalize(drawn @ whitening) @ whitening
+        filters = torch.cat([filters, -filters])
+        self.filters.copy_(filters.reshape(self.filters.shape))
+        self.bias.copy_(-filters @ mean - self.THRESHOLD)
+        features = torch.cat([self._pooled(part) for part in images.split(500)])
+        self.mean.copy_(features.mean(dim=0))
+        self.std.copy_(features.std(dim=0).clamp_min(0.01))  # of CIFAR-10 the least is 0.09
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Features (n, d)."""
+        return (self._pooled(images) - self.mean) / self.std
+
+    def _pooled(self, images: Tensor) -> Tensor:
+        active = F.relu(F.conv2d(images, self.filters, self.bias, self.STRIDE))
+        return F.adaptive_avg_pool2d(active, 2).flatten(1)  # (n, d)

@@ -65,7 +65,8 @@ def _refuse_small(dataset: Dataset) -> None:
     height, width = dataset.train.images.shape[1:3]
     if min(height, width) < SPEEDNET_PIXELS:
         raise ConfigError(
-            f"A speednet needs images of at least {SPEEDNET_PIXELS} x {SPEEDNET_PIXELS} pixels, "
+            "Whitened filters need images of at least "
+            f"{SPEEDNET_PIXELS} x {SPEEDNET_PIXELS} pixels, "
             f"and these are {height} x {width}; small_resnet takes any size."
         )
 

@@ -61,7 +61,24 @@ def test_every_study_of_the_project_loads_by_name_and_by_path(path):
     study = load_study(path.stem)
     assert study.name == path.stem
     assert load_study(path) == study
-    assert {"dense", "soft", "sparse", "switch"} <= set(study.heads)
+
+
+# The study that each is compared with: the arm without the key that is switched.
+ARMS = dict.fromkeys(
+    ("augment", "evaluation-noise", "kl", "load", "top-1-weight", "unpaired"), "ablations"
+) | {"logit-dropout": "protocol-load", "ties": "protocol-logit-dropout"}
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in STUDIES.glob("protocol-*.yaml")))
+def test_a_departure_differs_in_one_key_from_what_it_is_compared_with(name):
+    study, arm = load_study(name), load_study(ARMS[name.removeprefix("protocol-")])
+    same = {"name", "description", "heads", "protocol"}
+    assert study.model_dump(exclude=same) == arm.model_dump(exclude=same)
+    shared = study.heads.keys() & arm.heads.keys()
+    assert shared and all(study.heads[head] == arm.heads[head] for head in shared)
+    before, after = arm.protocol.model_dump(), study.protocol.model_dump()
+    (key,) = [key for key in before if before[key] != after[key]]
+    assert after[key] == getattr(PROTOCOLS["as-run"], key)
 
 
 def test_the_shortest_study_gets_the_papers_defaults():
@@ -204,6 +221,28 @@ def test_a_head_of_defaults_is_extended_like_any_other(tmp_path):
     second = load_study(save(tmp_path, "second", "extends: first\nseeds: [7]"))
     assert first.heads["dense"] == config.Dense(kind="dense")
     assert second.heads == first.heads
+
+
+def test_a_list_of_heads_keeps_these_alone(tmp_path):
+    study = load_study(save(tmp_path, "mine", "extends: quick\nheads: [sparse, dense]"))
+    quick = load_study("quick")
+    assert list(study.heads) == ["sparse", "dense"]
+    assert all(study.heads[name] == quick.heads[name] for name in study.heads)
+
+
+@pytest.mark.parametrize("name", ["spares", "[1]", "3"])
+def test_a_list_of_heads_names_only_what_is_there(tmp_path, name):
+    path = save(tmp_path, "mine", f"extends: quick\nheads: [dense, {name}]")
+    with pytest.raises(ConfigError, match=r"keeps heads of 'quick', and that has no .*; its heads"):
+        load_study(path)
+
+
+def test_a_list_of_heads_needs_a_study_to_extend(tmp_path):
+    text = (STUDIES / "quick.yaml").read_text()
+    start, end = text.index("heads:"), text.index("seeds:")
+    path = save(tmp_path, "mine", text[:start] + "heads: [dense]\n" + text[end:])
+    with pytest.raises(ConfigError, match=r"'heads' = .* is not allowed"):
+        load_study(path)
 
 
 def test_extends_prefers_a_neighbour_and_may_be_repeated(tmp_path):

@@ -7,7 +7,7 @@ from torch import nn
 from torchvision.models import resnet18
 
 from moelib.study import backbones as config
-from moelib.training.backbones import SpeedNet, build_backbone
+from moelib.training.backbones import RandomFeatures, SpeedNet, build_backbone
 
 RESNET18 = config.ResNet18(kind="resnet18")
 
@@ -18,6 +18,9 @@ def small(*widths):
 
 def speed(*widths):
     return config.SpeedNet(kind="speednet", widths=widths)
+
+
+RANDOM = config.RandomFeatures(kind="random_features", filters=3)
 
 
 def parameters(module):
@@ -33,6 +36,8 @@ def parameters(module):
         (small(4, 6, 5), 9, 5),
         (speed(4, 5, 6), 32, 6),
         (speed(4, 5, 6), 9, 6),
+        (RANDOM, 32, 24),
+        (RANDOM, 9, 24),
     ],
     ids=str,
 )
@@ -162,3 +167,74 @@ def test_speednet_counts():
     groups = [(24, 16), (16, 64), (64, 128)]
     expected = sum(9 * a * b + 9 * b * b + 4 * b for a, b in groups)
     assert parameters(SpeedNet(3, (16, 64, 128))) == expected
+
+
+# -- Random features ----------------------------------------------------------------------------
+
+
+def whitened(images, filters=5):
+    torch.manual_seed(0)
+    net = RandomFeatures(images.shape[1], filters)
+    net.whiten(images)
+    return net
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_random_features_are_those_of_a_loop_over_patches(channels):
+    """Each patch less the mean patch, whitened, and compared with a whitened unit patch."""
+    images = correlated_images(channels=channels, size=12)
+    net, size = whitened(images), RandomFeatures.PATCH
+    corners = [(0, 0), (0, size), (size, 0), (size, size)]  # of patches that do not overlap
+    patches = torch.stack(
+        [image[:, r : r + size, c : c + size].flatten() for image in images for r, c in corners]
+    ).double()
+    mean = patches.mean(dim=0)
+    values, vectors = torch.linalg.eigh(torch.cov(patches.T, correction=0))
+    root = vectors @ torch.diag((values + 0.01) ** -0.5) @ vectors.T
+    chosen = [int(share * len(patches)) for share in net.drawn.double()]
+    words = torch.stack([root @ (patches[i] - mean) for i in chosen])
+    words = words / words.norm(dim=1, keepdim=True)
+
+    found = net._pooled(images[:3])  # (3, 8 filter)
+    steps = range(0, 12 - size + 1, RandomFeatures.STRIDE)  # 4 positions a side: 2 a quadrant
+    for image, row in zip(images[:3].double(), found, strict=True):
+        maps = torch.zeros(10, 4, 4, dtype=torch.float64)
+        for i, r in enumerate(steps):
+            for j, c in enumerate(steps):
+                patch = root @ (image[:, r : r + size, c : c + size].flatten() - mean)
+                maps[:5, i, j], maps[5:, i, j] = words @ patch, -words @ patch
+        maps = (maps - RandomFeatures.THRESHOLD).clamp_min(0)
+        quadrants = [maps[:, a : a + 2, b : b + 2].mean(dim=(1, 2)) for a in (0, 2) for b in (0, 2)]
+        expected = torch.stack(quadrants, dim=1).flatten()
+        # float32 filters against float64
+        torch.testing.assert_close(row.double(), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_random_features_are_standardised_on_the_images_that_set_them():
+    images = correlated_images(size=12)
+    net = whitened(images)
+    features = net(images)
+    torch.testing.assert_close(features.mean(dim=0), torch.zeros(40), rtol=0, atol=1e-5)
+    live = net.std > 0.011  # the scale of one that is nearly silent is bounded
+    assert live.sum() >= 20
+    torch.testing.assert_close(features[:, live].std(dim=0), torch.ones(int(live.sum())))
+
+
+def test_random_features_train_nothing_and_keep_all_in_buffers():
+    images = correlated_images(size=12)
+    net = whitened(images)
+    assert not list(net.parameters())
+    torch.manual_seed(1)  # other patches
+    other = RandomFeatures(3, 5)
+    other.load_state_dict(net.state_dict())
+    assert torch.equal(other(images), net(images))
+
+
+def test_random_features_are_drawn_from_the_default_generator():
+    images = correlated_images(size=12)
+    first, again = whitened(images), whitened(images)
+    assert torch.equal(first.filters, again.filters)
+    torch.manual_seed(1)
+    other = RandomFeatures(3, 5)
+    other.whiten(images)
+    assert not torch.equal(other.filters, first.filters)

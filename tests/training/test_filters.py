@@ -21,6 +21,7 @@ BACKBONES = (
     {"kind": "resnet18"},
     {"kind": "small_resnet", "widths": [4]},
     {"kind": "speednet", "widths": [4, 4, 4]},
+    {"kind": "random_features", "filters": 4},
 )
 
 

@@ -81,7 +81,7 @@ def test_images_that_a_speednet_would_shrink_to_nothing_are_refused(dataset):
     with pytest.raises(ConfigError) as error:
         build_model(Run(study, "soft", 0), dataset)
     assert str(error.value) == (
-        "A speednet needs images of at least 9 x 9 pixels, and these are 8 x 8; "
+        "Whitened filters need images of at least 9 x 9 pixels, and these are 8 x 8; "
         "small_resnet takes any size."
     )
 

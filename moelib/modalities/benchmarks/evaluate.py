@@ -28,8 +28,8 @@ def evaluate(
     """Score predictions by a benchmark's official rules; the last two options are of GQA alone.
 
     Raises:
-        FileError: there is no such benchmark, a file is not named or damaged, or an option is not of
-            this benchmark.
+        FileError: there is no such benchmark, a file is not named or damaged, or an option
+            is not of this benchmark.
     """
     module = _module(benchmark)
     for name, path in (("questions", questions), ("predictions", predictions)):
