@@ -73,7 +73,12 @@ def test_a_failure_is_told_and_its_analyses_are_not_started(fill, tmp_path):
     (tmp_path / "results" / "small" / "switch").mkdir(parents=True)
     (tmp_path / "results" / "small" / "switch" / "seed-3").mkdir()
     (tmp_path / "results" / "small" / "switch" / "seed-3" / "train.json").mkdir()  # in the way
-    printed, status = fill("--minutes", "10", "--seeds", "1")
+    printed, status = fill("--minutes", "10", "--seeds", "3")
     assert status == 1
     assert "switch, seed 3: train: failed, see" in printed and "1 left" in printed
     assert not list((tmp_path / "results").glob("small/switch/seed-3/utilization.json"))
+
+
+def test_a_seed_that_the_study_lacks_is_refused(fill, tmp_path):
+    printed, status = fill("--minutes", "10", "--seeds", "0")
+    assert status == 1 and "has no seed 0; its seeds are 3, 1." in printed
