@@ -13,6 +13,7 @@ from pydantic.json_schema import models_json_schema
 from moelib.records.atomic import write_atomically
 from moelib.records.cost import CostNumbers, TrafficNumbers
 from moelib.records.record import VERSION, Numbers, Record
+from moelib.records.reliability import RobustnessNumbers
 from moelib.study.base import PROJECT, Frozen
 
 
@@ -383,7 +384,10 @@ class SessionNumbers(Numbers):
     tasks: tuple[Task, ...]
 
 
-ANALYSES = (UtilizationNumbers, SharpnessNumbers, SurfaceNumbers, EfficiencyNumbers)  # of a run
+ANALYSES = (  # of a run
+    *(UtilizationNumbers, SharpnessNumbers, SurfaceNumbers),
+    *(EfficiencyNumbers, RobustnessNumbers),
+)
 OF_SCRIPTS = (
     *(CrosscheckNumbers, BenchmarkNumbers, ScaleNumbers, CostNumbers, TrafficNumbers),
     SessionNumbers,

@@ -1,6 +1,6 @@
 """The analyses of a trained run, and their sizes."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt, ValidationInfo
 
@@ -87,6 +87,30 @@ class Efficiency(Frozen):
             raise ValueError("compiled_batches must be among batches")
 
 
+Corruption = Literal[
+    "gaussian_noise", "shot_noise", "gaussian_blur", "brightness", "contrast", "jpeg"
+]
+Strength = Annotated[int, Field(ge=1, le=5)]
+
+
+class Robustness(Frozen):
+    """Predictions on corrupted test images, and how far probabilities can be trusted."""
+
+    images: PositiveInt = 2000  # of the test split that are corrupted; the same for every run
+    corruptions: Annotated[tuple[Corruption, ...], Field(min_length=1)] = (
+        *("gaussian_noise", "shot_noise", "gaussian_blur"),
+        *("brightness", "contrast", "jpeg"),
+    )
+    strengths: Annotated[tuple[Strength, ...], Field(min_length=1)] = (1, 2, 3, 4, 5)
+    bins: PositiveInt = 15  # of confidence, of equal width, for the calibration error
+
+    @rule
+    def _distinct(self) -> None:
+        for name in ("corruptions", "strengths"):
+            if len(set(getattr(self, name))) < len(getattr(self, name)):
+                raise ValueError(f"{name} must not hold an entry twice")
+
+
 class Analyses(Frozen):
     """The analyses of a trained run, and their sizes; null leaves one out."""
 
@@ -94,3 +118,5 @@ class Analyses(Frozen):
     sharpness: Sharpness | None = Sharpness()
     surface: Surface | None = Surface()
     efficiency: Efficiency | None = Efficiency()
+    # Left out of records where null, so that those of studies without it stay what they were.
+    robustness: Annotated[Robustness | None, Field(exclude_if=lambda sizes: sizes is None)] = None
