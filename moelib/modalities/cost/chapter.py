@@ -1,0 +1,194 @@
+"""What the chapters on costs show: tables and sentences of records, each with its source."""
+
+from typing import TypeVar
+
+import pandas as pd
+from IPython.display import Markdown
+
+from moelib.modalities.cost import frames
+from moelib.modalities.cost.published import ANSWER, DATA_SHEET
+from moelib.modalities.cost.traffic import LINKS
+from moelib.modalities.cost.verdicts import ACTIVE, UNIFORM, judge
+from moelib.records.cost import CostNumbers, TrafficNumbers
+from moelib.records.record import Numbers, Record, read_record
+from moelib.report import pages
+from moelib.report.claims import FAILS, HOLDS, UNDECIDED
+from moelib.report.wording import devices_of, listed
+from moelib.study.run import results_root
+
+N = TypeVar("N", bound=Numbers)
+FOLDER = "cost"
+BADGES = {HOLDS: "success", FAILS: "danger", UNDECIDED: "secondary"}
+NOTHING = "No record of `{script}` is in this checkout."
+
+
+def costs() -> dict[str, Record[CostNumbers]]:
+    """Records of times at true shapes by file, those of GPUs first."""
+    found = _records("cost", CostNumbers)
+    on_cpu = {file: r.provenance.device == r.provenance.cpu for file, r in found.items()}
+    return dict(sorted(found.items(), key=lambda item: (on_cpu[item[0]], item[0])))
+
+
+def traffics() -> dict[str, Record[TrafficNumbers]]:
+    """Records of traffic by file."""
+    return _records("traffic", TrafficNumbers)
+
+
+def gpu() -> Record[CostNumbers] | None:
+    """The first record of a GPU, if there is one."""
+    found = (r for r in costs().values() if r.provenance.device != r.provenance.cpu)
+    return next(found, None)
+
+
+def source(file: str, record: Record, script: str) -> Markdown:
+    """Where a record was made, what else ran there, and the command."""
+    numbers = record.numbers
+    parts = [f"{devices_of([record])}, torch {record.provenance.packages['torch']}"]
+    if isinstance(numbers, CostNumbers):
+        parts.append(
+            f"{numbers.peaks.teraflops:.3g} TFLOP/s and "
+            f"{max(numbers.peaks.gigabytes, numbers.peaks.read_gigabytes):.3g} GB/s at best in the "
+            "same run"
+        )
+        parts += [f"beside: {numbers.beside}"] if numbers.beside else []
+    link = f"[Record]({pages.RESULTS}/{FOLDER}/{file})"
+    made = f"Made by `.venv/bin/python benchmarks/{script}.py`"
+    return Markdown(f":::{{div}} source\n{'; '.join(parts)}. {link}. {made}.\n:::")
+
+
+def verdicts(record: Record[CostNumbers]) -> Markdown:
+    """The predictions, what was found, and each verdict as a coloured word."""
+    table = judge(record)
+    table["verdict"] = [f"{{bdg-{BADGES[word]}}}`{word}`" for word in table["verdict"]]
+    columns = {
+        "name": ("", ""),
+        "statement": ("Predicted", ""),
+        "criterion": ("Holds if", ""),
+        "found": ("Found", ""),
+        "verdict": ("Verdict", ""),
+    }
+    return pages.table(table, columns)
+
+
+def answer(record: Record[CostNumbers]) -> str:
+    """How many predictions hold, in a sentence."""
+    words = judge(record)["verdict"]
+    held = int((words == HOLDS).sum())
+    failed = listed(judge(record)["name"][words == FAILS])
+    where = record.provenance.device
+    rest = f"; {failed} {'does' if ',' not in failed else 'do'} not" if failed else ""
+    return f"**On {where}, {held} of {len(words)} predictions hold{rest}.**"
+
+
+def honesty(record: Record[CostNumbers]) -> Markdown:
+    """What of a record is modelled, what did not run, and how far executors agree."""
+    table, failed = frames.cells(record), frames.faults(record)
+    errors = [check.error for check in record.numbers.checks if check.error is not None]
+    agree = len(errors) == len(record.numbers.checks)
+    said = [
+        f"{len(table)} ways were timed, {int(table['graphed'].sum())} of them as one CUDA graph."
+    ]
+    modelled = int(table["modelled"].sum())
+    if modelled:
+        said.append(
+            f"**{modelled} of them ran fewer layers than their model has: whole models are "
+            "modelled, as many times a layer, without the unembedding.**"
+        )
+    if not record.numbers.whole:
+        said.append("The time that the run was given ended before the plan.")
+    if len(failed):
+        reasons = listed(sorted({f"{row.arm} ({row.fault})" for row in failed.itertuples()}))
+        said.append(f"{len(failed)} failed or fell back: {reasons}.")
+    said.append(
+        f"Before, all executors agreed with float32 within {max(errors):.2g} of its norm."
+        if agree
+        else "Before, not every executor ran on the small check."
+    )
+    return Markdown(" ".join(said))
+
+
+def kinds(record: Record[CostNumbers]) -> Markdown:
+    """Times of every kind of perceptron in OLMoE, times ordinary top-8 with uniform routing."""
+    table = frames.ratios(record, "kinds", UNIFORM)
+    if table.empty:
+        return Markdown("*Not measured there.*")
+    table["what"] = [
+        f"{'experts' if row.part == 'mlp' else 'model'}, {row.mode}, {row.batch}"
+        for row in table.itertuples()
+    ]
+    wide = table.pivot(index="arm", columns="what", values="ratio")
+    order = list(dict.fromkeys(table["arm"]))
+    wide = wide.loc[order, list(dict.fromkeys(table["what"]))].reset_index()
+    named = {"arm": ("Kind and trace", "")}
+    return pages.table(wide, named | {what: (what, ".2f") for what in wide.columns[1:]})
+
+
+def family(record: Record[CostNumbers]) -> Markdown:
+    """Milliseconds of k of E experts of one total width, times the dense perceptron."""
+    reference = "OLMoE, dense, equal total"
+    table = frames.ratios(record, "family", reference)
+    if table.empty:
+        return Markdown("*Not measured there.*")
+    table["what"] = [f"{row.mode}, {row.tokens} tokens" for row in table.itertuples()]
+    wide = table.pivot(index="arm", columns="what", values="ratio")
+    wide = wide.loc[list(dict.fromkeys(table["arm"])), list(dict.fromkeys(table["what"]))]
+    wide = wide.drop(index=reference).reset_index()
+    k, experts = zip(*(map(int, arm.split(" of ")) for arm in wide["arm"]), strict=True)
+    wide.insert(1, "share", [a / b for a, b in zip(k, experts, strict=True)])
+    named = {"arm": ("Experts", ""), "share": ("k/E", ".3f")}
+    return pages.table(wide, named | {what: (what, ".2f") for what in wide.columns[2:]})
+
+
+def between_devices(record: Record[TrafficNumbers], teraflops: float) -> Markdown:
+    """Traffic of each routing on two and eight devices, experts placed by modality."""
+    table = frames.traffic(record, teraflops)
+    table = table[table["devices"].isin((2, 8)) & (table["placement"] == "by modality")]
+    keys = ["source", "devices", "homes"]
+    wide = table.pivot(index=keys, columns="link", values="link_ms")[[link.name for link in LINKS]]
+    first = table.drop_duplicates(keys).set_index(keys)
+    shown = first[["leaving", "away", "megabytes", "imbalance", "compute_ms"]].join(wide)
+    columns = {
+        "source": ("Routing", ""),
+        "devices": ("Devices", "d"),
+        "homes": ("Tokens dealt by", ""),
+        "leaving": ("Tokens that leave", ".1%"),
+        "away": ("Choices away", ".1%"),
+        "megabytes": ("MB", "rounded"),
+        "imbalance": ("Busiest load, times mean", ".2f"),
+        "compute_ms": ("Experts, ms", "rounded"),
+        **{link.name: (f"{link.name}, ms", "rounded") for link in LINKS},
+    }
+    return pages.table(shown.reset_index(), columns)
+
+
+def front(table: pd.DataFrame) -> Markdown:
+    """Published scores and times of an answer, a row per model."""
+    wide = table.pivot(index="model", columns="task", values="score")
+    first = table.drop_duplicates("model").set_index("model")
+    shown = first[["billions", "active", "ms", "bound_ms"]].join(wide).reset_index()
+    measured = bool(table["measured"].all())
+    columns = {
+        "model": ("Model", ""),
+        "billions": ("Parameters, billion", ".1f"),
+        "active": ("Active", ".1f"),
+        "GQA": ("GQA, published", ".1f"),
+        "MMBench": ("MMBench, published", ".1f"),
+        **({"ms": (f"ms an answer of {ANSWER} tokens, measured", "rounded")} if measured else {}),
+        "bound_ms": ("Bound of an H100, ms", "rounded"),
+    }
+    return pages.table(shown, columns)
+
+
+def data_sheet() -> str:
+    """The rates of the bound, in words."""
+    return f"{DATA_SHEET.teraflops:.0f} TFLOP/s and {DATA_SHEET.gigabytes / 1e3:.2f} TB/s"
+
+
+def tracking(record: Record[CostNumbers]) -> pd.DataFrame:
+    """Executors beside the dense perceptron of equal active size."""
+    return frames.ratios(record, "executors", ACTIVE)
+
+
+def _records(name: str, numbers: type[N]) -> dict[str, Record[N]]:
+    paths = sorted((results_root() / FOLDER).glob(f"{name}.*.json"))
+    return {path.name: read_record(path, numbers) for path in paths}

@@ -1,0 +1,98 @@
+"""Costs at true shapes as figures: functions of a frame of `frames`, in the style of the book."""
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, NullFormatter
+
+from moelib.report.figures import INK, PALETTE, styled
+
+PLAIN = FuncFormatter(lambda value, _: f"{value:g}")
+EXECUTORS = ("grouped", "padded", "loop", "masked")
+
+
+@styled
+def decoding(cells: pd.DataFrame) -> Figure:
+    """Milliseconds of one decoding step over batches: median (line), and its bound (dashed)."""
+    shown = _decoding(cells)
+    figure, axes = plt.subplots(figsize=(7.2, 3.4), layout="constrained")
+    for (arm, points), colour in zip(shown.groupby("arm", sort=False), PALETTE, strict=False):
+        points = points.sort_values("batch")
+        factor = points["whole_ms"] / points["ms"]
+        axes.plot(points["batch"], points["whole_ms"], "o-", color=colour, label=arm, ms=3)
+        low, high = points["ms_low"] * factor, points["ms_high"] * factor
+        axes.fill_between(points["batch"], low, high, color=colour, alpha=0.2, linewidth=0)
+        bound = points["bound_ms"] * factor
+        axes.plot(points["batch"], bound, "--", color=colour, linewidth=1)
+    _logarithmic(axes, "sequences at once", "ms a token, of the whole model")
+    return _with_legend(figure, axes)
+
+
+@styled
+def executors(ratios: pd.DataFrame) -> Figure:
+    """Time of the experts, times a dense perceptron of equal active size: medians, quartiles."""
+    figure, axes = plt.subplots(figsize=(7.2, 3.0), layout="constrained")
+    for name, colour in zip(EXECUTORS, PALETTE, strict=False):
+        points = ratios[ratios["arm"] == f"{name}, uniform"].sort_values("per_expert")
+        axes.plot(points["per_expert"], points["ratio"], "o-", color=colour, label=name, ms=3)
+        axes.fill_between(
+            points["per_expert"],
+            points["ratio_low"],
+            points["ratio_high"],
+            color=colour,
+            alpha=0.2,
+            linewidth=0,
+        )
+    for level in (1, 8):
+        axes.axhline(level, color=INK, linewidth=1, linestyle="--")
+    axes.axvline(256, color=INK, linewidth=1, linestyle=":")
+    _logarithmic(axes, "tokens per expert", "time, times dense")
+    return _with_legend(figure, axes)
+
+
+@styled
+def front(points: pd.DataFrame) -> Figure:
+    """Published scores over the time of an answer at the published shapes."""
+    tasks = list(dict.fromkeys(points["task"]))
+    figure, grid = plt.subplots(
+        1, len(tasks), figsize=(7.2, 3.2), squeeze=False, layout="constrained"
+    )
+    for axes, task in zip(grid.flat, tasks, strict=True):
+        shown = points[points["task"] == task]
+        for kind, marker, colour in (("dense", "o", PALETTE[0]), ("mixture", "D", PALETTE[2])):
+            some = shown[shown["kind"] == kind]
+            axes.plot(some["ms"], some["score"], marker, color=colour, label=kind)
+        for row in shown.itertuples():
+            axes.annotate(
+                row.model, (row.ms, row.score), (4, 4), textcoords="offset points", fontsize=7
+            )
+        axes.set(title=task, xlabel="ms an answer of 16 tokens", ylabel="score, %")
+        axes.margins(0.25, 0.15)
+    handles, labels = grid[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncol=2, frameon=False)
+    return figure
+
+
+def _decoding(cells: pd.DataFrame) -> pd.DataFrame:
+    return (
+        cells[
+            (cells["panel"] == "published")
+            & (cells["mode"] == "decode")
+            & (cells["context"] == 640)
+        ]
+        .groupby("arm", sort=False)
+        .filter(lambda points: len(points) > 1)
+    )
+
+
+def _logarithmic(axes, x: str, y: str) -> None:
+    axes.set(xscale="log", yscale="log", xlabel=x, ylabel=y)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(PLAIN)
+        axis.set_minor_formatter(NullFormatter())
+
+
+def _with_legend(figure: Figure, axes) -> Figure:
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncol=3, frameon=False)
+    return figure
