@@ -1,6 +1,7 @@
 """`python -m moelib.modalities.benchmarks score nlvr --questions ... --predictions ...`."""
 
 import argparse
+import hashlib
 import json
 import sys
 from collections.abc import Sequence
@@ -11,7 +12,10 @@ from moelib.modalities.benchmarks.files import FileError
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Print the scores as a table, or as JSON; a damaged file ends it with a sentence."""
+    """Print the scores as a table, or as JSON with digests of the files.
+
+    A damaged file ends it with its sentence, and status 1.
+    """
     parser = argparse.ArgumentParser(prog="python -m moelib.modalities.benchmarks")
     score = parser.add_subparsers(required=True).add_parser("score", help="score predictions")
     benchmarks = score.add_subparsers(dest="benchmark", required=True)
@@ -34,7 +38,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
         scores = evaluate(**options)
     except FileError as error:
         sys.exit(str(error))
-    print(json.dumps(scores.plain(), indent=2) if as_json else scores)
+    if not as_json:
+        print(scores)
+        return
+    files = {
+        name: digests(options[name])
+        for name in ("questions", "predictions", "choices")
+        if options.get(name)
+    }
+    print(json.dumps({**scores.plain(), "files": files}, indent=2))
+
+
+def digests(path: Path) -> dict[str, str]:
+    """Return the SHA-256 of a file, or of each JSON file of a folder, by its name."""
+    digest = {}
+    for part in sorted(path.glob("*.json")) if path.is_dir() else [path]:
+        with part.open("rb") as file:
+            digest[part.name] = hashlib.file_digest(file, "sha256").hexdigest()
+    return digest
 
 
 if __name__ == "__main__":

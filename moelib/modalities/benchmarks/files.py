@@ -113,8 +113,8 @@ def table(path: Path, *columns: str) -> Iterator[Entry]:
     for row in rows:
         if len(row.value) != len(header):
             raise FileError(
-                f"{path}, line {row.line}: the row has {len(row.value)} cells, and the header "
-                f"{len(header)}."
+                f"{path}, line {row.line}: the row and the header differ in length: "
+                f"{len(row.value)} and {len(header)} cells."
             )
         yield Entry(row.line, dict(zip(header, row.value, strict=True)))
 

@@ -22,7 +22,7 @@ refused, since its score would be another.
 
 import string
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -62,7 +62,7 @@ class Pass(Row):
 
 def read(path: Path) -> Questions:
     """Read all passes of all questions."""
-    questions = collect(path, KEY, Pass, map(entry_of(path), table(path, KEY, "question", "A")))
+    questions = collect(path, KEY, Pass, choice_rows(path, "A", "B"))
     passes: dict[str, Pass] = questions.rows
     for row in passes.values():
         if str(row.group) not in passes:
@@ -112,14 +112,13 @@ def score(questions: Questions, predictions: Predictions) -> Scores:
     )
 
 
-def entry_of(path: Path) -> Callable[[Entry], Entry]:
-    """Return a function that gathers the option columns and the tags of a row of a TSV.
+def choice_rows(path: Path, *columns: str) -> Iterator[Entry]:
+    """Yield the filled cells of each row of a TSV, its options and tags gathered.
 
-    Raises, on a row:
-        FileError: it has no answer, or one that is none of its options.
+    Raises:
+        FileError: a row has no answer, or one that is none of its options; or as `table`.
     """
-
-    def gather(entry: Entry) -> Entry:
+    for entry in table(path, KEY, "question", *columns):
         cells = {name: cell for name, cell in entry.value.items() if cell}
         options = {name: cells[name] for name in string.ascii_uppercase if name in cells}
         if "answer" not in cells:
@@ -133,6 +132,4 @@ def entry_of(path: Path) -> Callable[[Entry], Entry]:
                 f"are {', '.join(options) or 'none'}."
             )
         tags = {axis: cells[axis] for axis in AXES if axis in cells}
-        return Entry(entry.line, {**cells, "options": options, "tags": tags, "line": entry.line})
-
-    return gather
+        yield Entry(entry.line, {**cells, "options": options, "tags": tags, "line": entry.line})

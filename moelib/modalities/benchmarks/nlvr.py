@@ -12,7 +12,8 @@ Predictions (`identifier`, `prediction` = true or false in any case), all of one
 Scores, as `nlvr/metrics_images.py` and `metrics_structured_rep.py` of github.com/lil-lab/nlvr
 compute them: accuracy ("precision" there) over all predictions, and consistency, the share of n of
 which every prediction is right. 15 sentences of dev were written for several n: each counts by
-itself. A prediction that is neither true nor false is wrong, as there, and counted.
+itself. A prediction that is neither true nor false is wrong, as there, and counted;
+blanks around one are left out.
 """
 
 import re
@@ -95,17 +96,17 @@ def _by_image(predictions: Predictions, answers: dict[str, str]) -> dict[str, st
     """Name each answer n-m-k instead of <split>-n-m-k.png."""
     renamed: dict[str, str] = {}
     for name, answer in answers.items():
-        found = PNG.fullmatch(name)
+        match = PNG.fullmatch(name)
         line = predictions.rows[name].line
-        if found is None:
+        if match is None:
             raise FileError(
                 f"{predictions.path}, line {line}: '{name}' is no image such as dev-12-0-5.png, as "
                 f"the first row is."
             )
-        if found[1] in renamed:
+        if match[1] in renamed:
             raise FileError(
-                f"{predictions.path}, line {line}: the image {found[1]} has a prediction already, "
+                f"{predictions.path}, line {line}: the image {match[1]} has a prediction already, "
                 f"for another split."
             )
-        renamed[found[1]] = answer
+        renamed[match[1]] = answer
     return renamed

@@ -145,6 +145,7 @@ def _csv(path: Path, key: str) -> Iterator[Entry]:
     for row in csv_rows(path):
         if len(row.value) != 2:
             raise FileError(
-                f"{path}, line {row.line}: the row has {len(row.value)} cells, and the first 2."
+                f"{path}, line {row.line}: the row and the first differ in length: "
+                f"{len(row.value)} and 2 cells."
             )
         yield Entry(row.line, dict(zip((key, PREDICTION), row.value, strict=True)))

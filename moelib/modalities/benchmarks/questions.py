@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tqdm import tqdm
+
 from moelib.modalities.benchmarks.files import AnyRow, Entry, FileError, validated
 
 
@@ -24,7 +26,8 @@ def collect(path: Path, key: str, kind: type[AnyRow], entries: Iterable[Entry]) 
         FileError: a row is damaged, an id stands twice, or there is no row at all.
     """
     rows: dict[str, AnyRow] = {}
-    for entry in entries:
+    # Two million questions of GQA take minutes; of what takes less than a moment, nothing is shown.
+    for entry in tqdm(entries, path.name, unit=" questions", delay=3, leave=False, disable=None):
         row = validated(path, entry, kind)
         if row.id in rows:
             raise FileError(f"{path}, line {entry.line}: the question '{row.id}' stands twice.")

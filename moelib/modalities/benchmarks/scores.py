@@ -35,7 +35,10 @@ class Scores:
     def __getitem__(self, name: str | tuple[str, str]) -> Score:
         """Return a score by its name, or by name and subset."""
         name, subset = (name, "all") if isinstance(name, str) else name
-        return next(s for s in self.scores if (s.name, s.subset) == (name, subset))
+        for score in self.scores:
+            if (score.name, score.subset) == (name, subset):
+                return score
+        raise KeyError(f"{self.benchmark} has no score {name} of {subset}")
 
     def plain(self) -> dict[str, Any]:
         """Return the same as JSON has it."""

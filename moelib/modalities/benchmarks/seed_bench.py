@@ -28,7 +28,7 @@ from pydantic import BeforeValidator, Field
 
 from moelib.modalities.benchmarks import mmbench
 from moelib.modalities.benchmarks.choices import choice
-from moelib.modalities.benchmarks.files import Entry, FileError, Row, json_entries, table
+from moelib.modalities.benchmarks.files import Entry, FileError, Row, json_entries
 from moelib.modalities.benchmarks.predictions import Predictions
 from moelib.modalities.benchmarks.questions import Questions, collect
 from moelib.modalities.benchmarks.scores import Scores, mean, means
@@ -155,8 +155,7 @@ def _json(path: Path) -> Iterator[Entry]:
 
 
 def _tsv(path: Path) -> Iterator[Entry]:
-    gather = mmbench.entry_of(path)
-    for entry in map(gather, table(path, mmbench.KEY, "question", *LETTERS, "category")):
+    for entry in mmbench.choice_rows(path, *LETTERS, "category"):
         cells = entry.value
         for name in (mmbench.KEY, "question", *LETTERS, "category"):
             if name not in cells:

@@ -1,5 +1,6 @@
 """The command, the examples by hand, and files damaged anywhere."""
 
+import hashlib
 import json
 import random
 import re
@@ -48,6 +49,12 @@ def test_every_benchmark_has_an_example():
     assert {path.name for path in EXAMPLES.iterdir()} == {*BENCHMARKS}
 
 
+def test_the_page_names_every_benchmark_with_its_id():
+    page = (PROJECT / "book" / "benchmarks-adapters.md").read_text()
+    for name, module in BENCHMARKS.items():
+        assert re.search(rf"\| `{name}` .*`{module.KEY}`", page), name
+
+
 def test_the_command_prints_a_table_or_json(capsys):
     questions, predictions = map(str, example("nlvr2"))
     command = ["score", "nlvr2", "--questions", questions, "--predictions", predictions]
@@ -55,7 +62,11 @@ def test_the_command_prints_a_table_or_json(capsys):
     assert re.search(r"^accuracy +all +60\.00 ", capsys.readouterr().out, re.MULTILINE)
     main([*command, "--json"])
     printed = json.loads(capsys.readouterr().out)
+    files = printed.pop("files")
     assert printed == json.loads(json.dumps(evaluate("nlvr2", questions, predictions).plain()))
+    for name, path in (("questions", questions), ("predictions", predictions)):
+        digest = hashlib.sha256(Path(path).read_bytes()).hexdigest()
+        assert files[name] == {Path(path).name: digest}
     assert printed["scores"][0]["value"] == 0.6
 
 

@@ -129,8 +129,8 @@ def test_a_cell_may_hold_lines_quotes_and_a_long_image(file):
     [
         ("a,c\n1,2\n", "line 1: the header has no column 'b'; it has a, c."),
         ("a,b,a\n1,2,3\n", "line 1: the header has the column 'a' twice."),
-        ("a,b\n1,2\n\n3\n", "line 4: the row has 1 cells, and the header 2."),
-        ("a,b\n1,2,3\n", "line 2: the row has 3 cells, and the header 2."),
+        ("a,b\n1,2\n\n3\n", "line 4: the row and the header differ in length: 1 and 2 cells."),
+        ("a,b\n1,2,3\n", "line 2: the row and the header differ in length: 3 and 2 cells."),
         ('a,b\n1,2\n3,"4\n5,6\n', "line 3: this row is damaged: unexpected end of data."),
         ('a,b\n1,"2"3\n', "line 2: this row is damaged: ',' expected after '\"'."),
     ],

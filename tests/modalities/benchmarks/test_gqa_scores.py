@@ -140,8 +140,8 @@ def test_steps_leave_out_what_only_names_the_answer(file):
     for key, program in programs.items():
         questions[key]["semantic"] = program
     scores = scored(file, questions)
-    found = {s.subset: (s.value, s.n) for s in scores.scores if s.subset.startswith("steps")}
-    assert found == {"steps 1": (2 / 4, 4), "steps 2": (0, 1), "steps 3": (1, 1)}
+    steps = {s.subset: (s.value, s.n) for s in scores.scores if s.subset.startswith("steps")}
+    assert steps == {"steps 1": (2 / 4, 4), "steps 2": (0, 1), "steps 3": (1, 1)}
 
 
 def test_answers_are_compared_as_they_are(file):

@@ -77,6 +77,8 @@ def test_the_table_and_its_plain_form():
     assert lines[4].split() == ["chi", "all", "none", "0"]
     assert scores.plain()["scores"][0]["value"] == 0.5
     assert scores["accuracy"].n == 2
+    with pytest.raises(KeyError, match="X has no score accuracy of split dev"):
+        scores["accuracy", "split dev"]
 
 
 def _wilson(p, n, z=1.959964):

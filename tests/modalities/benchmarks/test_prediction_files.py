@@ -57,7 +57,11 @@ def test_an_empty_cell_is_an_answer(file):
             ", line 2: '1' has a prediction in line 1 already.",
         ),
         ("p.csv", "1,x\n\n1,y\n", ", line 3: '1' has a prediction in line 1 already."),
-        ("p.csv", "1,x\n2,y,z\n", ", line 2: the row has 3 cells, and the first 2."),
+        (
+            "p.csv",
+            "1,x\n2,y,z\n",
+            ", line 2: the row and the first differ in length: 3 and 2 cells.",
+        ),
         ("p.csv", "1,x\n,y\n", ", line 2: 'id' is '', which is no id."),
         (
             "p.csv",
