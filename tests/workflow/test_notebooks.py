@@ -19,8 +19,11 @@ NOTEBOOKS = [
     "sharpness",
     "surface",
     "efficiency",
+    "robustness",
 ]  # as they depend on each other
-DRAWING = re.compile(r"\b(figures|landscape|cost_figures)\.")  # calls of modules of figures
+DRAWING = re.compile(
+    r"\b(figures|landscape|cost_figures|degradation)\."
+)  # calls of modules of figures
 STUDY = """
 extends: quick
 description: Two epochs of a net of one block.
@@ -35,6 +38,7 @@ analyses:
   surface: {images: 20, directions: 2, random_radii: [-1.0, 0.0, 1.0],
             plane_radii: [-1.0, 0.0, 1.0], eigenvector_radii: [-0.5, 0.0, 0.5]}
   efficiency: {batches: [1, 8], repeats: 6, footprint_batches: [8]}
+  robustness: {images: 20}
 """
 
 

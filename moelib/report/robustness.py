@@ -1,0 +1,143 @@
+"""Records of robustness as frames: corrupted images, calibration, agreement between runs."""
+
+from collections.abc import Iterable
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+
+from moelib.records.kinds import TrainNumbers
+from moelib.records.record import Record
+from moelib.records.reliability import RobustnessNumbers
+from moelib.report.frames import run_columns, test_correct
+
+Robust = Iterable[Record[RobustnessNumbers]]
+REFERENCE = "dense"
+SAME_HEAD, SAME_SEED, NEITHER = "same head", "same seed", "neither"
+
+
+def strengths(records: Robust) -> pd.DataFrame:
+    """One row per run, corruption and strength: accuracy, loss, Brier score, calibration error.
+
+    Strength 0 is the same images before they are corrupted.
+    """
+    return pd.DataFrame(
+        {**run_columns(record), "corruption": name, "strength": level, **found.model_dump()}
+        for record in records
+        for name, level, found in _cells(record.numbers)
+    )
+
+
+def _cells(numbers: RobustnessNumbers):
+    for name in dict.fromkeys(cell.corruption for cell in numbers.corrupted):
+        yield name, 0, numbers.uncorrupted
+    for cell in numbers.corrupted:
+        yield cell.corruption, cell.strength, cell.reliability
+
+
+def summary(records: Robust) -> pd.DataFrame:
+    """One row per run, in the units of the record.
+
+    `corruption_error` is the mean over corruptions of the mean error over strengths, and
+    `lost_accuracy` how far that is above the error on the same images before. `tempered_ece` is the
+    calibration error at the temperature that suits validation images: what label smoothing and
+    training length shift for all heads alike is taken out of it.
+    """
+    rows = []
+    for record in records:
+        found = record.numbers
+        errors = _errors(found)
+        rows.append(
+            {
+                **run_columns(record),
+                "images": found.images,
+                "accuracy": found.clean.accuracy,
+                "brier": found.clean.brier,
+                "ece": found.clean.ece,
+                "temperature": found.temperature,
+                "tempered_ece": found.tempered.ece,
+                "tempered_loss": found.tempered.loss,
+                "corruption_error": errors.mean(),
+                "lost_accuracy": errors.mean() - (1 - found.uncorrupted.accuracy),
+                "corrupted_ece": np.mean([cell.reliability.ece for cell in found.corrupted]),
+                "corrupted_brier": np.mean([cell.reliability.brier for cell in found.corrupted]),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def relative_errors(records: Robust, reference: str = REFERENCE) -> pd.DataFrame:
+    """One row per run with a reference run of its study and seed: mean corruption error over it.
+
+    mCE = mean over corruptions of sum_s error_s / sum_s error_s of the reference (Hendrycks and
+    Dietterich 2019, with a dense head in the place of AlexNet): 1 is as robust as the reference.
+    """
+    records = list(records)
+    known = {(r.study.name, r.seed): r for r in records if r.head == reference}
+    rows = []
+    for record in records:
+        other = known.get((record.study.name, record.seed))
+        if record.head != reference and other is not None:
+            ratios = _errors(record.numbers) / _errors(other.numbers)
+            rows.append({**run_columns(record), "relative_error": ratios.mean()})
+    return pd.DataFrame(rows, columns=["study", "head", "seed", "relative_error"])
+
+
+def _errors(numbers: RobustnessNumbers) -> pd.Series:
+    """The mean error over strengths, by corruption."""
+    cells = pd.DataFrame(
+        {"corruption": cell.corruption, "error": 1 - cell.reliability.accuracy}
+        for cell in numbers.corrupted
+    )
+    return cells.groupby("corruption", sort=False)["error"].mean()
+
+
+def predictions(record: Record[RobustnessNumbers], images: int) -> np.ndarray:
+    """The predicted class of each of so many test images (n,), decoded from the record."""
+    text = record.numbers.predicted
+    digits, rest = divmod(len(text), images)
+    if rest or not digits:
+        raise ValueError(f"{len(text)} digits cannot be the classes of {images} images.")
+    return np.array([int(text[i : i + digits], 16) for i in range(0, len(text), digits)])
+
+
+def agreement(records: Robust, trained: Iterable[Record[TrainNumbers]]) -> pd.DataFrame:
+    """One row per pair of runs of a study: on which test images they predict the same.
+
+    `agreement` is the share of all images with the same predicted class. `equal_errors` is, of the
+    images that at least one gets wrong, the share on which both give the same wrong class. `shared`
+    says what the two have in common: their head, their seed (and so the initial backbone, the
+    batches and the augmentation), or neither.
+    """
+    right = {_run(record): test_correct(record) for record in trained}
+    runs = [record for record in records if _run(record) in right]
+    classes = {_run(record): predictions(record, len(right[_run(record)])) for record in runs}
+    rows = []
+    for first, second in combinations(runs, 2):
+        if first.study.name != second.study.name:
+            continue
+        one, two = _run(first), _run(second)
+        same = classes[one] == classes[two]  # (n,)
+        wrong = ~(right[one] & right[two])
+        rows.append(
+            {
+                "study": first.study.name,
+                "first": first.head,
+                "second": second.head,
+                "seeds": (first.seed, second.seed),
+                "shared": _shared(first, second),
+                "agreement": same.mean(),
+                "equal_errors": (same & wrong).sum() / wrong.sum() if wrong.any() else np.nan,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _shared(first: Record, second: Record) -> str:
+    if first.head == second.head:
+        return SAME_HEAD
+    return SAME_SEED if first.seed == second.seed else NEITHER
+
+
+def _run(record: Record) -> tuple[str, str, int]:
+    return record.study.name, record.head, record.seed
