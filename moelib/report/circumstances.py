@@ -10,7 +10,7 @@ from moelib.report.frames import Trained, run_columns
 from moelib.study.study import Study
 
 RUN_ONE = (
-    "`.venv/bin/python -m moelib.study.notebook notebooks/{notebook}.ipynb out.ipynb "
+    "`.venv/bin/papermill notebooks/{notebook}.ipynb out.ipynb "
     "-p study {study}`"
 )
 

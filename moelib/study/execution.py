@@ -54,6 +54,7 @@ def execute(notebooks: Sequence[Path], folder: Path, texts: Mapping[str, str]) -
             try:
                 while waiting:
                     notebook = waiting.pop(0)
+                    print(f"{folder / notebook.name}: begins", file=sys.stderr, flush=True)
                     _execute(notebook, folder / notebook.name, values[notebook], kernel)
                     _forget(kernel)
             except (PapermillExecutionError, DeadKernelError):
