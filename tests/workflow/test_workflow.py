@@ -459,7 +459,8 @@ def test_times_are_taken_alone(tmp_path: Path) -> None:
     """One run is timed, and another is at work, for which there are cores enough: one waits."""
     project = with_efficiency(Project(tmp_path).make(papermill=False))
     watch = "import time\nbusy = pathlib.Path('busy')\n"
-    wait = "for _ in range(30 * (head == 'soft')):\n    time.sleep(0.1)\n    assert not busy.exists()\n"
+    wait = "for _ in range(30 * (head == 'soft')):\n"
+    wait += "    time.sleep(0.1)\n    assert not busy.exists()\n"
     alone = "busy.touch(exist_ok=False)\ntime.sleep(2)\nbusy.unlink()\n"
     for name, work in {"utilization": wait, "efficiency": alone}.items():
         last = f"(folder / '{name}.json').write_text('{{}}')"
