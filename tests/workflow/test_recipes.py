@@ -60,7 +60,7 @@ BACKBONE = {
 
 Backbone = Annotated[''',
         ),
-        ("| SpeedNet,", "| SpeedNet | Flat,"),
+        ("    ResNet18 | SmallResNet", "    Flat | ResNet18 | SmallResNet"),
     ],
     "moelib/training/backbones.py": [
         (
@@ -89,7 +89,7 @@ HEAD = {
 
 def has_experts''',
         ),
-        ("| FrozenGate,", "| FrozenGate | Even,"),
+        ("    Linear | Dense |", "    Even | Linear | Dense |"),
     ],
     "moelib/heads/gates.py": [
         (
