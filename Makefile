@@ -9,6 +9,7 @@ STAMP := $(VENV)/installed
 UV := $(VENV)/bin/python -m uv
 UV_VERSION := 0.13.9
 INSTALL := VIRTUAL_ENV=$(CURDIR)/$(VENV) $(UV) pip
+FAST := tests/study tests/records tests/heads tests/curvature tests/report tests/test_architecture.py moelib
 RUN := $(VENV)/bin/python workflow/run
 # What a user types as STUDY, as one word of the shell, whatever is in it.
 NAME = '$(subst ','\'',$(value STUDY))'
@@ -17,10 +18,10 @@ export OMP_NUM_THREADS ?= 1
 unexport STUDY  # to be exported, make would expand it
 
 .DEFAULT_GOAL := help
-.PHONY: help install book pdf study lab test lint benchmarks lock clean
+.PHONY: help install book pdf study lab test test-fast lint benchmarks lock clean
 
 help:  ## list these commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
 	@echo
 	@echo "  STUDY="$(NAME)"  name of a study in studies/, for 'make study'"
 	@echo "  ARGS=\"...\"   further arguments for Snakemake, such as -n (only list what would run)"
@@ -43,6 +44,9 @@ lab: $(STAMP)  ## open the notebooks in JupyterLab
 
 test: $(STAMP)  ## run the tests
 	$(VENV)/bin/python -m pytest -n 2 --dist loadfile
+
+test-fast: $(STAMP)  ## run the tests of a minute, for after each edit
+	$(VENV)/bin/python -m pytest -n 2 --dist loadfile -m "not slow" $(FAST)
 
 lint: $(STAMP)  ## check style and import order
 	$(VENV)/bin/python -m ruff check .

@@ -1,5 +1,7 @@
-"""A study, data and runs so small that an epoch takes an instant."""
+"""A study, data and runs so small that an epoch takes an instant; and notebooks of some cells."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -74,3 +76,26 @@ def tiny_dataset(train: int = 112, held_out: int = 40, size: int = 8, classes=CL
     mean, std = torch.full((3,), 128.0), torch.full((3,), 64.0)
     splits = split(train), split(held_out), split(held_out)
     return Dataset(*splits, classes, mean, std, f"{train} {held_out} {size}")
+
+
+def write_notebook(path: Path, *cells: str) -> Path:
+    """A notebook whose first cell declares the parameters."""
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    content = {
+        "cells": [
+            {
+                "cell_type": "code",
+                "execution_count": None,
+                "id": f"cell-{number}",
+                "metadata": {"tags": [] if number else ["parameters"]},
+                "outputs": [],
+                "source": source,
+            }
+            for number, source in enumerate(cells)
+        ],
+        "metadata": {"kernelspec": kernel},
+        "nbformat": 4,
+        "nbformat_minor": 5,
+    }
+    path.write_text(json.dumps(content))
+    return path

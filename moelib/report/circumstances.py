@@ -9,10 +9,7 @@ from moelib.records.record import Record
 from moelib.report.frames import Trained, run_columns
 from moelib.study.study import Study
 
-RUN_ONE = (
-    "`.venv/bin/python -m moelib.study.notebook notebooks/{notebook}.ipynb out.ipynb "
-    "-p study {study}`"
-)
+RUN_ONE = "`.venv/bin/papermill notebooks/{notebook}.ipynb out.ipynb -p study {study}`"
 
 
 def durations(records: Trained) -> pd.DataFrame:

@@ -128,6 +128,7 @@ def judge(
     sharp: Sharp = (),
     surfaces: Surfaces = (),
     efficient: Efficient = (),
+    *_: Analysed,  # of kinds that no claim is about
 ) -> list[Judgement]:
     """A judgement of each claim that the records of a study say something about."""
     heads = {comparisons.REFERENCE, *CLAIMED}

@@ -1,4 +1,4 @@
-"""Notebooks as functions: strict parameters, and the execution of one notebook.
+"""Notebooks as functions: what a notebook declares as its parameters, strictly.
 
 A notebook declares its parameters in a cell tagged `parameters`, one per line, with their types:
 
@@ -8,13 +8,11 @@ and asks for them in the next code cell: `parameters()`. Papermill itself only w
 that the notebook does not know, and never looks at types.
 """
 
-import argparse
 import ast
 import difflib
 import json
 import os
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -120,79 +118,6 @@ def code_cells(notebook: str | os.PathLike) -> list[tuple[str, list[str]]]:
     ]
 
 
-def execute(notebook: Path, output: Path, texts: Mapping[str, str]) -> None:
-    """Run a notebook from top to bottom with these parameters and keep it with its outputs.
-
-    The output appears under its name only when every cell has run. A notebook that failed is kept
-    beside it as `*.failed.ipynb`, with the error in its place, unless the disk had no room for it.
-
-    Raises:
-        ConfigError: there is no such notebook, it refuses a parameter, its kernel cannot start, or
-            its output cannot be written.
-        papermill.PapermillExecutionError: a cell failed.
-    """
-    if not notebook.is_file():
-        raise ConfigError(f"There is no notebook {notebook}.")
-    if output.is_dir():
-        raise ConfigError(f"The output {output} is a folder; it must be a file.")
-    values = parse(texts, declared_in(notebook))
-    try:
-        _execute(notebook, output, values)
-    except OSError as error:
-        named = Path(error.filename or output)  # a full disk is no matter of one file
-        if named in output.parents or named.parent == output.parent:
-            raise ConfigError(f"Cannot write {output}: {error.strerror or error}.") from None
-        raise ConfigError(f"Cannot run {notebook}: {named}: {error.strerror}.") from None
-
-
-def _execute(notebook: Path, output: Path, values: Mapping[str, Any]) -> None:
-    # jsonschema, which papermill brings along, would build a grammar of IRIs at its import, for two
-    # seconds in each notebook's process; it does without where the module cannot be imported.
-    sys.modules.setdefault("rfc3987_syntax", None)
-    import papermill  # here, since every notebook imports this module and papermill takes a second
-
-    output.parent.mkdir(parents=True, exist_ok=True)
-    running = output.with_suffix(".running.ipynb")
-    failed = output.with_suffix(".failed.ipynb")
-    failed.unlink(missing_ok=True)
-    try:
-        papermill.execute_notebook(
-            str(notebook),
-            str(running),
-            values,
-            progress_bar=False,
-            extra_arguments=["--log-level=ERROR"],  # a kernel warns that it listens on localhost
-        )
-    except BaseException:
-        if _is_whole(running):
-            running.replace(failed)
-        running.unlink(missing_ok=True)
-        raise
-    running.replace(output)
-
-
-def _is_whole(notebook: Path) -> bool:
-    """Whether a notebook is there and was written to its end."""
-    try:
-        json.loads(notebook.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    return True
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run `python -m moelib.study.notebook NOTEBOOK OUTPUT -p NAME VALUE ...`."""
-    parser = argparse.ArgumentParser(prog="python -m moelib.study.notebook")
-    parser.add_argument("notebook", type=Path)
-    parser.add_argument("output", type=Path)
-    parser.add_argument("-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"))
-    options = parser.parse_args(arguments)
-    try:
-        execute(options.notebook, options.output, dict(options.p))
-    except ConfigError as error:
-        sys.exit(f"{options.notebook}: {error}")
-
-
 def _is_declaration(source: str) -> bool:
     try:
         body = ast.parse(source).body
@@ -217,7 +142,3 @@ def _refuse_unknown(name: str, declared: Mapping[str, type]) -> None:
         hint = f" Did you mean '{close[0]}'?" if close else ""
         known = f"they are {', '.join(declared)}" if declared else "it has none"
         raise ConfigError(f"The notebook has no parameter '{name}'; {known}.{hint}")
-
-
-if __name__ == "__main__":
-    main()

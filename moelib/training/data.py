@@ -88,7 +88,7 @@ def load_data(data: Data) -> Dataset:
     if data.source == "cifar10":
         rest, test, classes = _read_cifar10(root)
     else:
-        pool, classes = _read_digits() if data.source == "digits" else _read_folder(root)
+        pool, classes = READERS[data.source](root)
         rest, test = hold_out(pool, data.test_share, generator)
     train, validation = hold_out(rest, data.validation_share, generator)
     _refuse_empty(train, validation, test)
@@ -187,7 +187,7 @@ def _download_cifar10(root: Path) -> None:
         ) from None
 
 
-def _read_digits() -> tuple[Split, tuple[str, ...]]:
+def _read_digits(_: Path) -> tuple[Split, tuple[str, ...]]:
     # The file that sklearn.datasets.load_digits reads: to import that takes every notebook seconds.
     (package,) = find_spec("sklearn").submodule_search_locations
     rows = np.loadtxt(Path(package, "datasets", "data", "digits.csv.gz"), delimiter=",")  # (n, 65)
@@ -211,6 +211,10 @@ def _read_folder(root: Path) -> tuple[Split, tuple[str, ...]]:
     mode = "L" if _all_grey(paths) else "RGB"
     images = np.stack([_read_image(path, mode) for path in paths])
     return _as_split(images.reshape(*images.shape[:3], len(mode)), labels), tuple(found.classes)
+
+
+# Each gives all images (n, height, width, channel) and the names of the classes, from the root.
+READERS = {"digits": _read_digits, "folder": _read_folder}
 
 
 def _all_grey(paths: Iterable[str]) -> bool:

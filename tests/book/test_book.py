@@ -31,7 +31,8 @@ CHAPTERS = sorted(path.stem for path in (PROJECT / "book").glob("*.ipynb"))
 
 def execute(chapter: str, output: Path, results: Path) -> None:
     """Run a chapter as the workflow does."""
-    command = (sys.executable, "-m", "moelib.study.notebook", f"book/{chapter}.ipynb", output)
+    command = (sys.executable, "-m", "moelib.study.execution", f"book/{chapter}.ipynb")
+    command += ("--into", output.parent)
     given = os.environ | {"MOELIB_RESULTS": str(results), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, cwd=PROJECT, env=given, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

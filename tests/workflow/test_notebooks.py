@@ -13,17 +13,9 @@ from moelib.records.kinds import KINDS
 from moelib.records.record import read_record
 from moelib.study.base import PROJECT
 
-NOTEBOOKS = [
-    "train",
-    "utilization",
-    "sharpness",
-    "surface",
-    "efficiency",
-    "robustness",
-]  # as they depend on each other
-DRAWING = re.compile(
-    r"\b(figures|landscape|cost_figures|degradation)\."
-)  # calls of modules of figures
+# train comes first
+NOTEBOOKS = ["train", "utilization", "sharpness", "surface", "efficiency", "robustness"]
+DRAWING = re.compile(r"(figures|landscape|cost_figures|degradation)\.")  # modules of figures
 STUDY = """
 extends: quick
 description: Two epochs of a net of one block.
@@ -48,25 +40,19 @@ def executed(tmp_path_factory) -> dict[str, dict]:
     folder = tmp_path_factory.mktemp("notebooks")
     study = folder / "small.yaml"
     study.write_text(STUDY)
-    given = os.environ | {"MOELIB_RESULTS": str(folder / "results"), "OMP_NUM_THREADS": "1"}
-    found = {}
-    for name in NOTEBOOKS:
-        output = folder / f"{name}.ipynb"
-        command = [
-            sys.executable,
-            "-m",
-            "moelib.study.notebook",
-            f"notebooks/{name}.ipynb",
-            str(output),
-        ]
-        options = ["-p", "study", str(study), "-p", "head", "sparse", "-p", "seed", "0"]
-        done = subprocess.run(
-            [*command, *options], cwd=PROJECT, env=given, capture_output=True, text=True
-        )
-        assert done.returncode == 0, done.stderr[-3000:]
-        record = folder / f"results/small/sparse/seed-0/{name}.json"
-        found[name] = {"notebook": json.loads(output.read_text()), "record": record}
-    return found
+    command = [sys.executable, "-m", "moelib.study.execution"]
+    command += [f"notebooks/{name}.ipynb" for name in NOTEBOOKS]
+    command += ["--into", str(folder), "-p", "study", str(study), "-p", "head", "sparse"]
+    environment = os.environ | {"MOELIB_RESULTS": str(folder / "results"), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return {
+        name: {
+            "notebook": json.loads((folder / f"{name}.ipynb").read_text()),
+            "record": folder / f"results/small/sparse/seed-0/{name}.json",
+        }
+        for name in NOTEBOOKS
+    }
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)

@@ -8,7 +8,7 @@ import pytest
 from moelib.modalities.benchmarks import figures
 from moelib.modalities.benchmarks.evaluate import BENCHMARKS, EXAMPLES, evaluate, example
 from moelib.study.base import PROJECT
-from moelib.study.notebook import execute
+from moelib.study.execution import execute
 
 NOTEBOOK = PROJECT / "notebooks" / "modalities_benchmarks.ipynb"
 
@@ -34,7 +34,7 @@ def outputs(path: Path) -> list[dict]:
 )
 def test_the_notebook_shows_a_figure_and_the_table(tmp_path, texts):
     output = tmp_path / "out.ipynb"
-    execute(NOTEBOOK, output, texts)
+    assert execute([NOTEBOOK], output.parent, texts) == []
     shown = outputs(output)
     assert any("image/png" in part.get("data", {}) for part in shown)
     files = {k: texts[k] for k in ("choices", "consistency") if k in texts}

@@ -1,0 +1,386 @@
+"""The README's recipes under "Change it", each followed to the letter with a toy, and run.
+
+All toys are added to one copy of the checkout. One study of one tiny run uses the toy data set,
+backbone, head, balance loss and analysis at once, so that it is trained a single time.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import synthetic
+from tiny import write_notebook
+
+from moelib.study.base import PROJECT
+
+STUDY = """
+extends: quick
+description: Everything in it is a toy.
+data: {source: stripes, crop_padding: 0}
+backbone: {kind: flat}
+heads: {dense: null, soft: null, sparse: null, switch: null,
+        even: {experts: 2, hidden: 2, balance: {square: 0.5}}}
+seeds: [0]
+training: {epochs: 1, batch_size: 50}
+analyses: {utilization: null, sharpness: null, surface: null, efficiency: null, norm: {power: 2.0}}
+"""
+
+# For each recipe: file -> what stands there (nothing: a new file), and what takes its place.
+DATA = {
+    "moelib/study/data.py": [('"digits", "folder"', '"digits", "folder", "stripes"')],
+    "moelib/training/data.py": [
+        (
+            "# Each gives all images",
+            """def _read_stripes(_: Path) -> tuple[Split, tuple[str, ...]]:
+    labels = np.arange(200) % 2
+    images = np.zeros((200, 4, 4, 1), dtype=np.uint8)
+    images[labels == 0, ::2], images[labels == 1, :, ::2] = 250, 250
+    return _as_split(images, labels), ("rows", "columns")
+
+
+# Each gives all images""",
+        ),
+        ('"folder": _read_folder', '"folder": _read_folder, "stripes": _read_stripes'),
+    ],
+}
+BACKBONE = {
+    "moelib/study/backbones.py": [
+        (
+            "Backbone = Annotated[",
+            '''class Flat(Frozen):
+    """One convolution."""
+
+    kind: Literal["flat"]
+
+
+Backbone = Annotated[''',
+        ),
+        ("    ResNet18 | SmallResNet", "    Flat | ResNet18 | SmallResNet"),
+    ],
+    "moelib/training/backbones.py": [
+        (
+            "def cifar_resnet18",
+            """@build_backbone.register
+def _flat(backbone: config.Flat, channels: int) -> nn.Module:
+    net = nn.Sequential(nn.Conv2d(channels, 3, 2), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    net.features = 3
+    return net
+
+
+def cifar_resnet18""",
+        )
+    ],
+}
+HEAD = {
+    "moelib/study/heads.py": [
+        (
+            "def has_experts",
+            '''class Even(Mixture):
+    """Half of a softmax gate, half of each expert alike."""
+
+    kind: Literal["even"]
+    balance: Balance = Balance()
+
+
+def has_experts''',
+        ),
+        ("    Linear | Dense |", "    Even | Linear | Dense |"),
+    ],
+    "moelib/heads/gates.py": [
+        (
+            "class UniformGate",
+            '''class EvenGate(SoftGate):
+    """softmax of twice the logits."""
+
+    def forward(self, features: Tensor) -> Routing:
+        """Route features (n, d)."""
+        return soft_routing(2 * self.score(features), every=self.every)
+
+
+class UniformGate''',
+        )
+    ],
+    "moelib/heads/head.py": [
+        ("import FrozenGate,", "import EvenGate, FrozenGate,"),
+        (
+            "def _experts(",
+            """@build_head.register
+def _even(head: config.Even, features: int, classes: int, protocol: Protocol) -> nn.Module:
+    experts = _experts(head, features, classes)
+    return Mixture(EvenGate(features, head.experts), experts)
+
+
+def _experts(""",
+        ),
+    ],
+}
+BALANCE = {
+    "moelib/study/heads.py": [
+        (
+            "    z: NonNegativeFloat = 0.0",
+            "    square: NonNegativeFloat = 0.0\n    z: NonNegativeFloat = 0.0",
+        )
+    ],
+    "moelib/heads/balance.py": [
+        (
+            "def balance_losses",
+            '''def square_loss(routing: Routing) -> Tensor:
+    """Sum of the squared mean gates."""
+    return _mean_gate(routing).square().sum()
+
+
+def balance_losses''',
+        ),
+        ('"z": router_z_loss,', '"z": router_z_loss,\n        "square": square_loss,'),
+    ],
+}
+ANALYSIS = {
+    "moelib/study/analyses.py": [
+        (
+            "class Analyses(Frozen)",
+            '''class Norm(Frozen):
+    """The norm of the weights."""
+
+    power: PositiveFloat = 2.0
+
+
+class Analyses(Frozen)''',
+        ),
+        (
+            "    efficiency: Efficiency | None = Efficiency()",
+            "    efficiency: Efficiency | None = Efficiency()\n    norm: Norm | None = None",
+        ),
+    ],
+    "moelib/records/kinds.py": [
+        (
+            "ANALYSES = (",
+            '''class NormNumbers(Numbers):
+    """The norm of the weights."""
+
+    kind: ClassVar[str] = "norm"
+
+    norm: float
+
+
+ANALYSES = (NormNumbers, ''',
+        )
+    ],
+    "moelib/analyses/norm.py": [
+        (
+            "",
+            '''"""The norm of the weights."""
+
+from moelib.analyses.analysis import analyse
+from moelib.records.kinds import NormNumbers
+
+
+def analyse_norm(run, dataset=None, *, again=False):
+    """Analyse the weights of a finished run."""
+    return analyse(run, NormNumbers, measure, dataset=dataset, again=again)
+
+
+def measure(trained, sizes):
+    """sum |w|^p."""
+    return NormNumbers(norm=sum(
+        w.detach().abs().pow(sizes.power).sum().item() for w in trained.model.parameters()
+    ))
+''',
+        )
+    ],
+    "notebooks/norm.ipynb": [],  # written below
+}
+CELLS = (
+    'study: str = "toy"\nhead: str = "even"\nseed: int = 0\nagain: bool = False',
+    "from moelib.study.notebook import parameters\nfrom moelib.study.run import open_run\n"
+    "parameters()\nrun = open_run(study, head, seed)",
+    "from moelib.analyses.norm import analyse_norm\nrecord = analyse_norm(run, again=again)",
+)
+BENCHMARK = {
+    "benchmarks/sums.py": [
+        (
+            "",
+            '''"""Sums of a list by a loop and by the builtin."""
+
+from moelib.analyses.benchmark import run_benchmark
+from moelib.records.kinds import BenchmarkNumbers, Case
+
+
+def measure(repeats):
+    """Times that are made up."""
+    case = Case(setting={"length": 1}, baseline=(2.0,) * repeats, candidate=(1.0,) * repeats)
+    return BenchmarkNumbers(
+        name="sums", question="?", baseline="loop", candidate="builtin", unit="ms", cases=(case,)
+    )
+
+
+if __name__ == "__main__":
+    run_benchmark(__file__, measure, repeats=6)
+''',
+        )
+    ]
+}
+CLAIM = {
+    "moelib/report/claims.py": [
+        (
+            "CLAIMS = (",
+            """def _trained(records: Records) -> list[Evidence]:
+    return [over_seeds("runs", [float(len(records.trained))] * 9, ABOVE, 0.0)]
+
+
+CLAIMS = (
+    Claim(
+        14,
+        "Something is trained.",
+        "runs",
+        "there is more than none",
+        1.0,
+        "sign test",
+        "",
+        "accuracy",
+        _trained,
+    ),""",
+        )
+    ]
+}
+RECIPES = {
+    "study": {"studies/toy.yaml": [("", STUDY)]},
+    "data set": DATA,
+    "backbone": BACKBONE,
+    "head": HEAD,
+    "balance loss": BALANCE,
+    "analysis": ANALYSIS,
+    "benchmark": BENCHMARK,
+    "claim": CLAIM,
+}
+
+
+class Copy:
+    """A copy of the checkout, without its results, in which the toys are."""
+
+    def __init__(self, root: Path):
+        self.root = root
+        for name in ("moelib", "notebooks", "studies", "benchmarks", "book", "workflow"):
+            shutil.copytree(
+                PROJECT / name, root / name, ignore=shutil.ignore_patterns("__pycache__")
+            )
+        (root / "results").mkdir()
+
+    def follow(self, recipe: dict[str, list[tuple[str, str]]]) -> None:
+        for name, edits in recipe.items():
+            path = self.root / name
+            assert path.exists() != any(old == "" for old, _ in edits) or not edits, name
+            for old, new in edits:
+                text = path.read_text() if old else ""
+                assert text.count(old) == 1 or not old, f"{name} holds {old!r} not once"
+                path.write_text(text.replace(old, new) if old else new)
+
+    def python(self, *arguments: str) -> str:
+        environment = {k: v for k, v in os.environ.items() if k != "MOELIB_RESULTS"}
+        done = subprocess.run(
+            [sys.executable, *arguments],
+            cwd=self.root,
+            env=environment
+            | {"PYTHONPATH": f"{self.root}:{PROJECT / 'tests'}", "OMP_NUM_THREADS": "1"},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr[-3000:]
+        return done.stdout
+
+    def record(self, name: str) -> dict:
+        return json.loads((self.root / "results/toy/even/seed-0" / f"{name}.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Copy:
+    """With all toys, after the study of them was run as the graph runs it."""
+    copy = Copy(tmp_path_factory.mktemp("recipes"))
+    for recipe in RECIPES.values():
+        copy.follow(recipe)
+    write_notebook(copy.root / "notebooks/norm.ipynb", *CELLS)
+    copy.python(
+        *("-m", "moelib.study.execution", "notebooks/train.ipynb", "notebooks/norm.ipynb"),
+        *("--into", "results/toy/even/seed-0", "-p", "study", "toy"),
+        *("-p", "head", "even", "-p", "seed", "0"),
+    )
+    return copy
+
+
+def bullets() -> dict[str, str]:
+    """The recipes of the README by the name of what they add."""
+    section = (PROJECT / "README.md").read_text().split("\n## Change it\n")[1].split("\n## ")[0]
+    found = re.findall(r"(?ms)^- \*\*An? (.+?)\*\*: (.*?)(?=\n- |\n\n|\Z)", section)
+    return dict(found)
+
+
+def test_each_recipe_of_the_readme_has_its_toy() -> None:
+    assert {*bullets()} == {*RECIPES}
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_names_the_files_that_change(name: str) -> None:
+    told = re.findall(r"`((?:moelib|studies|notebooks|benchmarks|book)/[^` ]*)`", bullets()[name])
+    named = {path.replace("NAME", stem) for path in told for stem in ("toy", "norm", "sums")}
+    touched = {*RECIPES[name]}
+    assert touched <= named  # nothing is to be edited that the recipe does not name
+    assert len(told) == len(touched)
+
+
+def test_a_study_and_a_data_set_are_run(copy: Copy) -> None:
+    record = copy.record("train")
+    assert record["study"]["description"] == "Everything in it is a toy."
+    assert record["numbers"]["classes"] == ["rows", "columns"]
+    assert record["numbers"]["images"] == {"train": 135, "validation": 15, "test": 50}
+
+
+def test_a_head_on_a_backbone_is_trained(copy: Copy) -> None:
+    numbers = copy.record("train")["numbers"]
+    gate, experts = 3 * 2 + 2, 2 * (3 * 2 + 2 + 2 * 2 + 2)
+    assert numbers["head_parameters"] == gate + experts
+    assert numbers["total_parameters"] == gate + experts + 3 * 2 * 2 + 3
+
+
+def test_a_balance_loss_is_part_of_the_training(copy: Copy) -> None:
+    (epoch,) = copy.record("train")["numbers"]["epochs"]
+    assert [*epoch["balance"]] == ["square"]
+    assert 0.25 <= epoch["balance"]["square"] <= 0.5  # half of 1/2 to 1
+
+
+def test_an_analysis_writes_its_record_and_the_graph_knows_it(copy: Copy) -> None:
+    assert copy.record("norm")["numbers"]["norm"] > 0
+    listed = copy.python("workflow/run", "study", "toy", "--dry-run")
+    assert "results/toy" not in listed  # nothing was made
+    assert copy.python("-c", SHOW_ANALYSES).split() == ["norm"]
+
+
+SHOW_ANALYSES = """
+from moelib.study.reader import load_study
+print(*load_study("toy").analyses_of("even", 0))
+"""
+
+
+def test_a_benchmark_writes_its_record_for_the_book(copy: Copy) -> None:
+    told = copy.python("benchmarks/sums.py", "--repeats", "6")
+    assert told == "sums length=1: 2.00 times (2.00 to 2.00)\n"
+    assert len([*(copy.root / "results/benchmarks").glob("sums.*.json")]) == 1
+
+
+JUDGE = """
+import synthetic
+from moelib.records.kinds import ANALYSES
+from moelib.report.claims import judge, rules
+from moelib.study.run import runs
+trained = [synthetic.trained(run) for run in runs(synthetic.study("toy"))]
+first, *_ = judge(trained, *([] for _ in ANALYSES))
+print(first.claim.words, first.evidence[0].estimate, rules().claim[0])
+"""
+
+
+def test_a_claim_is_judged(copy: Copy) -> None:
+    runs = len(synthetic.study("toy").seeds) * 3  # of dense, soft and sparse
+    assert copy.python("-c", JUDGE) == f"Something is trained. {runs:.1f} Something is trained.\n"
