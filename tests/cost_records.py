@@ -1,5 +1,7 @@
 """Synthetic records of costs, for the tests of what reads them."""
 
+from functools import cache
+
 from moelib.modalities.cost.grid import ACTIVE, CONTEXT, PUBLISHED, TOTAL
 from moelib.modalities.cost.predictions import PREDICTIONS
 from moelib.records.cost import Check, CostCell, CostNumbers, Peaks
@@ -7,6 +9,7 @@ from moelib.records.provenance import observe
 from moelib.records.record import Record
 from moelib.study.shapes import MOE_LLAVA, OLMOE, VISION
 
+_observed = cache(observe)  # git is asked for the commit each time
 PEAKS = Peaks(teraflops=700.0, gigabytes=4000.0)
 SHAPES = (*PUBLISHED, *MOE_LLAVA, VISION, ACTIVE, TOTAL)
 
@@ -63,7 +66,7 @@ def record(*cells: CostCell, device: str = "Some GPU", **numbers) -> Record[Cost
         shapes=SHAPES,
         cells=cells,
     )
-    provenance = observe().model_copy(update={"device": device})
+    provenance = _observed().model_copy(update={"device": device})
     return Record(kind="cost", inputs={}, numbers=measured, provenance=provenance)
 
 

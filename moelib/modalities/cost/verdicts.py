@@ -22,8 +22,8 @@ Verdict = tuple[str, str]  # what was found, and the word for it
 def judge(record: Record[CostNumbers]) -> pd.DataFrame:
     """One row per prediction: statement, criterion, what was found, and the verdict.
 
-    A prediction whose sizes were not measured is inconclusive, and so is one that a part of its sizes
-    does not refute.
+    It is inconclusive where its sizes were not measured, and where a part of them does not refute
+    it.
     """
     judges: dict[str, Callable[[Record[CostNumbers]], Verdict]] = {
         "P1": _crossings,
