@@ -1,5 +1,6 @@
 """What the chapters on costs show: tables and sentences of records, each with its source."""
 
+from collections.abc import Iterable
 from typing import TypeVar
 
 import pandas as pd
@@ -12,13 +13,13 @@ from moelib.modalities.cost.verdicts import ACTIVE, UNIFORM, judge
 from moelib.records.cost import CostNumbers, TrafficNumbers
 from moelib.records.record import Numbers, Record, read_record
 from moelib.report import pages
-from moelib.report.claims import FAILS, HOLDS, UNDECIDED
+from moelib.report.claims import CONTRADICTED, INCONCLUSIVE, SUPPORTED
 from moelib.report.wording import devices_of, listed
 from moelib.study.run import results_root
 
 N = TypeVar("N", bound=Numbers)
 FOLDER = "cost"
-BADGES = {HOLDS: "success", FAILS: "danger", UNDECIDED: "secondary"}
+BADGES = {SUPPORTED: "success", CONTRADICTED: "danger", INCONCLUSIVE: "secondary"}
 NOTHING = "No record of `{script}` is in this checkout."
 
 
@@ -41,69 +42,66 @@ def gpu() -> Record[CostNumbers] | None:
 
 
 def source(file: str, record: Record, script: str) -> Markdown:
-    """Where a record was made, what else ran there, and the command."""
-    numbers = record.numbers
-    parts = [f"{devices_of([record])}, torch {record.provenance.packages['torch']}"]
-    if isinstance(numbers, CostNumbers):
-        parts.append(
-            f"{numbers.peaks.teraflops:.3g} TFLOP/s and "
-            f"{max(numbers.peaks.gigabytes, numbers.peaks.read_gigabytes):.3g} GB/s at best in the "
-            "same run"
-        )
-        parts += [f"beside: {numbers.beside}"] if numbers.beside else []
+    """Where a record was made, and by which command."""
     link = f"[Record]({pages.RESULTS}/{FOLDER}/{file})"
     made = f"Made by `.venv/bin/python benchmarks/{script}.py`"
-    return Markdown(f":::{{div}} source\n{'; '.join(parts)}. {link}. {made}.\n:::")
+    return Markdown(f":::{{div}} source\n{devices_of([record])}. {link}. {made}.\n:::")
 
 
-def verdicts(record: Record[CostNumbers]) -> Markdown:
-    """The predictions, what was found, and each verdict as a coloured word."""
-    table = judge(record)
-    table["verdict"] = [f"{{bdg-{BADGES[word]}}}`{word}`" for word in table["verdict"]]
-    columns = {
-        "name": ("", ""),
-        "statement": ("Predicted", ""),
-        "criterion": ("Holds if", ""),
-        "found": ("Found", ""),
-        "verdict": ("Verdict", ""),
-    }
+def verdicts(records: Iterable[Record[CostNumbers]]) -> Markdown:
+    """The predictions, and for each device what was found and the verdict as a coloured word."""
+    table, columns = pd.DataFrame(), {}
+    for record in records:
+        judged, where = judge(record), record.provenance.device
+        if table.empty:
+            table = judged[["name", "statement", "criterion"]]
+            columns = {"name": ("", ""), "statement": ("Predicted", "")}
+            columns |= {"criterion": ("Holds if", "")}
+        words = [f"{{bdg-{BADGES[word]}}}`{word}`" for word in judged["verdict"]]
+        found = [f"{word} {text}" for word, text in zip(words, judged["found"], strict=True)]
+        table, columns = table.assign(**{where: found}), columns | {where: (where, "")}
     return pages.table(table, columns)
 
 
 def answer(record: Record[CostNumbers]) -> str:
-    """How many predictions hold, in a sentence."""
-    words = judge(record)["verdict"]
-    held = int((words == HOLDS).sum())
-    failed = listed(judge(record)["name"][words == FAILS])
-    where = record.provenance.device
-    rest = f"; {failed} {'does' if ',' not in failed else 'do'} not" if failed else ""
-    return f"**On {where}, {held} of {len(words)} predictions hold{rest}.**"
+    """Which predictions a record supports and contradicts, in a sentence."""
+    table = judge(record)
+    parts = [
+        f"{word} {listed(table['name'][table['verdict'] == word])}"
+        for word in (SUPPORTED, CONTRADICTED, INCONCLUSIVE)
+        if (table["verdict"] == word).any()
+    ]
+    return f"**{record.provenance.device}: of {len(table)} predictions {'; '.join(parts)}.**"
 
 
-def honesty(record: Record[CostNumbers]) -> Markdown:
-    """What of a record is modelled, what did not run, and how far executors agree."""
+def circumstances(record: Record[CostNumbers]) -> Markdown:
+    """What of a record is modelled, what did not run, and what the machine could do and did."""
+    numbers = record.numbers
     table, failed = frames.cells(record), frames.faults(record)
-    errors = [check.error for check in record.numbers.checks if check.error is not None]
-    agree = len(errors) == len(record.numbers.checks)
+    rate = max(numbers.peaks.gigabytes, numbers.peaks.read_gigabytes)
     said = [
-        f"{len(table)} ways were timed, {int(table['graphed'].sum())} of them as one CUDA graph."
+        f"**{record.provenance.device}**: {len(table)} ways were timed, "
+        f"{int(table['graphed'].sum())} of them as one CUDA graph. At best the machine reached "
+        f"{numbers.peaks.teraflops:.3g} TFLOP/s and {rate:.4g} GB/s in the same run."
     ]
     modelled = int(table["modelled"].sum())
     if modelled:
         said.append(
-            f"**{modelled} of them ran fewer layers than their model has: whole models are "
-            "modelled, as many times a layer, without the unembedding.**"
+            f"{modelled} of the ways ran fewer layers than their model has: **whole models are "
+            "modelled**, as many times a layer, without the unembedding."
         )
-    if not record.numbers.whole:
-        said.append("The time that the run was given ended before the plan.")
+    if numbers.beside:
+        said.append(f"Beside it ran: {numbers.beside}.")
+    if not numbers.whole:
+        said.append("Its time was up before the plan was done.")
     if len(failed):
         reasons = listed(sorted({f"{row.arm} ({row.fault})" for row in failed.itertuples()}))
         said.append(f"{len(failed)} failed or fell back: {reasons}.")
-    said.append(
-        f"Before, all executors agreed with float32 within {max(errors):.2g} of its norm."
-        if agree
-        else "Before, not every executor ran on the small check."
-    )
+    errors = [check.error for check in numbers.checks]
+    if None in errors:
+        said.append("Not every executor ran in the check before.")
+    else:
+        said.append(f"Before, executors agreed with float32 within {max(errors):.2g} of its norm.")
     return Markdown(" ".join(said))
 
 
@@ -140,16 +138,15 @@ def family(record: Record[CostNumbers]) -> Markdown:
 
 
 def between_devices(record: Record[TrafficNumbers], teraflops: float) -> Markdown:
-    """Traffic of each routing on two and eight devices, experts placed by modality."""
+    """Traffic of each routing on two devices, experts placed by modality."""
     table = frames.traffic(record, teraflops)
-    table = table[table["devices"].isin((2, 8)) & (table["placement"] == "by modality")]
-    keys = ["source", "devices", "homes"]
+    table = table[(table["devices"] == 2) & (table["placement"] == "by modality")]
+    keys = ["source", "homes"]
     wide = table.pivot(index=keys, columns="link", values="link_ms")[[link.name for link in LINKS]]
     first = table.drop_duplicates(keys).set_index(keys)
     shown = first[["leaving", "away", "megabytes", "imbalance", "compute_ms"]].join(wide)
     columns = {
         "source": ("Routing", ""),
-        "devices": ("Devices", "d"),
         "homes": ("Tokens dealt by", ""),
         "leaving": ("Tokens that leave", ".1%"),
         "away": ("Choices away", ".1%"),

@@ -24,8 +24,8 @@ def decoding(cells: pd.DataFrame) -> Figure:
         axes.fill_between(points["batch"], low, high, color=colour, alpha=0.2, linewidth=0)
         bound = points["bound_ms"] * factor
         axes.plot(points["batch"], bound, "--", color=colour, linewidth=1)
-    _logarithmic(axes, "sequences at once", "ms a token, of the whole model")
-    return _with_legend(figure, axes)
+    _logarithmic(axes, "sequences at once", "ms a step, whole model")
+    return _with_legend(figure, axes, columns=3)
 
 
 @styled
@@ -47,7 +47,7 @@ def executors(ratios: pd.DataFrame) -> Figure:
         axes.axhline(level, color=INK, linewidth=1, linestyle="--")
     axes.axvline(256, color=INK, linewidth=1, linestyle=":")
     _logarithmic(axes, "tokens per expert", "time, times dense")
-    return _with_legend(figure, axes)
+    return _with_legend(figure, axes, columns=4)
 
 
 @styled
@@ -62,9 +62,10 @@ def front(points: pd.DataFrame) -> Figure:
         for kind, marker, colour in (("dense", "o", PALETTE[0]), ("mixture", "D", PALETTE[2])):
             some = shown[shown["kind"] == kind]
             axes.plot(some["ms"], some["score"], marker, color=colour, label=kind)
-        for row in shown.itertuples():
+        for place, row in enumerate(shown.sort_values("ms").itertuples()):
+            offset = (6, -9 if place % 2 else 4)  # neighbours do not write over each other
             axes.annotate(
-                row.model, (row.ms, row.score), (4, 4), textcoords="offset points", fontsize=7
+                row.model, (row.ms, row.score), offset, textcoords="offset points", fontsize=7
             )
         axes.set(title=task, xlabel="ms an answer of 16 tokens", ylabel="score, %")
         axes.margins(0.25, 0.15)
@@ -86,13 +87,14 @@ def _decoding(cells: pd.DataFrame) -> pd.DataFrame:
 
 
 def _logarithmic(axes, x: str, y: str) -> None:
-    axes.set(xscale="log", yscale="log", xlabel=x, ylabel=y)
+    axes.set(yscale="log", xlabel=x, ylabel=y)
+    axes.set_xscale("log", base=2)
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(PLAIN)
         axis.set_minor_formatter(NullFormatter())
 
 
-def _with_legend(figure: Figure, axes) -> Figure:
+def _with_legend(figure: Figure, axes, columns: int) -> Figure:
     handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncol=3, frameon=False)
+    figure.legend(handles, labels, loc="outside lower center", ncol=columns, frameon=False)
     return figure

@@ -9,7 +9,7 @@ from moelib.modalities.cost import predictions as bounds
 from moelib.modalities.cost.frames import ratios
 from moelib.records.cost import CostNumbers
 from moelib.records.record import Record
-from moelib.report.claims import FAILS, HOLDS, UNDECIDED
+from moelib.report.claims import CONTRADICTED, INCONCLUSIVE, SUPPORTED
 
 CONTEXT = 640
 UNIFORM = "top-8, uniform"
@@ -22,8 +22,8 @@ Verdict = tuple[str, str]  # what was found, and the word for it
 def judge(record: Record[CostNumbers]) -> pd.DataFrame:
     """One row per prediction: statement, criterion, what was found, and the verdict.
 
-    A prediction whose sizes were not measured is undecided, and so is one that a part of its sizes
-    does not refute.
+    It is inconclusive where its sizes were not measured, and where a part of them does not refute
+    it.
     """
     judges: dict[str, Callable[[Record[CostNumbers]], Verdict]] = {
         "P1": _crossings,
@@ -70,7 +70,7 @@ def _crossings(record: Record[CostNumbers]) -> Verdict:
     for arm, (low, high) in bounds.CROSSING.items():
         up, down, largest = crossings(record, arm)
         if not largest:
-            verdicts.append(UNDECIDED)
+            verdicts.append(INCONCLUSIVE)
             continue
         parts.append(f"{arm} is overtaken {_at(up, largest)}")
         verdicts.append(_within(up, low, high, largest))
@@ -104,9 +104,10 @@ def _masking(record: Record[CostNumbers]) -> Verdict:
     # Of the executors that choose: 8 of 64 experts.
     table = table[table["per_expert"] >= bounds.ENOUGH]
     if table.empty:
-        return "not measured", UNDECIDED
+        return "not measured", INCONCLUSIVE
     low, high = (8 * (1 + sign * bounds.TOLERANCE) for sign in (-1, 1))
-    found = f"{_range(table['ratio'])} times the grouped product, at {len(table)} sizes"
+    sizes = "1 size" if len(table) == 1 else f"{len(table)} sizes"
+    found = f"{_range(table['ratio'])} times the grouped product, at {sizes}"
     return found, _every(table["ratio"].between(low, high))
 
 
@@ -115,8 +116,8 @@ def _saved_in_decoding(record: Record[CostNumbers]) -> Verdict:
     known = {batch: value for batch, value in saved.items() if value is not None}
     found = ", ".join(f"{value:.0%} less at batch {batch}" for batch, value in known.items())
     verdicts = [
-        UNDECIDED if saved[1] is None else _word(saved[1] >= bounds.SAVED_ALONE),
-        UNDECIDED if saved[32] is None else _word(saved[32] <= bounds.SAVED_BATCHED),
+        INCONCLUSIVE if saved[1] is None else _word(saved[1] >= bounds.SAVED_ALONE),
+        INCONCLUSIVE if saved[32] is None else _word(saved[32] <= bounds.SAVED_BATCHED),
     ]
     return found or "not measured", _all(verdicts)
 
@@ -124,7 +125,7 @@ def _saved_in_decoding(record: Record[CostNumbers]) -> Verdict:
 def _saved_in_prefill(record: Record[CostNumbers]) -> Verdict:
     saved = _saved(record, "model", "prefill", 8, "variable")
     if saved is None:
-        return "not measured", UNDECIDED
+        return "not measured", INCONCLUSIVE
     return f"{saved:.0%} less", _word(0 <= saved <= bounds.PREFILL_CEILING)
 
 
@@ -136,7 +137,8 @@ def _guided(record: Record[CostNumbers]) -> Verdict:
     known = {words: value for words, value in saved.items() if value is not None}
     found = ", ".join(f"{1 - value:.2f} times in {words}" for words, value in known.items())
     verdicts = [
-        UNDECIDED if value is None else _word(abs(value) <= bounds.SAME) for value in saved.values()
+        INCONCLUSIVE if value is None else _word(abs(value) <= bounds.SAME)
+        for value in saved.values()
     ]
     return found or "not measured", _all(verdicts)
 
@@ -162,7 +164,7 @@ def _at(batch: float | None, largest: int) -> str:
 
 def _within(batch: float | None, low: float, high: float, largest: int) -> str:
     if batch is None:  # a crossing may lie behind the last batch
-        return FAILS if largest >= high else UNDECIDED
+        return CONTRADICTED if largest >= high else INCONCLUSIVE
     return _word(low <= batch <= high)
 
 
@@ -172,15 +174,15 @@ def _range(values: pd.Series) -> str:
 
 
 def _every(holds: pd.Series) -> str:
-    return _word(bool(holds.all())) if len(holds) else UNDECIDED
+    return _word(bool(holds.all())) if len(holds) else INCONCLUSIVE
 
 
 def _word(holds: bool) -> str:
-    return HOLDS if holds else FAILS
+    return SUPPORTED if holds else CONTRADICTED
 
 
 def _all(verdicts: list[str]) -> str:
-    """Fails if one fails, holds if all hold."""
-    if FAILS in verdicts:
-        return FAILS
-    return HOLDS if verdicts and set(verdicts) == {HOLDS} else UNDECIDED
+    """Contradicted if one is, supported if all are."""
+    if CONTRADICTED in verdicts:
+        return CONTRADICTED
+    return SUPPORTED if verdicts and set(verdicts) == {SUPPORTED} else INCONCLUSIVE

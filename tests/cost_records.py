@@ -1,0 +1,75 @@
+"""Synthetic records of costs, for the tests of what reads them."""
+
+from functools import cache
+
+from moelib.modalities.cost.grid import ACTIVE, CONTEXT, PUBLISHED, TOTAL
+from moelib.modalities.cost.predictions import PREDICTIONS
+from moelib.records.cost import Check, CostCell, CostNumbers, Peaks
+from moelib.records.provenance import observe
+from moelib.records.record import Record
+from moelib.study.shapes import MOE_LLAVA, OLMOE, VISION
+
+_observed = cache(observe)  # git is asked for the commit each time
+PEAKS = Peaks(teraflops=700.0, gigabytes=4000.0)
+SHAPES = (*PUBLISHED, *MOE_LLAVA, VISION, ACTIVE, TOTAL)
+
+
+def cell(
+    arm: str,
+    ms: float | tuple[float, ...],
+    *,
+    panel: str = "published",
+    shape: str | None = None,
+    part: str = "model",
+    mode: str = "decode",
+    batch: int = 1,
+    context: int = CONTEXT,
+    layers: int | None = None,
+    **others,
+) -> CostCell:
+    """An arm that took so long in every round, unless its times are given."""
+    of = next(s for s in SHAPES if s.name == (shape or arm))
+    return CostCell(
+        panel=panel,
+        arm=arm,
+        shape=of.name,
+        part=part,
+        mode=mode,
+        batch=batch,
+        context=context,
+        layers=layers or of.layers,
+        executor="grouped" if of.experts > 1 else None,
+        trace="uniform" if of.experts > 1 else None,
+        graphed=True,
+        milliseconds=ms if isinstance(ms, tuple) else (ms, 2 * ms, ms),
+        slots=others.pop("slots", None),
+        touched=others.pop("touched", None),
+        largest=None,
+        **others,
+    )
+
+
+def mixture(arm: str, ms: float, **others) -> CostCell:
+    """An arm of OLMoE's shape."""
+    return cell(arm, ms, shape=OLMOE.name, **others)
+
+
+def record(*cells: CostCell, device: str = "Some GPU", **numbers) -> Record[CostNumbers]:
+    """A record of these cells."""
+    checks = (Check(executor="grouped", trace="uniform", error=0.004),)
+    given = {"tiny": False, "seconds": 90.0, "whole": True, "beside": "", "loads": (0.0, 0.0)}
+    measured = CostNumbers(
+        **given | numbers,
+        predictions=PREDICTIONS,
+        peaks=PEAKS,
+        checks=numbers.pop("checks", checks),
+        shapes=SHAPES,
+        cells=cells,
+    )
+    provenance = _observed().model_copy(update={"device": device})
+    return Record(kind="cost", inputs={}, numbers=measured, provenance=provenance)
+
+
+def decoding(times: dict[str, dict[int, float]]) -> list[CostCell]:
+    """Published models by batch."""
+    return [cell(arm, ms, batch=batch) for arm, row in times.items() for batch, ms in row.items()]

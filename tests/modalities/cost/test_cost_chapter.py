@@ -1,0 +1,124 @@
+"""What the chapters on costs show, with records and without."""
+
+import subprocess
+import sys
+
+import pytest
+from cost_records import cell, decoding, mixture, record
+
+from moelib.modalities.cost import chapter, figures, frames, published
+from moelib.modalities.cost.grid import ACTIVE, TOTAL
+from moelib.records.cost import TrafficCase, TrafficNumbers
+from moelib.records.record import Record, write_record
+from moelib.study.base import PROJECT
+
+BATCHES = {1: 2.0, 8: 6.0, 32: 9.0}
+
+
+def full(device="Some GPU", **numbers):
+    """A record with an arm for every table and figure."""
+    tokens = {"panel": "executors", "part": "mlp", "mode": "prefill"}
+    family = {"panel": "family", "part": "mlp"}
+    return record(
+        *decoding({"Vicuna-7B": {1: 4.0, 8: 5.0, 32: 7.0}, "DeepSeekMoE-16B": BATCHES}),
+        *(cell(ACTIVE.name, 1.0, context=n, **tokens) for n in (64, 2048)),
+        *(mixture("grouped, uniform", 1.5, context=n, **tokens) for n in (64, 2048)),
+        mixture("top-8, uniform", 2.0, panel="kinds", batch=32),
+        mixture("top-8, guided", 2.5, panel="kinds", batch=32),
+        cell(TOTAL.name, 8.0, **family),
+        mixture("8 of 64", 2.0, **family),
+        device=device,
+        **numbers,
+    )
+
+
+def traffic_record():
+    case = TrafficCase(
+        **{"source": "trace, uniform", "devices": 2, "placement": "by modality"},
+        **{"homes": "sequences", "experts": 64, "width": 2048, "hidden": 1024, "tokens": 100},
+        **{"choices": 800, "leaving": 0.9, "leaving_words": 0.9, "leaving_patches": None},
+        **{"away": 0.5, "copies": 90, "busiest_link": 50, "busiest_load": 600},
+    )
+    numbers = TrafficNumbers(cases=(case,))
+    return Record(kind="traffic", inputs={}, numbers=numbers, provenance=record().provenance)
+
+
+def test_without_records_there_is_nothing(results):
+    assert (chapter.costs(), chapter.traffics(), chapter.gpu()) == ({}, {}, None)
+
+
+def test_gpus_come_first_and_miniatures_not_at_all(results):
+    cpu = record().provenance.cpu
+    for name, device in (("cost.a", cpu), ("cost.b", "Some GPU"), ("tiny.c", "Some GPU")):
+        write_record(results / f"cost/{name}.json", full(device))
+    write_record(results / "cost/traffic.a.json", traffic_record())
+    assert list(chapter.costs()) == ["cost.b.json", "cost.a.json"]
+    assert list(chapter.traffics()) == ["traffic.a.json"]
+    assert chapter.gpu().provenance.device == "Some GPU"
+
+
+def test_devices_share_one_table_of_verdicts():
+    text = chapter.verdicts([full("Some GPU"), full("Some CPU")]).data
+    lines = text.splitlines()
+    assert lines[0] == "|  | Predicted | Holds if | Some GPU | Some CPU |"
+    assert len(lines) == 2 + 6
+    assert lines[7].count("{bdg-danger}`contradicted` 1.25 times in decoding") == 2
+
+
+def test_the_answer_names_the_predictions_of_each_verdict():
+    assert chapter.answer(full()) == (
+        "**Some GPU: of 6 predictions contradicted P2, P6; inconclusive P1, P3, P4, P5.**"
+    )
+
+
+def test_circumstances_tell_what_is_modelled_missing_and_cut_short():
+    whole = chapter.circumstances(full()).data
+    assert "700 TFLOP/s and 4000 GB/s" in whole
+    assert "modelled" not in whole and "failed" not in whole and "time was up" not in whole
+    broken = record(
+        cell("Vicuna-7B", 1.0, part="block", layers=1),
+        cell("Vicuna-13B", (), fault="no memory"),
+        whole=False,
+        beside="a training",
+    )
+    said = chapter.circumstances(broken).data
+    assert (
+        "1 of the ways ran fewer layers than their model has: **whole models are modelled**" in said
+    )
+    assert "1 failed or fell back: Vicuna-13B (no memory)." in said
+    assert "Beside it ran: a training. Its time was up before the plan was done." in said
+
+
+def test_tables_have_a_column_for_each_size():
+    assert "| top-8, guided | 1.25 |" in chapter.kinds(full()).data
+    assert "| 8 of 64 | 0.125 | 0.25 |" in chapter.family(full()).data
+    assert chapter.kinds(record()).data == chapter.family(record()).data == "*Not measured there.*"
+
+
+def test_traffic_is_shown_with_modelled_times():
+    (row,) = chapter.between_devices(traffic_record(), 989.0).data.splitlines()[2:]
+    assert row.startswith("| trace, uniform | sequences | 90.0% | 50.0% | 0.737 | 1.50 |")
+
+
+def test_the_front_shows_measured_times_only_where_there_are_any():
+    bounds = chapter.front(published.front(None)).data
+    assert "measured" not in bounds and "Bound of an H100, ms" in bounds
+    assert len(bounds.splitlines()) == 2 + len(published.SCORES)
+
+
+def test_figures_are_drawn(closed):
+    shown = full()
+    for figure in (
+        figures.decoding(frames.cells(shown)),
+        figures.executors(chapter.tracking(shown)),
+        figures.front(published.front(None)),
+    ):
+        assert figure.get_label().endswith(".")
+        assert figure.axes[0].has_data()
+
+
+@pytest.mark.parametrize("module", ["chapter", "figures", "frames", "published", "verdicts"])
+def test_chapters_do_without_torch(module):
+    code = f"import sys, moelib.modalities.cost.{module}; sys.exit('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

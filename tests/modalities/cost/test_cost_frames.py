@@ -1,0 +1,83 @@
+"""Frames of costs: bounds, models of whole models, ratios, traffic."""
+
+import pytest
+from cost_records import PEAKS, cell, mixture, record
+
+from moelib.modalities.cost import frames, published
+from moelib.modalities.cost.roofline import demand, least_ms
+from moelib.modalities.cost.traffic import LINKS
+from moelib.records.cost import TrafficCase, TrafficNumbers
+from moelib.records.record import Record
+from moelib.study.shapes import MOE_LLAVA, OLMOE, VICUNA_7B, VICUNA_13B, VISION
+
+
+def test_a_cell_stands_beside_the_bound_of_what_it_met():
+    found = frames.cells(record(mixture("top-8", 5.0, batch=4, slots=4.8, touched=20.0)))
+    row = found.iloc[0]
+    least = least_ms(demand(OLMOE, "decode", 4, 640, slots=4.8, met=20.0), PEAKS)
+    assert row["bound_ms"] == pytest.approx(least)
+    assert row["of_bound"] == pytest.approx(least / 5)
+    assert (row["ms"], row["ms_high"], row["tokens"], row["modelled"]) == (5, 7.5, 4, False)
+    assert row["per_second"] == pytest.approx(4 / 5e-3)
+
+
+def test_a_block_is_as_many_times_a_layer():
+    table = frames.cells(record(cell("Vicuna-7B", 2.0, part="block", layers=1)))
+    assert table["modelled"].all()
+    assert table["whole_ms"].iloc[0] == 64
+
+
+def test_ratios_are_of_pairs_of_one_round():
+    pair = [
+        mixture("top-8, uniform", (1.0, 10.0, 2.0), panel="kinds"),
+        mixture("top-8, zipf", (2.0, 10.0, 6.0), panel="kinds"),
+        mixture("top-8, zipf", (2.0, 2.0, 2.0), panel="kinds", batch=8),  # without a reference
+    ]
+    table = frames.ratios(record(*pair), "kinds", "top-8, uniform")
+    assert dict(zip(table["arm"], table["ratio"], strict=True)) == {
+        "top-8, uniform": 1,
+        "top-8, zipf": 2,
+    }
+
+
+def test_what_failed_is_told_and_has_no_time():
+    found = record(cell("Vicuna-7B", (), fault="no memory"), cell("Vicuna-13B", 3.0))
+    assert list(frames.cells(found)["arm"]) == ["Vicuna-13B"]
+    assert frames.faults(found)[["arm", "fault"]].values.tolist() == [["Vicuna-7B", "no memory"]]
+    assert frames.cells(record(found.numbers.cells[0])).empty
+
+
+def test_traffic_has_a_row_for_each_link():
+    case = TrafficCase(
+        **{"source": "trace", "devices": 2, "placement": "in order", "homes": "sequences"},
+        **{"experts": 64, "width": 2048, "hidden": 1024, "tokens": 100, "choices": 800},
+        **{"leaving": 0.9, "leaving_words": 0.9, "leaving_patches": None, "away": 0.5},
+        **{"copies": 90, "busiest_link": 50, "busiest_load": 600},
+    )
+    found = Record(kind="traffic", inputs={}, numbers=TrafficNumbers(cases=(case,)),
+                   provenance=record().provenance)  # fmt: skip
+    table = frames.traffic(found, teraflops=100.0)
+    assert list(table["link"]) == [link.name for link in LINKS]
+    assert set(table["imbalance"]) == {1.5}
+    assert table["megabytes"].iloc[0] == pytest.approx(2 * 90 * 2048 * 2 / 1e6)
+    compute = 600 * 6 * 2048 * 1024 / 100e12 * 1e3
+    assert table["ms"].iloc[0] == pytest.approx(compute + 2 * 50 * 2048 * 2 / 1.25e9 * 1e3)
+
+
+def test_without_a_whole_measured_answer_the_front_is_of_bounds():
+    table = published.front(None)
+    assert len(table) == 2 * len(published.SCORES)
+    assert not table["measured"].any()
+    assert (table["ms"] == table["bound_ms"]).all()
+    part = published.front(record(cell("Vicuna-7B", 4.0)))
+    assert not part["measured"].any()
+
+
+def test_an_answer_is_the_sum_of_its_steps():
+    cells = [cell(VISION.name, 1.0, mode="prefill", context=577)]
+    for shape in (VICUNA_7B, VICUNA_13B, *MOE_LLAVA):
+        cells += [cell(shape.name, 20.0, mode="prefill"), cell(shape.name, 3.0)]
+    table = published.front(record(*cells))
+    assert table["measured"].all()
+    assert set(table["ms"]) == {1 + 20 + 15 * 3}
+    assert (table["ms"] != table["bound_ms"]).all()
