@@ -54,7 +54,9 @@ def rows(studies: Iterable[str]) -> pd.DataFrame:
                     "claim": said.claim.words,
                     "study": study,
                     "verdict": said.verdict,
-                    "effect": claims.in_words(said.weakest, said.claim.unit),
+                    "effect": claims.in_words(said.weakest, said.claim.unit).replace(
+                        "lambda_max", "eigenvalue"
+                    ),
                     "n": said.seeds,
                     "needed": said.needed if said.verdict == claims.INCONCLUSIVE else None,
                     "figure": f"{{numref}}`{figure}`" if drawn.get(kind) else chapter,
