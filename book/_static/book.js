@@ -72,7 +72,8 @@ for (const block of document.querySelectorAll(".filtered")) {
       const empty = [...table.querySelectorAll("tbody tr")].every((row) => row.hidden);
       const part = table.closest(".pst-scrollable-table-container") ?? table;
       part.hidden = empty;
-      if (part.previousElementSibling?.tagName === "P") part.previousElementSibling.hidden = empty;
+      for (let above = part.previousElementSibling; above?.tagName === "P"; above = above.previousElementSibling)
+        above.hidden = empty;
     }
   }
   block.prepend(bar);

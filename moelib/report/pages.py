@@ -17,6 +17,7 @@ from moelib.records.record import Record
 from moelib.report import figures
 from moelib.report.wording import MINUS, rounded
 from moelib.study.reader import STUDIES, load_study
+from moelib.study.run import results_root
 from moelib.study.study import Study
 
 MISSING = "\N{EN DASH}"
@@ -159,6 +160,21 @@ def source(records: Iterable[Record], note: str = "") -> Markdown:
         f"{note} Study `{study}`, {said}. Records `{kind}.json` by seed: {links}. "
         f"Made by `{command(study)}`."
     )
+
+
+def executed() -> Markdown:
+    """Links to the pages of executed notebooks, a row for each run and a column for each kind."""
+    links: dict[tuple[str, ...], list[str]] = {}
+    for path in sorted(results_root().glob("*/*/seed-*/*.ipynb")):
+        if path.with_suffix(".json").is_file():
+            run = path.relative_to(results_root()).parent
+            to = f"../notebooks/{run.as_posix()}/{path.stem}.html"
+            links.setdefault(run.parts, []).append(f'<a href="{to}">{path.stem}</a>')
+    frame = pd.DataFrame(
+        [(f"`{study}`", head, seed[5:], " ".join(of)) for (study, head, seed), of in links.items()],
+        columns=["study", "head", "seed", "notebooks"],
+    )
+    return table(frame, {name: (name.capitalize(), "") for name in frame}, longest=len(frame))
 
 
 def ways(numbers: BenchmarkNumbers) -> Markdown:

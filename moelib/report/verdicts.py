@@ -93,24 +93,22 @@ def table(rows: pd.DataFrame) -> Markdown:
     shown = rows.assign(
         study=[f"`{study}`" for study in rows["study"]], verdict=rows["verdict"].map(_badge)
     )
+    rules = claims.rules().set_index("claim")
     parts = (
-        f"**{claim}**\n\n{pages.table(shown[rows['claim'] == claim], columns).data}"
+        f"**{claim}**\n\n{_rule(rules.loc[claim])}\n\n"
+        f"{pages.table(shown[rows['claim'] == claim], columns, longest=len(shown)).data}"
         for claim in _in_order(rows)
     )
     body = "\n\n".join(parts)
     return Markdown(f"::::{{div}} filtered\n{body}\n::::")
 
 
-def rules() -> Markdown:
-    """What is measured for each claim, when it holds, and how that is tested."""
-    columns = {
-        "claim": ("Claim", ""),
-        "metric": ("Measured", ""),
-        "holds": ("It holds if", ""),
-        "smallest": ("Smallest effect that matters", ".3g"),
-        "test": ("Test", ""),
-    }
-    return pages.table(claims.rules(), columns)
+def _rule(rule: pd.Series) -> str:
+    """What is measured for a claim, when it holds, and how that is tested."""
+    return (
+        f"Holds if {rule.holds}: {rule.metric}. Smallest effect that matters: "
+        f"{rule.smallest:.3g}. {rule.test[0].upper()}{rule.test[1:]}."
+    )
 
 
 def _in_order(rows: pd.DataFrame) -> list[str]:
