@@ -30,7 +30,8 @@ class Chart(SphinxDirective):
         panels = json.loads(base64.b64decode(self.arguments[0]))
         several = "many" if len(panels) > 1 else "one"
         alt = escape(self.options.get("alt", ""), quote=True)
-        opening = f'<div class="panels {several}" role="img" aria-label="{alt}">'
+        image = f' role="img" aria-label="{alt}"' if alt else ""  # else its parts can be read
+        opening = f'<div class="panels {several}"{image}>'
         figure = nodes.figure(classes=["chart"])
         figure += nodes.raw("", f"{opening}{''.join(panels)}</div>", format="html")
         said = nodes.Element()

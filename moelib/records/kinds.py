@@ -265,6 +265,40 @@ class EfficiencyNumbers(Numbers):
     footprints: tuple[Footprint, ...]
 
 
+class Picture(Frozen):
+    """One image, and what the gate and the net made of it."""
+
+    split: Literal["test", "validation"]
+    index: int  # in its split
+    label: int
+    predicted: int
+    probability: float  # of the predicted class
+    logits: tuple[float, ...]  # (e,) clean, of the gate, divided by its temperature
+    noise: tuple[float, ...] | None  # (e,) deviation of the noise of training, in the same units
+
+
+class GalleryNumbers(Numbers):
+    """Images that each expert gets; an image belongs to its first choice."""
+
+    kind: ClassVar[str] = "gallery"
+
+    epoch: int  # of the analysed weights
+    images: int  # test images that were routed
+    classes: tuple[str, ...]
+    k: int
+    temperature: float
+    bias: tuple[float, ...] | None  # (e,) added to the logits for the selection alone
+    class_expert: tuple[tuple[int, ...], ...]  # (c, e) test images by class and first choice
+    moved_by_noise: float | None  # share of test images with another first choice under noise
+    size: tuple[int, int]  # height and width of an image in the sprite, pixels
+    sprite: str  # JPEG in base64: all pictures below each other
+    pictures: tuple[Picture, ...]
+    certain: tuple[tuple[int, ...], ...]  # [expert] places in `pictures`, the most certain first
+    uncertain: tuple[tuple[int, ...], ...]  # [expert], the least certain first
+    wrong: tuple[tuple[int, ...], ...]  # [expert], misclassified with the highest probability first
+    watched: tuple[int, ...]  # those whose gates the training kept at each epoch
+
+
 class Case(Frozen):
     """One setting in which both ways were timed: times of each repeat, in pairs."""
 
@@ -386,7 +420,7 @@ class SessionNumbers(Numbers):
 
 ANALYSES = (  # of a run
     *(UtilizationNumbers, SharpnessNumbers, SurfaceNumbers),
-    *(EfficiencyNumbers, RobustnessNumbers),
+    *(EfficiencyNumbers, RobustnessNumbers, GalleryNumbers),
 )
 OF_SCRIPTS = (
     *(CrosscheckNumbers, BenchmarkNumbers, ScaleNumbers, CostNumbers, TrafficNumbers),

@@ -11,23 +11,37 @@ from IPython.display import Markdown
 
 from moelib.records.kinds import (
     EfficiencyNumbers,
+    GalleryNumbers,
     SharpnessNumbers,
     SurfaceNumbers,
     TrainNumbers,
     UtilizationNumbers,
 )
 from moelib.records.record import Record
-from moelib.report import claims, effects, frames, loading, pages
+from moelib.report import (
+    claims,
+    comparisons,
+    effects,
+    frames,
+    gallery,
+    loading,
+    pages,
+    verdicts,
+)
 from moelib.report.forest import panels
 from moelib.report.frames import EIGENVECTOR, RANDOM
 from moelib.report.statistics import Interval, has_width
 from moelib.report.wording import listed, signed
+from moelib.study.heads import family
 
 BARS = (
     "Symbols are means, filled with their 95% t-interval over seeds, and hollow where there is "
     "one seed; faint symbols are single seeds."
 )
 STAR = "A star is the paper's number (ResNet-18, one seed)."
+SHOWN = ("sparse", "switch", "soft", "frozen")  # families of heads: of the first, images are shown
+DATA = {"cifar10": "CIFAR-10", "digits": "Handwritten digits"}
+MIXTURES = ("soft", "sparse", "switch")  # the others are controls
 NOTHING = "No study with such records is here yet. `make book` runs one in minutes."
 
 
@@ -38,7 +52,7 @@ def accuracy(studies: Iterable[str], name: str = "accuracy") -> list[Markdown]:
     if frame.empty:
         return [Markdown(NOTHING)]
     said = {"higher": "more accurate than", "lower": "less accurate than"}
-    answer = _against(frame, said, signed, " points")
+    answer = _against(frame, said, signed, "{head} minus dense is {number} points")
     return [
         Markdown(answer),
         _chart(name, frame, records, f"{answer} Test accuracy minus that of dense in the same "
@@ -53,12 +67,11 @@ def utilization(studies: Iterable[str], name: str = "utilization") -> list[Markd
         return [Markdown(NOTHING)]
     balance, information = effects.balance(records), effects.information(records)
     even = balance[balance["value"] < claims.BALANCED]
-    rest = balance.drop(even.index)
     most = balance.loc[balance["value"].idxmax()]
-    answer = (
+    evenly = (
         f"**{len(even)} of {len(balance)} heads share their images evenly over experts** "
-        f"(variation of gate mass below {claims.BALANCED:g}). "
-        + (f"The most uneven is {_of(most)} with {most['value']:.2f}." if len(rest) else "")
+        f"(variation of gate mass below {claims.BALANCED:g}); {_of(most)} is the most uneven, with "
+        f"{most['value']:.2f}."
     )
     knowing = information.loc[information["value"].idxmin()]
     tests = pd.concat(frames.usage_summary(r).query("split == 'test'") for r in records.values())
@@ -67,15 +80,33 @@ def utilization(studies: Iterable[str], name: str = "utilization") -> list[Markd
         f"**In {above} of {len(tests)} runs the expert that gets an image tells more of its class "
         f"than chance does**, least in {_of(knowing)}: {knowing['value']:.2f} nats."
     )
+    learned = _beyond_frozen(records)
     return [
-        Markdown(f"{answer}\n\n{knows}"),
-        _chart(f"{name}-balance", balance, records, f"{answer} Coefficient of variation of gate "
+        Markdown("\n\n".join(filter(None, (learned, evenly, knows)))),
+        _chart(f"{name}-balance", balance, records, f"{evenly} Coefficient of variation of gate "
                f"mass over experts, test images; 0 is even use, the dashed line the threshold. "
                f"{BARS} {STAR}", "variation of gate mass", line=claims.BALANCED),
-        _chart(f"{name}-information", information, records, f"{knows} Mutual information of class "
-               f"and expert, test images; a `frozen` gate was never trained. {BARS} {STAR}",
-               "class-expert information, nats", line=0),
+        _chart(f"{name}-information", information, records, f"{learned or knows} Mutual "
+               f"information of class and expert, test images; a `frozen` gate was never trained. "
+               f"{BARS} {STAR}", "class-expert information, nats", line=0),
     ]  # fmt: skip
+
+
+def _beyond_frozen(records: Mapping[str, list[Record]]) -> str:
+    """What learning adds to a random gate, in the first study that has one; else nothing."""
+    for study, found in records.items():
+        for row in comparisons.information_beyond_frozen(found).itertuples():
+            how = {
+                "higher": "tells more of the class than",
+                "lower": "tells less of the class than",
+            }
+            said = how.get(row.verdict, "tells no more of the class, as far as can be seen, than")
+            return (
+                f"**A gate that learns {said} one that was never trained**: {row.head} beyond "
+                f"frozen is {signed(row.difference)} nats (95% interval {signed(row.low)} to "
+                f"{signed(row.high)}; {row.seeds} seeds of `{study}`)."
+            )
+    return ""
 
 
 def sharpness(studies: Iterable[str], name: str = "sharpness") -> list[Markdown]:
@@ -91,7 +122,7 @@ def sharpness(studies: Iterable[str], name: str = "sharpness") -> list[Markdown]
         said = {"higher": "sharper than", "lower": "flatter than"}
         at = " at matched loss" if measure == "matched_trace" else ""
         answer = _against(
-            frame, said, _times, " times dense", null=1, by=f", by the {called} of the Hessian{at}"
+            frame, said, _times, f"{{head}} has {{number}} times the {called} of dense{at}", null=1
         )
         answers.append(answer)
         drawn.append(
@@ -108,13 +139,16 @@ def surface(studies: Iterable[str], name: str = "surface") -> list[Markdown]:
     if not records:
         return [Markdown(NOTHING)]
     drawn, answers = [], []
-    for kind, short in ((EIGENVECTOR, "eigenvector"), (RANDOM, "random")):
+    for kind, short in ((RANDOM, "random"), (EIGENVECTOR, "eigenvector")):
         frame = effects.surface(records, kind).dropna(subset="value")
         if frame.empty:
             continue
         said = {"higher": "steeper than", "lower": "shallower than"}
         along = "the top eigenvector" if kind == EIGENVECTOR else "random directions"
-        answer = _against(frame, said, _times, " times dense", null=1, by=f" along {along}")
+        answer = _against(
+            frame, said, _times, "around {head} the loss rises {number} times as far", null=1,
+            by=f" along {along}",
+        )  # fmt: skip
         answers.append(answer)
         drawn.append(
             _chart(f"{name}-{short}", frame, records,
@@ -137,7 +171,8 @@ def efficiency(studies: Iterable[str], name: str = "efficiency") -> list[Markdow
     answer = (
         f"**{len(fast) or 'Not one'} of {len(whole)} models with experts can be shown to be faster "
         f"than the one with a dense head.** The fastest, {_of(best)}, takes "
-        f"{_times(best['value'])} times as long{_interval(best, _times)}."
+        f"{_times(best['value'])} times as long (95% interval {_times(best['low'])} to "
+        f"{_times(best['high'])}; batches of {best['panel'].rpartition(' ')[2]})."
     )
     return [
         Markdown(answer),
@@ -145,6 +180,98 @@ def efficiency(studies: Iterable[str], name: str = "efficiency") -> list[Markdow
                "many hidden units beside it; the bar is the 95% interval of the median over pairs "
                "of calls. One device, named in the tables.", "time, times dense", line=1, log=True),
     ]  # fmt: skip
+
+
+def ablations(studies: Iterable[str], name: str = "ablations") -> list[Markdown]:
+    """What do balance losses, gates and a hidden layer bring?"""
+    records = effects.with_controls(_load(studies, TrainNumbers))
+    parts = effects.parts(records)
+    if parts.empty:
+        return [Markdown(NOTHING)]
+    words = parts.apply(_verdict, axis="columns", null=0)
+    sure = parts[words != "alike"]
+    if len(sure):
+        answer = f"**{_and(map(_part, sure.itertuples())).capitalize()} can be told from nothing.**"
+    else:
+        most = parts[parts["seeds"] == parts["seeds"].max()]["seeds"].iloc[0]
+        answer = (
+            f"**Not one part of a mixture can be shown to change accuracy**, with {most} seeds at "
+            "most so far."
+        )
+    used = effects.balance(effects.with_controls(_load(studies, UtilizationNumbers)))
+    drawn = [
+        _chart(name, parts, records, f"{answer} Test accuracy with a part minus without it, paired "
+               "by seed: balance losses; a gate, over a uniform or a frozen one; the dense head’s "
+               f"hidden layer. {BARS}", "points of accuracy added", line=0),
+        _chart(f"{name}-heads", effects.accuracy(records), records, f"All heads of these studies "
+               f"beside dense. Test accuracy minus that of dense, paired by seed. {BARS}",
+               "minus dense, percentage points", line=0),
+    ]  # fmt: skip
+    if len(used):
+        worst = used.loc[used["value"].idxmax()]
+        drawn.append(
+            _chart(f"{name}-balance", used, records, f"**{worst['head']} uses its experts least "
+                   f"evenly: variation {worst['value']:.2f}.** Coefficient of variation of gate "
+                   f"mass over experts, test images. {BARS}", "variation of gate mass",
+                   line=claims.BALANCED)
+        )  # fmt: skip
+    return [Markdown(answer), *drawn]
+
+
+def _part(row) -> str:
+    head, _, part = row.head.partition("-")
+    ends = f"{signed(row.low)} to {signed(row.high)}"
+    return f"the {part} of {head} ({signed(row.value)} points, {ends})"
+
+
+def departures(studies: Iterable[str], name: str = "departures") -> list[Markdown]:
+    """What does each departure of the authors' code do to accuracy, one at a time?"""
+    records = _load(studies, TrainNumbers)
+    frame = effects.switched(records)
+    if frame.empty:
+        return [
+            Markdown(
+                "**Not measured yet.** The studies `protocol-*` switch one key at a time; what "
+                "each of them does to accuracy appears here once they have been run."
+            )
+        ]
+    words = frame.apply(_verdict, axis="columns", null=0)
+    sure = frame[words != "alike"]
+    most = frame.loc[frame["value"].abs().idxmax()]
+    answer = (
+        f"**{len(sure)} of {len(frame)} switches, each thrown alone, can be seen in accuracy.** "
+        f"The largest change is that of `{most['panel']}` for {most['head']}: "
+        f"{signed(most['value'])} points"
+        + (
+            "."
+            if pd.isna(most["low"])
+            else f" (95% interval {signed(most['low'])} to {signed(most['high'])})."
+        )
+    )
+    shown = {study: records[study] for study in dict.fromkeys(frame["study"])}
+    return [
+        Markdown(answer),
+        _chart(name, frame, shown, f"{answer} Test accuracy with a key as the authors ran it, "
+               f"minus the same run without, paired by seed. {BARS}", "points of accuracy", line=0),
+    ]  # fmt: skip
+
+
+def routing(studies: Iterable[str], name: str = "gallery") -> list[Markdown]:
+    """Which images does each expert get? One run of each data set, CIFAR-10 first."""
+    seen = _load(studies, GalleryNumbers)
+    sources: dict[str, str] = {}
+    for study, records in seen.items():
+        sources.setdefault(records[0].study.data.source, study)
+    drawn = []
+    for source, study in sources.items():
+        record = min(seen[study], key=lambda r: SHOWN.index(family(r.head)))
+        trained = next(
+            r for r in loading.load(study, TrainNumbers)
+            if (r.head, r.seed) == (record.head, record.seed)
+        )  # fmt: skip
+        drawn += [Markdown(f"## {DATA.get(source, source)}")]
+        drawn += gallery.figures(record, trained, f"{name}-{source}")
+    return drawn or [Markdown(NOTHING)]
 
 
 ALL = {
@@ -156,32 +283,65 @@ ALL = {
 }
 
 
-def verdicts(studies: Iterable[str]) -> Markdown:
-    """The paper's claims by study, each verdict as a coloured word."""
-    judged = {}
-    for study in studies:
-        kinds = (UtilizationNumbers, SharpnessNumbers, SurfaceNumbers, EfficiencyNumbers)
-        analysed = [loading.load(study, kind) for kind in kinds]
-        judged[study] = claims.judge(loading.load(study, TrainNumbers), *analysed)
-    table = claims.overview(judged)
-    badges = {
-        claims.SUPPORTED: "success",
-        claims.CONTRADICTED: "danger",
-        claims.INCONCLUSIVE: "secondary",
+def findings(studies: Iterable[str]) -> Markdown:
+    """What each chapter answers first, as a list."""
+    answers = {name: chapter(studies)[0].data for name, chapter in ALL.items()}
+    firsts = {name: answer.partition("\n")[0] for name, answer in answers.items()}
+    return Markdown(
+        "\n".join(
+            f"1. {first} [More]({ALL[name].__name__}.ipynb)"
+            for name, first in firsts.items()
+            if first != NOTHING
+        )
+    )
+
+
+def at_a_glance(studies: Iterable[str], name: str = "at-a-glance") -> Markdown:
+    """The study of most evidence beside the paper's numbers, measure by measure."""
+    measures = {
+        "Accuracy": (TrainNumbers, effects.accuracy, "minus dense, points", 0, False),
+        "Balance": (UtilizationNumbers, effects.balance, "variation of gate mass", 0, False),
+        "Specialisation": (UtilizationNumbers, effects.information, "class-expert nats", 0, False),
+        "Sharpness": (SharpnessNumbers, effects.eigenvalue, "largest eigenvalue, × dense", 1, True),
     }
-    for study in judged:
-        table[study] = [
-            f"{{bdg-{badges[verdict]}}}`{verdict}`" if isinstance(verdict, str) else None
-            for verdict in table[study]
-        ]
-    columns = {name: (name.capitalize() if name == "claim" else name, "") for name in table}
-    return pages.table(table, columns)
+    drawn, shown, records = [], [], {}
+    for title, (kind, effect, label, line, log) in measures.items():
+        few = effects.few_heads(_load(studies, kind))
+        if not few:
+            continue
+        study, found = next(iter(few.items()))
+        frame = effect({study: found})
+        frame = frame[frame["panel"] == frame["panel"].iloc[-1]]  # of two splits the test images
+        frame = frame.assign(panel=f"{title}: {study}")
+        drawn += panels(frame, label, line, log)
+        shown.append(frame)
+        records.setdefault(study, found)
+    if not drawn:
+        return Markdown(NOTHING)
+    caption = (
+        f"**Ours beside the paper's (star).** Test images of CIFAR-10. {BARS} {STAR} Dashed: no "
+        "difference from dense, or none between experts."
+    )
+    return pages.chart(name, drawn, caption, caption, pd.concat(shown), records)
+
+
+def tally(studies: Iterable[str]) -> Markdown:
+    """How many of the paper's claims are judged how, in the study that decides most of them."""
+    rows = verdicts.rows(studies)
+    if rows.empty:
+        return Markdown(NOTHING)
+    decided = rows[rows["verdict"] != claims.INCONCLUSIVE].groupby("study").size()
+    study = decided.idxmax() if len(decided) else rows["study"].iloc[0]
+    counts = rows[rows["study"] == study]["verdict"].value_counts()
+    said = listed(f"{count} {verdict}" for verdict, count in counts.items())
+    return Markdown(
+        f"Of {len(claims.CLAIMS)} claims of the paper `{study}` can test {counts.sum()}: "
+        f"**{said}**. [Each claim, its rule and its numbers](claims.ipynb)."
+    )
 
 
 def _load(studies: Iterable[str], kind: type) -> dict[str, list[Record]]:
-    """Records by study, those of most seeds first."""
-    records = {study: loading.load(study, kind) for study in studies}
-    return dict(sorted(records.items(), key=lambda item: -len({r.seed for r in item[1]})))
+    return loading.by_evidence({study: loading.load(study, kind) for study in studies})
 
 
 def _chart(
@@ -201,15 +361,24 @@ def _against(
     frame: pd.DataFrame,
     said: Mapping[str, str],
     number: Callable[[float], str],
-    unit: str,
+    told: str,
     null: float = 0,
     by: str = "",
 ) -> str:
-    """Which heads differ from dense in the study of most seeds, and the most one does."""
-    sure = frame[frame["seeds"] == frame["seeds"].max()]
-    sure = sure[sure["panel"] == sure["panel"].iloc[-1]]  # test images, where both are shown
-    if sure["seeds"].iloc[0] < 2:
+    """Which mixtures differ from dense in the first study, and one of them in numbers.
+
+    Args:
+        frame: of effects; its first study is the one of most evidence.
+        said: what a head is that lies above and below dense.
+        number: writes a value.
+        told: the sentence on one head, with places for `head` and `number`.
+        null: the value of no effect.
+        by: what qualifies the comparison.
+    """
+    sure = frame[(frame["study"] == frame["study"].iloc[0]) & frame["head"].map(_is_mixture)]
+    if sure.empty or sure["seeds"].max() < 2:
         return f"With one seed of each head this compares trained nets, and no kinds of heads{by}."
+    sure = sure[sure["panel"] == sure["panel"].iloc[-1]]  # test images, where both are shown
     words = sure.apply(lambda row: _verdict(row, null), axis="columns")
     parts = [
         f"{_and(sure['head'][words == word])} {'is' if (words == word).sum() == 1 else 'are'} {how}"
@@ -217,11 +386,17 @@ def _against(
         if (words == word).any()
     ]
     claim = "; ".join([f"{parts[0]} dense{by}", *(f"{part} it" for part in parts[1:])])
-    most = sure.loc[(sure["value"] - null).abs().idxmax()]
+    one = sure.iloc[0]
+    value = told.format(head=one["head"], number=number(one["value"]))
+    ends = f"{number(one['low'])} to {number(one['high'])}"
     return (
-        f"**{claim[0].upper()}{claim[1:]}.** The largest difference is that of {_of(most)}: "
-        f"{number(most['value'])}{unit}{_interval(most, number)}, {most['seeds']} seeds."
+        f"**{claim[0].upper()}{claim[1:]}**: {value} (95% interval {ends}; {one['seeds']} seeds "
+        f"of `{one['study']}`)."
     )
+
+
+def _is_mixture(head: str) -> bool:
+    return family(head) in MIXTURES
 
 
 def _verdict(row: pd.Series, null: float) -> str:
@@ -229,12 +404,6 @@ def _verdict(row: pd.Series, null: float) -> str:
     if not has_width(found.low, found.high) or found.low <= null <= found.high:
         return "alike"
     return "higher" if found.low > null else "lower"
-
-
-def _interval(row: pd.Series, number: Callable[[float], str]) -> str:
-    if pd.isna(row["low"]):
-        return ""
-    return f" (95% interval {number(row['low'])} to {number(row['high'])})"
 
 
 def _of(row: pd.Series) -> str:

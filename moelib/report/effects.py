@@ -12,18 +12,99 @@ import pandas as pd
 from moelib.records.record import Record
 from moelib.report import comparisons, costs, frames, paper
 from moelib.report.statistics import Interval, median_interval, t_interval
+from moelib.study.heads import family
+from moelib.study.protocol import PROTOCOLS
 
 COLUMNS = ["study", "panel", "head", "seeds", "value", "low", "high", "by_seed", "paper"]
-MANY = 8  # heads, above which a study compares sizes of heads, and has a figure of its own
+MANY = 8  # heads, above which a study compares variants of heads, and has a figure of its own
+SWITCHED = "protocol-"  # names of studies that differ from another one in a key of the protocol
+TOUCHED = {  # keys of the protocol that mean something to some families of heads alone
+    "noise_at_evaluation": ("sparse",),
+    "kl": ("soft",),
+    "load": ("sparse",),
+    "ties": ("sparse",),
+    "top_1_weight": ("switch",),
+}
+PARTS = {  # what is added: (head with it, head without it)
+    "soft-losses": ("soft", "soft-free"),
+    "sparse-losses": ("sparse", "sparse-free"),
+    "switch-losses": ("switch", "switch-free"),
+    "soft-gate": ("soft", "uniform"),
+    "sparse-gate": ("sparse", "frozen"),
+    "dense-layer": ("dense", "linear"),
+}
 
 
 def few_heads(records: Mapping[str, list[Record]]) -> dict[str, list[Record]]:
-    """The studies with records that compare kinds of heads, and not many sizes of each."""
+    """The studies with records that compare kinds of heads, and not many variants of each."""
     return {
         study: found
         for study, found in records.items()
-        if found and len({record.head for record in found}) <= MANY
+        if not study.startswith(SWITCHED)
+        and found
+        and len({head for record in found for head in record.study.heads}) <= MANY
     }
+
+
+def with_controls(records: Mapping[str, list[Record]]) -> dict[str, list[Record]]:
+    """The studies with records that compare many variants, heads without a choice among them."""
+    return {
+        study: found
+        for study, found in records.items()
+        if found
+        and study not in few_heads(records)
+        and {family(record.head) for record in found} & {"linear", "uniform"}
+    }
+
+
+def parts(records: Mapping[str, list[Record]]) -> pd.DataFrame:
+    """What each part of a mixture adds to test accuracy, in points, paired by seed (`PARTS`)."""
+    rows = []
+    for study, found in records.items():
+        runs = frames.finals(found).pivot(index="seed", columns="head", values="test_accuracy")
+        for part, (having, lacking) in PARTS.items():
+            if {having, lacking} <= set(runs):
+                values = (100 * (runs[having] - runs[lacking])).dropna()
+                if len(values):
+                    rows.append(_row(study, study, part, values, {}))
+    return _table(rows)
+
+
+def switched(records: Mapping[str, list[Record]]) -> pd.DataFrame:
+    """Test accuracy with one key of the protocol as the authors ran it, minus without; in points.
+
+    Runs of one head and seed of two studies of the same data, backbone and training are compared
+    if, for this head, their protocols differ in one key alone. The key is the panel.
+    """
+    runs = [record for found in records.values() for record in found]
+    pairs: dict[tuple[str, str, str], list[float]] = {}
+    for ours in (run for run in runs if run.study.name.startswith(SWITCHED)):
+        for theirs in runs:
+            key = _only_key(ours, theirs)
+            if key is not None:
+                difference = ours.numbers.test.accuracy - theirs.numbers.test.accuracy
+                pairs.setdefault((ours.study.name, key, ours.head), []).append(100 * difference)
+    return _table(_row(study, key, head, v, {}) for (study, key, head), v in pairs.items())
+
+
+def _only_key(ours: Record, theirs: Record) -> str | None:
+    """The one key of the protocol, not as corrected in `ours`, that parts two runs; else None."""
+    same = ("data", "backbone", "training")
+    alike = (ours.head, ours.seed) == (theirs.head, theirs.seed) and all(
+        getattr(ours.study, name) == getattr(theirs.study, name) for name in same
+    )
+    if not alike or ours.study.heads[ours.head] != theirs.study.heads[theirs.head]:
+        return None
+    mine, other = ours.study.protocol.model_dump(), theirs.study.protocol.model_dump()
+    keys = [
+        key
+        for key in mine
+        if key != "base"
+        and mine[key] != other[key]
+        and family(ours.head) in TOUCHED.get(key, (family(ours.head),))
+    ]
+    (key,) = keys if len(keys) == 1 else (None,)
+    return key if key and mine[key] != PROTOCOLS["corrected"].model_dump()[key] else None
 
 
 def accuracy(records: Mapping[str, list[Record]]) -> pd.DataFrame:
@@ -50,6 +131,11 @@ def sharpness(records: Mapping[str, list[Record]], measure: str) -> pd.DataFrame
     """A measure of curvature, times that of the dense head, on training and on test images."""
     quoted = {"lambda_max": paper.EIGENVALUE, "trace": paper.TRACE}.get(measure, {})
     return _ratios({s: frames.curvature(found) for s, found in records.items()}, measure, quoted)
+
+
+def eigenvalue(records: Mapping[str, list[Record]]) -> pd.DataFrame:
+    """The largest eigenvalue, times that of the dense head."""
+    return sharpness(records, "lambda_max")
 
 
 def surface(records: Mapping[str, list[Record]], kind: str) -> pd.DataFrame:

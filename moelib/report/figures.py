@@ -19,7 +19,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from moelib.study.heads import family
 
-PALETTE = sns.color_palette("colorblind")
+PALETTE = [c for i, c in enumerate(sns.color_palette("colorblind")) if i != 6]  # too pale a pink
 # Other hues than the heads', also told apart by colour-blind readers (Tol 2021, "muted").
 EXPERTS = (
     *("#332288", "#88CCEE", "#44AA99", "#117733", "#999933"),
@@ -201,7 +201,7 @@ def expert_usage(usage: pd.DataFrame) -> Figure:
         row=None if tidy["split"].nunique() == 1 else "split",
         col="head",
         hue="share of",
-        palette=[PALETTE[7], PALETTE[9]],
+        palette=[PALETTE[6], PALETTE[8]],
         errorbar=None,
         **LEGEND,
         **_panels(tidy["head"].nunique()),

@@ -1,5 +1,8 @@
 """Which records there are, and reading those of a study: all of the same settings."""
 
+import re
+from collections.abc import Mapping
+from fnmatch import fnmatch
 from typing import TypeVar
 
 from moelib.records.kinds import (
@@ -23,8 +26,18 @@ def studies() -> list[str]:
 
 def published() -> list[str]:
     """Studies with records that git keeps, so that every reader of the book has them."""
-    kept = set((PROJECT / ".gitignore").read_text().split())
-    return [study for study in studies() if f"!results/{study}/" in kept]
+    kept = re.findall(r"^!results/(.+)/$", (PROJECT / ".gitignore").read_text(), re.MULTILINE)
+    return [study for study in studies() if any(fnmatch(study, name) for name in kept)]
+
+
+def by_evidence(records: Mapping[str, list[Record]]) -> dict[str, list[Record]]:
+    """Records by study, without the studies that have none: CIFAR-10 first, then by seeds."""
+
+    def weight(study: str) -> tuple[bool, int]:
+        found = records[study]
+        return found[0].study.data.source != "cifar10", -len({record.seed for record in found})
+
+    return {study: records[study] for study in sorted(filter(records.get, records), key=weight)}
 
 
 def own() -> list[str]:

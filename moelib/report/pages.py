@@ -17,9 +17,11 @@ from moelib.records.record import Record
 from moelib.report import figures
 from moelib.report.wording import MINUS, rounded
 from moelib.study.reader import STUDIES, load_study
+from moelib.study.run import results_root
 from moelib.study.study import Study
 
 MISSING = "\N{EN DASH}"
+WIDE = 300  # points, above which a figure takes the width of the page
 LONGEST = 20  # rows of a table that is shown as it is
 RESULTS = "../results"  # from a page of the book, in the checkout as in the folder that is built
 
@@ -42,20 +44,21 @@ def chart(
         frame: the numbers that are drawn, offered as CSV.
         records: by study; those of the first study say which notebook measured them.
     """
-    kind = next(found[0].kind for found in records.values() if found)
-    csv = base64.b64encode(frame.to_csv(index=False).encode()).decode()
-    commands = ", ".join(f"`{command(study)}`" for study in records)
-    links = (
-        f"[Records](reproducibility.ipynb#studies-and-their-records) of `notebooks/{kind}.ipynb` · "
-        f'<a download="{name}.csv" href="data:text/csv;base64,{csv}">data as CSV</a> · '
-        f"made by {commands}"
-    )
-    return _drawn(panels, f"{caption}\n\n{links}", alt, name)
+    drawn = [_themed(figures.svg(panel)) for panel in panels]
+    return _placed(drawn, f"{caption}\n\n{_links(name, frame, records)}", name, alt)
+
+
+def fragment(
+    name: str, html: str, caption: str, frame: pd.DataFrame, records: Mapping[str, list[Record]]
+) -> Markdown:
+    """A numbered figure of HTML that can be read and operated by itself; the rest as of `chart`."""
+    return _placed([html], f"{caption}\n\n{_links(name, frame, records)}", name)
 
 
 def show(figure: Figure) -> None:
     """Display a figure of a table's page; its caption is what the function that drew it says."""
-    display(_drawn([figure], figure.get_label(), figure.get_label()))
+    caption = figure.get_label()
+    display(_placed([_themed(figures.svg(figure))], caption, alt=caption))
 
 
 def command(study: str) -> str:
@@ -63,16 +66,29 @@ def command(study: str) -> str:
     return "make book" if study == "quick" else f"make study STUDY={study}"
 
 
-def _drawn(panels: Sequence[Figure], text: str, alt: str, name: str = "") -> Markdown:
-    drawn = [_themed(figures.svg(panel)) for panel in panels]
-    packed = base64.b64encode(json.dumps(drawn).encode()).decode()
-    named = f":name: {name}\n" if name else ""
+def _links(name: str, frame: pd.DataFrame, records: Mapping[str, list[Record]]) -> str:
+    """The line under a figure: records, data, command and notebook."""
+    kind = next(found[0].kind for found in records.values() if found)
+    csv = base64.b64encode(frame.to_csv(index=False).encode()).decode()
+    commands = ", ".join(f"`{command(study)}`" for study in records)
+    return (
+        f"[Records](reproducibility.ipynb#studies-and-their-records) of `notebooks/{kind}.ipynb` · "
+        f'<a download="{name}.csv" href="data:text/csv;base64,{csv}">data as CSV</a> · '
+        f"made by {commands}"
+    )
+
+
+def _placed(panels: Sequence[str], text: str, name: str = "", alt: str = "") -> Markdown:
+    packed = base64.b64encode(json.dumps(panels).encode()).decode()
     plain = re.sub(r"[*`_$]", "", alt)
-    return Markdown(f":::{{chart}} {packed}\n{named}:alt: {plain}\n\n{text}\n:::")
+    options = [f":{key}: {value}" for key, value in (("name", name), ("alt", plain)) if value]
+    return Markdown("\n".join([f":::{{chart}} {packed}", *options, "", text, ":::"]))
 
 
 def _themed(svg: str) -> str:
-    """Text and grid in the page's colours, and no id twice on a page."""
+    """Text and grid in the page's colours, no id twice on a page, and wide ones marked as such."""
+    if float(re.search(r'width="([\d.]+)pt"', svg)[1]) > WIDE:
+        svg = svg.replace("<svg", '<svg class="wide"', 1)
     for colour, variable in ((figures.INK, "--chart-ink"), (figures.GRID, "--chart-grid")):
         svg = svg.replace(colour, f"var({variable}, {colour})")
     mark = hashlib.sha256(svg.encode()).hexdigest()[:8]
@@ -81,12 +97,14 @@ def _themed(svg: str) -> str:
     return re.sub(r"url\(#", f"url(#{mark}-", svg)
 
 
-def table(frame: pd.DataFrame, columns: Mapping[str, tuple[str, str]]) -> Markdown:
+def table(
+    frame: pd.DataFrame, columns: Mapping[str, tuple[str, str]], longest: int = LONGEST
+) -> Markdown:
     """Show columns of a frame, each with its heading and the format of its values.
 
     A format is Python's, "" for text and for what is true or not, "points" for a share in signed
     percentage points, or "rounded" for `wording.rounded`; it applies to each value of a
-    tuple. A table of more than `LONGEST` rows is folded: its heading opens it.
+    tuple. A table of more than `longest` rows is folded: its heading opens it.
     """
     headings = [heading for heading, _ in columns.values()]
     rule = [":---" if spec == "" else "---:" for _, spec in columns.values()]
@@ -95,7 +113,7 @@ def table(frame: pd.DataFrame, columns: Mapping[str, tuple[str, str]]) -> Markdo
         for row in frame.to_dict("records")
     ]
     text = "\n".join(f"| {' | '.join(row)} |" for row in [headings, rule, *rows])
-    if len(rows) > LONGEST:
+    if len(rows) > longest:
         text = f":::{{dropdown}} {len(rows)} rows: {', '.join(headings)}\n{text}\n:::"
     return Markdown(text)
 
@@ -144,6 +162,21 @@ def source(records: Iterable[Record], note: str = "") -> Markdown:
     )
 
 
+def executed() -> Markdown:
+    """Links to the pages of executed notebooks, a row for each run and a column for each kind."""
+    links: dict[tuple[str, ...], list[str]] = {}
+    for path in sorted(results_root().glob("*/*/seed-*/*.ipynb")):
+        if path.with_suffix(".json").is_file():
+            run = path.relative_to(results_root()).parent
+            to = f"../notebooks/{run.as_posix()}/{path.stem}.html"
+            links.setdefault(run.parts, []).append(f'<a href="{to}">{path.stem}</a>')
+    frame = pd.DataFrame(
+        [(f"`{study}`", head, seed[5:], " ".join(of)) for (study, head, seed), of in links.items()],
+        columns=["study", "head", "seed", "notebooks"],
+    )
+    return table(frame, {name: (name.capitalize(), "") for name in frame}, longest=len(frame))
+
+
 def ways(numbers: BenchmarkNumbers) -> Markdown:
     """What a benchmark asks, and the two ways that it compares."""
     return Markdown(
@@ -184,14 +217,6 @@ def sentences(texts: Mapping[str, str]) -> HTML:
     said = ((study, text.strip()) for study, text in texts.items())
     items = (f"<li><b>{escape(study)}</b>: {escape(text)}</li>" for study, text in said if text)
     return HTML(f"<ul>{''.join(items)}</ul>")
-
-
-def overview(verdicts: pd.DataFrame) -> HTML:
-    """A frame of `moelib.report.claims.overview` as a table that other pages can paste."""
-    named = verdicts.rename(columns={"claim": "Claim"})
-    return HTML(
-        named.to_html(index=False, na_rep=MISSING, border=0, justify="left", classes="table")
-    )
 
 
 def _link(record: Record) -> str:

@@ -111,6 +111,12 @@ class Robustness(Frozen):
                 raise ValueError(f"{name} must not hold an entry twice")
 
 
+class Gallery(Frozen):
+    """Test images of each expert, kept as thumbnails: of the first seed alone."""
+
+    images: PositiveInt = 4  # of each expert: the most certain, the least certain, the wrong ones
+
+
 class Analyses(Frozen):
     """The analyses of a trained run, and their sizes; null leaves one out."""
 
@@ -120,3 +126,4 @@ class Analyses(Frozen):
     efficiency: Efficiency | None = Efficiency()
     # Left out of records where null, so that those of studies without it stay what they were.
     robustness: Annotated[Robustness | None, Field(exclude_if=lambda sizes: sizes is None)] = None
+    gallery: Annotated[Gallery | None, Field(exclude_if=lambda sizes: sizes is None)] = None

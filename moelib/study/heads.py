@@ -131,6 +131,11 @@ def has_experts(head: "Head") -> bool:
     return head.chosen > 0
 
 
+def chooses(head: "Head") -> bool:
+    """Whether a gate tells images apart: a uniform one has experts and gives all the same."""
+    return has_experts(head) and not isinstance(head, Uniform)
+
+
 def family(name: str) -> str:
     """What comes before the first hyphen of a head's name in a study: `sparse` of `sparse-e16`."""
     return name.split("-")[0]

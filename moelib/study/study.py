@@ -9,7 +9,7 @@ from moelib.study.analyses import Analyses
 from moelib.study.backbones import Backbone
 from moelib.study.base import Frozen, Seed, rule
 from moelib.study.data import Data
-from moelib.study.heads import Head, Sparse, has_experts
+from moelib.study.heads import Head, Sparse, chooses, has_experts
 from moelib.study.protocol import Protocol
 from moelib.study.training import Training
 
@@ -59,12 +59,14 @@ class Study(Frozen):
     def analyses_of(self, head: str, seed: int) -> list[str]:
         """Names of the analyses that are to be made of a run.
 
-        Heads without experts have no utilization. The cost of inference depends on the seed by the
-        routing alone, and measuring it takes the whole machine: the first seed stands for all.
+        Heads without experts have no utilization, and those that choose none no gallery. The cost
+        of inference depends on the seed by the routing alone, and measuring it takes the whole
+        machine; a gallery holds images: there the first seed stands for all.
         """
         names = [name for name, sizes in self.analyses if sizes is not None]
         left_out = set() if has_experts(self.heads[head]) else {"utilization"}
-        left_out |= set() if seed == self.seeds[0] else {"efficiency"}
+        left_out |= set() if chooses(self.heads[head]) else {"gallery"}
+        left_out |= set() if seed == self.seeds[0] else {"efficiency", "gallery"}
         return [name for name in names if name not in left_out]
 
 

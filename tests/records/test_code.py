@@ -12,7 +12,7 @@ from moelib.study.base import PROJECT
 from moelib.study.reader import load_study
 
 TRAINING = ("dense", "soft", "sparse", "switch")
-ANALYSES = ("utilization", "sharpness", "surface", "efficiency", "robustness")
+ANALYSES = ("utilization", "sharpness", "surface", "efficiency", "robustness", "gallery")
 
 
 @pytest.fixture

@@ -50,5 +50,45 @@ def test_sharpness_has_a_panel_for_each_split():
 
 def test_a_study_of_many_heads_is_not_compared_head_by_head():
     few = [synthetic.trained(Run(synthetic.study(), "soft", seed)) for seed in (0, 1)]
-    many = [few[0].model_copy(update={"head": f"soft-h{size}"}) for size in range(9)]
+    heads = {f"soft-h{size}": {"kind": "soft"} for size in range(9)}
+    many = [synthetic.trained(Run(synthetic.study(heads=heads), "soft-h0", 0))]
     assert list(effects.few_heads({"few": few, "many": many, "none": []})) == ["few"]
+
+
+def arm(name: str, protocol: dict, right: float, head: str = "sparse"):
+    """A run of one head whose study has this protocol; so many of its test images are right."""
+    study = synthetic.study(name, seeds=(0,))
+    changed = study.protocol.model_copy(update=protocol)
+    record = synthetic.trained(Run(study.model_copy(update={"protocol": changed}), head, 0))
+    test = record.numbers.test.model_copy(update={"accuracy": right})
+    return record.model_copy(update={"numbers": record.numbers.model_copy(update={"test": test})})
+
+
+def test_a_switch_is_compared_with_the_run_that_differs_in_it_alone():
+    records = {
+        "base": [arm("base", {}, 0.8), arm("base", {}, 0.5, "soft")],
+        "protocol-load": [arm("protocol-load", {"load": "importance"}, 0.7)],
+        "protocol-both": [
+            arm("protocol-both", {"load": "importance", "logit_dropout": True}, 0.6),
+            arm("protocol-both", {"load": "importance", "logit_dropout": True}, 0.4, "soft"),
+        ],
+    }
+    table = effects.switched(records).set_index(["panel", "head"])["value"]
+    # A soft head has no load: for it the second study switches logit dropout alone.
+    assert table.to_dict() == pytest.approx(
+        {("load", "sparse"): -10, ("logit_dropout", "sparse"): -10, ("logit_dropout", "soft"): -10}
+    )
+
+
+def test_a_part_is_what_a_head_has_beyond_the_one_without_it(results):
+    heads = {"dense": {"hidden": 8}, "linear": {}, "soft": {"experts": 4}}
+    study = synthetic.study(heads=heads)
+    synthetic.write_all(study)
+    records = {study.name: loading.load(study.name, TrainNumbers)}
+    table = effects.parts(records)
+    runs = frames.finals(records[study.name]).pivot(
+        index="seed", columns="head", values="test_accuracy"
+    )
+    (row,) = table.itertuples()
+    assert row.head == "dense-layer"
+    assert row.by_seed == pytest.approx(tuple(100 * (runs["dense"] - runs["linear"])))

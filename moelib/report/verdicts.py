@@ -1,0 +1,122 @@
+"""The verdicts on the paper's claims: as rows, as a matrix of marks, and claim by claim."""
+
+from collections.abc import Iterable
+
+import pandas as pd
+from IPython.display import Markdown
+
+from moelib.records.kinds import (
+    EfficiencyNumbers,
+    SharpnessNumbers,
+    SurfaceNumbers,
+    TrainNumbers,
+    UtilizationNumbers,
+)
+from moelib.report import claims, effects, loading, pages
+
+MARKS = {
+    claims.SUPPORTED: ("\N{CHECK MARK}", "success"),
+    claims.CONTRADICTED: ("\N{BALLOT X}", "danger"),
+    claims.INCONCLUSIVE: ("?", "secondary"),
+}
+FIGURES = {  # of claims, by number: each is drawn where there are such records
+    **dict.fromkeys((1, 3), ("accuracy", TrainNumbers)),
+    **dict.fromkeys((4, 5), ("utilization-balance", UtilizationNumbers)),
+    6: ("utilization-information", UtilizationNumbers),
+    **dict.fromkeys((7, 8, 9), ("sharpness-lambda-max", SharpnessNumbers)),
+    10: ("surface-eigenvector", SurfaceNumbers),
+    12: ("efficiency", EfficiencyNumbers),
+}
+
+
+def rows(studies: Iterable[str]) -> pd.DataFrame:
+    """One row per claim and study that can test it, the study of most evidence first.
+
+    `effect` is the number on which the verdict hangs, with its interval; `figure` a link to what
+    shows it.
+    """
+    trained = loading.by_evidence({s: loading.load(s, TrainNumbers) for s in studies})
+    kinds = (UtilizationNumbers, SharpnessNumbers, SurfaceNumbers, EfficiencyNumbers)
+    drawn = {
+        kind: effects.few_heads({s: loading.load(s, kind) for s in loading.published()})
+        for kind in (TrainNumbers, *kinds)
+    }
+    found = []
+    for study, records in trained.items():
+        if study.startswith(effects.SWITCHED):  # these repeat another study but for one key
+            continue
+        for said in claims.judge(records, *(loading.load(study, kind) for kind in kinds)):
+            figure, kind = FIGURES.get(said.claim.number, ("", None))
+            chapter = f"[chapter]({said.claim.chapter}.ipynb)"
+            found.append(
+                {
+                    "number": said.claim.number,
+                    "claim": said.claim.words,
+                    "study": study,
+                    "verdict": said.verdict,
+                    "effect": claims.in_words(said.weakest, said.claim.unit).replace(
+                        "lambda_max", "eigenvalue"
+                    ),
+                    "n": said.seeds,
+                    "needed": said.needed if said.verdict == claims.INCONCLUSIVE else None,
+                    "figure": f"{{numref}}`{figure}`" if drawn.get(kind) else chapter,
+                }
+            )
+    return pd.DataFrame(found)
+
+
+def matrix(rows: pd.DataFrame) -> Markdown:
+    """Claims by study, each verdict as a coloured mark."""
+    studies = list(dict.fromkeys(rows["study"]))
+    cells = rows.set_index(["claim", "study"])["verdict"]
+    frame = pd.DataFrame(
+        {"claim": claim, **{s: _badge(cells.get((claim, s)), short=True) for s in studies}}
+        for claim in _in_order(rows)
+    )
+    columns = {"claim": ("Claim", ""), **{study: (study, "") for study in studies}}
+    legend = " \N{MIDDLE DOT} ".join(f"{_badge(word, short=True)} {word}" for word in MARKS)
+    body = pages.table(frame, columns).data
+    said = f"{legend}; blank: it cannot be tested there"
+    return Markdown(f":::{{div}} verdicts\n{body}\n:::\n\n{said}")
+
+
+def table(rows: pd.DataFrame) -> Markdown:
+    """Every row, claim by claim; a script adds a choice of study and verdict above them."""
+    columns = {
+        "study": ("Study", ""),
+        "verdict": ("Verdict", ""),
+        "effect": ("Effect", ""),
+        "n": ("n", "d"),
+        "needed": ("Seeds needed", ".0f"),
+        "figure": ("Shown in", ""),
+    }
+    shown = rows.assign(
+        study=[f"`{study}`" for study in rows["study"]], verdict=rows["verdict"].map(_badge)
+    )
+    rules = claims.rules().set_index("claim")
+    parts = (
+        f"**{claim}**\n\n{_rule(rules.loc[claim])}\n\n"
+        f"{pages.table(shown[rows['claim'] == claim], columns, longest=len(shown)).data}"
+        for claim in _in_order(rows)
+    )
+    body = "\n\n".join(parts)
+    return Markdown(f"::::{{div}} filtered\n{body}\n::::")
+
+
+def _rule(rule: pd.Series) -> str:
+    """What is measured for a claim, when it holds, and how that is tested."""
+    return (
+        f"Holds if {rule.holds}: {rule.metric}. Smallest effect that matters: "
+        f"{rule.smallest:.3g}. {rule.test[0].upper()}{rule.test[1:]}."
+    )
+
+
+def _in_order(rows: pd.DataFrame) -> list[str]:
+    return list(dict.fromkeys(rows.sort_values("number")["claim"]))
+
+
+def _badge(verdict: str | None, short: bool = False) -> str:
+    if verdict is None:
+        return ""
+    mark, colour = MARKS[verdict]
+    return f"{{bdg-{colour}}}`{mark if short else f'{mark} {verdict}'}`"
