@@ -1,13 +1,15 @@
 """The perceptrons of a block: dense, or experts with a gate for each rule of routing.
 
-Every one has `forward(features (t, d), tokens) -> (outputs (t, d), Plan | None)` and
-`losses(plan, tokens)`, the weighted losses of its last forward pass.
+Every one has `forward(features (r, d), tokens) -> (outputs (r, d), Plan | None)` and
+`losses(plan, tokens)`, the weighted losses of its last forward pass. Of the features the first t
+are of tokens; what follows is padding, on which no expert is run.
 """
 
 from functools import singledispatch
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from moelib.heads.executors import Weights
@@ -36,7 +38,7 @@ class Dense(nn.Module):
         self.outer = nn.Linear(hidden, width)
 
     def forward(self, features: Tensor, tokens: Tokens) -> tuple[Tensor, None]:
-        """Outputs (t, d) from features (t, d)."""
+        """Outputs (r, d) from features (r, d)."""
         return self.outer(self.inner(features).relu()), None
 
     def losses(self, plan: None, tokens: Tokens) -> dict[str, Tensor]:
@@ -58,7 +60,9 @@ class Mixture(nn.Module):
         self.arm = arm
 
     def forward(self, features: Tensor, tokens: Tokens) -> tuple[Tensor, Plan]:
-        """Outputs (t, d) from features (t, d), and the plan that made them."""
+        """Outputs (r, d) from features (r, d), and the plan that made them."""
+        padding = len(features) - len(tokens.modality)
+        features = features[: len(tokens.modality)]
         with torch.autocast(features.device.type, enabled=False):
             exact = features.float() if features.dtype == torch.bfloat16 else features
             plan = self.plan(exact, self.gate(exact), tokens)
@@ -66,7 +70,8 @@ class Mixture(nn.Module):
         if torch.is_autocast_enabled(features.device.type):
             dtype = torch.get_autocast_dtype(features.device.type)
         weights = Weights(*(part.to(dtype) for part in self.experts.weights))
-        return execute(features.to(dtype), plan, weights), plan
+        outputs = execute(features.to(dtype), plan, weights)
+        return F.pad(outputs, (0, 0, 0, padding)), plan
 
     def plan(self, features: Tensor, logits: Tensor, tokens: Tokens) -> Plan:
         """Route tokens by their logits (t, e)."""
@@ -169,11 +174,12 @@ class Slots(Mixture):
         self.register_buffer("control", torch.tensor(start))  # mass of top-p, aim of the entropy
 
     def forward(self, features: Tensor, tokens: Tokens) -> tuple[Tensor, Plan]:
-        """Outputs (t, d) from features (t, d), and the plan that made them."""
+        """Outputs (r, d) from features (r, d), and the plan that made them."""
         with torch.autocast(features.device.type, enabled=False):
-            self._weight = self.importance(features.float()).sigmoid().squeeze(1)  # (t,)
+            weight = self.importance(features.float()).sigmoid()  # (r, 1)
+        self._weight = weight[: len(tokens.modality), 0]  # (t,)
         outputs, plan = super().forward(features, tokens)
-        return outputs + self.arm.residual * self._weight[:, None] * features, plan
+        return outputs + self.arm.residual * weight * features, plan
 
     def plan(self, features: Tensor, logits: Tensor, tokens: Tokens) -> Plan:
         """Give slots to tokens, and fill them."""

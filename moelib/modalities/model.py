@@ -21,6 +21,7 @@ from moelib.study.modalities import ModalityStudy
 LONGEST = 64  # words of a sentence
 PLACES = 3  # of pictures: an item of two has any two of them, a picture cut in three has all
 CHANNELS = 3
+ROUND = 128  # tokens of a batch are filled up to a multiple of these: see `_Layout`
 
 
 class Batch(NamedTuple):
@@ -41,9 +42,14 @@ class Routed(NamedTuple):
 
 
 class _Layout(NamedTuple):
-    """Where tokens lie in sequences."""
+    """Where tokens lie in sequences.
 
-    rows: Tensor  # (t,) places of tokens in (n s,)
+    Some padding follows the tokens, so that matrix products have few shapes: bf16 products on a CPU
+    are compiled for each shape anew, which can take longer than the product. It is seen by nobody,
+    and no expert is run on it.
+    """
+
+    rows: Tensor  # (r,) places in (n s,): of t tokens, then of padding up to a round number
     mask: Tensor  # (n, 1, 1, s) of bool: a token is there
     shape: tuple[int, int]  # n, s
 
@@ -60,7 +66,7 @@ class Attention(nn.Module):
     def forward(
         self, features: Tensor, layout: _Layout, scores: Tensor | None = None
     ) -> tuple[Tensor, Tensor | None]:
-        """Outputs (t, d) from features (t, d), and scores (t, m) mixed by the mean of the heads.
+        """Outputs (r, d) from features (r, d), and scores (t, m) mixed by the mean of the heads.
 
         Products and a softmax instead of torch's fused attention: for sequences as short as these
         its derivative takes ten times as long on a CPU, and curvature needs a second one.
@@ -73,7 +79,7 @@ class Attention(nn.Module):
             with torch.no_grad():
                 whole = _padded(scores, layout).view(*layout.shape, -1)  # (n, s, m)
                 carried = weights.mean(dim=1).float() @ whole
-                mixed = carried.flatten(0, 1).index_select(0, layout.rows)
+                mixed = carried.flatten(0, 1).index_select(0, layout.rows[: len(scores)])
         values = (weights.to(v.dtype) @ v).transpose(1, 2).flatten(0, 1).flatten(1)  # (n s, d)
         return self.out(values.index_select(0, layout.rows)), mixed
 
@@ -96,14 +102,15 @@ class Block(nn.Module):
     def forward(
         self, stream: Tensor, layout: _Layout, tokens: Tokens
     ) -> tuple[Tensor, Plan | None, Tokens]:
-        """The stream (t, d) after the block, its plan, and its tokens with new scores."""
+        """The stream (r, d) after the block, its plan, and its tokens with new scores."""
         features = self.norm_1(stream)
         follow = self.follows_attention and self.training
         moved, mixed = self.attention(features, layout, tokens.scores if follow else None)
         if mixed is not None:
             with torch.no_grad():
+                count = len(mixed)
                 scores = routing.accumulated_scores(
-                    tokens.scores, mixed, moved.float(), stream.float()
+                    tokens.scores, mixed, moved[:count].float(), stream[:count].float()
                 )
             tokens = tokens._replace(scores=scores)
         stream = stream + moved
@@ -166,12 +173,16 @@ class VisionLanguage(nn.Module):
             patches = patches.flatten(1, 2)  # (n, i p, d)
             sequence = torch.cat([sequence, patches.to(sequence.dtype)], dim=1)
             present = torch.cat([present, present.new_ones(count, patches.shape[1])], dim=1)
-        rows = present.flatten().nonzero().squeeze(1)  # (t,)
+        present = present.flatten()
+        rows = present.nonzero().squeeze(1)  # (t,)
+        filling = (~present).nonzero().squeeze(1)[: -len(rows) % ROUND]
+        layout = _Layout(
+            torch.cat([rows, filling]), present.view(count, 1, 1, -1), sequence.shape[:2]
+        )
         steps = sequence.shape[1]
         modality = torch.where(rows % steps < length, TEXT, VISION)
-        layout = _Layout(rows, present[:, None, None], (count, steps))
         tokens = Tokens(modality, rows // steps, count, routing.one_hot_scores(modality))
-        return sequence.flatten(0, 1).index_select(0, rows), layout, tokens
+        return sequence.flatten(0, 1).index_select(0, layout.rows), layout, tokens
 
 
 def _patches(pictures: Tensor) -> Tensor:
@@ -186,7 +197,7 @@ def _patches(pictures: Tensor) -> Tensor:
 def _padded(values: Tensor, layout: _Layout) -> Tensor:
     count, steps = layout.shape
     whole = values.new_zeros(count * steps, values.shape[1])
-    return whole.index_copy(0, layout.rows, values)
+    return whole.index_copy(0, layout.rows[: len(values)], values)
 
 
 def build(study: ModalityStudy, arm: config.Arm) -> VisionLanguage:
