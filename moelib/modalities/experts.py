@@ -6,7 +6,6 @@ from torch import Tensor
 from moelib.heads.executors import Weights
 from moelib.modalities.routing import Plan
 
-
 ROUND = 32  # rows of an expert are filled up to a multiple of these
 
 
