@@ -12,6 +12,11 @@ from pydantic.json_schema import models_json_schema
 
 from moelib.records.atomic import write_atomically
 from moelib.records.cost import CostNumbers, TrafficNumbers
+from moelib.records.modalities import (
+    ModalitySharpnessNumbers,
+    ModalityTrainNumbers,
+    ModalityUtilizationNumbers,
+)
 from moelib.records.record import VERSION, Numbers, Record
 from moelib.records.reliability import RobustnessNumbers
 from moelib.study.base import PROJECT, Frozen
@@ -422,11 +427,12 @@ ANALYSES = (  # of a run
     *(UtilizationNumbers, SharpnessNumbers, SurfaceNumbers),
     *(EfficiencyNumbers, RobustnessNumbers, GalleryNumbers),
 )
+MODALITIES = (ModalityTrainNumbers, ModalityUtilizationNumbers, ModalitySharpnessNumbers)
 OF_SCRIPTS = (
     *(CrosscheckNumbers, BenchmarkNumbers, ScaleNumbers, CostNumbers, TrafficNumbers),
     SessionNumbers,
 )
-KINDS = (TrainNumbers, *ANALYSES, *OF_SCRIPTS)
+KINDS = (TrainNumbers, *ANALYSES, *MODALITIES, *OF_SCRIPTS)
 SCHEMA = PROJECT / "results" / "record.schema.json"  # beside the published records
 
 

@@ -35,7 +35,7 @@ def load_study(study: str | os.PathLike) -> Study:
         ConfigError: the study does not exist, is not YAML, or holds something that is not allowed.
     """
     path = _study_path(study)
-    raw = _read_yaml(path)
+    raw = read_yaml(path)
     if raw.setdefault("name", path.stem) != path.stem:
         raise ConfigError(
             f"{path.name}: 'name' is {raw['name']!r}, but a study is called what its file is "
@@ -92,7 +92,7 @@ def _study_path(study: str | os.PathLike) -> Path:
     return path
 
 
-def _read_yaml(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
+def read_yaml(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
     """The mapping in a file, on top of what it extends; `above` are the files that extend it."""
     try:
         raw = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))  # YAML 1.2
@@ -119,7 +119,7 @@ def _read_yaml(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
     base = sibling if sibling.is_file() else _study_path(str(base))
     if base.resolve() in {file.resolve() for file in (path, *above)}:
         raise ConfigError(f"{path.name} extends itself, directly or by way of another study.")
-    extended = _read_yaml(base, (path, *above))
+    extended = read_yaml(base, (path, *above))
     if isinstance(raw.get("heads"), list):
         extended["heads"] = _chosen(raw.pop("heads"), extended.get("heads"), path, base)
     merged = _merge(extended, raw)
