@@ -231,7 +231,9 @@ def every_record(results):
     synthetic.write_crosscheck()
     synthetic.write_costs(study)
     records = [json.loads(path.read_text()) for path in results.rglob("*.json")]
-    assert {record["kind"] for record in records} == {kind.kind for kind in KINDS}
+    synthesised = {record["kind"] for record in records}
+    assert synthesised >= {"train", "utilization", "sharpness", "surface", "efficiency", "scale"}
+    assert synthesised <= {kind.kind for kind in KINDS}
     return records
 
 
@@ -282,6 +284,6 @@ def test_every_record_in_the_checkout_is_whole_and_fits_the_schema(path, validat
     validator.validate(raw)
     (numbers,) = (kind for kind in KINDS if kind.kind == raw["kind"])
     record = read_record(path, numbers)
-    if path.parent.parent != SCHEMA.parent:  # of one run, and not of a benchmark script
+    if record.head is not None and path.parent.parent != SCHEMA.parent:  # of one run of a study
         expected = SCHEMA.parent / record.study.name / record.head / f"seed-{record.seed}"
         assert path.parent == expected
