@@ -70,8 +70,10 @@ def processor() -> tuple[str, tuple[str, ...]]:
     wanted = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "asimd", "bf16")
     if LISTED.exists():  # py-cpuinfo starts processes for a second or two, in each notebook anew
         lines = LISTED.read_text().splitlines()
-        said = {name.strip(): value.strip() for name, _, value in (s.partition(":") for s in lines)}
-        name, flags = said.get("model name"), said.get("flags", said.get("Features", "")).split()
+        pairs = (line.partition(":") for line in lines)
+        fields = {name.strip(): value.strip() for name, _, value in pairs}
+        name = fields.get("model name")
+        flags = fields.get("flags", fields.get("Features", "")).split()
     else:
         info = cpuinfo.get_cpu_info()
         name, flags = info.get("brand_raw"), info.get("flags", ())

@@ -80,9 +80,9 @@ def read_record(path: Path, numbers: type[N]) -> Record[N]:
     except (ValueError, OSError) as error:
         raise RecordError(f"The record {path} is damaged: {error}.") from None
     if not isinstance(raw, dict) or raw.get("schema_version") != VERSION:
-        found = raw.get("schema_version") if isinstance(raw, dict) else None
+        version = raw.get("schema_version") if isinstance(raw, dict) else None
         raise RecordError(
-            f"The record {path} has schema version {found}; this code reads version {VERSION}."
+            f"The record {path} has schema version {version}; this code reads version {VERSION}."
         )
     if raw.get("kind") != numbers.kind:
         raise RecordError(f"The record {path} is of kind {raw.get('kind')}, not {numbers.kind}.")

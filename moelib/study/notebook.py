@@ -26,6 +26,7 @@ def parameters() -> dict[str, Any]:
 
     Call it in the cell after the parameters. The declaration is the latest executed cell that
     holds only `name: type = default`; papermill's injected cell comes after it, if there is one.
+    From then on the notebook shows a refusal, whichever cell it ends, as one sentence.
 
     Raises:
         ConfigError: an injected name is not declared, or a value is not of its declared type.
@@ -35,6 +36,7 @@ def parameters() -> dict[str, Any]:
     shell = get_ipython()
     if shell is None:
         raise ConfigError("parameters() reads the cells of a notebook: call it in one.")
+    shell.set_custom_exc((ConfigError,), _tell)
     declared: dict[str, type] = {}
     injected: list[str] = []
     for source in shell.user_ns["In"][:-1]:  # the last one is the cell that runs now
@@ -116,6 +118,11 @@ def code_cells(notebook: str | os.PathLike) -> list[tuple[str, list[str]]]:
         for cell in cells
         if cell["cell_type"] == "code"
     ]
+
+
+def _tell(shell: Any, kind: type[ConfigError], error: ConfigError, *_: Any, **__: Any) -> None:
+    """Show a refusal as its sentence: where in our code it was raised helps nobody."""
+    shell._showtraceback(kind, error, [f"{kind.__name__}: {error}"])
 
 
 def _is_declaration(source: str) -> bool:

@@ -212,13 +212,13 @@ def _walk(loc: tuple, model: Any) -> Iterator[tuple[Any, Any]]:
     """Each part of a place, None where it only names a kind, with the type that is found there."""
     for part in loc:
         if get_origin(model) is dict:  # the part is a key, whatever it is called
-            tagged, found = [], [get_args(model)[1]]
+            tagged, types = [], [get_args(model)[1]]
         else:
             options = _models(model)
             tagged = [m for m in options if len(options) > 1 and _kind(m) == part]
             fields = (m.model_fields[part].annotation for m in options if part in m.model_fields)
-            found = tagged or [*fields, model]  # neither: an index, which leaves the type as it is
-        model = found[0]
+            types = tagged or [*fields, model]  # neither: an index, which leaves the type as it is
+        model = types[0]
         yield (None if tagged else part), model
 
 

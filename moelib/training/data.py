@@ -165,12 +165,12 @@ def _download_cifar10(root: Path) -> None:
     from torchvision.datasets import CIFAR10
     from torchvision.datasets.utils import check_integrity, download_url, extract_archive
 
-    given = root / CIFAR10.filename
-    whole = check_integrity(given, CIFAR10.tgz_md5)
+    official = root / CIFAR10.filename
+    whole = check_integrity(official, CIFAR10.tgz_md5)
     try:
         root.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".download-", dir=root) as scratch:
-            archive = given if whole else Path(scratch, CIFAR10.filename)
+            archive = official if whole else Path(scratch, CIFAR10.filename)
             if not whole:
                 download_url(CIFAR10.url, scratch, CIFAR10.filename, CIFAR10.tgz_md5)
             extract_archive(archive, scratch)
@@ -178,10 +178,10 @@ def _download_cifar10(root: Path) -> None:
             for path in Path(scratch, CIFAR10.base_folder).iterdir():
                 path.replace(root / CIFAR10.base_folder / path.name)
     except (OSError, RuntimeError, HTTPException) as error:
-        damage = f"{given} is damaged: its MD5 sum is not the official one. "
+        damage = f"{official} is damaged: its MD5 sum is not the official one. "
         raise ConfigError(
             f"CIFAR-10 is not whole in {root} and could not be downloaded from {CIFAR10.url}"
-            f" ({error}). {damage if given.exists() and not whole else ''}Put {CIFAR10.filename} or"
+            f" ({error}). {damage if official.exists() and not whole else ''}Put {CIFAR10.filename} or"
             f" the folder {CIFAR10.base_folder} there, or name another folder with data.root or"
             " MOELIB_DATA."
         ) from None
@@ -202,15 +202,15 @@ def _read_folder(root: Path) -> tuple[Split, tuple[str, ...]]:
     if not root.is_dir():
         raise ConfigError(f"There is no folder {root}; data.root must name one.")
     try:
-        found = ImageFolder(root)
+        folder = ImageFolder(root)
     except FileNotFoundError as error:
         raise ConfigError(f"{root} must hold one folder of images per class: {error}") from None
-    if len(found.classes) < 2:
-        raise ConfigError(f"{root} holds one class only, {found.classes[0]}; two are needed.")
-    paths, labels = zip(*found.samples, strict=True)
+    if len(folder.classes) < 2:
+        raise ConfigError(f"{root} holds one class only, {folder.classes[0]}; two are needed.")
+    paths, labels = zip(*folder.samples, strict=True)
     mode = "L" if _all_grey(paths) else "RGB"
     images = np.stack([_read_image(path, mode) for path in paths])
-    return _as_split(images.reshape(*images.shape[:3], len(mode)), labels), tuple(found.classes)
+    return _as_split(images.reshape(*images.shape[:3], len(mode)), labels), tuple(folder.classes)
 
 
 # Each gives all images (n, height, width, channel) and the names of the classes, from the root.

@@ -183,13 +183,6 @@ def test_memory_is_measured_of_this_model_in_its_resolved_format(dataset, monkey
     assert [footprint.batch for footprint in numbers.footprints] == [3, 100]
 
 
-def test_an_analysis_that_the_study_leaves_out_is_refused(dataset):
-    run = tiny_run("linear")
-    study = run.study.model_copy(update={"analyses": Analyses(efficiency=None)})
-    with pytest.raises(ConfigError) as error:
-        analyse_efficiency(Run(study, run.head, run.seed), dataset)
-    assert str(error.value) == "analyses.efficiency is null: 'tiny' leaves this analysis out."
-
 
 @pytest.mark.parametrize(
     ("sizes", "sentence"),

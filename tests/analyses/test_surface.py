@@ -328,11 +328,3 @@ def test_more_images_than_a_split_has_are_refused(dataset):
         analyse_surface(run, dataset)
     assert str(error.value) == "analyses.*.images is 41, and the test split has only 40 images."
     assert not run.record_path("surface").exists()
-
-
-def test_an_analysis_that_the_study_leaves_out_is_refused(dataset):
-    run = tiny_run("linear")
-    study = run.study.model_copy(update={"analyses": Analyses(surface=None)})
-    with pytest.raises(ConfigError) as error:
-        analyse_surface(Run(study, run.head, run.seed), dataset)
-    assert str(error.value) == "analyses.surface is null: 'tiny' leaves this analysis out."

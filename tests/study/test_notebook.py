@@ -101,6 +101,16 @@ def test_papermill_by_hand_stops_at_a_wrong_name(tmp_path: Path) -> None:
     assert not (tmp_path / "ran").exists()
 
 
+def test_a_refusal_in_any_cell_ends_papermill_with_its_sentence(tmp_path: Path) -> None:
+    refuse = "from moelib.study.run import open_run\nopen_run('quick', head, 7)"
+    source = write_notebook(tmp_path / "in.ipynb", DECLARED.replace('"soft"', '"sparse"'), CHECK, refuse)
+    with pytest.raises(papermill.PapermillExecutionError) as error:
+        papermill.execute_notebook(str(source), str(tmp_path / "out.ipynb"), progress_bar=False)
+    _, rule, where, sentence = str(error.value).rstrip().splitlines()
+    assert rule == "-" * len(rule) and where.startswith("Exception encountered at")
+    assert sentence.startswith("ConfigError: The study 'quick' has no seed 7")
+
+
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_papermill_describes_each_parameter(path: Path) -> None:
     described = papermill.inspect_notebook(str(path))

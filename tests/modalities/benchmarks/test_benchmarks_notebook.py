@@ -33,7 +33,7 @@ def outputs(path: Path) -> list[dict]:
     ids=["defaults", "gqa"],
 )
 def test_the_notebook_shows_a_figure_and_the_table(tmp_path, texts):
-    output = tmp_path / "out.ipynb"
+    output = tmp_path / NOTEBOOK.name
     assert execute([NOTEBOOK], output.parent, texts) == []
     shown = outputs(output)
     assert any("image/png" in part.get("data", {}) for part in shown)
