@@ -29,7 +29,7 @@ TABLE = {
     "hypothesis": ("Written beforehand", ""),
     "adjusted": ("p, corrected", ".2g"),
     "verdict": ("Verdict", ""),
-    "detectable": ("Could see, points", "points"),
+    "detectable": ("Could see, points", ".2f"),
 }
 CHANGES = {
     "question": ("Departure", ""),
@@ -56,7 +56,7 @@ def weak_backbone() -> list[Markdown]:
         _chart("weak-backbone", judged, records,
                f"{answer} Test accuracy minus that of the head named in the panel, by seed.",
                "difference, percentage points"),
-        pages.table(pd.concat([check, judged]), TABLE),
+        _table(pd.concat([check, judged])),
         pages.source(records),
     ]  # fmt: skip
 
@@ -77,7 +77,7 @@ def departures() -> list[Markdown]:
         _chart("departures", judged, arms,
                f"{answer} Test accuracy with one key of the protocol switched, minus that of the "
                "same head and seed without it.", "change, percentage points"),
-        pages.table(judged, TABLE),
+        _table(judged),
         Markdown(f"{_noise_floor(accuracy)} {checkpoints(records)}"),
     ]  # fmt: skip
 
@@ -142,10 +142,14 @@ def _tally(judged: pd.DataFrame) -> str:
     parts = (f"{counts.get(v, 0)} {v}" for v in (SUPPORTED, CONTRADICTED, INCONCLUSIVE))
     most = judged.loc[judged["difference"].abs().idxmax()]
     return (
-        f"**Of {len(judged)} hypotheses written beforehand: {listed(parts)}.** The largest "
-        f"difference is that of {most['head']} ({most['question'].rstrip('?').lower()}, against "
-        f"{most['against']}): {in_points(most['difference'])} points, {most['seeds']} seeds."
+        f"**Hypotheses written beforehand: {listed(parts)}.** The largest difference is that of "
+        f"{most['head']} against {most['against']} ({most['question']}): "
+        f"{in_points(most['difference'])} points, {most['seeds']} seeds."
     )
+
+
+def _table(judged: pd.DataFrame) -> Markdown:
+    return pages.table(judged.assign(detectable=100 * judged["detectable"]), TABLE)
 
 
 def _noise_floor(accuracy: pd.DataFrame) -> str:

@@ -93,8 +93,8 @@ def energy(found: Mapping[str, Iterable[Record[SessionNumbers]]]) -> pd.DataFram
 def larger(records: Iterable[Record], seeds: int, epochs: int) -> pd.DataFrame:
     """One row per study and device: what one seed takes, and more seeds or epochs would.
 
-    One seed is one run of every head: the mean over the heads of their median time, times their
-    number. Training grows with the epochs; analyses do not. All hours are of one device, one run
+    One seed is one run of every head that has one: the sum over heads of their median time.
+    Training grows with the epochs; analyses do not. All hours are of one device, one run
     after the other, as in the records: n devices, or n free cores of a CPU, divide them.
 
     Args:
@@ -109,16 +109,17 @@ def larger(records: Iterable[Record], seeds: int, epochs: int) -> pd.DataFrame:
         trained = [record for record in part if record.kind == TrainNumbers.kind]
         if not trained:
             continue
-        heads, done = trained[0].study.heads, trained[0].study.training.epochs
+        heads = len({record.head for record in trained})
+        done = trained[0].study.training.epochs
         per_epoch = float(np.median([_epoch(record) for record in trained]))
-        seed = _of_one_seed(trained, len(heads))
+        seed = _of_one_seed(trained)
         kinds = dict.fromkeys(record.kind for record in part if record.kind != TrainNumbers.kind)
-        analysed = sum(_analysed(part, kind, len(heads)) for kind in kinds)
+        analysed = sum(_analysed(part, kind) for kind in kinds)
         rows.append(
             {
                 "study": study,
                 "device": device,
-                "heads": len(heads),
+                "heads": heads,
                 "seconds_per_epoch": per_epoch,
                 "epochs": done,
                 "seed_hours": seed,
@@ -135,17 +136,16 @@ def _epoch(record: Record[TrainNumbers]) -> float:
     return float(np.median(record.provenance.epoch_seconds))
 
 
-def _of_one_seed(trained: list[Record[TrainNumbers]], heads: int) -> float:
+def _of_one_seed(trained: list[Record[TrainNumbers]]) -> float:
     times = pd.DataFrame(
         {"head": r.head, "hours": _epoch(r) * len(r.numbers.epochs) / 3600} for r in trained
     )
-    return heads * times.groupby("head")["hours"].median().mean()
+    return times.groupby("head")["hours"].median().sum()
 
 
-def _analysed(part: list[Record], kind: str, heads: int) -> float:
-    """Hours of one analysis over one seed: of those heads of the study that have it."""
+def _analysed(part: list[Record], kind: str) -> float:
+    """Hours of one analysis over one seed: of those heads that have it."""
     times = pd.DataFrame(
         {"head": r.head, "hours": r.provenance.wall_time_s / 3600} for r in part if r.kind == kind
     )
-    having = times["head"].nunique()
-    return min(heads, having) * times.groupby("head")["hours"].median().mean()
+    return times.groupby("head")["hours"].median().sum()

@@ -13,6 +13,7 @@ from moelib.report.claims import CONTRADICTED, INCONCLUSIVE, LEVEL, SUPPORTED
 from moelib.report.hypotheses import ABOVE, BELOW, WITHIN, Evidence, detectable, over_seeds
 from moelib.report.power import holm
 from moelib.report.statistics import t_interval
+from moelib.report.wording import MINUS
 
 MATTERS = 0.005  # of accuracy, the smallest effect that matters
 JUDGED = [
@@ -40,8 +41,8 @@ class Contrast(NamedTuple):
     @property
     def hypothesis(self) -> str:
         """In words, with the threshold."""
-        points = f"{100 * self.threshold:+g}" if self.kind != WITHIN else f"{100 * MATTERS:g}"
-        return f"{self.kind} {points} points"
+        sign = "" if self.kind == WITHIN else "+"
+        return f"{self.kind} {100 * self.threshold:{sign}g} points".replace("-", MINUS)
 
 
 def _weak(question: str, head: str, reference: str, kind: str, threshold: float) -> Contrast:
@@ -83,7 +84,7 @@ DEPARTURES = (
         for head in ("dense", "soft", "sparse", "switch")
     ),
     _departure("noise in evaluation", "evaluation-noise", "sparse"),
-    _departure("KL(u||p)/E", "kl", "soft"),
+    _departure("reversed KL", "kl", "soft"),
     _departure("importance as load", "load", "sparse"),
     _departure("top-1 weight of 1", "top-1-weight", "switch"),
     _departure("dropout on logits", "logit-dropout", "soft"),
