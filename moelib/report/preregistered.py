@@ -1,4 +1,4 @@
-"""The chapters of the ablations: what the head can do at all, and what each departure did.
+"""Hypotheses written before their runs: what the head can do at all, what each departure did.
 
 As in `chapters`, each function returns the answer and then figures and tables; words are chosen by
 the numbers, and a study without records is named with the command that makes them.
@@ -71,15 +71,11 @@ def departures() -> list[Markdown]:
     answer = _tally(judged)
     if len(judged) < len(DEPARTURES):
         answer += f" {len(DEPARTURES) - len(judged)} contrasts have no records yet."
-    arms = [r for r in records if r.study.name.startswith("protocol-")]
     return [
         Markdown(answer),
-        _chart("departures", judged, arms,
-               f"{answer} Test accuracy with one key of the protocol switched, minus that of the "
-               "same head and seed without it.", "change, percentage points"),
         _table(judged),
         Markdown(f"{_noise_floor(accuracy)} {checkpoints(records)}"),
-    ]  # fmt: skip
+    ]
 
 
 def departures_in_use() -> list[Markdown]:

@@ -1,4 +1,4 @@
-"""The chapters of the ablations and beyond the test split, with records and without."""
+"""Hypotheses written beforehand and the chapter beyond the test split, without records too."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import robust
 import synthetic
 
 from moelib.records.record import write_record
-from moelib.report import ablations, beyond
+from moelib.report import beyond, preregistered
 from moelib.study.reader import load_study
 from moelib.study.run import Run
 
@@ -28,21 +28,21 @@ def write(study, head, shares, kind="train"):
         write_record(run.record_path("train"), synthetic.trained(run, right))
 
 
-# -- ablations ------------------------------------------------------------------------------------
+# -- hypotheses ----------------------------------------------------------------------------------
 
 
 def test_without_records_the_chapters_say_so_and_name_the_command():
-    assert "`make study STUDY=weak-backbone`" in text(ablations.weak_backbone())
-    said = text(ablations.departures())
+    assert "`make study STUDY=weak-backbone`" in text(preregistered.weak_backbone())
+    said = text(preregistered.departures())
     assert "`make study STUDY=protocol-augment`" in said and "No records are here" in said
-    assert ablations.departures_in_use() == []
+    assert preregistered.departures_in_use() == []
 
 
 def test_what_the_head_can_do_is_told_by_the_numbers():
     write("weak-backbone", "linear", [0.600, 0.602, 0.601])
     write("weak-backbone", "dense", [0.650, 0.651, 0.653])
     write("weak-backbone", "sparse", [0.649, 0.652, 0.652])
-    said = text(ablations.weak_backbone())
+    said = text(preregistered.weak_backbone())
     assert "The head has something to do here: dense is +5.03 points above linear." in said
     assert "**Hypotheses written beforehand: 0 supported, 0 contradicted, 1 inconclusive.**" in said
     assert ":::{chart}" in said and "Do experts pay at equal parameters?" in said
@@ -53,7 +53,7 @@ def test_a_departure_is_told_with_the_noise_floor_and_the_checkpoints():
     write("ablations", "dense", base)
     write("protocol-augment", "dense", base - [0.03, 0.031, 0.029, 0.03, 0.03])
     write("protocol-unpaired", "dense", base + [0.01, -0.01, 0.01, -0.01, 0])
-    said = text(ablations.departures())
+    said = text(preregistered.departures())
     assert "1 supported, 0 contradicted, 0 inconclusive" in said
     assert "10 contrasts have no records yet." in said
     assert "by a standard deviation of 1.00 points" in said
@@ -67,7 +67,7 @@ def test_changes_of_use_and_curvature_are_tabled():
             write_record(run.record_path("utilization"), synthetic.analysed(run, gates))
             found = synthetic.sharp(run, 2 * scale, 60 * scale)
             write_record(run.record_path("sharpness"), found)
-    said = text(ablations.departures_in_use())
+    said = text(preregistered.departures_in_use())
     assert "Variation of gate mass over experts" in said and "0.346" in said  # std / mean of gates
     assert "Logarithm of the trace" in said and "reversed KL" in said
 
