@@ -1,0 +1,205 @@
+"""Hypotheses of the ablations, as data: one arm of a study against another, paired by seed.
+
+They are those that the files of the studies state, written before any run.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from moelib.report.claims import CONTRADICTED, INCONCLUSIVE, LEVEL, SUPPORTED
+from moelib.report.hypotheses import ABOVE, BELOW, WITHIN, Evidence, detectable, over_seeds
+from moelib.report.power import holm
+from moelib.report.statistics import t_interval
+from moelib.report.wording import MINUS
+
+MATTERS = 0.005  # of accuracy, the smallest effect that matters
+JUDGED = [
+    *("question", "study", "head", "against", "seeds", "difference", "low", "high"),
+    *("hypothesis", "p_value", "adjusted", "verdict", "detectable", "by_seed"),
+]
+
+
+class Arm(NamedTuple):
+    """The runs of one head of one study."""
+
+    study: str
+    head: str
+
+
+class Contrast(NamedTuple):
+    """A hypothesis about the accuracy of one arm minus that of another of the same seed."""
+
+    question: str
+    arm: Arm
+    reference: Arm
+    kind: str  # above, below or within
+    threshold: float  # of accuracy
+
+    @property
+    def hypothesis(self) -> str:
+        """In words, with the threshold."""
+        sign = "" if self.kind == WITHIN else "+"
+        return f"{self.kind} {100 * self.threshold:{sign}g} points".replace("-", MINUS)
+
+
+def _weak(question: str, head: str, reference: str, kind: str, threshold: float) -> Contrast:
+    return Contrast(
+        question, Arm("weak-backbone", head), Arm("weak-backbone", reference), kind, threshold
+    )
+
+
+# Without this one the others say nothing; it is no part of their family.
+SOMETHING_TO_DO = _weak("Is there something to do?", "dense", "linear", ABOVE, 0.03)
+WEAK = (
+    *(
+        _weak("Do experts pay at equal parameters?", head, "dense", ABOVE, MATTERS)
+        for head in ("soft", "sparse", "switch")
+    ),
+    *(
+        _weak("Does capacity pay at equal cost?", head, reference, ABOVE, MATTERS)
+        for head, reference in (
+            ("sparse", "dense-h128"),
+            ("sparse-e32", "dense-h128"),
+            ("sparse-e32", "sparse"),
+        )
+    ),
+    _weak("Does sparsity cost accuracy?", "sparse-e32", "dense-h2048", BELOW, -MATTERS),
+    _weak("Does routing pay?", "sparse", "frozen", ABOVE, MATTERS),
+)
+
+
+def _departure(
+    key: str, name: str, head: str, reference: str = "ablations", kind: str = WITHIN
+) -> Contrast:
+    threshold = -MATTERS if kind == BELOW else MATTERS
+    return Contrast(key, Arm(f"protocol-{name}", head), Arm(reference, head), kind, threshold)
+
+
+DEPARTURES = (
+    *(
+        _departure("no augmentation", "augment", head, kind=BELOW)
+        for head in ("dense", "soft", "sparse", "switch")
+    ),
+    _departure("noise in evaluation", "evaluation-noise", "sparse"),
+    _departure("reversed KL", "kl", "soft"),
+    _departure("importance as load", "load", "sparse"),
+    _departure("top-1 weight of 1", "top-1-weight", "switch"),
+    _departure("dropout on logits", "logit-dropout", "soft"),
+    _departure("dropout on logits", "logit-dropout", "sparse", "protocol-load"),
+    _departure("ties kept", "ties", "sparse", "protocol-logit-dropout"),
+)
+# Another order of batches and another augmentation: not tested, the noise floor of the others.
+UNPAIRED = tuple(
+    _departure("unpaired", "unpaired", head) for head in ("dense", "soft", "sparse", "switch")
+)
+
+
+def studies(contrasts: Iterable[Contrast]) -> list[str]:
+    """Names of the studies that contrasts need."""
+    return list(dict.fromkeys(a.study for c in contrasts for a in (c.arm, c.reference)))
+
+
+def paired(contrast: Contrast, values: pd.DataFrame, measure: str) -> np.ndarray:
+    """A measure of the arm minus that of the reference, for each seed that both have.
+
+    Args:
+        contrast: the two arms.
+        values: one row per run, with columns study, head, seed and the measure.
+        measure: name of a column.
+    """
+    arm, reference = (
+        values[(values["study"] == side.study) & (values["head"] == side.head)].set_index("seed")
+        for side in (contrast.arm, contrast.reference)
+    )
+    return (arm[measure] - reference[measure]).dropna().sort_index().to_numpy(dtype=float)
+
+
+def judge(contrasts: Sequence[Contrast], values: pd.DataFrame, measure: str) -> pd.DataFrame:
+    """One row per contrast with runs: its difference, p-value, and verdict, as `claims` judges.
+
+    The p-value is for or against the hypothesis, twice the smaller one-sided one. All contrasts are
+    one family (Holm 1979), those without runs too: they count as ones that nothing speaks for.
+    `detectable` is the smallest effect that so many seeds see with power 0.8 at the first step.
+
+    Args:
+        contrasts: the family.
+        values: as of `paired`, or empty.
+        measure: name of a column.
+    """
+    found = {}
+    for i, contrast in enumerate(contrasts if len(values) else ()):
+        differences = paired(contrast, values, measure)
+        if len(differences):
+            evidence = over_seeds(contrast.question, differences, contrast.kind, contrast.threshold)
+            found[i] = evidence, tuple(differences)
+    p_values = [_two_sided(found[i][0]) if i in found else 1.0 for i in range(len(contrasts))]
+    adjusted = holm(p_values)
+    return pd.DataFrame(
+        [
+            {
+                "question": contrasts[i].question,
+                "study": contrasts[i].arm.study,
+                "head": contrasts[i].arm.head,
+                "against": _against(contrasts[i]),
+                "seeds": evidence.seeds,
+                "difference": evidence.estimate,
+                "low": evidence.low,
+                "high": evidence.high,
+                "hypothesis": contrasts[i].hypothesis,
+                "p_value": p_values[i],
+                "adjusted": adjusted[i],
+                "verdict": _verdict(evidence, adjusted[i]),
+                "detectable": detectable(evidence, LEVEL / len(contrasts)),
+                "by_seed": by_seed,
+            }
+            for i, (evidence, by_seed) in found.items()
+        ],
+        columns=JUDGED,
+    )
+
+
+def changes(
+    contrasts: Iterable[Contrast], values: Mapping[str, pd.DataFrame], measure: str
+) -> pd.DataFrame:
+    """One row per contrast and split with two seeds or more: mean change of a measure, t-interval.
+
+    Args:
+        contrasts: pairs of arms.
+        values: by split, frames as of `paired`.
+        measure: name of a column.
+    """
+    rows = []
+    for contrast in contrasts:
+        for split, frame in values.items():
+            differences = paired(contrast, frame, measure) if len(frame) else ()
+            if len(differences) > 1:
+                change, low, high = t_interval(differences)
+                row = {"question": contrast.question, "head": contrast.arm.head, "split": split}
+                rows.append(
+                    {**row, "seeds": len(differences), "change": change, "low": low, "high": high}
+                )
+    return pd.DataFrame(
+        rows, columns=["question", "head", "split", "seeds", "change", "low", "high"]
+    )
+
+
+def _against(contrast: Contrast) -> str:
+    """What differs in the reference: the head, or else the study."""
+    arm, reference = contrast.arm, contrast.reference
+    return reference.head if arm.study == reference.study else reference.study
+
+
+def _two_sided(evidence: Evidence) -> float:
+    """For or against: twice the smaller of the two; 1 where seeds are too few to tell."""
+    if not evidence.decidable:
+        return 1.0
+    return min(1.0, 2 * min(evidence.p_for, evidence.p_against))
+
+
+def _verdict(evidence: Evidence, adjusted: float) -> str:
+    if not evidence.decidable or adjusted > LEVEL:
+        return INCONCLUSIVE
+    return SUPPORTED if evidence.p_for < evidence.p_against else CONTRADICTED
