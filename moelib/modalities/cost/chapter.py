@@ -11,7 +11,7 @@ from moelib.modalities.cost.published import ANSWER, DATA_SHEET
 from moelib.modalities.cost.traffic import LINKS
 from moelib.modalities.cost.verdicts import ACTIVE, UNIFORM, judge
 from moelib.records.cost import CostNumbers, TrafficNumbers
-from moelib.records.kinds import KINDS
+from moelib.records.modalities import ModalityUtilizationNumbers
 from moelib.records.record import Numbers, Record, read_record
 from moelib.report import pages
 from moelib.report.claims import CONTRADICTED, INCONCLUSIVE, SUPPORTED
@@ -20,7 +20,6 @@ from moelib.study.run import results_root
 
 N = TypeVar("N", bound=Numbers)
 FOLDER = "cost"
-UTILIZATION = "vlm-utilization"
 BADGES = {SUPPORTED: "success", CONTRADICTED: "danger", INCONCLUSIVE: "secondary"}
 NOTHING = "No record of `{script}` is in this checkout."
 
@@ -178,14 +177,14 @@ def between_devices(record: Record[TrafficNumbers], teraflops: float) -> Markdow
     return pages.table(shown.reset_index(), columns)
 
 
-def trained_routers() -> list[Record]:
+def trained_routers() -> list[Record[ModalityUtilizationNumbers]]:
     """Records of the utilization of the published vision-language study, by arm and seed."""
-    kind = next((kind for kind in KINDS if kind.kind == UTILIZATION), None)
-    paths = sorted(results_root().glob(f"modalities/main/*/seed-*/{UTILIZATION}.json"))
-    return [read_record(path, kind) for path in paths] if kind else []
+    kind = ModalityUtilizationNumbers.kind
+    paths = sorted(results_root().glob(f"modalities/main/*/seed-*/{kind}.json"))
+    return [read_record(path, ModalityUtilizationNumbers) for path in paths]
 
 
-def trained(records: Iterable[Record]) -> Markdown:
+def trained(records: Iterable[Record[ModalityUtilizationNumbers]]) -> Markdown:
     """Traffic of trained routers on several devices, modelled from their loads."""
     table = frames.trained_traffic(records)
     if table.empty:

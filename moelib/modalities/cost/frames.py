@@ -15,6 +15,7 @@ from moelib.modalities.cost.traffic import (
     modelled_ms,
 )
 from moelib.records.cost import CostCell, CostNumbers, TrafficNumbers
+from moelib.records.modalities import ModalityUtilizationNumbers
 from moelib.records.record import Record
 from moelib.report.costs import quartiles, ratio
 
@@ -140,7 +141,7 @@ def traffic(record: Record[TrafficNumbers], teraflops: float) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def trained_traffic(records: Iterable[Record]) -> pd.DataFrame:
+def trained_traffic(records: Iterable[Record[ModalityUtilizationNumbers]]) -> pd.DataFrame:
     """One row per arm and number of devices: traffic of trained routers, from their loads.
 
     Means over seeds and layers of what `traffic.expect` tells. Experts are placed by the share of
@@ -149,8 +150,7 @@ def trained_traffic(records: Iterable[Record]) -> pd.DataFrame:
     away under uniform routing.
 
     Args:
-        records: of the utilization of vision-language models: `tokens` by type, and `layers` with
-            `load` (m, e) and `real` experts by type of token.
+        records: of the utilization of trained vision-language models.
     """
     rows = []
     for record in records:
