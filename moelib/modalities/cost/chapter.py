@@ -6,7 +6,7 @@ from typing import TypeVar
 import pandas as pd
 from IPython.display import Markdown
 
-from moelib.modalities.cost import frames
+from moelib.modalities.cost import frames, published
 from moelib.modalities.cost.published import ANSWER, DATA_SHEET
 from moelib.modalities.cost.traffic import LINKS
 from moelib.modalities.cost.verdicts import ACTIVE, UNIFORM, judge
@@ -201,6 +201,17 @@ def trained(records: Iterable[Record[ModalityUtilizationNumbers]]) -> Markdown:
         "imbalance": ("Busiest load, times mean", ".2f"),
     }
     return pages.table(table, columns)
+
+
+def bounds() -> Markdown:
+    """The least milliseconds of published shapes by an H100's data sheet: modelled, not measured."""
+    table = published.bounds()
+    columns = {
+        "model": ("Model", ""),
+        "total": ("Parameters, billion", ".1f"),
+        "active": ("Active", ".1f"),
+    }
+    return pages.table(table, columns | {name: (name, "rounded") for name in table.columns[3:]})
 
 
 def front(table: pd.DataFrame) -> Markdown:

@@ -10,7 +10,7 @@ from moelib.modalities.cost.roofline import demand, least_ms
 from moelib.modalities.cost.traffic import LINKS
 from moelib.records.cost import TrafficCase, TrafficNumbers
 from moelib.records.record import Record
-from moelib.study.shapes import MOE_LLAVA, OLMOE, VICUNA_7B, VICUNA_13B, VISION
+from moelib.study.shapes import DEEPSEEK, MOE_LLAVA, OLMOE, VICUNA_7B, VICUNA_13B, VISION
 
 
 def test_a_cell_stands_beside_the_bound_of_what_it_met():
@@ -101,3 +101,13 @@ def test_traffic_of_trained_routers_is_a_mean_over_seeds_and_layers():
     assert two["leaving"] == pytest.approx(0.75 * (100 * words + 300 * patches) / 400)
     assert list(table["devices"]) == [2, 4]
     assert frames.trained_traffic([]).empty
+
+
+def test_the_bounds_cross_where_the_page_says():
+    table = published.bounds().set_index("model")
+    dense, sixteen = table.loc["Vicuna-7B"], table.loc["DeepSeekMoE-16B"]
+    slower = [batch for batch in published.BATCHES
+              if sixteen[f"decode {batch}"] > dense[f"decode {batch}"]]  # fmt: skip
+    assert slower == [8, 16, 32, 64]
+    assert list(table["total"]) == sorted(table["total"])
+    assert VICUNA_7B.cached > 2 * DEEPSEEK.cached
