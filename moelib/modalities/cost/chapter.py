@@ -204,7 +204,7 @@ def trained(records: Iterable[Record[ModalityUtilizationNumbers]]) -> Markdown:
 
 
 def bounds() -> Markdown:
-    """The least milliseconds of published shapes by an H100's data sheet: modelled, not measured."""
+    """Least milliseconds of published shapes by an H100's data sheet: nothing is measured."""
     table = published.bounds()
     columns = {
         "model": ("Model", ""),
