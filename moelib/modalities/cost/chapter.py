@@ -6,11 +6,12 @@ from typing import TypeVar
 import pandas as pd
 from IPython.display import Markdown
 
-from moelib.modalities.cost import frames
+from moelib.modalities.cost import frames, published
 from moelib.modalities.cost.published import ANSWER, DATA_SHEET
 from moelib.modalities.cost.traffic import LINKS
 from moelib.modalities.cost.verdicts import ACTIVE, UNIFORM, judge
 from moelib.records.cost import CostNumbers, TrafficNumbers
+from moelib.records.modalities import ModalityUtilizationNumbers
 from moelib.records.record import Numbers, Record, read_record
 from moelib.report import pages
 from moelib.report.claims import CONTRADICTED, INCONCLUSIVE, SUPPORTED
@@ -90,6 +91,9 @@ def circumstances(record: Record[CostNumbers]) -> Markdown:
             f"{modelled} of the ways ran fewer layers than their model has: **whole models are "
             "modelled**, as many times a layer, without the unembedding."
         )
+    depth = additivity(record)
+    if depth:
+        said.append(depth)
     if numbers.beside:
         said.append(f"Beside it ran: {numbers.beside}.")
     if not numbers.whole:
@@ -103,6 +107,21 @@ def circumstances(record: Record[CostNumbers]) -> Markdown:
     else:
         said.append(f"Before, executors agreed with float32 within {max(errors):.2g} of its norm.")
     return Markdown(" ".join(said))
+
+
+def additivity(record: Record[CostNumbers]) -> str:
+    """Whether a model takes the time of its layers, where several depths were run."""
+    table = frames.cells(record)
+    parts = []
+    for (mode, shape), arms in table[table["panel"] == "additivity"].groupby(["mode", "shape"]):
+        times = arms.set_index("layers")["ms"]
+        most = times.index.max()
+        if 1 in times.index and most > 1:
+            ratio = times[most] / (most * times[1])
+            parts.append(
+                f"{most} layers of {shape} take {ratio:.2f} times {most} single ones ({mode})"
+            )
+    return f"Is a model the sum of its layers? {'; '.join(parts)}." if parts else ""
 
 
 def kinds(record: Record[CostNumbers]) -> Markdown:
@@ -156,6 +175,43 @@ def between_devices(record: Record[TrafficNumbers], teraflops: float) -> Markdow
         **{link.name: (f"{link.name}, ms", "rounded") for link in LINKS},
     }
     return pages.table(shown.reset_index(), columns)
+
+
+def trained_routers() -> list[Record[ModalityUtilizationNumbers]]:
+    """Records of the utilization of the published vision-language study, by arm and seed."""
+    kind = ModalityUtilizationNumbers.kind
+    paths = sorted(results_root().glob(f"modalities/main/*/seed-*/{kind}.json"))
+    return [read_record(path, ModalityUtilizationNumbers) for path in paths]
+
+
+def trained(records: Iterable[Record[ModalityUtilizationNumbers]]) -> Markdown:
+    """Traffic of trained routers on several devices, modelled from their loads."""
+    table = frames.trained_traffic(records)
+    if table.empty:
+        return Markdown("*No trained router's utilization is in this checkout.*")
+    columns = {
+        "arm": ("Arm", ""),
+        "devices": ("Devices", "d"),
+        "seeds": ("Seeds", "d"),
+        "away": ("Choices away", ".1%"),
+        "chance": ("by chance", ".1%"),
+        "away_words": ("of words", ".1%"),
+        "away_patches": ("of patches", ".1%"),
+        "leaving": ("Tokens that leave, if choices are independent", ".1%"),
+        "imbalance": ("Busiest load, times mean", ".2f"),
+    }
+    return pages.table(table, columns)
+
+
+def bounds() -> Markdown:
+    """Least milliseconds of published shapes by an H100's data sheet: nothing is measured."""
+    table = published.bounds()
+    columns = {
+        "model": ("Model", ""),
+        "total": ("Parameters, billion", ".1f"),
+        "active": ("Active", ".1f"),
+    }
+    return pages.table(table, columns | {name: (name, "rounded") for name in table.columns[3:]})
 
 
 def front(table: pd.DataFrame) -> Markdown:

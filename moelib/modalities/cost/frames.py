@@ -1,16 +1,25 @@
 """Records of costs as frames: times beside their bounds, ratios of the same rounds, traffic."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pandas as pd
 
 from moelib.modalities.cost.roofline import demand, least_ms
-from moelib.modalities.cost.traffic import LINKS, modelled_ms
+from moelib.modalities.cost.traffic import (
+    DEVICES,
+    LINKS,
+    by_modality,
+    expect,
+    homes_by_work,
+    modelled_ms,
+)
 from moelib.records.cost import CostCell, CostNumbers, TrafficNumbers
+from moelib.records.modalities import ModalityUtilizationNumbers
 from moelib.records.record import Record
 from moelib.report.costs import quartiles, ratio
 
+PATCHES = ("object", "empty")  # types of tokens that are patches; the others are words
 SIZE = ["panel", "part", "mode", "batch", "context"]  # one panel
 
 
@@ -130,6 +139,58 @@ def traffic(record: Record[TrafficNumbers], teraflops: float) -> pd.DataFrame:
                 }
             )
     return pd.DataFrame(rows)
+
+
+def trained_traffic(records: Iterable[Record[ModalityUtilizationNumbers]]) -> pd.DataFrame:
+    """One row per arm and number of devices: traffic of trained routers, from their loads.
+
+    Means over seeds and layers of what `traffic.expect` tells. Experts are placed by the share of
+    words in their load, and tokens live where the work of their modality is; both are decided by
+    the loads that they are counted on, which flatters a little. `chance` is the share of choices
+    away under uniform routing.
+
+    Args:
+        records: of the utilization of trained vision-language models.
+    """
+    rows = []
+    for record in records:
+        for layer in record.numbers.layers:
+            loads = np.array(layer.load)
+            slots, choices = _slots(record.numbers.tokens, layer.real)
+            for devices in (g for g in DEVICES if loads.shape[1] % g == 0):
+                device = by_modality(loads * choices[:, None], devices)
+                homes = homes_by_work(loads * choices[:, None], device, devices)
+                found = expect(loads, choices, slots, homes, device)
+                weigh = choices / slots  # tokens of each modality
+                rows.append(
+                    {
+                        "arm": record.head,
+                        "seed": record.seed,
+                        "devices": devices,
+                        "away": float(np.average(found.away, weights=choices)),
+                        "away_words": float(found.away[0]),
+                        "away_patches": float(found.away[1]),
+                        "leaving": float(np.average(found.leaving_apart, weights=weigh)),
+                        "imbalance": found.imbalance,
+                        "chance": 1 - 1 / devices,
+                    }
+                )
+    if not rows:
+        return pd.DataFrame(columns=["arm", "devices", "away", "leaving", "imbalance", "chance"])
+    table = pd.DataFrame(rows)
+    seeds = table.groupby(["arm", "devices"], sort=False)["seed"].nunique().rename("seeds")
+    means = table.groupby(["arm", "devices"], sort=False).mean(numeric_only=True)
+    return means.drop(columns="seed").join(seeds).reset_index()
+
+
+def _slots(tokens: Mapping[str, int], real: Mapping[str, float]) -> tuple[np.ndarray, np.ndarray]:
+    """Executed experts per token, and choices, of words and of patches (m,) each."""
+    counts, choices = np.zeros(2), np.zeros(2)
+    for kind, experts in real.items():
+        modality = int(kind in PATCHES)
+        counts[modality] += tokens[kind]
+        choices[modality] += tokens[kind] * experts
+    return choices / counts, choices
 
 
 def _size(cell: CostCell) -> tuple:

@@ -11,11 +11,25 @@ import pandas as pd
 from moelib.modalities.cost.roofline import demand, least_ms
 from moelib.records.cost import CostNumbers, Peaks
 from moelib.records.record import Record
-from moelib.study.shapes import MOE_LLAVA, VICUNA_7B, VICUNA_13B, VISION, Shape
+from moelib.study.shapes import (
+    DEEPSEEK,
+    MOE_LLAVA,
+    OLMOE,
+    QWEN3,
+    TINYLLAMA,
+    VICUNA_7B,
+    VICUNA_13B,
+    VISION,
+    Shape,
+)
 
 SOURCE = "MoE-LLaVA's README, commit 0549ce0 (LLaVA-1.5 13B: in a comment there)"
 DATA_SHEET = Peaks(teraflops=989.0, gigabytes=3350.0)  # NVIDIA H100 SXM, bfloat16 without sparsity
 PROMPT, PATCHES, ANSWER = 640, 577, 16  # tokens: image and question, encoder, answer
+
+
+MODELS = (TINYLLAMA, VICUNA_7B, OLMOE, VICUNA_13B, DEEPSEEK, QWEN3)  # by total size
+BATCHES = (1, 4, 8, 16, 32, 64, 128)
 
 
 class Score(NamedTuple):
@@ -64,6 +78,24 @@ def front(record: Record[CostNumbers] | None) -> pd.DataFrame:
     if not table["measured"].all():  # one axis, one kind of number
         table = table.assign(ms=table["bound_ms"], measured=False)
     return table
+
+
+def bounds() -> pd.DataFrame:
+    """One row per published shape: the least milliseconds of a pass by an H100's data sheet.
+
+    Decoding steps at context 640 for several batches, and prefill of one sequence and of eight, all
+    under uniform routing. Nothing of it is measured.
+    """
+    rows = []
+    for shape in MODELS:
+        sizes = [("decode", batch) for batch in BATCHES] + [("prefill", 1), ("prefill", 8)]
+        least = {
+            f"{mode} {batch}": least_ms(demand(shape, mode, batch, PROMPT), DATA_SHEET)
+            for mode, batch in sizes
+        }
+        billions = {"total": shape.parameters / 1e9, "active": shape.active_parameters / 1e9}
+        rows.append({"model": shape.name, **billions, **least})
+    return pd.DataFrame(rows)
 
 
 def _steps(shape: Shape) -> list[tuple[Shape, str, int, int]]:

@@ -96,19 +96,46 @@ def count(choices: np.ndarray, home: np.ndarray, device: np.ndarray) -> Traffic:
     )
 
 
-def expected_away(loads: np.ndarray, homes: np.ndarray, device: np.ndarray) -> np.ndarray:
-    """Share (m,) of each modality's choices on another device, where only loads were recorded.
+class Expected(NamedTuple):
+    """What loads alone tell of traffic; shares are of one modality (m,) each."""
+
+    away: np.ndarray  # of choices on another device: exact if homes do not follow choices
+    leaving_low: np.ndarray  # of tokens with a choice elsewhere, if those choices come together,
+    leaving_apart: np.ndarray  # if a token's choices are independent,
+    leaving_high: np.ndarray  # and if they come one to a token
+    imbalance: float  # the busiest device's choices by the mean
+
+
+def expect(
+    loads: np.ndarray,
+    choices: np.ndarray,
+    slots: np.ndarray,
+    homes: np.ndarray,
+    device: np.ndarray,
+) -> Expected:
+    """Traffic from loads by modality, where the choices of single tokens were not recorded.
+
+    Homes and choices of tokens of one modality are taken to be independent.
 
     Args:
-        loads: (m, e) choices, or shares of choices, of each modality for each expert.
-        homes: (m, g) share of each modality's tokens that live on each device; homes and choices
-            of tokens of one modality are taken to be independent.
+        loads: (m, e) share of a modality's choices that each expert gets.
+        choices: (m,) how many choices each modality makes.
+        slots: (m,) executed experts per token, on average.
+        homes: (m, g) share of a modality's tokens that live on each device.
         device: (e,) the device that holds each expert.
     """
-    held = np.zeros((len(loads), homes.shape[1]))
+    held = np.zeros(homes.shape)  # (m, g) share of a modality's choices on each device
     np.add.at(held.T, device, loads.T)
-    shares = held / held.sum(axis=1, keepdims=True)  # (m, g)
-    return 1 - (shares * homes).sum(axis=1)
+    away = 1 - (held * homes).sum(axis=1)
+    apart = 1 - (homes * held ** slots[:, None]).sum(axis=1)
+    work = choices @ held  # (g,)
+    return Expected(
+        away=away,
+        leaving_low=away,
+        leaving_apart=apart,
+        leaving_high=np.minimum(1, slots * away),
+        imbalance=float(work.max() / work.mean()),
+    )
 
 
 def in_order(experts: int, devices: int) -> np.ndarray:
@@ -144,26 +171,43 @@ def homes_of_sequences(sequences: np.ndarray, devices: int) -> np.ndarray:
     return sequences % devices
 
 
-def homes_of_modalities(
-    modality: np.ndarray, loads: np.ndarray, device: np.ndarray, devices: int
-) -> np.ndarray:
-    """Homes (n,) where each modality lives on the devices that do most of its work, dealt in turn.
+def homes_of_modalities(modality: np.ndarray, shares: np.ndarray) -> np.ndarray:
+    """Homes (n,) where tokens of a modality are dealt in turn to the devices that it lives on.
+
+    Args:
+        modality: (n,) 0 for words, 1 for patches.
+        shares: (2, g) as of `homes_by_work`.
+    """
+    homes = np.empty(len(modality), dtype=np.int64)
+    for kind in (0, 1):
+        mine, own = np.flatnonzero(modality == kind), np.flatnonzero(shares[kind])
+        homes[mine] = own[np.arange(len(mine)) % len(own)]
+    return homes
+
+
+def homes_by_work(loads: np.ndarray, device: np.ndarray, devices: int) -> np.ndarray:
+    """Share (2, g) of a modality's tokens on each device, where they live with their work.
 
     Devices are ranked by the share of words in the work that they get; words take as many from the
     front as their share of all work is worth, at least one, and patches the rest.
+
+    Args:
+        loads: (2, e) choices of words and of patches.
+        device: (e,) the device that holds each expert.
+        devices: how many there are.
     """
     work = np.zeros((devices, 2))
     np.add.at(work, device, loads.T)
     total = work.sum(axis=1)
     share = np.divide(work[:, 0], total, out=np.full(devices, 0.5), where=total > 0)
     ranked = np.argsort(-share, kind="stable")
-    words = round(devices * loads[0].sum() / loads.sum())
-    words = min(max(words, 1), devices - 1) if devices > 1 else 1
-    homes = np.empty(len(modality), dtype=np.int64)
-    for kind, own in ((0, ranked[:words]), (1, ranked[words:] if devices > 1 else ranked)):
-        mine = np.flatnonzero(modality == kind)
-        homes[mine] = own[np.arange(len(mine)) % len(own)]
-    return homes
+    shares = np.zeros((2, devices))
+    if devices == 1:
+        return shares + 1
+    words = min(max(round(devices * loads[0].sum() / loads.sum()), 1), devices - 1)
+    shares[0, ranked[:words]] = 1 / words
+    shares[1, ranked[words:]] = 1 / (devices - words)
+    return shares
 
 
 def loads_of(choices: np.ndarray, modality: np.ndarray, experts: int) -> np.ndarray:
@@ -226,7 +270,7 @@ def cases(
         for placement, device in placements.items():
             homes = {
                 "sequences": homes_of_sequences(sequences, devices),
-                "modalities": homes_of_modalities(modality, loads, device, devices),
+                "modalities": homes_of_modalities(modality, homes_by_work(loads, device, devices)),
             }
             for dealt, home in homes.items():
                 whole = count(choices, home, device)

@@ -89,6 +89,21 @@ def test_circumstances_tell_what_is_modelled_missing_and_cut_short():
     assert "Beside it ran: a training. Its time was up before the plan was done." in said
 
 
+def test_a_model_is_compared_with_the_sum_of_its_layers():
+    depths = [
+        cell("TinyLlama-1.1B", ms, panel="additivity", layers=layers)
+        for layers, ms in ((1, 1.0), (2, 2.5), (22, 33.0))
+    ]
+    assert "22 layers of TinyLlama-1.1B take 1.50 times 22 single ones (decode)" in (
+        chapter.circumstances(record(*depths)).data
+    )
+    assert chapter.additivity(full()) == ""
+
+
+def test_without_trained_routers_the_page_says_so(results):
+    assert "No trained router" in chapter.trained(chapter.trained_routers()).data
+
+
 def test_tables_have_a_column_for_each_size():
     assert "| top-8, guided | 1.25 |" in chapter.kinds(full()).data
     assert "| 8 of 64 | 0.125 | 0.25 |" in chapter.family(full()).data

@@ -1,5 +1,7 @@
 """Frames of costs: bounds, models of whole models, ratios, traffic."""
 
+from types import SimpleNamespace
+
 import pytest
 from cost_records import PEAKS, cell, mixture, record
 
@@ -8,7 +10,7 @@ from moelib.modalities.cost.roofline import demand, least_ms
 from moelib.modalities.cost.traffic import LINKS
 from moelib.records.cost import TrafficCase, TrafficNumbers
 from moelib.records.record import Record
-from moelib.study.shapes import MOE_LLAVA, OLMOE, VICUNA_7B, VICUNA_13B, VISION
+from moelib.study.shapes import DEEPSEEK, MOE_LLAVA, OLMOE, VICUNA_7B, VICUNA_13B, VISION
 
 
 def test_a_cell_stands_beside_the_bound_of_what_it_met():
@@ -81,3 +83,31 @@ def test_an_answer_is_the_sum_of_its_steps():
     assert table["measured"].all()
     assert set(table["ms"]) == {1 + 20 + 15 * 3}
     assert (table["ms"] != table["bound_ms"]).all()
+
+
+def test_traffic_of_trained_routers_is_a_mean_over_seeds_and_layers():
+    def router(seed, *loads):
+        layers = [SimpleNamespace(load=load, real={"value": 2.0, "object": 1.0}) for load in loads]
+        numbers = SimpleNamespace(tokens={"value": 100, "object": 300}, layers=layers)
+        return SimpleNamespace(head="top-2", seed=seed, numbers=numbers)
+
+    apart = ((0.5, 0.5, 0.0, 0.0), (0.0, 0.0, 0.5, 0.5))  # two devices: all at home
+    mixed = ((0.25,) * 4,) * 2  # half away
+    table = frames.trained_traffic([router(0, apart, mixed), router(1, mixed, mixed)])
+    two = table.set_index("devices").loc[2]
+    assert two["seeds"] == 2
+    assert two["away"] == pytest.approx((0 + 3 * 0.5) / 4)
+    words, patches = 1 - 0.5**2, 0.5  # two choices of a word, one of a patch
+    assert two["leaving"] == pytest.approx(0.75 * (100 * words + 300 * patches) / 400)
+    assert list(table["devices"]) == [2, 4]
+    assert frames.trained_traffic([]).empty
+
+
+def test_the_bounds_cross_where_the_page_says():
+    table = published.bounds().set_index("model")
+    dense, sixteen = table.loc["Vicuna-7B"], table.loc["DeepSeekMoE-16B"]
+    slower = [batch for batch in published.BATCHES
+              if sixteen[f"decode {batch}"] > dense[f"decode {batch}"]]  # fmt: skip
+    assert slower == [8, 16, 32, 64]
+    assert list(table["total"]) == sorted(table["total"])
+    assert VICUNA_7B.cached > 2 * DEEPSEEK.cached

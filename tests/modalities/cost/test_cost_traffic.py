@@ -1,11 +1,14 @@
 """Traffic between devices beside a count token by token, and cases that have one answer."""
 
+import runpy
+
 import numpy as np
 import pytest
 
 from moelib.modalities.cost import traffic
+from moelib.modalities.cost.traces import TRACES
 from moelib.modalities.cost.traffic import NONE, Link
-from moelib.study.base import ConfigError
+from moelib.study.base import PROJECT, ConfigError
 
 E, K, N = 16, 4, 400
 
@@ -78,7 +81,8 @@ def test_a_perfect_partition_stays_at_home():
     loads = traffic.loads_of(choices, modality, E)
     device = traffic.by_modality(loads, 2)
     np.testing.assert_array_equal(device, np.arange(E) % 2)
-    home = traffic.homes_of_modalities(modality, loads, device, 2)
+    shares = traffic.homes_by_work(loads, device, 2)
+    home = traffic.homes_of_modalities(modality, shares)
     assert traffic.count(choices, home, device).leaving == 0
     apart = traffic.count(choices, traffic.homes_of_sequences(np.arange(N) // 7, 2), device)
     assert apart.leaving == pytest.approx(0.5, abs=0.1)  # whoever lives on the other side
@@ -99,26 +103,62 @@ def test_numbering_experts_anew_changes_nothing(devices):
 
 @pytest.mark.parametrize("devices", traffic.DEVICES)
 def test_loads_alone_tell_the_share_of_choices_away(devices):
-    choices, _, device = random_case(devices)
-    modality = np.arange(N) % 2
-    home = np.arange(N) // 2 % devices  # both modalities alike on all devices
+    rng = np.random.default_rng(0)
+    modality, n = np.arange(20_000) % 2, 20_000
+    bias = np.stack([np.linspace(0, 2, E), np.linspace(2, 0, E)])[modality]  # (n, e)
+    choices = (bias + rng.gumbel(size=(n, E))).argsort(axis=1)[:, -K:]
     loads = traffic.loads_of(choices, modality, E)
-    homes = np.full((2, devices), 1 / devices)
-    expected = traffic.expected_away(loads, homes, device)
-    assert expected == pytest.approx([1 - 1 / devices] * 2)  # homes alike: whatever the loads
-    found = traffic.count(choices, home, device)
-    assert found.away == pytest.approx(expected.mean(), abs=0.05)
-    lonely = np.zeros((2, devices))
-    lonely[:, 0] = 1
-    shares = [loads[m][device == 0].sum() / loads[m].sum() for m in (0, 1)]
-    assert traffic.expected_away(loads, lonely, device) == pytest.approx(1 - np.array(shares))
+    device = traffic.by_modality(loads, devices)
+    shares = traffic.homes_by_work(loads, device, devices)
+    found = [
+        traffic.count(choices[modality == m], home[modality == m], device)
+        for home in [traffic.homes_of_modalities(modality, shares)]
+        for m in (0, 1)
+    ]
+    expected = traffic.expect(
+        loads / loads.sum(axis=1, keepdims=True), loads.sum(axis=1), np.full(2, K), shares, device
+    )
+    assert expected.away == pytest.approx([case.away for case in found], abs=0.01)
+    # Choices without replacement spread a little more than independent ones.
+    leaving = np.array([case.leaving for case in found])
+    assert expected.leaving_apart == pytest.approx(leaving, abs=0.06)
+    assert (expected.leaving_low <= leaving).all() and (leaving <= expected.leaving_high).all()
+    work = sum(case.loads for case in found)
+    assert expected.imbalance == pytest.approx(work.max() / work.mean())
+
+
+def test_expected_traffic_by_hand():
+    # Two devices of an expert each; words live on the first, patches on both alike.
+    found = traffic.expect(
+        loads=np.array([[0.75, 0.25], [0.5, 0.5]]),
+        choices=np.array([100, 300]),
+        slots=np.array([2.0, 1.0]),
+        homes=np.array([[1.0, 0.0], [0.5, 0.5]]),
+        device=np.array([0, 1]),
+    )
+    assert found.away == pytest.approx([0.25, 0.5])
+    assert found.leaving_apart == pytest.approx([1 - 0.75**2, 0.5])
+    assert found.leaving_high == pytest.approx([0.5, 0.5])
+    assert found.imbalance == pytest.approx((75 + 150) / 200)
 
 
 def test_modalities_live_where_their_work_is():
     loads = np.array([[9, 9, 0, 0, 0, 0, 0, 0], [0, 0, 9, 9, 9, 9, 9, 9]])
-    device = traffic.in_order(8, 4)
-    home = traffic.homes_of_modalities(np.array([0, 0, 1, 1, 1, 1]), loads, device, 4)
+    shares = traffic.homes_by_work(loads, traffic.in_order(8, 4), 4)
+    np.testing.assert_allclose(shares, [[1, 0, 0, 0], [0, 1 / 3, 1 / 3, 1 / 3]])
+    home = traffic.homes_of_modalities(np.array([0, 0, 1, 1, 1, 1]), shares)
     assert home.tolist() == [0, 0, 1, 2, 3, 1]
+    np.testing.assert_array_equal(traffic.homes_by_work(loads, np.zeros(8, int), 1), [[1], [1]])
+
+
+def test_the_scripts_traces_have_all_cases(monkeypatch):
+    script = runpy.run_path(str(PROJECT / "benchmarks" / "modalities_traffic.py"))
+    script["measure"].__globals__.update(SEQUENCES=4)
+    found = script["measure"]().cases
+    assert len(found) == len(TRACES) * 3 * 2 * 2
+    assert {case.tokens for case in found} == {2 * 640}
+    variable = [case for case in found if case.source == "trace, variable"]
+    assert all(1 <= case.choices / case.tokens < 8 for case in variable)
 
 
 def test_modelled_time_is_that_of_the_busiest_device_and_of_the_busiest_link():
