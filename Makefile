@@ -24,6 +24,7 @@ help:  ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
 	@echo
 	@echo "  STUDY="$(NAME)"  name of a study in studies/, for 'make study'"
+	@echo "  MINUTES=...  of 'make study': make the records that this time allows, seed by seed, and stop"
 	@echo "  ARGS=\"...\"   further arguments for Snakemake, such as -n (only list what would run)"
 	@echo "               or --workflow-profile workflow/profiles/slurm (run on a cluster)"
 	@echo "  PYTHON=...   the Python >= 3.11 from which 'make install' makes .venv"
@@ -37,7 +38,7 @@ pdf: book  ## print the book: _build/report.pdf (needs Chromium or Chrome)
 	@$(VENV)/bin/python workflow/pdf
 
 study: $(STAMP)  ## run every notebook of STUDY, for each head and seed
-	@$(RUN) study $(NAME) $(ARGS)
+	@$(if $(MINUTES),$(VENV)/bin/python workflow/fill $(NAME) --minutes $(MINUTES),$(RUN) study $(NAME)) $(ARGS)
 
 lab: $(STAMP)  ## open the notebooks in JupyterLab
 	$(VENV)/bin/python -m jupyterlab

@@ -1,16 +1,15 @@
 """Filling a time with the runs of a study, without Snakemake or papermill."""
 
-import os
+import runpy
 import subprocess
 import sys
-from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from moelib.records.kinds import SessionNumbers, TrainNumbers, UtilizationNumbers
-from moelib.records.record import read_record
-
-CHECKOUT = Path(__file__).resolve().parents[2]
+from moelib.records.record import read_record, write_record
+from moelib.study.base import PROJECT, ConfigError
 
 STUDY = """
 description: two heads
@@ -25,60 +24,93 @@ analyses: {utilization: {permutations: 10}, sharpness: null, surface: null, effi
 
 
 @pytest.fixture
-def fill(tmp_path):
-    """Run the script on the study; returns what it printed and its exit status."""
-    study = tmp_path / "small.yaml"
-    study.write_text(STUDY)
+def study(tmp_path, monkeypatch):
+    monkeypatch.setenv("MOELIB_RESULTS", str(tmp_path / "results"))
+    path = tmp_path / "small.yaml"
+    path.write_text(STUDY)
+    return str(path)
 
-    def run(*arguments):
-        done = subprocess.run(
-            [sys.executable, CHECKOUT / "workflow/fill", study, *arguments],
-            env=os.environ | {"MOELIB_RESULTS": str(tmp_path / "results")},
-            capture_output=True,
-            text=True,
-        )
-        return done.stdout + done.stderr, done.returncode
 
+@pytest.fixture
+def fill(study, capsys):
+    """The script on the study, with jobs that end at once; `broken` names those that fail."""
+    script = SimpleNamespace(**runpy.run_path(str(PROJECT / "workflow/fill")))
+    started = []
+
+    def begin(job, now):
+        started.append((job.run.seed, job.run.head, *job.kinds))
+        ends = "false" if (job.run.head, job.kinds[0]) in run.broken else "true"
+        job.process, job.start = subprocess.Popen([ends]), now
+
+    def run(minutes, workers=1, seeds=None):
+        started.clear()
+        with pytest.raises(SystemExit) as end:
+            script.main(study, minutes, workers, seeds)
+        return capsys.readouterr().out, int(end.value.code), [*started]
+
+    script.Job.begin = begin
+    run.broken = ()
     return run
 
 
-def test_all_heads_of_a_seed_come_before_the_next_and_a_session_is_recorded(fill, tmp_path):
-    printed, status = fill("--minutes", "10")
-    assert status == 0, printed
-    results = tmp_path / "results" / "small"
-    for seed in (3, 1):
-        read_record(results / f"switch/seed-{seed}/utilization.json", UtilizationNumbers)
-        read_record(results / f"dense/seed-{seed}/train.json", TrainNumbers)
-    (path,) = (results / "sessions").iterdir()
-    session = read_record(path, SessionNumbers)
-    assert [(task.seed, task.head, *task.kinds) for task in session.numbers.tasks] == [
-        (3, "dense", "train"),
-        (3, "switch", "train"),
+def sessions(tmp_path):
+    return sorted((tmp_path / "results" / "small" / "sessions").iterdir())
+
+
+def test_one_run_is_made_for_real(study, tmp_path):
+    command = [sys.executable, PROJECT / "workflow/fill", study, "--minutes", "10", "--seeds", "1"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    folder = tmp_path / "results" / "small"
+    read_record(folder / "switch/seed-1/utilization.json", UtilizationNumbers)
+    read_record(folder / "dense/seed-1/train.json", TrainNumbers)
+    (path,) = sessions(tmp_path)
+    numbers = read_record(path, SessionNumbers).numbers
+    assert all(task.succeeded and task.seed == 1 for task in numbers.tasks)
+    assert numbers.energy_joules is None  # a CPU tells none
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_all_heads_of_a_seed_come_before_the_next(fill, workers):
+    _, status, started = fill(10, workers)
+    assert status == 0
+    seeds = [seed for seed, _, kind in started if kind == "train"]
+    assert seeds == [3, 3, 1, 1]
+    assert {(s, h, k) for s, h, k in started if k != "train"} == {
         (3, "switch", "utilization"),
-        (1, "dense", "train"),
-        (1, "switch", "train"),
         (1, "switch", "utilization"),
-    ]
-    assert all(task.succeeded for task in session.numbers.tasks)
-    assert session.numbers.energy_joules is None  # a CPU tells none
+    }
+    for seed in (3, 1):
+        runs = [entry for entry in started if entry[0] == seed and entry[1] == "switch"]
+        assert [kind for *_, kind in runs] == ["train", "utilization"]
 
 
 def test_no_time_starts_nothing(fill, tmp_path):
-    printed, status = fill("--minutes", "0")
-    assert status == 0 and "0 jobs done, 6 left" in printed
+    printed, status, started = fill(0)
+    assert status == 0 and not started and "0 jobs done, 6 left" in printed
     assert not (tmp_path / "results").exists()
 
 
-def test_a_failure_is_told_and_its_analyses_are_not_started(fill, tmp_path):
-    (tmp_path / "results" / "small" / "switch").mkdir(parents=True)
-    (tmp_path / "results" / "small" / "switch" / "seed-3").mkdir()
-    (tmp_path / "results" / "small" / "switch" / "seed-3" / "train.json").mkdir()  # in the way
-    printed, status = fill("--minutes", "10", "--seeds", "3")
+def test_a_failure_is_told_and_its_analyses_are_not_started(fill):
+    fill.broken = (("switch", "train"),)
+    printed, status, started = fill(10, seeds=[3])
     assert status == 1
     assert "switch, seed 3: train: failed, see" in printed and "1 left" in printed
-    assert not list((tmp_path / "results").glob("small/switch/seed-3/utilization.json"))
+    assert (3, "switch", "utilization") not in started
 
 
-def test_a_seed_that_the_study_lacks_is_refused(fill, tmp_path):
-    printed, status = fill("--minutes", "10", "--seeds", "0")
-    assert status == 1 and "has no seed 0; its seeds are 3, 1." in printed
+def test_no_job_is_started_that_recorded_sessions_show_to_take_too_long(fill, tmp_path):
+    fill(10, seeds=[3])
+    (path,) = sessions(tmp_path)
+    session = read_record(path, SessionNumbers)
+    slow = [task.model_copy(update={"end_s": task.end_s + 3600}) for task in session.numbers.tasks]
+    numbers = session.numbers.model_copy(update={"tasks": tuple(slow)})
+    write_record(path, session.model_copy(update={"numbers": numbers}))
+    printed, status, started = fill(10, seeds=[1])
+    assert status == 0 and not started and "0 jobs done, 3 left" in printed
+
+
+def test_a_seed_that_the_study_lacks_is_refused(study):
+    script = SimpleNamespace(**runpy.run_path(str(PROJECT / "workflow/fill")))
+    with pytest.raises(ConfigError, match="has no seed 0; its seeds are 3, 1"):
+        script.main(study, 10, 1, [0])
