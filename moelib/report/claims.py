@@ -11,59 +11,51 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import numpy as np
 import pandas as pd
-from scipy import stats
 
-from moelib.report import comparisons, costs, frames
+from moelib.report import comparisons
 from moelib.report.costs import Efficient
-from moelib.report.frames import EIGENVECTOR, Analysed, Sharp, Surfaces, Trained
+from moelib.report.evidence import (
+    ALIVE,
+    BALANCED,
+    CLAIMED,
+    COMPARABLE,
+    FASTER,
+    FITTED,
+    MATCHED,
+    SIMILAR,
+    SPECIALISED,
+    WEAK,
+    Records,
+    accuracy,
+    alike,
+    fitted,
+    least_used,
+    matched,
+    no_faster,
+    on_one_side,
+    separated,
+    sharpest,
+    unordered,
+    used,
+)
+from moelib.report.frames import Analysed, Sharp, Surfaces, Trained
 from moelib.report.hypotheses import (
     ABOVE,
     BELOW,
     WITHIN,
     Evidence,
     all_of,
-    certain,
     detectable,
-    over_seeds,
     seeds_for,
 )
 from moelib.report.power import holm
-from moelib.report.statistics import (
-    CONFIDENCE,
-    FEWEST_RUNS,
-    RESAMPLES,
-    median_interval,
-    tau_b,
-)
+from moelib.report.statistics import CONFIDENCE
 from moelib.report.wording import in_points
 
 SUPPORTED, CONTRADICTED, INCONCLUSIVE = "supported", "contradicted", "inconclusive"
 LEVEL = 1 - CONFIDENCE  # of the family of claims
-CLAIMED = ("soft", "sparse")  # the heads that the paper's claims are about
-SPLITS = ("train", "test")
 TOLD = ("points", "nats")  # units that are written after a number
-
-FITTED = 0.999  # training accuracy from which on a head fits the training images
-COMPARABLE = 0.01  # accuracy difference below which two heads count as comparable
-SIMILAR = 1.5  # ratio up to which two curvatures, or two rises of the loss, count as alike
-WEAK = 0.3  # Kendall's tau up to which, in either direction, two measures count as not ordered
-FASTER = 0.98  # times the dense model's time, below which a model counts as faster
-BALANCED = 0.2  # coefficient of variation of gate mass below which experts count as balanced
-ALIVE = 0.1  # multiple of the uniform share of gate mass below which an expert is dead
-SPECIALISED = 0.1  # nats that class and expert share beyond what shuffled labels do
-MATCHED = 0.01  # difference of parameters, of all of a model, below which budgets are matched
-
-
-class Records(NamedTuple):
-    """All records of one study that claims are about, each kind of the claimed heads alone."""
-
-    trained: Trained
-    analysed: Analysed
-    sharp: Sharp
-    surfaces: Surfaces
-    efficient: Efficient
 
 
 @dataclass(frozen=True)
@@ -187,193 +179,6 @@ def in_words(part: Evidence, unit: str) -> str:
     return f"{part.name} {show(part.estimate)}{ends}" + (f" {unit}" if unit in TOLD else "")
 
 
-# -- evidence -------------------------------------------------------------------------------------
-
-
-def _accuracy(kind: str, threshold: float) -> Callable[[Records], list[Evidence]]:
-    def evidence(records: Records) -> list[Evidence]:
-        paired = comparisons.seed_differences(records.trained)
-        if paired.empty:
-            return []
-        return _both(
-            over_seeds(f"{head} - {comparisons.REFERENCE}", runs["difference"], kind, threshold)
-            for head, runs in paired.groupby("head", sort=False)
-        )
-
-    return evidence
-
-
-def _fitted(records: Records) -> list[Evidence]:
-    accuracies = frames.finals(records.trained)
-    if accuracies.empty:
-        return []
-    groups = accuracies.groupby("head", sort=False)["last_train_accuracy"]
-    return [over_seeds(head, values, ABOVE, FITTED) for head, values in groups]
-
-
-def _used(column: Callable[[pd.DataFrame], pd.Series], kind: str, threshold: float):
-    def evidence(records: Records) -> list[Evidence]:
-        usage = frames.usage_summary(r for r in records.analysed if r.head in CLAIMED)
-        if usage.empty:
-            return []
-        test = usage[usage["split"] == "test"]
-        values = test.assign(value=column(test)).groupby("head", sort=False)["value"]
-        return _both(over_seeds(head, found, kind, threshold) for head, found in values)
-
-    return evidence
-
-
-def _least_used(records: Records) -> list[Evidence]:
-    shares = frames.expert_usage(r for r in records.analysed if r.head in CLAIMED)
-    if shares.empty:
-        return []
-    test = shares[shares["split"] == "test"]
-    # The mass of the least used expert, as a multiple of its uniform share.
-    runs = test.groupby(["head", "seed"], sort=False)["gate_mass"]
-    least = (runs.min() * runs.size()).groupby("head", sort=False)
-    return _both(over_seeds(head, values, ABOVE, ALIVE) for head, values in least)
-
-
-def _sharpest(measure: str) -> Callable[[Records], list[Evidence]]:
-    def evidence(records: Records) -> list[Evidence]:
-        return _ratios(
-            frames.curvature(records.sharp),
-            [("soft", comparisons.REFERENCE), ("soft", "sparse")],
-            [measure],
-            ABOVE,
-            0.0,
-        )
-
-    return evidence
-
-
-def _alike(records: Records) -> list[Evidence]:
-    pairs = [("sparse", comparisons.REFERENCE)]
-    measures = ["lambda_max", "trace"]
-    curvature = frames.curvature(records.sharp)
-    return _ratios(curvature, pairs, measures, WITHIN, math.log(SIMILAR))
-
-
-def _separated(records: Records) -> list[Evidence]:
-    sweeps = frames.sweeps(records.surfaces)
-    if sweeps.empty:
-        return []
-    ends = frames.farthest(sweeps)
-    ends = ends[(ends["kind"] == EIGENVECTOR) & (ends["split"] == "train")]
-    return _ratios(
-        ends, [(head, comparisons.REFERENCE) for head in CLAIMED], ["rise"], ABOVE, 0.0, ["train"]
-    )
-
-
-def _on_one_side(parts: list[Evidence]) -> tuple[float, float]:
-    """For: both ratios are above 1, or both are below. Against: one is above, the other below."""
-    if len(parts) < len(CLAIMED) or not all(part.decidable for part in parts):
-        return math.nan, math.nan
-    above, below = ([getattr(part, side) for part in parts] for side in ("p_for", "p_against"))
-    together = min(max(above), max(below))
-    apart = min(max(above[0], below[1]), max(below[0], above[1]))
-    return min(1.0, 2 * together), min(1.0, 2 * apart)
-
-
-def _unordered(records: Records) -> list[Evidence]:
-    curvature, finals = frames.curvature(records.sharp), frames.finals(records.trained)
-    if curvature.empty or finals.empty:
-        return []
-    accuracy = "best_validation_accuracy"
-    runs = ["study", "head", "seed"]
-    known = curvature.merge(finals[[*runs, accuracy]], on=runs)
-    parts = []
-    for split in SPLITS:
-        pairs = known[known["split"] == split][["lambda_max", accuracy]].dropna().to_numpy().T
-        parts.append(_weak_order(f"tau on {split}", *pairs))
-    return parts
-
-
-def _weak_order(name: str, x: np.ndarray, y: np.ndarray) -> Evidence:
-    """Whether two measures put runs in no clear order, by resampling the runs."""
-    seeds = len(x)
-    unknown = Evidence(name, math.nan, math.nan, math.nan, seeds, *[math.nan] * 3)
-    if seeds < FEWEST_RUNS or np.ptp(x) == 0 or np.ptp(y) == 0:
-        return unknown
-    draws = np.random.default_rng(0).integers(seeds, size=(RESAMPLES, seeds))
-    taus = tau_b(x[draws], y[draws])
-    taus = taus[~np.isnan(taus)]
-    low, high = np.quantile(taus, [LEVEL / 2, 1 - LEVEL / 2])
-    if low == high:  # orders that agree in full have no spread
-        return unknown._replace(estimate=float(taus[0]))
-
-    def share(beyond: np.ndarray) -> float:  # a bootstrap p-value is never 0
-        return float((1 + beyond.sum()) / (1 + len(taus)))
-
-    p_for = max(share(taus >= WEAK), share(taus <= -WEAK))
-    p_against = min(1.0, 2 * min(share(taus <= WEAK), share(taus >= -WEAK)))
-    tau = float(stats.kendalltau(x, y).statistic)
-    return Evidence(name, tau, float(low), float(high), seeds, p_for, p_against, math.nan)
-
-
-def _no_faster(records: Records) -> list[Evidence]:
-    if not {record.head for record in records.efficient} >= set(CLAIMED):
-        return []
-    table = costs.whole_models(records.efficient)
-    times = {row.head: np.asarray(row.ratios) for row in table.itertuples()}
-    control = times.pop(comparisons.REFERENCE, None)
-    parts = [_sign_test(head, times[head]) for head in CLAIMED]
-    # What tells two like heads apart by the margin cannot be trusted with unlike ones.
-    like = None if control is None else median_interval(control)
-    if like is None or not (FASTER <= like.low and like.high <= 2 - FASTER):
-        parts = [part._replace(p_for=math.nan, p_against=math.nan) for part in parts]
-    return parts
-
-
-def _sign_test(head: str, ratios: np.ndarray) -> Evidence:
-    """Whether a median ratio of times is above the margin, by the signs of the repeats."""
-    middle = median_interval(ratios)
-    slower, n = int((ratios > FASTER).sum()), len(ratios)
-    p_for = stats.binomtest(slower, n, alternative="greater").pvalue
-    p_against = stats.binomtest(n - slower, n, alternative="greater").pvalue
-    return Evidence(f"{head} / dense", *middle, n, float(p_for), float(p_against), math.nan)
-
-
-def _matched(records: Records) -> list[Evidence]:
-    totals = frames.finals(records.trained)
-    if totals.empty or not set(totals["head"]) >= {comparisons.REFERENCE, *CLAIMED}:
-        return []
-    total = totals.groupby("head")["total_parameters"].first()
-    dense = total[comparisons.REFERENCE]
-    off = {head: total[head] / dense - 1 for head in CLAIMED}
-    return [certain(f"{head} / dense - 1", x, abs(x) < MATCHED) for head, x in off.items()]
-
-
-def _ratios(
-    frame: pd.DataFrame,
-    pairs: list[tuple[str, str]],
-    measures: list[str],
-    kind: str,
-    threshold: float,
-    splits: Iterable[str] = SPLITS,
-) -> list[Evidence]:
-    """Ratios of heads, paired by seed; none unless every one of them is there."""
-    parts = []
-    for measure in measures:
-        for head, reference in pairs:
-            two = frame[frame["head"].isin([head, reference])] if len(frame) else frame
-            table = comparisons.ratios(two, measure, reference) if len(two) else two
-            for split in splits:
-                row = table[table["split"] == split] if len(table) else table
-                if len(row) != 1:
-                    return []
-                name = f"{measure} {head} / {reference}, {split}"
-                values = row["by_seed"].iloc[0]
-                parts.append(over_seeds(name, values, kind, threshold, ratio=True))
-    return parts
-
-
-def _both(parts: Iterable[Evidence]) -> list[Evidence]:
-    """The evidence on both of the claimed heads; none if one is missing."""
-    parts = list(parts)
-    return parts if len(parts) == len(CLAIMED) else []
-
-
 T_TEST = "one-sided t tests over seeds, for both heads (intersection-union) or against one"
 TOST = "two one-sided t tests over seeds for equivalence (Schuirmann 1987)"
 
@@ -387,7 +192,7 @@ CLAIMS = (
         T_TEST,
         "points",
         "accuracy",
-        _accuracy(ABOVE, 0.0),
+        accuracy(ABOVE, 0.0),
     ),
     Claim(
         2,
@@ -398,7 +203,7 @@ CLAIMS = (
         "one-sided t tests over seeds, for each head",
         "%",
         "accuracy",
-        _fitted,
+        fitted,
     ),
     Claim(
         3,
@@ -409,7 +214,7 @@ CLAIMS = (
         TOST,
         "points",
         "accuracy",
-        _accuracy(WITHIN, COMPARABLE),
+        accuracy(WITHIN, COMPARABLE),
     ),
     Claim(
         4,
@@ -420,7 +225,7 @@ CLAIMS = (
         T_TEST,
         "",
         "utilization",
-        _used(lambda test: test["gate_mass_variation"], BELOW, BALANCED),
+        used(lambda test: test["gate_mass_variation"], BELOW, BALANCED),
     ),
     Claim(
         5,
@@ -431,7 +236,7 @@ CLAIMS = (
         T_TEST,
         "",
         "utilization",
-        _least_used,
+        least_used,
     ),
     Claim(
         6,
@@ -442,7 +247,7 @@ CLAIMS = (
         T_TEST,
         "nats",
         "utilization",
-        _used(lambda test: test["information"] - test["null_95"], ABOVE, SPECIALISED),
+        used(lambda test: test["information"] - test["null_95"], ABOVE, SPECIALISED),
     ),
     Claim(
         7,
@@ -453,7 +258,7 @@ CLAIMS = (
         "one-sided t tests of log ratios over seeds, for all four or against one",
         "ratio",
         "sharpness",
-        _sharpest("lambda_max"),
+        sharpest("lambda_max"),
     ),
     Claim(
         8,
@@ -464,7 +269,7 @@ CLAIMS = (
         "one-sided t tests of log ratios over seeds, for all four or against one",
         "ratio",
         "sharpness",
-        _sharpest("trace"),
+        sharpest("trace"),
     ),
     Claim(
         9,
@@ -475,7 +280,7 @@ CLAIMS = (
         TOST + ", of log ratios",
         "ratio",
         "sharpness",
-        _alike,
+        alike,
     ),
     Claim(
         10,
@@ -486,8 +291,8 @@ CLAIMS = (
         "one-sided t tests of log ratios over seeds, doubled for the two sides",
         "ratio",
         "surface",
-        _separated,
-        _on_one_side,
+        separated,
+        on_one_side,
     ),
     Claim(
         11,
@@ -498,7 +303,7 @@ CLAIMS = (
         "percentile bootstrap over runs; heads are not exchangeable",
         "",
         "sharpness",
-        _unordered,
+        unordered,
     ),
     Claim(
         12,
@@ -509,7 +314,7 @@ CLAIMS = (
         "sign tests over repeats in one process; seeds do not enter",
         "ratio",
         "efficiency",
-        _no_faster,
+        no_faster,
     ),
     Claim(
         13,
@@ -520,6 +325,6 @@ CLAIMS = (
         "a count: no test",
         "%",
         "accuracy",
-        _matched,
+        matched,
     ),
 )

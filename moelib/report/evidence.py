@@ -1,0 +1,245 @@
+"""What records say on each of the paper's claims: one number with its p-values for each part.
+
+The thresholds are this project's judgement of what a reader would call alike, small or balanced;
+the paper gives none.
+"""
+
+import math
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from moelib.report import comparisons, costs, frames
+from moelib.report.costs import Efficient
+from moelib.report.frames import EIGENVECTOR, Analysed, Sharp, Surfaces, Trained
+from moelib.report.hypotheses import ABOVE, WITHIN, Evidence, certain, over_seeds
+from moelib.report.statistics import (
+    CONFIDENCE,
+    FEWEST_RUNS,
+    RESAMPLES,
+    median_interval,
+    tau_b,
+)
+
+CLAIMED = ("soft", "sparse")  # the heads that the paper's claims are about
+SPLITS = ("train", "test")
+
+FITTED = 0.999  # training accuracy from which on a head fits the training images
+COMPARABLE = 0.01  # accuracy difference below which two heads count as comparable
+SIMILAR = 1.5  # ratio up to which two curvatures, or two rises of the loss, count as alike
+WEAK = 0.3  # Kendall's tau up to which, in either direction, two measures count as not ordered
+FASTER = 0.98  # times the dense model's time, below which a model counts as faster
+BALANCED = 0.2  # coefficient of variation of gate mass below which experts count as balanced
+ALIVE = 0.1  # multiple of the uniform share of gate mass below which an expert is dead
+SPECIALISED = 0.1  # nats that class and expert share beyond what shuffled labels do
+MATCHED = 0.01  # difference of parameters, of all of a model, below which budgets are matched
+
+
+class Records(NamedTuple):
+    """All records of one study that claims are about, each kind of the claimed heads alone."""
+
+    trained: Trained
+    analysed: Analysed
+    sharp: Sharp
+    surfaces: Surfaces
+    efficient: Efficient
+
+
+def accuracy(kind: str, threshold: float) -> Callable[[Records], list[Evidence]]:
+    """Test accuracy of each claimed head minus that of the dense run of its seed."""
+
+    def evidence(records: Records) -> list[Evidence]:
+        paired = comparisons.seed_differences(records.trained)
+        if paired.empty:
+            return []
+        return _both(
+            over_seeds(f"{head} - {comparisons.REFERENCE}", runs["difference"], kind, threshold)
+            for head, runs in paired.groupby("head", sort=False)
+        )
+
+    return evidence
+
+
+def fitted(records: Records) -> list[Evidence]:
+    """Training accuracy of each head after the last epoch."""
+    accuracies = frames.finals(records.trained)
+    if accuracies.empty:
+        return []
+    groups = accuracies.groupby("head", sort=False)["last_train_accuracy"]
+    return [over_seeds(head, values, ABOVE, FITTED) for head, values in groups]
+
+
+def used(column: Callable[[pd.DataFrame], pd.Series], kind: str, threshold: float):
+    """A column of the usage of experts on test images, for each claimed head."""
+
+    def evidence(records: Records) -> list[Evidence]:
+        usage = frames.usage_summary(r for r in records.analysed if r.head in CLAIMED)
+        if usage.empty:
+            return []
+        test = usage[usage["split"] == "test"]
+        values = test.assign(value=column(test)).groupby("head", sort=False)["value"]
+        return _both(over_seeds(head, found, kind, threshold) for head, found in values)
+
+    return evidence
+
+
+def least_used(records: Records) -> list[Evidence]:
+    """Gate mass of the least used expert, as a multiple of its uniform share."""
+    shares = frames.expert_usage(r for r in records.analysed if r.head in CLAIMED)
+    if shares.empty:
+        return []
+    test = shares[shares["split"] == "test"]
+    # The mass of the least used expert, as a multiple of its uniform share.
+    runs = test.groupby(["head", "seed"], sort=False)["gate_mass"]
+    least = (runs.min() * runs.size()).groupby("head", sort=False)
+    return _both(over_seeds(head, values, ABOVE, ALIVE) for head, values in least)
+
+
+def sharpest(measure: str) -> Callable[[Records], list[Evidence]]:
+    """Ratios of curvature of the soft head to the dense and the sparse one, on both splits."""
+
+    def evidence(records: Records) -> list[Evidence]:
+        return _ratios(
+            frames.curvature(records.sharp),
+            [("soft", comparisons.REFERENCE), ("soft", "sparse")],
+            [measure],
+            ABOVE,
+            0.0,
+        )
+
+    return evidence
+
+
+def alike(records: Records) -> list[Evidence]:
+    """Ratios sparse / dense of the largest eigenvalue and of the trace, on both splits."""
+    pairs = [("sparse", comparisons.REFERENCE)]
+    measures = ["lambda_max", "trace"]
+    curvature = frames.curvature(records.sharp)
+    return _ratios(curvature, pairs, measures, WITHIN, math.log(SIMILAR))
+
+
+def separated(records: Records) -> list[Evidence]:
+    """Ratios of the rise of the loss at the largest step along the top eigenvector."""
+    sweeps = frames.sweeps(records.surfaces)
+    if sweeps.empty:
+        return []
+    ends = frames.farthest(sweeps)
+    ends = ends[(ends["kind"] == EIGENVECTOR) & (ends["split"] == "train")]
+    return _ratios(
+        ends, [(head, comparisons.REFERENCE) for head in CLAIMED], ["rise"], ABOVE, 0.0, ["train"]
+    )
+
+
+def on_one_side(parts: list[Evidence]) -> tuple[float, float]:
+    """For: both ratios are above 1, or both are below. Against: one is above, the other below."""
+    if len(parts) < len(CLAIMED) or not all(part.decidable for part in parts):
+        return math.nan, math.nan
+    above, below = ([getattr(part, side) for part in parts] for side in ("p_for", "p_against"))
+    together = min(max(above), max(below))
+    apart = min(max(above[0], below[1]), max(below[0], above[1]))
+    return min(1.0, 2 * together), min(1.0, 2 * apart)
+
+
+def unordered(records: Records) -> list[Evidence]:
+    """Kendall's tau of largest eigenvalue and best validation accuracy, over runs."""
+    curvature, finals = frames.curvature(records.sharp), frames.finals(records.trained)
+    if curvature.empty or finals.empty:
+        return []
+    accuracy = "best_validation_accuracy"
+    runs = ["study", "head", "seed"]
+    known = curvature.merge(finals[[*runs, accuracy]], on=runs)
+    parts = []
+    for split in SPLITS:
+        pairs = known[known["split"] == split][["lambda_max", accuracy]].dropna().to_numpy().T
+        parts.append(_weak_order(f"tau on {split}", *pairs))
+    return parts
+
+
+def _weak_order(name: str, x: np.ndarray, y: np.ndarray) -> Evidence:
+    """Whether two measures put runs in no clear order, by resampling the runs."""
+    seeds = len(x)
+    unknown = Evidence(name, math.nan, math.nan, math.nan, seeds, *[math.nan] * 3)
+    if seeds < FEWEST_RUNS or np.ptp(x) == 0 or np.ptp(y) == 0:
+        return unknown
+    draws = np.random.default_rng(0).integers(seeds, size=(RESAMPLES, seeds))
+    taus = tau_b(x[draws], y[draws])
+    taus = taus[~np.isnan(taus)]
+    low, high = np.quantile(taus, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    if low == high:  # orders that agree in full have no spread
+        return unknown._replace(estimate=float(taus[0]))
+
+    def share(beyond: np.ndarray) -> float:  # a bootstrap p-value is never 0
+        return float((1 + beyond.sum()) / (1 + len(taus)))
+
+    p_for = max(share(taus >= WEAK), share(taus <= -WEAK))
+    p_against = min(1.0, 2 * min(share(taus <= WEAK), share(taus >= -WEAK)))
+    tau = float(stats.kendalltau(x, y).statistic)
+    return Evidence(name, tau, float(low), float(high), seeds, p_for, p_against, math.nan)
+
+
+def no_faster(records: Records) -> list[Evidence]:
+    """Time of the whole model, times that of the dense one, and its control."""
+    if not {record.head for record in records.efficient} >= set(CLAIMED):
+        return []
+    table = costs.whole_models(records.efficient)
+    times = {row.head: np.asarray(row.ratios) for row in table.itertuples()}
+    control = times.pop(comparisons.REFERENCE, None)
+    parts = [_sign_test(head, times[head]) for head in CLAIMED]
+    # What tells two like heads apart by the margin cannot be trusted with unlike ones.
+    like = None if control is None else median_interval(control)
+    if like is None or not (FASTER <= like.low and like.high <= 2 - FASTER):
+        parts = [part._replace(p_for=math.nan, p_against=math.nan) for part in parts]
+    return parts
+
+
+def _sign_test(head: str, ratios: np.ndarray) -> Evidence:
+    """Whether a median ratio of times is above the margin, by the signs of the repeats."""
+    middle = median_interval(ratios)
+    slower, n = int((ratios > FASTER).sum()), len(ratios)
+    p_for = stats.binomtest(slower, n, alternative="greater").pvalue
+    p_against = stats.binomtest(n - slower, n, alternative="greater").pvalue
+    return Evidence(f"{head} / dense", *middle, n, float(p_for), float(p_against), math.nan)
+
+
+def matched(records: Records) -> list[Evidence]:
+    """Difference of the parameters of the whole model, relative to the dense one."""
+    totals = frames.finals(records.trained)
+    if totals.empty or not set(totals["head"]) >= {comparisons.REFERENCE, *CLAIMED}:
+        return []
+    total = totals.groupby("head")["total_parameters"].first()
+    dense = total[comparisons.REFERENCE]
+    off = {head: total[head] / dense - 1 for head in CLAIMED}
+    return [certain(f"{head} / dense - 1", x, abs(x) < MATCHED) for head, x in off.items()]
+
+
+def _ratios(
+    frame: pd.DataFrame,
+    pairs: list[tuple[str, str]],
+    measures: list[str],
+    kind: str,
+    threshold: float,
+    splits: Iterable[str] = SPLITS,
+) -> list[Evidence]:
+    """Ratios of heads, paired by seed; none unless every one of them is there."""
+    parts = []
+    for measure in measures:
+        for head, reference in pairs:
+            two = frame[frame["head"].isin([head, reference])] if len(frame) else frame
+            table = comparisons.ratios(two, measure, reference) if len(two) else two
+            for split in splits:
+                row = table[table["split"] == split] if len(table) else table
+                if len(row) != 1:
+                    return []
+                name = f"{measure} {head} / {reference}, {split}"
+                values = row["by_seed"].iloc[0]
+                parts.append(over_seeds(name, values, kind, threshold, ratio=True))
+    return parts
+
+
+def _both(parts: Iterable[Evidence]) -> list[Evidence]:
+    """The evidence on both of the claimed heads; none if one is missing."""
+    parts = list(parts)
+    return parts if len(parts) == len(CLAIMED) else []
