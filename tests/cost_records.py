@@ -4,9 +4,17 @@ from functools import cache
 
 from moelib.modalities.cost.grid import ACTIVE, CONTEXT, PUBLISHED, TOTAL
 from moelib.modalities.cost.predictions import PREDICTIONS
-from moelib.records.cost import Check, CostCell, CostNumbers, Peaks
+from moelib.records.cost import (
+    Check,
+    CostCell,
+    CostNumbers,
+    Peaks,
+    TrafficCase,
+    TrafficNumbers,
+)
 from moelib.records.provenance import observe
-from moelib.records.record import Record
+from moelib.records.record import Record, write_record
+from moelib.study.run import results_root
 from moelib.study.shapes import MOE_LLAVA, OLMOE, VISION
 
 _observed = cache(observe)  # git is asked for the commit each time
@@ -73,3 +81,22 @@ def record(*cells: CostCell, device: str = "Some GPU", **numbers) -> Record[Cost
 def decoding(times: dict[str, dict[int, float]]) -> list[CostCell]:
     """Published models by batch."""
     return [cell(arm, ms, batch=batch) for arm, row in times.items() for batch, ms in row.items()]
+
+
+def traffic() -> Record[TrafficNumbers]:
+    """A record of one case on two devices."""
+    case = TrafficCase(
+        **{"source": "trace, uniform", "devices": 2, "placement": "by modality"},
+        **{"homes": "sequences", "experts": 64, "width": 2048, "hidden": 1024, "tokens": 100},
+        **{"choices": 800, "leaving": 0.9, "leaving_words": 0.9, "leaving_patches": None},
+        **{"away": 0.5, "copies": 90, "busiest_link": 50, "busiest_load": 600},
+    )
+    numbers = TrafficNumbers(cases=(case,))
+    return Record(kind="traffic", inputs={}, numbers=numbers, provenance=_observed())
+
+
+def write_all() -> None:
+    """Write a record of each kind under the results root."""
+    found = {"cost": record(cell("Vicuna-7B", 1.0)), "traffic": traffic()}
+    for kind, of_kind in found.items():
+        write_record(results_root() / "cost" / f"{kind}.some-cpu.json", of_kind)

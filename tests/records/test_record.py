@@ -5,6 +5,7 @@ import json
 import pkgutil
 from typing import ClassVar
 
+import cost_records
 import jsonschema
 import pytest
 import synthetic
@@ -230,6 +231,7 @@ def every_record(results):
     synthetic.write_benchmark()
     synthetic.write_crosscheck()
     synthetic.write_costs(study)
+    cost_records.write_all()
     records = [json.loads(path.read_text()) for path in results.rglob("*.json")]
     synthesised = {record["kind"] for record in records}
     assert synthesised >= {"train", "utilization", "sharpness", "surface", "efficiency", "scale"}

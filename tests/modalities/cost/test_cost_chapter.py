@@ -4,12 +4,11 @@ import subprocess
 import sys
 
 import pytest
-from cost_records import cell, decoding, mixture, record
+from cost_records import cell, decoding, mixture, record, traffic
 
 from moelib.modalities.cost import chapter, figures, frames, published
 from moelib.modalities.cost.grid import ACTIVE, TOTAL
-from moelib.records.cost import TrafficCase, TrafficNumbers
-from moelib.records.record import Record, write_record
+from moelib.records.record import write_record
 from moelib.study.base import PROJECT
 
 BATCHES = {1: 2.0, 8: 6.0, 32: 9.0}
@@ -32,17 +31,6 @@ def full(device="Some GPU", **numbers):
     )
 
 
-def traffic_record():
-    case = TrafficCase(
-        **{"source": "trace, uniform", "devices": 2, "placement": "by modality"},
-        **{"homes": "sequences", "experts": 64, "width": 2048, "hidden": 1024, "tokens": 100},
-        **{"choices": 800, "leaving": 0.9, "leaving_words": 0.9, "leaving_patches": None},
-        **{"away": 0.5, "copies": 90, "busiest_link": 50, "busiest_load": 600},
-    )
-    numbers = TrafficNumbers(cases=(case,))
-    return Record(kind="traffic", inputs={}, numbers=numbers, provenance=record().provenance)
-
-
 def test_without_records_there_is_nothing(results):
     assert (chapter.costs(), chapter.traffics(), chapter.gpu()) == ({}, {}, None)
 
@@ -51,7 +39,7 @@ def test_gpus_come_first_and_miniatures_not_at_all(results):
     cpu = record().provenance.cpu
     for name, device in (("cost.a", cpu), ("cost.b", "Some GPU"), ("tiny.c", "Some GPU")):
         write_record(results / f"cost/{name}.json", full(device))
-    write_record(results / "cost/traffic.a.json", traffic_record())
+    write_record(results / "cost/traffic.a.json", traffic())
     assert list(chapter.costs()) == ["cost.b.json", "cost.a.json"]
     assert list(chapter.traffics()) == ["traffic.a.json"]
     assert chapter.gpu().provenance.device == "Some GPU"
@@ -111,7 +99,7 @@ def test_tables_have_a_column_for_each_size():
 
 
 def test_traffic_is_shown_with_modelled_times():
-    (row,) = chapter.between_devices(traffic_record(), 989.0).data.splitlines()[2:]
+    (row,) = chapter.between_devices(traffic(), 989.0).data.splitlines()[2:]
     assert row.startswith("| trace, uniform | sequences | 90.0% | 50.0% | 0.737 | 1.50 |")
 
 

@@ -3,13 +3,11 @@
 from types import SimpleNamespace
 
 import pytest
-from cost_records import PEAKS, cell, mixture, record
+from cost_records import PEAKS, cell, mixture, record, traffic
 
 from moelib.modalities.cost import frames, published
 from moelib.modalities.cost.roofline import demand, least_ms
 from moelib.modalities.cost.traffic import LINKS
-from moelib.records.cost import TrafficCase, TrafficNumbers
-from moelib.records.record import Record
 from moelib.study.shapes import DEEPSEEK, MOE_LLAVA, OLMOE, VICUNA_7B, VICUNA_13B, VISION
 
 
@@ -50,15 +48,7 @@ def test_what_failed_is_told_and_has_no_time():
 
 
 def test_traffic_has_a_row_for_each_link():
-    case = TrafficCase(
-        **{"source": "trace", "devices": 2, "placement": "in order", "homes": "sequences"},
-        **{"experts": 64, "width": 2048, "hidden": 1024, "tokens": 100, "choices": 800},
-        **{"leaving": 0.9, "leaving_words": 0.9, "leaving_patches": None, "away": 0.5},
-        **{"copies": 90, "busiest_link": 50, "busiest_load": 600},
-    )
-    found = Record(kind="traffic", inputs={}, numbers=TrafficNumbers(cases=(case,)),
-                   provenance=record().provenance)  # fmt: skip
-    table = frames.traffic(found, teraflops=100.0)
+    table = frames.traffic(traffic(), teraflops=100.0)
     assert list(table["link"]) == [link.name for link in LINKS]
     assert set(table["imbalance"]) == {1.5}
     assert table["megabytes"].iloc[0] == pytest.approx(2 * 90 * 2048 * 2 / 1e6)

@@ -12,12 +12,12 @@ from moelib.study.base import PROJECT
 
 def test_the_costs_are_measured_in_miniature(tmp_path):
     given = os.environ | {"MOELIB_RESULTS": str(tmp_path), "OMP_NUM_THREADS": "1"}
-    executed = tmp_path / "executed.ipynb"
-    notebook = ["notebooks/modalities_cost.ipynb", str(executed)]
-    command = [sys.executable, "-m", "moelib.study.notebook", *notebook]
+    notebook = ["notebooks/modalities_cost.ipynb", "--into", str(tmp_path)]
+    command = [sys.executable, "-m", "moelib.study.execution", *notebook]
     done = subprocess.run(command, cwd=PROJECT, env=given, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
     (record,) = tmp_path.glob("cost/tiny.*.json")
     assert read_record(record, CostNumbers).numbers.tiny
-    outputs = [o for c in json.loads(executed.read_text())["cells"] for o in c.get("outputs", [])]
+    cells = json.loads((tmp_path / "modalities_cost.ipynb").read_text())["cells"]
+    outputs = [output for cell in cells for output in cell.get("outputs", [])]
     assert sum("image/png" in output.get("data", {}) for output in outputs) == 1
