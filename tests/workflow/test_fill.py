@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from moelib.records.kinds import SessionNumbers, TrainNumbers, UtilizationNumbers
+from moelib.records.benchmarks import SessionNumbers
+from moelib.records.kinds import TrainNumbers, UtilizationNumbers
 from moelib.records.record import read_record
 
 CHECKOUT = Path(__file__).resolve().parents[2]

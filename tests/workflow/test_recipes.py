@@ -207,7 +207,7 @@ BENCHMARK = {
             '''"""Sums of a list by a loop and by the builtin."""
 
 from moelib.analyses.benchmark import run_benchmark
-from moelib.records.kinds import BenchmarkNumbers, Case
+from moelib.records.benchmarks import BenchmarkNumbers, Case
 
 
 def measure(repeats):
