@@ -16,7 +16,7 @@ from pathlib import Path
 import psutil
 
 from moelib.analyses.benchmark import run_benchmark
-from moelib.records.kinds import BenchmarkNumbers, Case
+from moelib.records.benchmarks import BenchmarkNumbers, Case
 from moelib.study.base import PROJECT
 
 BUDGET_SECONDS, BUDGET_GIB = 360.0, 4.0

@@ -18,7 +18,7 @@ from moelib.analyses.trained import opened, subset
 from moelib.curvature.crosscheck import Peered
 from moelib.curvature.lanczos import spectrum
 from moelib.curvature.objective import Objective
-from moelib.records.kinds import BenchmarkNumbers, Case
+from moelib.records.benchmarks import BenchmarkNumbers, Case
 from moelib.study.run import open_run
 from moelib.training.evaluate import network_input
 from moelib.training.train import ensure_trained

@@ -21,7 +21,7 @@ from torchvision import transforms
 
 from moelib.analyses.benchmark import run_benchmark
 from moelib.analyses.timing import interleave
-from moelib.records.kinds import BenchmarkNumbers, Case
+from moelib.records.benchmarks import BenchmarkNumbers, Case
 from moelib.training.augment import random_crop_flip
 from moelib.training.data import CIFAR10_MEAN, CIFAR10_STD, Split, normalise
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from moelib.analyses.benchmark import run_benchmark
 from moelib.analyses.timing import interleave, milliseconds
 from moelib.heads.head import Mixture, build_head
-from moelib.records.kinds import BenchmarkNumbers, Case
+from moelib.records.benchmarks import BenchmarkNumbers, Case
 from moelib.study.heads import Soft, Sparse
 from moelib.study.protocol import PROTOCOLS
 

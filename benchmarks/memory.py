@@ -16,7 +16,7 @@ from moelib.analyses.benchmark import run_benchmark
 from moelib.analyses.sharpness import KEPT_GRAPHS
 from moelib.curvature.objective import Objective
 from moelib.heads.head import build_head
-from moelib.records.kinds import BenchmarkNumbers, Case
+from moelib.records.benchmarks import BenchmarkNumbers, Case
 from moelib.study.heads import Dense
 from moelib.study.protocol import PROTOCOLS
 from moelib.training.backbones import SmallResNet

@@ -24,7 +24,7 @@ from moelib.heads.experts import Experts
 from moelib.heads.gates import SparseGate
 from moelib.heads.head import Mixture, build_head
 from moelib.heads.routing import balanced_choices, fixed_routing
-from moelib.records.kinds import Aim, ScaleNumbers, ScalePoint
+from moelib.records.benchmarks import Aim, ScaleNumbers, ScalePoint
 from moelib.records.provenance import observe
 from moelib.study.heads import Dense
 from moelib.study.protocol import PROTOCOLS

@@ -11,7 +11,7 @@ from torch import nn
 
 from moelib.analyses.benchmark import run_benchmark
 from moelib.analyses.timing import interleave, milliseconds
-from moelib.records.kinds import BenchmarkNumbers, Case
+from moelib.records.benchmarks import BenchmarkNumbers, Case
 from moelib.records.provenance import processor
 from moelib.study.backbones import ResNet18
 from moelib.study.training import Training

@@ -14,7 +14,7 @@ from moelib.analyses.trained import opened, subset
 from moelib.curvature.lanczos import spectrum
 from moelib.curvature.objective import Objective
 from moelib.curvature.trace import trace
-from moelib.records.kinds import BenchmarkNumbers, Case
+from moelib.records.benchmarks import BenchmarkNumbers, Case
 from moelib.study.run import open_run
 from moelib.training.evaluate import network_input
 from moelib.training.model import build_model

@@ -13,7 +13,7 @@ import torch
 from moelib.analyses.benchmark import run_benchmark
 from moelib.analyses.timing import race
 from moelib.analyses.trained import opened
-from moelib.records.kinds import BenchmarkNumbers, Case
+from moelib.records.benchmarks import BenchmarkNumbers, Case
 from moelib.report.comparisons import REFERENCE
 from moelib.study.base import ConfigError
 from moelib.study.reader import load_study

@@ -4,10 +4,8 @@ from functools import cache
 
 import numpy as np
 
+from moelib.records.benchmarks import Aim, BenchmarkNumbers, Case, ScaleNumbers, ScalePoint
 from moelib.records.kinds import (
-    Aim,
-    BenchmarkNumbers,
-    Case,
     CrosscheckNumbers,
     Curvature,
     Density,
@@ -22,8 +20,6 @@ from moelib.records.kinds import (
     Metrics,
     Peer,
     Plane,
-    ScaleNumbers,
-    ScalePoint,
     SharpnessNumbers,
     SurfaceNumbers,
     Sweep,

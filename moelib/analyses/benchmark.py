@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from moelib.records.kinds import BenchmarkNumbers
+from moelib.records.benchmarks import BenchmarkNumbers
 from moelib.records.provenance import Provenance, digest_files, observe
 from moelib.records.record import Numbers, Record, RecordError, read_record, write_record
 from moelib.study.analyses import FEWEST_REPEATS

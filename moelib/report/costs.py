@@ -8,11 +8,8 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
-from moelib.records.kinds import (
-    BenchmarkNumbers,
-    Case,
-    EfficiencyNumbers,
-)
+from moelib.records.benchmarks import BenchmarkNumbers, Case
+from moelib.records.kinds import EfficiencyNumbers
 from moelib.records.record import Record
 from moelib.report import comparisons
 from moelib.report.frames import Trained, run_columns, test_correct

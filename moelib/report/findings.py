@@ -1,6 +1,6 @@
 """Sentences on costs, computed from records: the book's words cannot outlive its numbers."""
 
-from moelib.records.kinds import BenchmarkNumbers, ScaleNumbers
+from moelib.records.benchmarks import BenchmarkNumbers, ScaleNumbers
 from moelib.records.record import Record
 from moelib.report import comparisons, costs, scaling
 from moelib.report.costs import Efficient

@@ -5,12 +5,8 @@ from collections.abc import Mapping
 from fnmatch import fnmatch
 from typing import TypeVar
 
-from moelib.records.kinds import (
-    BenchmarkNumbers,
-    CrosscheckNumbers,
-    EfficiencyNumbers,
-    ScaleNumbers,
-)
+from moelib.records.benchmarks import BenchmarkNumbers, ScaleNumbers
+from moelib.records.kinds import CrosscheckNumbers, EfficiencyNumbers
 from moelib.records.record import Numbers, Record, RecordError, read_record
 from moelib.study.base import PROJECT
 from moelib.study.reader import STUDIES, load_study

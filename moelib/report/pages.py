@@ -12,7 +12,8 @@ import pandas as pd
 from IPython.display import HTML, Markdown, display
 from matplotlib.figure import Figure
 
-from moelib.records.kinds import BenchmarkNumbers, CrosscheckNumbers
+from moelib.records.benchmarks import BenchmarkNumbers
+from moelib.records.kinds import CrosscheckNumbers
 from moelib.records.record import Record
 from moelib.report import figures
 from moelib.report.wording import MINUS, rounded

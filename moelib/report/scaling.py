@@ -7,7 +7,7 @@ import pandas as pd
 from scipy.optimize import nnls
 from sklearn.model_selection import LeaveOneGroupOut
 
-from moelib.records.kinds import ScaleNumbers, ScalePoint
+from moelib.records.benchmarks import ScaleNumbers, ScalePoint
 from moelib.records.record import Record
 from moelib.report.costs import pairs, quartiles, ratio
 from moelib.report.statistics import median_interval

@@ -165,12 +165,12 @@ def _download_cifar10(root: Path) -> None:
     from torchvision.datasets import CIFAR10
     from torchvision.datasets.utils import check_integrity, download_url, extract_archive
 
-    official = root / CIFAR10.filename
-    whole = check_integrity(official, CIFAR10.tgz_md5)
+    local = root / CIFAR10.filename
+    whole = check_integrity(local, CIFAR10.tgz_md5)
     try:
         root.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".download-", dir=root) as scratch:
-            archive = official if whole else Path(scratch, CIFAR10.filename)
+            archive = local if whole else Path(scratch, CIFAR10.filename)
             if not whole:
                 download_url(CIFAR10.url, scratch, CIFAR10.filename, CIFAR10.tgz_md5)
             extract_archive(archive, scratch)
@@ -178,10 +178,10 @@ def _download_cifar10(root: Path) -> None:
             for path in Path(scratch, CIFAR10.base_folder).iterdir():
                 path.replace(root / CIFAR10.base_folder / path.name)
     except (OSError, RuntimeError, HTTPException) as error:
-        damage = f"{official} is damaged: its MD5 sum is not the official one. "
+        damage = f"{local} is damaged: its MD5 sum is not the official one. "
         raise ConfigError(
             f"CIFAR-10 is not whole in {root} and could not be downloaded from {CIFAR10.url}"
-            f" ({error}). {damage if official.exists() and not whole else ''}Put {CIFAR10.filename} or"
+            f" ({error}). {damage if local.exists() and not whole else ''}Put {CIFAR10.filename} or"
             f" the folder {CIFAR10.base_folder} there, or name another folder with data.root or"
             " MOELIB_DATA."
         ) from None

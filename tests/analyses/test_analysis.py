@@ -12,6 +12,8 @@ from moelib.study.base import PROJECT, ConfigError
 from moelib.study.notebook import code_cells
 from moelib.study.run import Run
 
+NOTEBOOKS = {path.stem for path in (PROJECT / "notebooks").glob("*.ipynb")}
+
 
 @pytest.mark.parametrize("name", Analyses.model_fields)
 def test_an_analysis_that_the_study_leaves_out_trains_nothing(results: Path, name: str) -> None:
@@ -24,7 +26,7 @@ def test_an_analysis_that_the_study_leaves_out_trains_nothing(results: Path, nam
     assert not results.exists()
 
 
-@pytest.mark.parametrize("name", Analyses.model_fields)
+@pytest.mark.parametrize("name", sorted({*Analyses.model_fields} & NOTEBOOKS))
 def test_a_notebook_asks_for_its_analysis_before_any_training(name: str) -> None:
     sources = (source for source, _ in code_cells(PROJECT / "notebooks" / f"{name}.ipynb"))
     first, *_ = re.findall(r"\b(analyse_\w+|train)\(run", "\n".join(sources))

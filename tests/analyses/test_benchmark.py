@@ -7,7 +7,7 @@ import synthetic
 import torch
 
 from moelib.analyses import benchmark
-from moelib.records.kinds import BenchmarkNumbers, ScaleNumbers
+from moelib.records.benchmarks import BenchmarkNumbers, ScaleNumbers
 from moelib.records.provenance import digest_files, observe
 from moelib.records.record import read_record
 from moelib.study.analyses import FEWEST_REPEATS

@@ -183,7 +183,6 @@ def test_memory_is_measured_of_this_model_in_its_resolved_format(dataset, monkey
     assert [footprint.batch for footprint in numbers.footprints] == [3, 100]
 
 
-
 @pytest.mark.parametrize(
     ("sizes", "sentence"),
     [

@@ -18,7 +18,7 @@ from moelib.heads.executors import (
     fastest,
 )
 from moelib.heads.routing import soft_routing, switch_routing, top_k_routing
-from moelib.records.kinds import ScaleNumbers
+from moelib.records.benchmarks import ScaleNumbers
 from moelib.records.record import read_record
 from moelib.study.base import PROJECT, ConfigError
 from moelib.study.executors import GATHERING, LARGE, READING, SHARE, SORTING, choose

@@ -11,6 +11,8 @@ from moelib.records.freshness import analysis_code, training_code
 from moelib.study.base import PROJECT
 from moelib.study.reader import load_study
 
+pytestmark = pytest.mark.slow
+
 TRAINING = ("dense", "soft", "sparse", "switch")
 ANALYSES = ("utilization", "sharpness", "surface", "efficiency", "robustness", "gallery")
 

@@ -8,7 +8,8 @@ import pytest
 import synthetic
 from scipy import stats
 
-from moelib.records.kinds import BenchmarkNumbers, Case, Timed
+from moelib.records.benchmarks import BenchmarkNumbers, Case
+from moelib.records.kinds import Timed
 from moelib.report import comparisons, costs
 from moelib.study import heads as config
 from moelib.study.run import Run

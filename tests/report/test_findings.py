@@ -4,7 +4,7 @@ import numpy as np
 import series
 import synthetic
 
-from moelib.records.kinds import Case
+from moelib.records.benchmarks import Case
 from moelib.report import findings
 
 

@@ -13,6 +13,8 @@ from moelib.report.power import (
     power,
 )
 
+pytestmark = pytest.mark.slow
+
 
 def test_power_is_the_share_of_studies_that_see_the_effect():
     generator = np.random.default_rng(0)

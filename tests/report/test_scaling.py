@@ -9,7 +9,7 @@ import synthetic
 from scipy.optimize import lsq_linear
 
 from moelib.heads.executors import EXECUTORS
-from moelib.records.kinds import Aim, ScalePoint
+from moelib.records.benchmarks import Aim, ScalePoint
 from moelib.report import scaling
 from moelib.study.executors import choose
 

@@ -14,6 +14,8 @@ from tiny import write_notebook
 from moelib.study import execution
 from moelib.study.base import ConfigError
 
+pytestmark = pytest.mark.slow
+
 DECLARED = 'head: str = "soft"  # which\nseed: int = 0'
 
 

@@ -103,7 +103,9 @@ def test_papermill_by_hand_stops_at_a_wrong_name(tmp_path: Path) -> None:
 
 def test_a_refusal_in_any_cell_ends_papermill_with_its_sentence(tmp_path: Path) -> None:
     refuse = "from moelib.study.run import open_run\nopen_run('quick', head, 7)"
-    source = write_notebook(tmp_path / "in.ipynb", DECLARED.replace('"soft"', '"sparse"'), CHECK, refuse)
+    source = write_notebook(
+        tmp_path / "in.ipynb", DECLARED.replace('"soft"', '"sparse"'), CHECK, refuse
+    )
     with pytest.raises(papermill.PapermillExecutionError) as error:
         papermill.execute_notebook(str(source), str(tmp_path / "out.ipynb"), progress_bar=False)
     _, rule, where, sentence = str(error.value).rstrip().splitlines()

@@ -22,6 +22,8 @@ from moelib.training.model import build_model
 from moelib.training.seeding import seeded
 from moelib.training.train import load_weights, train
 
+pytestmark = pytest.mark.slow
+
 HEADS = ("dense", "soft", "sparse", "switch")
 LAST_BATCH = 16  # of 112 images in batches of 32
 

@@ -19,6 +19,8 @@ from moelib.training.data import Dataset
 from moelib.training.state import State
 from moelib.training.train import train
 
+pytestmark = pytest.mark.slow
+
 SMALL = {"epochs": 1, "batch_size": 8, "curve_images": 4, "device": "cpu", "threads": 1}
 PLAIN = {"precision": "fp32", "channels_last": True, "compile": False}
 CONSTANT = {"schedule": MultiStep(kind="multistep", milestones=())}  # one epoch has no milestone

@@ -7,7 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from moelib.records.kinds import SessionNumbers, TrainNumbers, UtilizationNumbers
+from moelib.records.benchmarks import SessionNumbers
+from moelib.records.kinds import TrainNumbers, UtilizationNumbers
 from moelib.records.record import read_record, write_record
 from moelib.study.base import PROJECT, ConfigError
 

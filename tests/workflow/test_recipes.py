@@ -207,7 +207,7 @@ BENCHMARK = {
             '''"""Sums of a list by a loop and by the builtin."""
 
 from moelib.analyses.benchmark import run_benchmark
-from moelib.records.kinds import BenchmarkNumbers, Case
+from moelib.records.benchmarks import BenchmarkNumbers, Case
 
 
 def measure(repeats):
@@ -355,7 +355,7 @@ def test_an_analysis_writes_its_record_and_the_graph_knows_it(copy: Copy) -> Non
     assert copy.record("norm")["numbers"]["norm"] > 0
     listed = copy.python("workflow/run", "study", "toy", "--dry-run")
     assert "results/toy" not in listed  # nothing was made
-    assert copy.python("-c", SHOW_ANALYSES).split() == ["norm"]
+    assert "norm" in copy.python("-c", SHOW_ANALYSES).split()
 
 
 SHOW_ANALYSES = """

@@ -260,7 +260,7 @@ def change_a_study_without_records(project: Project) -> None:
     project.write("studies/empty.yaml", "extends: quick\nseeds: [7]")
 
 
-PAGES = {"chapter": 2, "book": 1}
+PAGES = {"chapters-1": 1, "chapters-2": 1, "book": 1}
 RUNS = {"switch-seed-0": 1, "soft-seed-0": 1}
 ADDED = {"switch-seed-1": 1, "soft-seed-1": 1, "linear-seed-0": 1, "linear-seed-1": 1}
 
@@ -269,7 +269,7 @@ ADDED = {"switch-seed-1": 1, "soft-seed-1": 1, "linear-seed-0": 1, "linear-seed-
     "change, expected",
     [
         (touch_and_comment, {}),
-        (edit_chapter_and_page, {"chapter": 1, "book": 1}),
+        (edit_chapter_and_page, {"chapters-2": 1, "book": 1}),
         (edit_module, {**RUNS, **PAGES}),
         (edit_training, {}),  # of what is not computed
         (edit_head, {"soft-seed-0": 1, **PAGES}),
