@@ -9,10 +9,10 @@ from IPython.display import Markdown
 from moelib.records.kinds import SharpnessNumbers, TrainNumbers
 from moelib.records.record import Record
 from moelib.records.reliability import RobustnessNumbers
-from moelib.report import degradation, frames, loading, pages, prediction, robustness
+from moelib.report import degradation, frames, loading, pages, prediction, reliability
 from moelib.report.effects import COLUMNS
 from moelib.report.forest import panels
-from moelib.report.robustness import NEITHER, REFERENCE, SAME_HEAD, SAME_SEED
+from moelib.report.reliability import NEITHER, REFERENCE, SAME_HEAD, SAME_SEED
 from moelib.report.statistics import CONFIDENCE, t_interval, verdict
 from moelib.report.wording import listed, rounded, seeds_of, signed
 from moelib.study.heads import family
@@ -69,14 +69,14 @@ def corruptions(studies: Iterable[str]) -> list[Markdown]:
     drawn = []
     for study, found in records.items():
         shown = [r for r in found if r.head == family(r.head)]  # a figure of kinds of heads
-        frame = robustness.strengths(shown or found)
+        frame = reliability.strengths(shown or found)
         words = _lost(study, found)
         drawn.append(
             pages.chart(f"corruptions-{study}", degradation.curves(frame), f"{words} Accuracy by "
                         "strength, mean over seeds and their range; 0 is the same images before.",
                         words, frame, {study: shown or found})
         )  # fmt: skip
-    effects = _effects({s: robustness.relative_errors(f) for s, f in records.items()},
+    effects = _effects({s: reliability.relative_errors(f) for s, f in records.items()},
                        "relative_error")  # fmt: skip
     if effects.empty:
         return [Markdown(_lost(*next(iter(records.items())))), *drawn]
@@ -94,7 +94,7 @@ def calibration(studies: Iterable[str]) -> list[Markdown]:
     records = _load(studies)
     if not records:
         return [Markdown(NOTHING)]
-    tables = {study: robustness.summary(found) for study, found in records.items()}
+    tables = {study: reliability.summary(found) for study, found in records.items()}
     whole = pd.concat(tables.values())
     means = whole.groupby(["study", "head"], sort=False).mean(numeric_only=True)
     means["seeds"] = whole.groupby(["study", "head"], sort=False).size()
@@ -118,7 +118,7 @@ def agreement(studies: Iterable[str]) -> list[Markdown]:
     """Do two runs of one head agree more than runs of two heads?"""
     records = _load(studies)
     pairs = [
-        robustness.agreement(found, loading.load(study, TrainNumbers))
+        reliability.agreement(found, loading.load(study, TrainNumbers))
         for study, found in records.items()
     ]
     pairs = pd.concat(pairs) if pairs else pd.DataFrame()
@@ -153,7 +153,7 @@ def predicted(studies: Iterable[str]) -> list[Markdown]:
         if len(sharp):
             keys = ["study", "head", "seed"]
             train = sharp[sharp["split"] == "train"][[*keys, *MEASURES]]
-            joined.append(robustness.summary(found).merge(train, on=keys))
+            joined.append(reliability.summary(found).merge(train, on=keys))
     table = prediction.associations(
         pd.concat(joined) if joined else pd.DataFrame(), MEASURES, OUTCOMES
     )
@@ -182,7 +182,7 @@ def _load(studies: Iterable[str]) -> dict[str, list[Record[RobustnessNumbers]]]:
 
 
 def _lost(study: str, records: list[Record[RobustnessNumbers]]) -> str:
-    frame = robustness.summary(records)
+    frame = reliability.summary(records)
     lost = 100 * frame["lost_accuracy"].mean()
     return (
         f"In `{study}` ({seeds_of(records)}) corruptions cost {lost:.1f} "

@@ -22,13 +22,13 @@ TABLE = {
     "question": ("Question", ""),
     "head": ("Head", ""),
     "against": ("Against", ""),
-    "seeds": ("Seeds", "d"),
-    "difference": ("Difference, points", "points"),
+    "difference": ("Points", "points"),
     "low": ("95% from", "points"),
     "high": ("to", "points"),
     "hypothesis": ("Written beforehand", ""),
-    "adjusted": ("p, corrected", ".2g"),
     "verdict": ("Verdict", ""),
+    "seeds": ("Seeds", "d"),
+    "adjusted": ("p, corrected", ".2g"),
     "detectable": ("Could see, points", ".2f"),
 }
 CHANGES = {

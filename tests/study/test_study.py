@@ -522,10 +522,10 @@ def test_an_analysis_of_the_extended_study_can_be_left_out(tmp_path):
 
 def test_analyses_are_made_of_the_runs_that_they_suit():
     study = load_study("quick")
-    everything = ["utilization", "sharpness", "surface", "efficiency", "gallery"]
+    everything = ["utilization", "sharpness", "surface", "efficiency", "robustness", "gallery"]
     assert study.analyses_of("sparse", 0) == everything
     assert study.analyses_of("dense", 0) == everything[1:-1]
-    assert study.analyses_of("dense", 1) == ["sharpness", "surface"]
+    assert study.analyses_of("dense", 1) == ["sharpness", "surface", "robustness"]
     without = parse_study(raw_with("analyses", {"sharpness": None}))
     assert without.analyses_of("sparse", 0) == ["utilization", "surface", "efficiency"]
 

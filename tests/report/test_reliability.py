@@ -7,7 +7,7 @@ import synthetic
 
 from moelib.report import degradation
 from moelib.report.figures import svg
-from moelib.report.robustness import (
+from moelib.report.reliability import (
     agreement,
     predictions,
     relative_errors,
