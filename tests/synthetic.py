@@ -1,8 +1,11 @@
 """Synthetic records of small studies, for the tests of what reads records."""
 
+from base64 import b64encode
 from functools import cache
+from io import BytesIO
 
 import numpy as np
+from PIL import Image
 
 from moelib.records.benchmarks import Aim, BenchmarkNumbers, Case, ScaleNumbers, ScalePoint
 from moelib.records.kinds import (
@@ -14,11 +17,13 @@ from moelib.records.kinds import (
     Epoch,
     Estimate,
     Footprint,
+    GalleryNumbers,
     Group,
     Information,
     Matched,
     Metrics,
     Peer,
+    Picture,
     Plane,
     SharpnessNumbers,
     SurfaceNumbers,
@@ -85,6 +90,7 @@ def trained(run: Run, right: np.ndarray | None = None) -> Record[TrainNumbers]:
             train=metrics(0.3 * epoch),
             validation=metrics(0.25 * epoch),
             balance={},
+            watched=_watched(epoch) if experts else None,
         )
         for epoch in (1, 2, 3)
     )
@@ -101,6 +107,46 @@ def trained(run: Run, right: np.ndarray | None = None) -> Record[TrainNumbers]:
         weights={"last": "0" * 64},
     )
     return _record(run, numbers, epoch_seconds=(1.0, 3.0, 2.0))
+
+
+def _watched(epoch: int) -> tuple[tuple[float, ...], ...]:
+    """Gates of two images: the first moves to its last expert in the second epoch."""
+    return ((0.4, 0.6, 0.0, 0.0) if epoch == 1 else (0.6, 0.4, 0.0, 0.0), (0.0, 0.0, 0.3, 0.7))
+
+
+def seen(run: Run, noisy: bool = True) -> Record[GalleryNumbers]:
+    """A gallery of three test images, of which the first expert gets two, and the watched ones."""
+    images = Image.fromarray(np.arange(5 * 64, dtype=np.uint8).reshape(40, 8))
+    packed = BytesIO()
+    images.save(packed, "JPEG")
+
+    def picture(split: str, index: int, first: int, predicted: int = 0) -> Picture:
+        logits = tuple(2.0 if expert == first else 1.0 - expert / 10 for expert in range(EXPERTS))
+        deviations = (0.5,) * EXPERTS if noisy else None
+        said = {"label": 0, "predicted": predicted, "probability": 0.9}
+        return Picture(split=split, index=index, logits=logits, noise=deviations, **said)
+
+    numbers = GalleryNumbers(
+        epoch=3,
+        images=IMAGES,
+        classes=CLASSES,
+        k=2,
+        temperature=1.0,
+        bias=None,
+        class_expert=((6, 1, 0, 0), (0, 7, 0, 0), (3, 4, 0, 0)),
+        moved_by_noise=0.25 if noisy else None,
+        size=(8, 8),
+        sprite=b64encode(packed.getvalue()).decode(),
+        pictures=(
+            *(picture("test", 0, 0), picture("test", 1, 0, predicted=2), picture("test", 2, 1)),
+            *(picture("validation", 0, 0), picture("validation", 1, 3)),
+        ),
+        certain=((0,), (2,), (), ()),
+        uncertain=((1,), (2,), (), ()),
+        wrong=((1,), (), (), ()),
+        watched=(3, 4),
+    )
+    return _record(run, numbers)
 
 
 def analysed(run: Run, gate_mass: tuple[float, ...] = (0.25, 0.25, 0.25, 0.25)):
@@ -369,6 +415,14 @@ def write_all(study: Study) -> None:
             write_record(run.record_path("train"), trained(run, right))
             if has_experts(settings):
                 write_record(run.record_path("utilization"), analysed(run))
+
+
+def write_galleries(study: Study) -> None:
+    """Write the gallery of the first seed of every head with experts."""
+    for head, settings in study.heads.items():
+        if has_experts(settings):
+            run = Run(study, head, study.seeds[0])
+            write_record(run.record_path("gallery"), seen(run, noisy=head == "sparse"))
 
 
 def write_landscapes(study: Study) -> None:

@@ -1,5 +1,17 @@
-"""Everything that only reads records: frames, statistics, figures, tables and sentences.
+"""Everything that only reads records: frames, statistics, figures, tables and words of the book.
 
-It may import records and the study, and never torch. A new figure or table goes beside those of
-its subject.
+A chapter asks one question. A function of `chapters` (or of another room, such as the one on
+modalities) takes names of studies and returns what the notebook of the page displays:
+
+    records = loading.by_evidence({study: loading.load(study, Numbers) for study in studies})
+    frame = effects...           # columns study, panel, head, seeds, value, low, high, by_seed, paper
+    figures = forest.panels(frame, "label of the axis", line=0)     # small ones, one a panel
+    pages.chart("name", figures, caption, alt, frame, records)      # numbered, linked, with its data
+    pages.fragment("name", html, caption, frame, records)           # the same of HTML: no picture
+    pages.table(frame, {"column": ("Heading", ".2f")})              # folded where it is long
+    pages.source(records)                                           # where a table comes from
+
+A caption begins with what is to be seen, in bold; the name of a figure is unique in the book, and
+other pages refer to it by {numref}. `figures.styled` draws text and grid in colours that a page
+replaces by those of its theme. Pages for all of a study's numbers are appendices.
 """

@@ -218,6 +218,18 @@ def ablations(studies: Iterable[str], name: str = "ablations") -> list[Markdown]
     return [Markdown(answer), *drawn]
 
 
+def layer(studies: Iterable[str]) -> Markdown:
+    """What the dense head's hidden layer adds, study by study: how much there is to do at all."""
+    parts = effects.parts(effects.with_controls(_load(studies, TrainNumbers)))
+    rows = parts[parts["head"] == "dense-layer"].itertuples()
+    said = [
+        f"{signed(row.value)} points in `{row.study}`"
+        + ("" if pd.isna(row.low) else f" ({signed(row.low)} to {signed(row.high)})")
+        for row in rows
+    ]
+    return Markdown(f"A hidden layer adds {_and(said)}." if said else "")
+
+
 def _part(row) -> str:
     head, _, part = row.head.partition("-")
     ends = f"{signed(row.low)} to {signed(row.high)}"
@@ -312,7 +324,7 @@ def at_a_glance(studies: Iterable[str], name: str = "at-a-glance") -> Markdown:
         study, found = next(iter(few.items()))
         frame = effect({study: found})
         frame = frame[frame["panel"] == frame["panel"].iloc[-1]]  # of two splits the test images
-        frame = frame.assign(panel=f"{title}: {study}")
+        frame = frame.assign(panel=f"{title}, {study}")
         drawn += panels(frame, label, line, log)
         shown.append(frame)
         records.setdefault(study, found)

@@ -17,6 +17,7 @@ from moelib.study.protocol import PROTOCOLS
 
 COLUMNS = ["study", "panel", "head", "seeds", "value", "low", "high", "by_seed", "paper"]
 MANY = 8  # heads, above which a study compares variants of heads, and has a figure of its own
+SHOWN = 4  # studies in one figure
 SWITCHED = "protocol-"  # names of studies that differ from another one in a key of the protocol
 TOUCHED = {  # keys of the protocol that mean something to some families of heads alone
     "noise_at_evaluation": ("sparse",),
@@ -36,14 +37,21 @@ PARTS = {  # what is added: (head with it, head without it)
 
 
 def few_heads(records: Mapping[str, list[Record]]) -> dict[str, list[Record]]:
-    """The studies with records that compare kinds of heads, and not many variants of each."""
-    return {
-        study: found
+    """The studies that compare kinds of heads, and not many variants of each: some at most.
+
+    Of more than `SHOWN` those with the paper's backbone come first, then the order of `records`;
+    the tables hold all.
+    """
+    few = [
+        study
         for study, found in records.items()
         if not study.startswith(SWITCHED)
         and found
         and len({head for record in found for head in record.study.heads}) <= MANY
-    }
+    ]
+    as_paper = [study for study in few if records[study][0].study.backbone.kind == "resnet18"]
+    kept = list(dict.fromkeys([*few[:1], *as_paper, *few]))[:SHOWN]
+    return {study: records[study] for study in few if study in kept}
 
 
 def with_controls(records: Mapping[str, list[Record]]) -> dict[str, list[Record]]:

@@ -27,7 +27,7 @@ def panels(
     names = sorted(dict.fromkeys(effects["head"]), key=_rank)
     limits = _limits(effects, line, log)
     return [
-        _panel(f"{title}\n{_seeds(part)}", part, names, limits, label, line, log)
+        _panel(_title(title, part), part, names, limits, label, line, log)
         for title, part in effects.groupby("panel", sort=False)
     ]
 
@@ -59,9 +59,11 @@ def _panel(title, part, names, limits, label, line, log) -> Figure:
     return figure
 
 
-def _seeds(part: pd.DataFrame) -> str:
+def _title(panel: str, part: pd.DataFrame) -> str:
+    """The study on a line of its own: panels are narrow."""
+    study, *rest = panel.split(", ", 1)
     most = part["seeds"].max()
-    return f"{most} seed{'s' if most > 1 else ''}"
+    return f"{study}\n" + ", ".join([*rest, f"{most} seed{'s' if most > 1 else ''}"])
 
 
 def _limits(effects: pd.DataFrame, line: float | None, log: bool) -> tuple[float, float]:

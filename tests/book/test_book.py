@@ -11,7 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import unquote, urldefrag
+from zipfile import ZipFile
 
+import nbformat
 import pytest
 import synthetic
 
@@ -22,11 +24,17 @@ from moelib.study.run import Run
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 JUPYTER_BOOK = str(Path(sys.executable).with_name("jupyter-book"))
 SHORT = ("accuracy", "utilization", "sharpness", "surface", "efficiency")
+LONG = ("intro", "claims", "gallery", "ablations", "authors-code", *SHORT)  # and yet not too long
+CONTRAST = Path(__file__).with_name("contrast.js").read_text().partition("\n")[2]
 CHARTS = """all => all.map(e => ({
-    width: e.querySelector("svg").clientWidth,
-    label: e.querySelector("[role=img]").ariaLabel,
+    width: (e.querySelector("svg") ?? e.querySelector("table")).clientWidth,
+    label: e.querySelector("[role=img]")?.ariaLabel ?? e.querySelector("table").innerText,
     caption: e.querySelector("figcaption").innerText}))"""
 CHAPTERS = sorted(path.stem for path in (PROJECT / "book").glob("*.ipynb"))
+
+NOTEBOOK = nbformat.v4.new_notebook(
+    cells=[nbformat.v4.new_code_cell("1 + 1"), nbformat.v4.new_markdown_cell("It was run.")]
+)
 
 
 def execute(chapter: str, output: Path, results: Path) -> None:
@@ -50,6 +58,9 @@ def html(tmp_path_factory) -> Path:
         for study in (synthetic.study("paper"), single, synthetic.study("quick")):
             synthetic.write_all(study)
             synthetic.write_landscapes(study)
+            synthetic.write_galleries(study)
+        executed = Run(synthetic.study("quick"), "soft", 0).folder / "train.ipynb"
+        nbformat.write(NOTEBOOK, executed)
         dense = Run(synthetic.study("plain", seeds=(0,)), "dense", 0)
         write_record(dense.record_path("train"), synthetic.trained(dense))
         synthetic.write_benchmark()
@@ -63,7 +74,10 @@ def html(tmp_path_factory) -> Path:
     built = tmp_path_factory.mktemp("pages")
     command = [JUPYTER_BOOK, "build", ".", "--toc", "book/_toc.yml"]
     options = ["--path-output", str(built), "--all", "-W", "-n", "--keep-going", "--quiet"]
-    done = subprocess.run([*command, *options], cwd=source, capture_output=True, text=True)
+    given = os.environ | {"MOELIB_RESULTS": str(source / "results")}
+    done = subprocess.run(
+        [*command, *options], cwd=source, env=given, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return built / "_build/html"
 
@@ -100,7 +114,8 @@ def browser():
 def visits(html, site, browser) -> dict[str, dict]:
     """Every page as the browser saw it: its text, links, ids, images, and what went wrong."""
     seen = {}
-    for path in sorted(html.glob("book/*.html")) + [html / "search.html", html / "genindex.html"]:
+    others = [html / "search.html", html / "genindex.html", *html.glob("notebooks/**/*.html")]
+    for path in sorted(html.glob("book/*.html")) + others:
         page, faults = browser.new_page(), []
         page.set_default_timeout(120_000)  # milliseconds; only a busy machine comes near it
         page.on("console", lambda m, f=faults: m.type == "error" and f.append(m.text))
@@ -201,7 +216,7 @@ def test_chapters_are_short_and_nothing_is_wider_than_a_phone(html, browser):
     for path in sorted(html.glob("book/*.html")):
         page.set_viewport_size({"width": 1280, "height": 900})
         page.goto(path.as_uri())
-        if path.stem in ("intro", *SHORT):
+        if path.stem in LONG:
             height = page.evaluate("document.documentElement.scrollHeight")
             words = len(page.inner_text("article").split())
             assert height <= 6000 and words <= 1200, (path.stem, height, words)
@@ -232,9 +247,10 @@ def test_each_answer_reaches_the_title_page(visits):
 def test_every_record_can_be_downloaded(visits, html):
     links = [link for page in visits.values() for link in page["links"] if link.endswith(".json")]
     names = {link.rsplit("/", 1)[1] for link in links}
-    runs = {f"{kind}.json" for kind in ("train", "utilization", "sharpness", "surface")}
+    kinds = ("train", "utilization", "sharpness", "surface", "gallery")
+    runs = {f"{kind}.json" for kind in kinds}
     assert names == runs | {"step.some-cpu.json", "dense.some-cpu.json"}
-    assert len(set(links)) == 2 * (9 + 6 + 9 + 9) + (3 + 2 + 3 + 3) + 1 + 1 + 1
+    assert len(set(links)) == 2 * (9 + 6 + 9 + 9 + 2) + (3 + 2 + 3 + 3 + 2) + 1 + 1 + 1
 
 
 def test_each_result_says_what_it_does_not_show(visits):
@@ -244,12 +260,82 @@ def test_each_result_says_what_it_does_not_show(visits):
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_the_book_can_be_read_from_a_folder(html, browser, theme):
-    page, faults = browser.new_page(color_scheme=theme), []
+def test_every_page_can_be_read_from_a_folder_in_both_themes(html, browser, theme):
+    page, faults, pale = browser.new_page(color_scheme=theme), [], {}
     page.on("console", lambda message: message.type == "error" and faults.append(message.text))
     page.on("requestfailed", lambda request: faults.append(request.url))
+    page.on("request", lambda r: r.url.startswith("http") and faults.append(r.url))
     page.add_init_script(f"localStorage.setItem('mode', '{theme}')")
-    for name in ("intro", "accuracy", "methods"):
-        page.goto((html / f"book/{name}.html").as_uri(), wait_until="networkidle")
+    for path in sorted(html.glob("book/*.html")) + sorted(html.glob("notebooks/**/*.html")):
+        page.goto(path.as_uri(), wait_until="networkidle")
+        if found := page.evaluate(CONTRAST):
+            pale[path.stem] = found
     page.close()
     assert faults == []
+    assert pale == {}
+
+
+def test_every_picture_has_words(html, browser):
+    page = browser.new_page()
+    for path in sorted(html.glob("book/*.html")):
+        page.goto(path.as_uri())
+        images = page.eval_on_selector_all(
+            "article img, article [role=img]",
+            "all => all.filter(e => !(e.alt || e.ariaLabel)).map(e => e.outerHTML.slice(0, 80))",
+        )
+        assert images == [], path.stem
+    page.close()
+
+
+def test_what_moves_can_be_moved_by_keys(html, browser):
+    page = browser.new_page()
+    page.goto((html / "book/gallery.html").as_uri())
+    boxes = "all => all.map(box => box.querySelectorAll('.thumb').length)"
+    before = page.eval_on_selector_all(".box", boxes)
+    page.focus(".forming input")
+    page.keyboard.press("ArrowRight")
+    assert page.inner_text(".forming output") == "2"
+    assert page.eval_on_selector_all(".box", boxes) != before
+    shown = "all => all.filter(part => !part.hidden).length"
+    two = page.eval_on_selector_all(".choices .shares b", shown)
+    page.focus(".choices [data-set=k]")
+    page.keyboard.press("ArrowLeft")
+    assert 2 * page.eval_on_selector_all(".choices .shares b", shown) == two
+    page.goto((html / "book/claims.html").as_uri())
+    rows = "all => all.filter(row => row.checkVisibility()).length"
+    one_study = page.eval_on_selector_all(".filtered tbody tr", rows)
+    page.focus(".filtered select")
+    page.keyboard.press("Home")  # all studies
+    assert page.eval_on_selector_all(".filtered tbody tr", rows) > one_study > 0
+    page.close()
+
+
+def test_without_scripts_everything_is_there_and_nothing_asks_for_them(html, browser):
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto((html / "book/gallery.html").as_uri())
+    assert page.locator("table.epochs .thumb").first.is_visible()
+    assert page.locator(".choices .shares b").first.is_visible()
+    assert not page.locator(".live").first.is_visible()
+    page.goto((html / "book/claims.html").as_uri())
+    assert page.locator(".filtered tbody tr").last.is_visible()
+    for name in LONG:
+        page.goto((html / f"book/{name}.html").as_uri())
+        assert page.locator("h1").is_visible()
+    context.close()
+
+
+def test_archives_hold_all_records_and_the_numbers_of_every_chart(html, visits):
+    with ZipFile(html / "records.zip") as archive:
+        names = archive.namelist()
+        assert "results/quick/soft/seed-0/train.json" in names and archive.testzip() is None
+    with ZipFile(html / "figures.zip") as archive:
+        tables = set(archive.namelist())
+        assert {"accuracy.csv", "gallery-digits.csv", "at-a-glance.csv"} <= tables
+        assert archive.read("accuracy.csv").startswith(b"study,")
+
+
+def test_an_executed_notebook_is_a_page_with_its_provenance(visits):
+    text = visits["notebooks/quick/soft/seed-0/train.html"]["text"]
+    assert "It was run." in text and "digest of the record" in text
+    assert any("notebooks/quick/soft" in link for link in visits["book/notebooks.html"]["links"])

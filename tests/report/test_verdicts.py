@@ -1,0 +1,39 @@
+import pytest
+import synthetic
+
+from moelib.report import claims, verdicts
+
+pytestmark = pytest.mark.usefixtures("results")
+
+
+@pytest.fixture
+def rows():
+    for study in (synthetic.study("many"), synthetic.study("one", seeds=(0,))):
+        synthetic.write_all(study)
+        synthetic.write_landscapes(study)
+    synthetic.write_all(synthetic.study("protocol-load"))
+    return verdicts.rows(["one", "many", "protocol-load"])
+
+
+def test_a_row_says_what_the_judgement_says(rows):
+    assert list(dict.fromkeys(rows["study"])) == ["many", "one"]  # of most seeds first
+    for row in rows.itertuples():
+        assert row.verdict in verdicts.MARKS and row.n >= 1
+        assert row.effect and "lambda_max" not in row.effect
+    assert set(rows["claim"]) <= {claim.words for claim in claims.CLAIMS}
+
+
+def test_the_matrix_has_a_mark_for_each_claim_and_study(rows):
+    lines = verdicts.matrix(rows).data.splitlines()
+    body = [line for line in lines if line.startswith("| ")][2:]
+    assert len(body) == rows["claim"].nunique()
+    marks = sum(line.count("{bdg-") for line in body)
+    assert marks == len(rows)
+
+
+def test_each_claim_stands_with_its_rule(rows):
+    text = verdicts.table(rows).data
+    for claim in claims.CLAIMS:
+        assert (f"**{claim.words}**" in text) == (claim.words in set(rows["claim"]))
+    assert f"{claims.FITTED:.1%}" in text
+    assert text.count("`many`") == (rows["study"] == "many").sum()
