@@ -44,7 +44,6 @@ class ModalityTrainNumbers(Numbers):
     validation: Answers
     tests: dict[str, Answers]
     entailed: float | None  # accuracy on what right answers of iid entail (GQA's consistency)
-    generation_share: float  # of the training's time, to draw and render items
     weights: str  # SHA-256 of the tensors
 
 
