@@ -66,7 +66,7 @@ def _curvature(
     run: ModalityRun, model: VisionLanguage, items: Items, seed: int
 ) -> ModalityCurvature:
     on = torch.device(run.study.training.device)
-    inputs, answers = batches.batch(items, run.study, on)
+    inputs, answers = batches.batch(items, on)
     numbers = torch.arange(len(items), device=on)
     objective = Objective(
         OfItems(model.eval(), inputs), numbers, answers, batch=min(MICRO_BATCH, len(items))

@@ -159,7 +159,7 @@ class Loop:
         self.model.train()
         for step in range(steps):
             rows = slice(step * size, (step + 1) * size)
-            inputs, answers = batches.batch(items.take(rows), self.run.study, self.on)
+            inputs, answers = batches.batch(items.take(rows), self.on)
             rate = learning_rate(self.training, (number - 1) * steps + step, steps)
             for name, value in self._step(inputs, answers, rate).items():
                 sums[name] = sums.get(name, 0.0) + value

@@ -40,7 +40,7 @@ def measure(run: ModalityRun, model: VisionLanguage) -> ModalityUtilizationNumbe
     types, plans = [], []
     on = torch.device(run.study.training.device)
     for rows, routed, _ in batches.outputs(model, items, run.study, run.study.training):
-        inputs, _ = batches.batch(items.take(rows), run.study, on)
+        inputs, _ = batches.batch(items.take(rows), on)
         types.append(token_types(inputs))
         plans.append((routed.plans, routed.tokens.modality))
     every = torch.cat(types)

@@ -28,7 +28,7 @@ def test_a_layer_by_hand():
 def test_tokens_have_the_types_of_their_words_and_patches():
     run = small_run("top-2")
     items = splits.held_out(run.study, "validation")
-    inputs, _ = batches.batch(items, run.study, CPU)
+    inputs, _ = batches.batch(items, CPU)
     types = utilization.token_types(inputs)
     assert (types >= 0).all()
     tokens = build(run.study, run.arm).eval().routed(inputs).tokens
@@ -65,7 +65,7 @@ def test_sharpness_of_a_run(results):
 def test_a_model_of_items_is_the_model():
     run = small_run("top-2")
     net = build(run.study, run.arm).eval()
-    inputs, _ = batches.batch(splits.held_out(run.study, "validation"), run.study, CPU)
+    inputs, _ = batches.batch(splits.held_out(run.study, "validation"), CPU)
     of_items = OfItems(net, inputs)
     some = torch.tensor([3, 1, 7])
     torch.testing.assert_close(of_items(some), net(inputs)[some], rtol=1e-4, atol=1e-5)
