@@ -7,31 +7,47 @@ command resumes at any time.
 import argparse
 import sys
 
+from moelib.modalities.nlvr import analyse_nlvr
+from moelib.modalities.sharpness import analyse_sharpness
 from moelib.modalities.train import train
+from moelib.modalities.utilization import analyse_utilization
 from moelib.study.base import ConfigError
-from moelib.study.modalities import load_modality_study, modality_runs
+from moelib.study.modalities import Dense, ModalityRun, load_modality_study, modality_runs
+
+TASKS = {
+    "train": train,
+    "utilization": analyse_utilization,
+    "sharpness": analyse_sharpness,
+    "nlvr-dev": lambda run: analyse_nlvr(run, "dev"),
+    "nlvr-test": lambda run: analyse_nlvr(run, "test"),
+}
 
 
 def main() -> None:
-    """Train all runs of a study."""
+    """Train all runs of a study, and make those analyses that are named."""
     parser = argparse.ArgumentParser(prog="python -m moelib.modalities", description=__doc__)
     parser.add_argument("study")
-    parser.add_argument("--arms", nargs="*")
-    parser.add_argument("--seeds", nargs="*", type=int)
-    parser.add_argument("--train-only", action="store_true")
+    parser.add_argument("--tasks", nargs="+", choices=TASKS, default=["train"])
+    parser.add_argument("--arms", nargs="+", help="default: all")
+    parser.add_argument("--seeds", nargs="+", type=int, help="default: all")
     options = parser.parse_args()
     try:
         study = load_modality_study(options.study)
         for run in modality_runs(study):
-            if options.arms and run.head not in options.arms:
-                continue
-            if options.seeds and run.seed not in options.seeds:
-                continue
-            record = train(run)
-            accuracy = {name: f"{a.accuracy:.3f}" for name, a in record.numbers.tests.items()}
-            print(f"{study.name} {run.head} seed {run.seed}: {accuracy}", flush=True)
+            if run.head in (options.arms or study.arms) and run.seed in (
+                options.seeds or study.seeds
+            ):
+                make(run, options.tasks)
     except ConfigError as error:
         sys.exit(str(error))
+
+
+def make(run: ModalityRun, tasks: list[str]) -> None:
+    """Make the records of a run; an arm without experts has no utilization."""
+    for task in tasks:
+        if task != "utilization" or not isinstance(run.arm, Dense):
+            print(f"{run.study.name}, {run.head}, seed {run.seed}: {task}", flush=True)
+            TASKS[task](run)
 
 
 if __name__ == "__main__":

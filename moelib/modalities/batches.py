@@ -8,9 +8,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from moelib.modalities.model import PLACES, Batch, Routed, VisionLanguage
-from moelib.modalities.programs import ANSWERS, COUNTS, FORMS
+from moelib.modalities.programs import ANSWERS, COUNTS, FORMS, fitting
 from moelib.modalities.questions import SCENES, Items
-from moelib.modalities.scenes import PICTURES, render, side
+from moelib.modalities.scenes import PICTURES, render
 from moelib.records.modalities import Answers
 from moelib.study.modalities import ATTRIBUTES, ModalityStudy
 from moelib.study.training import Training
@@ -20,14 +20,16 @@ EVALUATED = 500  # items of a batch
 PAIRS = np.array([(0, 1), (0, 2), (1, 2)])  # places of two pictures
 
 
-def batch(items: Items, study: ModalityStudy, on: torch.device) -> tuple[Batch, Tensor]:
+def batch(items: Items, on: torch.device) -> tuple[Batch, Tensor]:
     """Items as the model sees them, and their answers (n,)."""
     words = items.words[:, : (items.words > 0).any(axis=0).sum()]
-    pictures = render(items.scenes, side(study.scenes))
+    pictures = render(items.scenes)
+    fits = fitting(items.programs, items.scenes)
+    fits = fits.reshape(len(items), -1, fits.shape[-1])  # (n, i p, c)
     # Every pair of places is seen alike, the same for the scenes of a sentence.
     places = PAIRS[np.arange(len(items)) // SCENES % len(PAIRS)]
     assert places.shape[1] == PICTURES and places.max() < PLACES
-    tensors = [torch.from_numpy(a) for a in (words.astype(np.int64), pictures, places)]
+    tensors = [torch.from_numpy(a) for a in (words.astype(np.int64), pictures, places, fits)]
     answers = torch.from_numpy(items.answers.astype(np.int64))
     return Batch(*(t.to(on) for t in tensors)), answers.to(on)
 
@@ -40,7 +42,7 @@ def outputs(
     model.eval()
     for start in range(0, len(items), EVALUATED):
         rows = slice(start, min(start + EVALUATED, len(items)))
-        inputs, answers = batch(items.take(rows), study, on)
+        inputs, answers = batch(items.take(rows), on)
         with torch.no_grad(), device.autocast(training):
             routed = model.routed(inputs)
         yield rows, routed, answers

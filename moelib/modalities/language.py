@@ -76,7 +76,7 @@ def sentences(programs: Programs) -> np.ndarray:
     """Word numbers (n, w) of programs; w is the length of the longest.
 
     is there a small square and more red object than circle in the left box
-    there is exactly two striped object in both boxes
+    there is exactly two large object in both boxes
     how many red cross in the right box
     what size is the blue object in the left box
     """

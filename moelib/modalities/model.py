@@ -7,20 +7,22 @@ feature, `a` answer, `p` patch, `i` picture, `w` word.
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from moelib.modalities import routing
 from moelib.modalities.blocks import Tokens, build_perceptron
 from moelib.modalities.language import VOCABULARY
-from moelib.modalities.programs import ANSWERS
+from moelib.modalities.programs import ANSWERS, MOST
 from moelib.modalities.routing import TEXT, VISION, Plan
-from moelib.modalities.scenes import CELL, side
+from moelib.modalities.scenes import BACKGROUND, CELL, GRID
 from moelib.study import modalities as config
 from moelib.study.modalities import ModalityStudy
 
 LONGEST = 64  # words of a sentence
 PLACES = 3  # of pictures: an item of two has any two of them, a picture cut in three has all
 CHANNELS = 3
+SCALE = 0.3  # of embeddings at first, words, places and patches alike: none drowns another
 ROUND = 128  # tokens of a batch are filled up to a multiple of these: see `_Layout`
 
 
@@ -30,6 +32,7 @@ class Batch(NamedTuple):
     words: Tensor  # (n, w) int64, 0: padding; the first one is where the answer is read
     pictures: Tensor  # (n, i, y, x, 3) uint8
     places: Tensor  # (n, i) int64, of PLACES, ascending
+    fits: Tensor | None = None  # (n, i p, c) int8: which descriptions patches fit; -1: none there
 
 
 class Routed(NamedTuple):
@@ -122,23 +125,24 @@ class VisionLanguage(nn.Module):
     """Words and patches -> blocks -> the logits of an answer.
 
     Args:
-        study: its transformer and the size of its pictures.
+        study: its transformer, and how much grounding counts.
         arm: the perceptrons of the blocks, and what the model sees.
     """
 
     def __init__(self, study: ModalityStudy, arm: config.Arm):
         super().__init__()
         width = study.transformer.width
-        patches = (side(study.scenes) // CELL) ** 2  # of a picture
+        self.grounding = study.grounding
         self.sees = getattr(arm, "sees", "both")
         self.words = nn.Embedding(len(VOCABULARY), width)
-        self.word_places = nn.Parameter(0.02 * torch.randn(LONGEST, width))
+        self.word_places = nn.Parameter(SCALE * torch.randn(LONGEST, width))
         self.patch = nn.Linear(CELL * CELL * CHANNELS, width)
-        self.patch_places = nn.Parameter(0.02 * torch.randn(patches, width))
-        self.picture_places = nn.Parameter(0.02 * torch.randn(PLACES, width))
-        nn.init.normal_(self.words.weight, std=0.02)
+        self.patch_places = nn.Parameter(SCALE * torch.randn(GRID * GRID, width))
+        self.picture_places = nn.Parameter(SCALE * torch.randn(PLACES, width))
+        nn.init.normal_(self.words.weight, std=SCALE)
         self.norm = nn.LayerNorm(width)
         self.answer = nn.Linear(width, len(ANSWERS))
+        self.fit = nn.Linear(width, 2 * MOST)  # of a patch to each description
         self.blocks = nn.ModuleList(
             Block(study.transformer, arm) for _ in range(study.transformer.layers)
         )
@@ -152,6 +156,8 @@ class VisionLanguage(nn.Module):
         stream, layout, tokens = self._embedded(batch)
         plans, parts = [], {}
         for block in self.blocks:
+            if block is self.blocks[-1] and self.training and self._grounds(batch):
+                parts["grounding"] = self.grounding * self._grounding(stream, tokens, batch.fits)
             stream, plan, tokens = block(stream, layout, tokens)
             plans.append(plan)
             if self.training:
@@ -161,6 +167,18 @@ class VisionLanguage(nn.Module):
         starts[1:] = tokens.item.bincount().cumsum(0)[:-1]  # the first token of each item
         logits = self.answer(self.norm(stream.index_select(0, starts)))
         return Routed(logits.float(), plans, tokens, parts)
+
+    def _grounds(self, batch: Batch) -> bool:
+        return self.grounding > 0 and self.sees == "both" and batch.fits is not None
+
+    def _grounding(self, stream: Tensor, tokens: Tokens, fits: Tensor) -> Tensor:
+        """Binary cross-entropy of which descriptions patches fit, mean over those there are."""
+        patches = (tokens.modality == VISION).nonzero().squeeze(1)
+        logits = self.fit(stream.index_select(0, patches)).float()  # (n i p, c)
+        targets = fits.flatten(0, 1)
+        asked = (targets >= 0).float()
+        losses = F.binary_cross_entropy_with_logits(logits, targets.float(), reduction="none")
+        return (losses * asked).sum() / asked.sum()
 
     def _embedded(self, batch: Batch) -> tuple[Tensor, _Layout, Tokens]:
         words = batch.words if self.sees != "images" else batch.words[:, :1]
@@ -186,12 +204,12 @@ class VisionLanguage(nn.Module):
 
 
 def _patches(pictures: Tensor) -> Tensor:
-    """Patches (n, i, p, 8 * 8 * 3) in [-1/2, 1/2] of pictures (n, i, y, x, 3), row by row."""
+    """Patches (n, i, p, 8 * 8 * 3) of pictures (n, i, y, x, 3), row by row; background is 0."""
     count, pictures_, height, width, channels = pictures.shape
     tiles = pictures.view(
         count, pictures_, height // CELL, CELL, width // CELL, CELL, channels
     ).transpose(3, 4)
-    return tiles.reshape(count, pictures_, -1, CELL * CELL * channels).float() / 255 - 0.5
+    return tiles.reshape(count, pictures_, -1, CELL * CELL * channels).float().sub(BACKGROUND) / 128
 
 
 def _padded(values: Tensor, layout: _Layout) -> Tensor:

@@ -103,8 +103,7 @@ def draw(
     attribute = choose(len(ATTRIBUTES), count)
     if include:
         first[:, 0] = rng.choice(np.array(include, np.uint16), count)
-        outside = [list(ATTRIBUTES).index(name) for name in ("size", "texture")]
-        attribute = np.array(outside, np.int8)[choose(2, count)]
+        attribute = np.full(count, list(ATTRIBUTES).index("size"), np.int8)  # the pair names others
     else:  # draw until the description leaves the attribute open
         clash = _names(first[:, 0], attribute)
         while form == "query" and clash.any():
@@ -169,6 +168,20 @@ def answer(programs: Programs, scenes: Scenes) -> np.ndarray:
         if len(rows):
             answers[rows] = function(programs.take(rows), scenes.take(rows))
     return answers
+
+
+def fitting(programs: Programs, scenes: Scenes) -> np.ndarray:
+    """Which descriptions of its program each cell's object fits: (n, i, cell, 2 p) of int8.
+
+    1 if it does, 0 if it does not or the cell is empty, -1 where the program has no description.
+    """
+    described = programs.described[:, None, None]  # (n, 1, 1, 2 p)
+    fits = (scenes.objects[..., None] & described) == described
+    fits = (fits & (scenes.objects[..., None] > 0)).astype(np.int8)  # (n, i, o, 2 p)
+    count, pictures, _, parts = fits.shape
+    cells = np.zeros((count, pictures, GRID * GRID, parts), np.int8)
+    np.put_along_axis(cells, scenes.cells[..., None].astype(np.int64), fits, axis=2)
+    return np.where(described > 0, cells, -1).astype(np.int8)
 
 
 def _truth(programs: Programs, scenes: Scenes) -> np.ndarray:

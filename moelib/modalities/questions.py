@@ -63,7 +63,8 @@ def draw(rng: np.random.Generator, count: int, kind: Kind, study: ModalityStudy)
     for position, (name, share) in enumerate(shares.items(), 1):
         wanted = left if position == len(shares) else round(share / total * count / SCENES)
         left -= wanted
-        parts.append(_stratum(rng, wanted, name, kind, study))
+        if wanted > 0:
+            parts.append(_stratum(rng, wanted, name, kind, study))
     programs = Programs(*(np.concatenate(a) for a in zip(*(p for p, *_ in parts), strict=True)))
     scenes = Scenes(*(np.concatenate(a) for a in zip(*(s for _, s, _ in parts), strict=True)))
     answers = np.concatenate([a for *_, a in parts])

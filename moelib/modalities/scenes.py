@@ -17,6 +17,7 @@ from moelib.study.modalities import ATTRIBUTES
 
 PICTURES = 2
 GRID, CELL = 3, 8  # cells along a side, pixels along a cell
+SIDE = GRID * CELL  # pixels along a picture
 SPRITE = {"small": 5, "large": 7}  # pixels along a side
 COLOURS = {"black": (0, 0, 0), "yellow": (255, 210, 0), "blue": (0, 153, 255), "red": (230, 30, 30)}
 BACKGROUND = 211  # grey
@@ -24,7 +25,7 @@ BOX = max(SPRITE.values())
 VALUES = [(name, value) for name, values in ATTRIBUTES.items() for value in values]
 BIT = {value: 1 << bit for bit, (_, value) in enumerate(VALUES)}  # of each value of an attribute
 MASK = {name: sum(BIT[value] for value in values) for name, values in ATTRIBUTES.items()}
-KINDS = [sum(BIT[v] for v in values) for values in product(*ATTRIBUTES.values())]  # all 64 objects
+KINDS = [sum(BIT[v] for v in values) for values in product(*ATTRIBUTES.values())]  # all 32 objects
 ARRANGEMENTS = 2**16  # random orders of the cells, of which each picture takes one
 
 
@@ -38,11 +39,6 @@ class Scenes(NamedTuple):
     def take(self, rows: np.ndarray) -> "Scenes":
         """These scenes alone."""
         return Scenes(*(part[rows] for part in self))
-
-
-def side(scenes: config.Scenes) -> int:
-    """Pixels along a picture: a shifted grid needs another cell."""
-    return CELL * (GRID + (scenes.shift > 0))
 
 
 def held_pairs(held_out: config.HeldOut) -> list[int]:
@@ -72,7 +68,7 @@ def draw(
     Args:
         rng: random numbers.
         described: (n, d) bit fields of descriptions; 0 describes nothing.
-        scenes: jitter and shift.
+        scenes: with the jitter.
         objects: fewest and most in a picture.
         avoid: bit fields of pairs of shape and colour that must not appear.
     """
@@ -92,21 +88,20 @@ def draw(
     order = rng.integers(0, ARRANGEMENTS, shape[:2], np.uint16)
     cells = _arrangements()[order][..., :most]  # (n, i, o)
     offset = rng.integers(0, scenes.jitter + 1, (*shape, 2), np.uint8)
-    shift = rng.integers(0, scenes.shift + 1, (count, PICTURES, 1, 2), np.uint8)
     grid = np.stack([cells // GRID, cells % GRID], axis=-1) * CELL
-    return Scenes(fields, cells, (grid + offset + shift).astype(np.uint8))
+    return Scenes(fields, cells, (grid + offset).astype(np.uint8))
 
 
-def render(scenes: Scenes, pixels: int) -> np.ndarray:
+def render(scenes: Scenes) -> np.ndarray:
     """Pictures (n, i, y, x, 3) of uint8 from symbolic scenes."""
     count = len(scenes.objects)
-    canvas = np.full((count * PICTURES * pixels * pixels, 3), BACKGROUND, np.uint8)
+    canvas = np.full((count * PICTURES * SIDE * SIDE, 3), BACKGROUND, np.uint8)
     n, i, o = scenes.objects.nonzero()
     y, x = scenes.positions[n, i, o].astype(np.int64).T
-    corner = ((n * PICTURES + i) * pixels + y) * pixels + x
-    box = (np.arange(BOX)[:, None] * pixels + np.arange(BOX)).ravel()
+    corner = ((n * PICTURES + i) * SIDE + y) * SIDE + x
+    box = (np.arange(BOX)[:, None] * SIDE + np.arange(BOX)).ravel()
     canvas[corner[:, None] + box] = _sprites()[_kind()[scenes.objects[n, i, o]]]
-    return canvas.reshape(count, PICTURES, pixels, pixels, 3)
+    return canvas.reshape(count, PICTURES, SIDE, SIDE, 3)
 
 
 # -- tables ----------------------------------------------------------------------------------------
@@ -153,12 +148,8 @@ def _kind() -> np.ndarray:
 def _sprites() -> np.ndarray:
     """Pixels (kind, BOX * BOX, 3) of every object on the background, row by row."""
     sprites = np.full((len(KINDS), BOX, BOX, 3), BACKGROUND, np.uint8)
-    for sprite, (size, texture, colour, shape) in zip(
-        sprites, product(*ATTRIBUTES.values()), strict=True
-    ):
+    for sprite, (size, colour, shape) in zip(sprites, product(*ATTRIBUTES.values()), strict=True):
         inked = _outline(shape, SPRITE[size])
-        if texture == "striped":
-            inked[1::2] = False
         sprite[: len(inked), : len(inked)][inked] = COLOURS[colour]
     return sprites.reshape(len(KINDS), BOX * BOX, 3)
 

@@ -111,7 +111,6 @@ class Loop:
         self.optimizer = _optimizer(self.model, self.training)
         self.epochs: list[ModalityEpoch] = []
         self.seconds: list[float] = []
-        self.generating = 0.0  # seconds in which items were drawn and rendered
         self.path: Path = run.folder / "state.safetensors"
 
     def train(self) -> ModalityTrainNumbers:
@@ -148,24 +147,19 @@ class Loop:
             validation=self._measured(validation),
             tests={name: self._measured(items) for name, items in tests.items()},
             entailed=self._entailed(tests["iid"]),
-            generation_share=self.generating / sum(self.seconds),
             weights=save_tensors(self.run.folder / "last.safetensors", self.model.state_dict()),
         )
 
     def _epoch(self, number: int) -> dict:
         reseed(self.run.stream("epoch", number), self.on)
-        start = time.perf_counter()
         items = splits.training(self.run.study, self.run.seed, number)
-        self.generating += time.perf_counter() - start
         size = self.training.batch_size
         steps = len(items) // size
         sums: dict[str, float] = {}
         self.model.train()
         for step in range(steps):
-            start = time.perf_counter()
             rows = slice(step * size, (step + 1) * size)
-            inputs, answers = batches.batch(items.take(rows), self.run.study, self.on)
-            self.generating += time.perf_counter() - start
+            inputs, answers = batches.batch(items.take(rows), self.on)
             rate = learning_rate(self.training, (number - 1) * steps + step, steps)
             for name, value in self._step(inputs, answers, rate).items():
                 sums[name] = sums.get(name, 0.0) + value
@@ -226,7 +220,6 @@ class Loop:
             "inputs": self.inputs,
             "epochs": [epoch.model_dump(mode="json") for epoch in self.epochs],
             "seconds": self.seconds,
-            "generating": self.generating,
         }
         save_tensors(self.path, tensors, about)
 
@@ -251,7 +244,7 @@ class Loop:
                 key: t if key == "step" else t.to(parameter) for key, t in kept.items()
             }
         self.epochs = [ModalityEpoch.model_validate_json(json.dumps(e)) for e in about["epochs"]]
-        self.seconds, self.generating = list(about["seconds"]), about["generating"]
+        self.seconds = list(about["seconds"])
 
 
 def _optimizer(model: VisionLanguage, training: Training) -> torch.optim.AdamW:

@@ -16,6 +16,7 @@ from moelib.records.modalities import (
     ModalitySharpnessNumbers,
     ModalityTrainNumbers,
     ModalityUtilizationNumbers,
+    NlvrNumbers,
 )
 from moelib.records.record import VERSION, Numbers, Record
 from moelib.records.reliability import RobustnessNumbers
@@ -333,7 +334,10 @@ ANALYSES = (  # of a run
     *(UtilizationNumbers, SharpnessNumbers, SurfaceNumbers),
     *(EfficiencyNumbers, RobustnessNumbers, GalleryNumbers),
 )
-MODALITIES = (ModalityTrainNumbers, ModalityUtilizationNumbers, ModalitySharpnessNumbers)
+MODALITIES = (
+    *(ModalityTrainNumbers, ModalityUtilizationNumbers, ModalitySharpnessNumbers),
+    NlvrNumbers,
+)
 OF_SCRIPTS = (
     *(CrosscheckNumbers, BenchmarkNumbers, ScaleNumbers, CostNumbers, TrafficNumbers),
     SessionNumbers,

@@ -44,7 +44,6 @@ class ModalityTrainNumbers(Numbers):
     validation: Answers
     tests: dict[str, Answers]
     entailed: float | None  # accuracy on what right answers of iid entail (GQA's consistency)
-    generation_share: float  # of the training's time, to draw and render items
     weights: str  # SHA-256 of the tensors
 
 
@@ -91,3 +90,19 @@ class ModalitySharpnessNumbers(Numbers):
     study: ModalityStudy
     parameters: int
     splits: dict[str, ModalityCurvature]
+
+
+class NlvrNumbers(Numbers):
+    """Answers to NLVR, human statements about rendered pictures, by a run that never saw any."""
+
+    kind: ClassVar[str] = "vlm-nlvr"
+
+    study: ModalityStudy
+    split: str
+    sentences: int
+    pictures: int
+    accuracy: float  # over pictures
+    consistency: float  # share of sentences that are right for all their pictures
+    said_true: float  # share of pictures
+    majority: float  # accuracy of the more frequent label
+    unknown_words: float  # share of the words that are not in the vocabulary

@@ -18,7 +18,6 @@ FOLDER = STUDIES / "modalities"
 # What an object is: one value of each attribute. Words of the questions, too.
 ATTRIBUTES = {
     "size": ("small", "large"),
-    "texture": ("solid", "striped"),
     "colour": ("black", "yellow", "blue", "red"),
     "shape": ("square", "triangle", "circle", "cross"),
 }
@@ -37,7 +36,6 @@ class Scenes(Frozen):
     objects: Range = (2, 5)  # fewest and most in a picture
     more_objects: Range = (6, 8)  # those of the split `objects`
     jitter: NonNegativeInt = 1  # pixels within the cell
-    shift: NonNegativeInt = 0  # pixels of the whole grid, so that objects straddle patches
 
     @rule
     def _ranges(self) -> None:
@@ -47,8 +45,8 @@ class Scenes(Frozen):
                 raise ValueError(f"{name} must be two numbers from 2 to 8 that do not descend")
         if self.more_objects[0] <= self.objects[1]:
             raise ValueError("more_objects must begin above the end of objects")
-        if self.jitter > 1 or self.shift > 8:
-            raise ValueError("jitter is at most 1 pixel and shift at most 8: cells have 8")
+        if self.jitter > 1:
+            raise ValueError("jitter is at most 1 pixel: objects have 7, cells 8")
 
 
 class HeldOut(Frozen):
@@ -243,6 +241,9 @@ class ModalityStudy(Frozen):
     arms: Annotated[dict[str, Arm], Field(min_length=1)]
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1)]
     clip: PositiveFloat = 1.0  # largest norm of a gradient
+    # Coefficient of the loss by which patches say, before the last block, which descriptions of
+    # their sentence they fit; in training alone.
+    grounding: NonNegativeFloat = 1.0
     training: Training
 
     @rule

@@ -287,5 +287,7 @@ def test_every_record_in_the_checkout_is_whole_and_fits_the_schema(path, validat
     (numbers,) = (kind for kind in KINDS if kind.kind == raw["kind"])
     record = read_record(path, numbers)
     if record.head is not None and path.parent.parent != SCHEMA.parent:  # of one run of a study
-        expected = SCHEMA.parent / record.study.name / record.head / f"seed-{record.seed}"
+        study = record.study or record.numbers.study
+        folder = SCHEMA.parent if record.study else SCHEMA.parent / "modalities"
+        expected = folder / study.name / record.head / f"seed-{record.seed}"
         assert path.parent == expected

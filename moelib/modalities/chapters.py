@@ -1,0 +1,192 @@
+"""What the chapters on routing between modalities show: words and tables of records."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+from IPython.display import Markdown
+
+from moelib.modalities import comparisons
+from moelib.modalities.comparisons import OPEN, Trained, Verdict
+from moelib.records.record import Record
+from moelib.report import pages
+from moelib.report.wording import devices_of, in_points, listed, seeds_of
+from moelib.study.modalities import TopK
+
+BADGES = {True: "success", False: "warning"}
+
+
+def missing(study: str, records: Sequence[Record]) -> Markdown | None:
+    """Say plainly that a study has no records, or that seeds are missing."""
+    if not records:
+        return Markdown(
+            f"*There are no records of `studies/modalities/{study}.yaml` in this checkout; "
+            f"`{command(study)}` makes them.*"
+        )
+    run = {(record.head, record.seed) for record in records}
+    asked = records[0].numbers.study
+    lacking = [f"{a} {s}" for s in asked.seeds for a in asked.arms if (a, s) not in run]
+    if lacking:
+        done = len(asked.seeds) * len(asked.arms) - len(lacking)
+        return Markdown(
+            f"*{done} of {len(asked.seeds) * len(asked.arms)} runs of this study are finished: "
+            "what follows is of those, paired by seed where a pair is complete.*"
+        )
+    return None
+
+
+def command(study: str) -> str:
+    """What a reader types to make a study's records."""
+    return f".venv/bin/python -m moelib.modalities {study}"
+
+
+def source(study: str, records: Sequence[Record]) -> Markdown:
+    """Which study and seeds are shown, where, links to the records, and the command."""
+    links = "; ".join(
+        f"{arm} "
+        + ", ".join(
+            f"[{r.seed}]({pages.RESULTS}/modalities/{study}/{arm}/seed-{r.seed}/{r.kind}.json)"
+            for r in records
+            if r.head == arm
+        )
+        for arm in dict.fromkeys(record.head for record in records)
+    )
+    return Markdown(
+        f":::{{div}} source\nStudy `modalities/{study}`, {seeds_of(records)}. "
+        f"{devices_of(records)}. Records `{records[0].kind}.json` by seed: {links}. "
+        f"Made by `{command(study)}`.\n:::"
+    )
+
+
+def verdicts(found: Sequence[Verdict]) -> Markdown:
+    """The comparisons of a family: expected, found, and the verdict as a coloured word."""
+    rows = [
+        {
+            "name": v.comparison.name,
+            "what": f"{v.comparison.statement}: `{v.comparison.arm}` minus "
+            f"`{v.comparison.baseline}`",
+            "expected": v.comparison.expected,
+            "seeds": len(v.differences),
+            "mean": v.mean,
+            "low": v.low,
+            "high": v.high,
+            "adjusted": v.adjusted,
+            "equivalent": v.equivalent,
+            "word": _badge(v),
+        }
+        for v in found
+    ]
+    columns = {
+        "name": ("", ""),
+        "what": ("Difference", ""),
+        "seeds": ("Seeds", "d"),
+        "mean": ("Points", "points"),
+        "low": ("95% from", "points"),
+        "high": ("to", "points"),
+        "adjusted": ("p, Holm", ".2g"),
+        "equivalent": ("p, a point or more", ".2g"),
+        "expected": ("Expected", ""),
+        "word": ("Found", ""),
+    }
+    return pages.table(pd.DataFrame(rows), columns)
+
+
+def answer(found: Sequence[Verdict]) -> str:
+    """How the expectations of a family fared, in a sentence."""
+    decided = [v for v in found if v.word != OPEN]
+    met = [v.comparison.name for v in decided if v.word == v.comparison.expected]
+    failed = [v.comparison.name for v in decided if v.word != v.comparison.expected]
+    undecided = [v.comparison.name for v in found if v.word == OPEN]
+    parts = [
+        f"as expected: {listed(met)}" if met else "",
+        f"otherwise than expected: {listed(failed)}" if failed else "",
+        f"not decided by these seeds: {listed(undecided)}" if undecided else "",
+    ]
+    return f"**{'; '.join(part for part in parts if part).capitalize()}.**"
+
+
+def allocation(found: Sequence[Verdict]) -> str:
+    """The answer to whether dynamic allocation helps composition, in the words of the numbers."""
+    by_name = {v.comparison.name: v for v in found}
+    if "H1" not in by_name or "H2" not in by_name:
+        return "*Too few runs are finished to say.*"
+    h1, h2 = by_name["H1"], by_name["H2"]
+    seeds = min(len(h1.differences), len(h2.differences))
+    facts = (
+        f"the gap on held-out compositions with learned slots is {in_points(h1.mean)} points apart "
+        f"from that of top-2, and {in_points(h2.mean)} from that of shuffled importance, over "
+        f"{seeds} seed{'s' if seeds > 1 else ''}"
+    )
+    if OPEN in (h1.word, h2.word):
+        return f"**These seeds do not decide it**: {facts}."
+    if h1.word == comparisons.LOWER and h2.word == comparisons.LOWER:
+        return f"**Here it does**: {facts}."
+    return f"**Here it does not**: {facts}."
+
+
+def accuracies(records: Sequence[Trained]) -> Markdown:
+    """Parameters and accuracy on each split, mean over seeds."""
+    table = comparisons.by_split(records)
+    wide = table.pivot_table("accuracy", "arm", "split", sort=False).reset_index()
+    first = {record.head: record.numbers for record in records}
+    wide["total"] = [first[arm].total_parameters for arm in wide["arm"]]
+    wide["active"] = [first[arm].active_parameters for arm in wide["arm"]]
+    consistency = table[table["split"] == "iid"].groupby("arm")["consistency"].mean()
+    wide["consistency"] = wide["arm"].map(consistency)
+    gaps = comparisons.by_arm(records, comparisons.gap)
+    wide["gap"] = [sum(gaps[arm].values()) / len(gaps[arm]) for arm in wide["arm"]]
+    names = list(dict.fromkeys(table["split"]))
+    columns = {
+        "arm": ("Arm", ""),
+        "total": ("Parameters", ",d"),
+        "active": ("active", ",d"),
+        **{name: (name, ".1%") for name in names},
+        "consistency": ("consistency, iid", ".1%"),
+        "gap": ("gap, points", "points"),
+    }
+    return pages.table(wide, columns)
+
+
+def sparsity(records: Sequence[Trained]) -> pd.DataFrame:
+    """Accuracy and gap by the share k/E, for both families of the study of sparsity."""
+    families = {"total": "equal total parameters", "active": "equal active parameters"}
+    rows = []
+    for record in records:
+        arm = record.numbers.study.arms[record.head]
+        family = families.get(record.head.split("-")[0])
+        if family and isinstance(arm, TopK):
+            share = arm.k / arm.experts
+            values = (comparisons.iid(record), comparisons.gap(record))
+            rows.append((family, record.head, record.seed, share, *values))
+    names = ["family", "arm", "seed", "share", "accuracy", "gap"]
+    return pd.DataFrame(rows, columns=names)
+
+
+def epochs(records: Sequence[Trained]) -> pd.DataFrame:
+    """Learning curves of runs."""
+    return pd.DataFrame(
+        [
+            (r.head, r.seed, e.epoch, e.loss, e.validation_accuracy, e.real)
+            for r in records
+            for e in r.numbers.epochs
+        ],
+        columns=["arm", "seed", "epoch", "loss", "validation", "real"],
+    )
+
+
+def layers(record: Record) -> pd.DataFrame:
+    """Loads of a run's experts by layer and modality."""
+    return pd.DataFrame(
+        [
+            (number, modality, expert, load)
+            for number, layer in enumerate(record.numbers.layers, start=1)
+            for modality, row in zip(("text", "vision"), layer.load, strict=True)
+            for expert, load in enumerate(row)
+        ],
+        columns=["layer", "modality", "expert", "load"],
+    )
+
+
+def _badge(verdict: Verdict) -> str:
+    if verdict.word == OPEN:
+        return f"{{bdg-secondary}}`{OPEN}`"
+    return f"{{bdg-{BADGES[verdict.word == verdict.comparison.expected]}}}`{verdict.word}`"

@@ -1,0 +1,270 @@
+"""What records of a study of modalities say of its arms: values, paired differences, verdicts.
+
+It reads records alone, without torch.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from moelib.records.modalities import (
+    Answers,
+    ModalitySharpnessNumbers,
+    ModalityTrainNumbers,
+    ModalityUtilizationNumbers,
+)
+from moelib.records.record import Numbers, Record, RecordError, read_record
+from moelib.report.power import equivalence, holm
+from moelib.report.statistics import CONFIDENCE, t_interval
+from moelib.study.modalities import FOLDER, load_modality_study, modality_runs
+from moelib.study.run import results_root
+
+N = TypeVar("N", bound=Numbers)
+Trained = Record[ModalityTrainNumbers]
+Value = Callable[[Trained], float]
+
+POINT = 0.01  # the smallest difference of a share that matters, fixed in the studies beforehand
+ROUTED = "utilization", ModalityUtilizationNumbers
+SHARP = "sharpness", ModalitySharpnessNumbers
+
+
+class Comparison(NamedTuple):
+    """A hypothesis about two arms of a study, as its file states it."""
+
+    name: str
+    statement: str
+    arm: str
+    baseline: str
+    value: Value
+    expected: str  # in the words of `verdict`
+
+
+class Verdict(NamedTuple):
+    """What a comparison came to; shares, not points."""
+
+    comparison: Comparison
+    differences: tuple[float, ...]  # by seed
+    mean: float
+    low: float
+    high: float
+    adjusted: float  # two-sided paired t, by Holm's correction for the family
+    equivalent: float  # p-value of a difference of one point or more
+    word: str
+
+
+HIGHER, LOWER, ALIKE, OPEN = "higher", "lower", "alike within a point", "not decided"
+
+
+# -- records ---------------------------------------------------------------------------------------
+
+
+def studies() -> list[str]:
+    """Names of the studies of modalities that have records of training."""
+    found = results_root().glob(f"modalities/*/*/seed-*/{ModalityTrainNumbers.kind}.json")
+    return sorted({path.parents[2].name for path in found})
+
+
+def load(study: str, numbers: type[N] = ModalityTrainNumbers) -> list[Record[N]]:
+    """All records of one kind of a study, in the order of its arms, then by seed.
+
+    Raises:
+        RecordError: a record is damaged, or two of them differ in more than arm and seed.
+    """
+    if not (FOLDER / f"{study}.yaml").is_file():
+        return []
+    listed = modality_runs(load_modality_study(study))
+    order = {arm: number for number, arm in enumerate(dict.fromkeys(run.head for run in listed))}
+    paths = [run.record_path(numbers.kind) for run in listed]
+    records = [read_record(path, numbers) for path in paths if path.is_file()]
+    settings = [_settings(record) for record in records]
+    for record, own in zip(records, settings, strict=True):
+        different = [name for name, value in settings[0].items() if own[name] != value]
+        if different:
+            raise RecordError(
+                f"The {numbers.kind} records of the study '{study}' are of different settings: "
+                f"{record.head}, seed {record.seed} differs in {', '.join(different)}."
+            )
+    return sorted(records, key=lambda record: (order[record.head], record.seed))
+
+
+def _settings(record: Record) -> dict[str, object]:
+    """What all runs of a study share."""
+    names = ("data_seed", "scenes", "held_out", "questions", "sizes", "transformer", "training")
+    return {name: getattr(record.numbers.study, name) for name in names}
+
+
+# -- values ----------------------------------------------------------------------------------------
+
+
+def truths(answers: Answers) -> float:
+    """Accuracy on truths, those of one predicate and of two weighed alike where there are both."""
+    parts = [answers.forms[name] for name in ("statement", "connected") if name in answers.forms]
+    return sum(parts) / len(parts)
+
+
+def gap(record: Trained) -> float:
+    """Accuracy on truths of seen compositions minus that on held-out ones: the primary endpoint."""
+    return truths(record.numbers.tests["iid"]) - truths(record.numbers.tests["compositions"])
+
+
+def accuracy(split: str) -> Value:
+    """Accuracy on a split of the test."""
+    return lambda record: record.numbers.tests[split].accuracy
+
+
+def by_split(records: Sequence[Trained]) -> pd.DataFrame:
+    """Accuracy, consistency and validity of each run on each split of the test."""
+    return pd.DataFrame(
+        [
+            (r.head, r.seed, split, a.accuracy, a.consistency, a.validity)
+            for r in records
+            for split, a in r.numbers.tests.items()
+        ],
+        columns=["arm", "seed", "split", "accuracy", "consistency", "validity"],
+    )
+
+
+def effects(
+    records: Sequence[Trained], panels: Mapping[str, Value], baseline: str | None = None
+) -> pd.DataFrame:
+    """Values in points as `moelib.report.forest` draws them, or differences from an arm's by seed.
+
+    Args:
+        records: of a study.
+        panels: title -> value.
+        baseline: arm that others are compared with; null: none is.
+    """
+    rows = []
+    for title, value in panels.items():
+        of_arm = by_arm(records, value)
+        zero = of_arm.get(baseline, {})
+        for arm, by_seed in of_arm.items():
+            if arm == baseline or (baseline and not by_seed.keys() & zero.keys()):
+                continue
+            values = tuple(
+                100 * (v - (zero[seed] if baseline else 0.0))
+                for seed, v in by_seed.items()
+                if not baseline or seed in zero
+            )
+            mean, low, high = _interval(values)
+            rows.append(("", title, arm, len(values), mean, low, high, values, math.nan))
+    names = ["study", "panel", "head", "seeds", "value", "low", "high", "by_seed", "paper"]
+    return pd.DataFrame(rows, columns=names)
+
+
+def by_arm(records: Sequence[Trained], value: Value) -> dict[str, dict[int, float]]:
+    """arm -> seed -> value."""
+    found: dict[str, dict[int, float]] = {}
+    for record in records:
+        found.setdefault(record.head, {})[record.seed] = value(record)
+    return found
+
+
+def _interval(values: Sequence[float]) -> tuple[float, float, float]:
+    if len(values) > 1:
+        return t_interval(values)
+    return values[0], math.nan, math.nan
+
+
+# -- hypotheses ------------------------------------------------------------------------------------
+
+iid = accuracy("iid")
+MAIN = (
+    Comparison("H1", "learned slots, gap", "slots", "top-2", gap, ALIKE),
+    Comparison("H2", "learned slots, gap", "slots", "slots-shuffled", gap, ALIKE),
+    Comparison("H3", "soft guidance, gap", "guided", "top-2", gap, ALIKE),
+    Comparison("H4", "hard split, accuracy on iid", "hard", "top-2", iid, LOWER),
+    Comparison("H5a", "top-2, accuracy on iid", "top-2", "dense", iid, HIGHER),
+    Comparison("H5b", "top-2, accuracy on iid", "top-2", "dense-total", iid, ALIKE),
+)
+SPARSITY = (
+    Comparison("S1", "k = 16, accuracy on iid", "total-1-1", "total-1-4", iid, ALIKE),
+    Comparison("S2", "E = 32, accuracy on iid", "active-1-16", "active-1-1", iid, HIGHER),
+    Comparison("S3a", "k = 16, gap", "total-1-1", "total-1-16", gap, ALIKE),
+    Comparison("S3b", "E = 32, gap", "active-1-16", "active-1-1", gap, ALIKE),
+)
+
+
+def judged(records: Sequence[Trained], family: Sequence[Comparison]) -> list[Verdict]:
+    """The comparisons of a family, those of which both arms share a seed at least.
+
+    `higher` and `lower` are called at 5 % after Holm's correction for the whole family, whether or
+    not all of it could be tested; `alike` if a difference of a point is refuted at 5 %.
+    """
+    level = 1 - CONFIDENCE
+    found = []
+    for comparison in family:
+        of_arm = by_arm(records, comparison.value)
+        arm, zero = of_arm.get(comparison.arm, {}), of_arm.get(comparison.baseline, {})
+        differences = tuple(arm[seed] - zero[seed] for seed in arm if seed in zero)
+        if differences:
+            found.append((comparison, differences))
+    raw = [_p_value(differences) for _, differences in found]
+    adjusted = holm(raw + [1.0] * (len(family) - len(raw)))
+    verdicts = []
+    for (comparison, differences), p in zip(found, adjusted, strict=False):
+        mean, low, high = _interval(differences)
+        alike = equivalence(differences, POINT) if len(set(differences)) > 1 else 1.0
+        word = OPEN
+        if p < level:
+            word = HIGHER if mean > 0 else LOWER
+        elif alike < level:
+            word = ALIKE
+        verdicts.append(Verdict(comparison, differences, mean, low, high, p, alike, word))
+    return verdicts
+
+
+def _p_value(differences: Sequence[float]) -> float:
+    if len(set(differences)) < 2:
+        return 1.0
+    return float(stats.ttest_1samp(differences, 0.0).pvalue)
+
+
+# -- experts ---------------------------------------------------------------------------------------
+
+
+def experts_by_type(records: Sequence[Record[ModalityUtilizationNumbers]]) -> pd.DataFrame:
+    """Real experts per token of each type, mean over layers and seeds, an arm a row."""
+    rows = [
+        {"arm": r.head, **{t: np.mean([x.real[t] for x in r.numbers.layers]) for t in _types(r)}}
+        for r in records
+    ]
+    table = pd.DataFrame(rows)
+    return table.groupby("arm", sort=False).mean().reset_index() if rows else table
+
+
+def routing_summary(records: Sequence[Record[ModalityUtilizationNumbers]]) -> pd.DataFrame:
+    """Specialisation, information and dead experts by arm, mean over layers and seeds."""
+    rows = [
+        (
+            r.head,
+            r.seed,
+            np.mean([x.specialisation for x in r.numbers.layers]),
+            np.mean([x.information for x in r.numbers.layers]),
+            np.mean([len(x.dead) for x in r.numbers.layers]),
+        )
+        for r in records
+    ]
+    names = ["arm", "seed", "specialisation", "information", "dead"]
+    table = pd.DataFrame(rows, columns=names)
+    return table.groupby("arm", sort=False).mean().reset_index().drop(columns="seed")
+
+
+def curvature(records: Sequence[Record[ModalitySharpnessNumbers]]) -> pd.DataFrame:
+    """Largest eigenvalue and trace of each run and split."""
+    return pd.DataFrame(
+        [
+            (r.head, r.seed, split, c.loss, c.eigenvalues[0], c.trace, c.trace_error)
+            for r in records
+            for split, c in r.numbers.splits.items()
+        ],
+        columns=["arm", "seed", "split", "loss", "largest", "trace", "trace_error"],
+    )
+
+
+def _types(record: Record[ModalityUtilizationNumbers]) -> list[str]:
+    return list(record.numbers.layers[0].real)

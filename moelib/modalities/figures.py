@@ -1,0 +1,86 @@
+"""Records of modalities as figures, in the book's style."""
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+
+from moelib.report.figures import EXPERTS, INK, PALETTE, styled
+
+
+@styled
+def curves(epochs: pd.DataFrame) -> Figure:
+    """Loss of new training items and accuracy on validation items, by epoch."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(6.4, 2.6), layout="constrained")
+    for number, (arm, part) in enumerate(epochs.groupby("arm", sort=False)):
+        mean = part.groupby("epoch")[["loss", "validation"]].mean()
+        colour = PALETTE[number % len(PALETTE)]
+        left.plot(mean.index, mean["loss"], color=colour, label=arm)
+        right.plot(mean.index, mean["validation"], color=colour, label=arm)
+    left.set(xlabel="epoch", ylabel="loss, nats")
+    right.set(xlabel="epoch", ylabel="accuracy")
+    right.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    right.legend(frameon=False, fontsize="small")
+    return figure
+
+
+@styled
+def splits(table: pd.DataFrame) -> Figure:
+    """Accuracy on each split of the test, by arm: mean over seeds, and each seed."""
+    arms, names = list(dict.fromkeys(table["arm"])), list(dict.fromkeys(table["split"]))
+    figure, axes = plt.subplots(figsize=(6.4, 0.9 + 0.28 * len(arms)), layout="constrained")
+    for number, split in enumerate(names):
+        part = table[table["split"] == split]
+        y = part["arm"].map(arms.index)
+        colour = PALETTE[number % len(PALETTE)]
+        axes.plot(part["accuracy"], y, "o", color=colour, markersize=3, alpha=0.4)
+        mean = part.groupby("arm")["accuracy"].mean()
+        axes.plot(mean, [arms.index(a) for a in mean.index], "D", color=colour, label=split)
+    axes.set_yticks(range(len(arms)), arms)
+    axes.invert_yaxis()
+    axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    axes.set_xlabel("accuracy")
+    axes.grid(axis="x", visible=True)
+    axes.legend(frameon=False, fontsize="small", ncols=len(names), loc="lower left",
+                bbox_to_anchor=(0, 1))  # fmt: skip
+    return figure
+
+
+@styled
+def loads(layers: pd.DataFrame) -> Figure:
+    """Share of a modality's choices that fall on each expert, layer by layer."""
+    numbers = sorted(set(layers["layer"]))
+    figure, panels = plt.subplots(
+        1, len(numbers), figsize=(1.2 + 1.8 * len(numbers), 2.4), sharey=True, squeeze=False,
+        layout="constrained",
+    )  # fmt: skip
+    for axes, number in zip(panels[0], numbers, strict=True):
+        part = layers[layers["layer"] == number]
+        for shift, (modality, colour) in enumerate(
+            {"text": EXPERTS[0], "vision": EXPERTS[6]}.items()
+        ):
+            own = part[part["modality"] == modality]
+            axes.bar(own["expert"] + 0.4 * shift, own["load"], 0.4, color=colour, label=modality)
+        axes.axhline(1 / part["expert"].nunique(), color=INK, linewidth=1, linestyle="--")
+        axes.set(title=f"layer {number}", xlabel="expert")
+    panels[0][0].set_ylabel("share of choices")
+    panels[0][-1].legend(frameon=False, fontsize="small")
+    return figure
+
+
+@styled
+def sparsity(table: pd.DataFrame) -> Figure:
+    """Accuracy and gap over the share k/E of experts that a token meets, a line for each family."""
+    figure, panels = plt.subplots(1, 2, figsize=(6.4, 2.7), layout="constrained")
+    measures = {"accuracy": "accuracy on iid", "gap": "gap on compositions"}
+    for axes, (measure, label) in zip(panels, measures.items(), strict=True):
+        for number, (family, part) in enumerate(table.groupby("family", sort=False)):
+            colour = PALETTE[number]
+            axes.plot(part["share"], part[measure], "o", color=colour, markersize=3, alpha=0.4)
+            mean = part.groupby("share")[measure].mean()
+            axes.plot(mean.index, mean, color=colour, marker="D", label=family)
+        axes.set_xscale("log", base=2)
+        axes.set(xlabel="k/E", ylabel=label)
+        axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    panels[0].legend(frameon=False, fontsize="small")
+    return figure

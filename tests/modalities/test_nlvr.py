@@ -1,0 +1,91 @@
+"""NLVR's files, written here as its authors write theirs."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+from small import small_run
+
+from moelib.modalities import nlvr
+from moelib.study.base import ConfigError
+
+
+@pytest.fixture
+def root(tmp_path):
+    images = tmp_path / "dev" / "images" / "3"
+    images.mkdir(parents=True)
+    lines = []
+    for n, m, label in (("7", "0", "true"), ("7", "1", "false"), ("9", "0", "true")):
+        lines.append(
+            {
+                "sentence": "There is a yellow block.",
+                "label": label,
+                "identifier": f"{n}-{m}",
+                "directory": "3",
+            }
+        )
+        for order in range(6):
+            pixels = np.full((100, 400, 3), 211, np.uint8)
+            pixels[40:60, 160:180] = (255, 210, 0)  # in the second box
+            Image.fromarray(pixels).save(images / f"dev-{n}-{m}-{order}.png")
+    (tmp_path / "dev" / "dev.json").write_text("\n".join(map(json.dumps, lines)))
+    return tmp_path
+
+
+def test_reading(root):
+    examples = nlvr.read(root, "dev")
+    assert [(e.group, e.label) for e in examples] == [("7", True), ("7", False), ("9", True)]
+    assert all(path.is_file() for example in examples for path in example.pictures)
+
+
+def test_boxes_are_cut_out_and_made_small(root):
+    first, second, third = nlvr.pictures(nlvr.read(root, "dev")[0].pictures[0])
+    assert (first == 211).all() and (third == 211).all()
+    assert (second != 211).any(axis=-1).sum() >= 16
+
+
+def test_scores_by_hand(results, root, monkeypatch):
+    run = small_run("dense")
+    monkeypatch.setattr(nlvr, "_answers", lambda run, model, rows: np.ones(len(rows), bool))
+    numbers = nlvr.analyse_nlvr(run, "dev", root).numbers
+    assert numbers.accuracy == numbers.majority == pytest.approx(2 / 3)
+    assert numbers.consistency == 0.5  # sentence 9 is right, sentence 7 for one of two
+    assert numbers.unknown_words == 0
+
+
+def test_a_model_answers(results, root):
+    numbers = nlvr.analyse_nlvr(small_run("top-2"), "dev", root).numbers
+    assert numbers.pictures == 18 and 0 <= numbers.said_true <= 1
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ("{", "line 4 is no example of NLVR"),
+        ('{"sentence": "a"}', "line 4 is no example of NLVR"),
+        (
+            '{"sentence": "a", "label": "yes", "identifier": "1-0", "directory": "3"}',
+            "line 4: a label is 'true' or 'false'",
+        ),
+    ],
+)
+def test_a_damaged_line_is_told(root, line, sentence):
+    path = root / "dev" / "dev.json"
+    path.write_text(path.read_text() + "\n" + line)
+    with pytest.raises(ConfigError, match=sentence):
+        nlvr.read(root, "dev")
+
+
+def test_missing_files_are_told(tmp_path, monkeypatch):
+    monkeypatch.delenv("MOELIB_DATA", raising=False)
+    with pytest.raises(ConfigError, match="set MOELIB_DATA"):
+        nlvr.folder()
+    with pytest.raises(ConfigError, match="There is no folder"):
+        nlvr.folder(tmp_path / "nothing")
+    with pytest.raises(ConfigError, match="There is no file"):
+        nlvr.read(tmp_path, "test")
+    with pytest.raises(ConfigError, match="no split 'train'"):
+        nlvr.read(tmp_path, "train")
+    with pytest.raises(ConfigError, match="cannot be read"):
+        nlvr.pictures(tmp_path / "no.png")
