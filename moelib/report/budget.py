@@ -5,7 +5,8 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 import pandas as pd
 
-from moelib.records.kinds import SessionNumbers, TrainNumbers
+from moelib.records.benchmarks import SessionNumbers
+from moelib.records.kinds import TrainNumbers
 from moelib.records.record import Record, read_record
 from moelib.report.loading import studies
 from moelib.study.run import results_root

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import synthetic
 
-from moelib.records.kinds import SessionNumbers, Task
+from moelib.records.benchmarks import SessionNumbers, Task
 from moelib.records.record import Record, write_record
 from moelib.report.budget import energy, larger, sessions, spent
 from moelib.study.run import Run, results_root
