@@ -4,9 +4,9 @@ A chapter asks one question. A function of `chapters` (or of another room, such 
 modalities) takes names of studies and returns what the notebook of the page displays:
 
     records = loading.by_evidence({study: loading.load(study, Numbers) for study in studies})
-    frame = effects...           # columns study, panel, head, seeds, value, low, high, by_seed, paper
+    frame = effects...           # study, panel, head, seeds, value, low, high, by_seed, paper
     figures = forest.panels(frame, "label of the axis", line=0)     # small ones, one a panel
-    pages.chart("name", figures, caption, alt, frame, records)      # numbered, linked, with its data
+    pages.chart("name", figures, caption, alt, frame, records)     # numbered, linked, with its data
     pages.fragment("name", html, caption, frame, records)           # the same of HTML: no picture
     pages.table(frame, {"column": ("Heading", ".2f")})              # folded where it is long
     pages.source(records)                                           # where a table comes from
