@@ -14,7 +14,7 @@ from moelib.report.effects import COLUMNS
 from moelib.report.forest import panels
 from moelib.report.reliability import NEITHER, REFERENCE, SAME_HEAD, SAME_SEED
 from moelib.report.statistics import CONFIDENCE, t_interval, verdict
-from moelib.report.wording import listed, rounded, seeds_of, signed
+from moelib.report.wording import listed, seeds_of, signed
 from moelib.study.heads import family
 
 NOTHING = (
@@ -80,7 +80,7 @@ def corruptions(studies: Iterable[str]) -> list[Markdown]:
                        "relative_error")  # fmt: skip
     if effects.empty:
         return [Markdown(_lost(*next(iter(records.items())))), *drawn]
-    answer = _told(effects, 1, "more robust than", "less robust than", rounded, "times dense")
+    answer = _told(effects, 1, "more robust than", "less robust than", _times, "times dense")
     return [
         Markdown(answer),
         *drawn,
@@ -230,6 +230,10 @@ def _told(effects: pd.DataFrame, null: float, low: str, high: str, number, unit:
         f"difference is that of {most['head']}: {number(most['value'])} {unit} (95% interval "
         f"{number(most['low'])} to {number(most['high'])}), {most['seeds']} seeds."
     )
+
+
+def _times(value: float) -> str:
+    return f"{value:.2f}"
 
 
 def _forest(
