@@ -19,9 +19,8 @@ from moelib.report.hypotheses import ABOVE, WITHIN, Evidence, certain, over_seed
 from moelib.report.statistics import (
     CONFIDENCE,
     FEWEST_RUNS,
-    RESAMPLES,
     median_interval,
-    tau_b,
+    resampled_taus,
 )
 
 CLAIMED = ("soft", "sparse")  # the heads that the paper's claims are about
@@ -164,8 +163,7 @@ def _weak_order(name: str, x: np.ndarray, y: np.ndarray) -> Evidence:
     unknown = Evidence(name, math.nan, math.nan, math.nan, seeds, *[math.nan] * 3)
     if seeds < FEWEST_RUNS or np.ptp(x) == 0 or np.ptp(y) == 0:
         return unknown
-    draws = np.random.default_rng(0).integers(seeds, size=(RESAMPLES, seeds))
-    taus = tau_b(x[draws], y[draws])
+    taus = resampled_taus(x, y)
     taus = taus[~np.isnan(taus)]
     low, high = np.quantile(taus, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     if low == high:  # orders that agree in full have no spread

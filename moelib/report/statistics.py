@@ -1,6 +1,7 @@
 """How sure a number is: intervals over seeds and over test images, and paired comparisons."""
 
 import math
+import warnings
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -108,12 +109,26 @@ def kendall(x: ArrayLike, y: ArrayLike) -> Kendall:
     if np.ptp(x) == 0 or np.ptp(y) == 0:
         raise ValueError("A measure that is the same for all runs puts them in no order.")
     found = stats.kendalltau(x, y)
-    draws = np.random.default_rng(0).integers(len(x), size=(RESAMPLES, len(x)))
-    resampled = tau_b(x[draws], y[draws])
-    low, high = np.nanquantile(resampled, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    low, high = np.nanquantile(resampled_taus(x, y), [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     if low == high:
         low = high = math.nan
     return Kendall(float(found.statistic), float(low), float(high), float(found.pvalue))
+
+
+def resampled_taus(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Tau-b of each bootstrap resample of pairs (x_i, y_i), always the same resamples.
+
+    NaN where a measure is constant in a resample.
+    """
+    resampling = {"paired": True, "vectorized": True, "n_resamples": RESAMPLES, "rng": 0}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", stats.DegenerateDataWarning)  # told by the NaN themselves
+        found = stats.bootstrap((x, y), _tau_along, method="percentile", **resampling)
+    return found.bootstrap_distribution
+
+
+def _tau_along(x: np.ndarray, y: np.ndarray, axis: int) -> np.ndarray:
+    return tau_b(np.moveaxis(x, axis, -1), np.moveaxis(y, axis, -1))
 
 
 def tau_b(x: np.ndarray, y: np.ndarray) -> np.ndarray:
