@@ -1,0 +1,117 @@
+"""Values, differences and verdicts of made-up records; chapters with and without records."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+import synthetic_modalities
+from small import small_run
+from synthetic_modalities import trained
+
+from moelib.modalities import chapters, comparisons, figures
+from moelib.modalities.comparisons import ALIKE, HIGHER, LOWER, OPEN, Comparison, gap, iid
+from moelib.records.record import RecordError, write_record
+from moelib.study.base import PROJECT
+from moelib.study.modalities import ModalityRun, load_modality_study
+
+CHAPTERS = ("modalities", "modalities-composition", "modalities-sparsity")
+
+
+def records(arm: str, gaps: list[float], accuracy: float = 0.9):
+    return [
+        trained(small_run(arm, seed), accuracy, accuracy - value) for seed, value in enumerate(gaps)
+    ]
+
+
+def test_the_gap_weighs_statements_and_connected_ones_alike():
+    (record,) = records("top-2", [0.0])
+    tests = record.numbers.tests
+    tests["iid"] = tests["iid"].model_copy(update={"forms": {"statement": 0.9, "connected": 0.7}})
+    tests["compositions"] = tests["iid"].model_copy(
+        update={"forms": {"statement": 0.6, "connected": 0.8, "count": 0.1}}
+    )
+    assert gap(record) == pytest.approx(0.8 - 0.7)
+
+
+def family(baseline: str = "dense"):
+    return (Comparison("H", "gap", "top-2", baseline, gap, ALIKE),)
+
+
+@pytest.mark.parametrize(
+    ("arm", "zero", "word"),
+    [
+        ([0.030, 0.031, 0.029, 0.030], [0.010, 0.012, 0.009, 0.011], HIGHER),
+        ([0.010, 0.012, 0.009, 0.011], [0.030, 0.031, 0.029, 0.030], LOWER),
+        ([0.0101, 0.0120, 0.0089, 0.0110], [0.010, 0.012, 0.009, 0.011], ALIKE),
+        ([0.00, 0.08, 0.01, 0.05], [0.04, 0.01, 0.06, 0.02], OPEN),
+        ([0.03], [0.01], OPEN),  # of one seed nothing is decided
+    ],
+)
+def test_verdicts(arm, zero, word):
+    (verdict,) = comparisons.judged(records("top-2", arm) + records("dense", zero), family())
+    assert verdict.word == word
+    assert verdict.mean == pytest.approx(sum(arm) / len(arm) - sum(zero) / len(zero))
+
+
+def test_seeds_are_paired_and_a_family_counts_whole():
+    arms = records("top-2", [0.03, 0.031, 0.029]) + records("dense", [0.01, 0.012])
+    (alone,) = comparisons.judged(arms, family())
+    assert len(alone.differences) == 2
+    more = (*family(), Comparison("I", "iid", "hard", "dense", iid, LOWER))
+    (first,) = comparisons.judged(arms, more)  # the second has no records, and counts
+    assert first.adjusted == pytest.approx(2 * alone.adjusted)
+
+
+def test_effects_are_in_points_and_paired():
+    arms = records("top-2", [0.03, 0.05]) + records("dense", [0.01, 0.01])
+    (row,) = comparisons.effects(arms, {"gap": gap}, "dense").itertuples()
+    assert row.by_seed == pytest.approx((2, 4)) and row.value == pytest.approx(3)
+
+
+def test_records_of_other_settings_are_refused(results):
+    study = load_modality_study("quick")
+    other = study.model_copy(update={"data_seed": 5})
+    for arm, of in (("dense", study), ("top-2", other)):
+        run = ModalityRun(of, arm, 0)
+        write_record(run.record_path("vlm-train"), trained(run, 0.8, 0.7))
+    with pytest.raises(RecordError, match="top-2, seed 0 differs in data_seed"):
+        comparisons.load("quick")
+
+
+def test_words_are_chosen_by_the_numbers(results):
+    assert "no records" in chapters.missing("main", []).data
+    synthetic_modalities.write_study("main", seeds=(0, 1))
+    found = comparisons.load("main")
+    assert "28 of 70 runs" in chapters.missing("main", found).data
+    judged = comparisons.judged(found, comparisons.MAIN)
+    assert chapters.allocation(judged).startswith("**Here it does not**") or "not decide" in (
+        chapters.allocation(judged)
+    )
+    assert chapters.answer(judged)
+    assert "few runs" in chapters.allocation([])
+
+
+def test_figures(results, closed):
+    synthetic_modalities.write_study("sparsity", seeds=(0, 1))
+    found = comparisons.load("sparsity")
+    assert figures.sparsity(chapters.sparsity(found))
+    assert figures.splits(comparisons.by_split(found))
+    assert figures.curves(chapters.epochs(found))
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+@pytest.mark.parametrize("with_records", [False, True])
+def test_chapters_read_records_without_torch(results, tmp_path, monkeypatch, chapter, with_records):
+    if with_records:
+        for study in ("main", "sparsity"):
+            synthetic_modalities.write_study(study, seeds=(0, 1))
+    cells = json.loads((PROJECT / "book" / f"{chapter}.ipynb").read_text())["cells"]
+    code = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+    script = tmp_path / "chapter.py"
+    script.write_text(
+        "import matplotlib, sys\nmatplotlib.use('Agg')\n"
+        f"{code}\nassert 'torch' not in sys.modules\n"
+    )
+    done = subprocess.run([sys.executable, script], cwd=PROJECT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
