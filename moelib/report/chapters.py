@@ -276,7 +276,7 @@ def routing(studies: Iterable[str], name: str = "gallery") -> list[Markdown]:
         sources.setdefault(records[0].study.data.source, study)
     drawn = []
     for source, study in sources.items():
-        record = min(seen[study], key=lambda r: SHOWN.index(family(r.head)))
+        record = min(seen[study], key=lambda r: (SHOWN.index(family(r.head)), r.head))
         trained = next(
             r for r in loading.load(study, TrainNumbers)
             if (r.head, r.seed) == (record.head, record.seed)
