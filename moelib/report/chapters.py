@@ -282,7 +282,7 @@ def routing(studies: Iterable[str], name: str = "gallery") -> list[Markdown]:
             if (r.head, r.seed) == (record.head, record.seed)
         )  # fmt: skip
         drawn += [Markdown(f"## {DATA.get(source, source)}")]
-        drawn += gallery.figures(record, trained, f"{name}-{source}")
+        drawn += gallery.figures(record, trained, f"{name}-{source}", brief=len(drawn) > 1)
     return drawn or [Markdown(NOTHING)]
 
 
