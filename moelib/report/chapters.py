@@ -36,7 +36,7 @@ from moelib.study.heads import family
 
 BARS = (
     "Symbols are means, filled with their 95% t-interval over seeds, and hollow where there is "
-    "one seed; faint symbols are single seeds."
+    "one seed; faint symbols are single seeds. A bar that touches the edge goes on beyond it."
 )
 STAR = "A star is the paper's number (ResNet-18, one seed)."
 SHOWN = ("sparse", "switch", "soft", "frozen")  # families of heads: of the first, images are shown
@@ -191,7 +191,9 @@ def ablations(studies: Iterable[str], name: str = "ablations") -> list[Markdown]
     words = parts.apply(_verdict, axis="columns", null=0)
     sure = parts[words != "alike"]
     if len(sure):
-        answer = f"**{_and(map(_part, sure.itertuples())).capitalize()} can be told from nothing.**"
+        said = _and(map(_part, sure.itertuples()))
+        rest = "; no other part can be told from chance" if len(sure) < len(parts) else ""
+        answer = f"**{said[0].upper()}{said[1:]}**{rest} (not corrected for their number)."
     else:
         most = parts[parts["seeds"] == parts["seeds"].max()]["seeds"].iloc[0]
         answer = (
@@ -233,7 +235,8 @@ def layer(studies: Iterable[str]) -> Markdown:
 def _part(row) -> str:
     head, _, part = row.head.partition("-")
     ends = f"{signed(row.low)} to {signed(row.high)}"
-    return f"the {part} of {head} ({signed(row.value)} points, {ends})"
+    change = f"{signed(row.value)} points (95% interval {ends})"
+    return f"the {part} of {head} bring{'' if part == 'losses' else 's'} {change}"
 
 
 def departures(studies: Iterable[str], name: str = "departures") -> list[Markdown]:
