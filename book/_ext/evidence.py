@@ -31,7 +31,8 @@ def _notebooks(app):
             continue  # unfinished
         body, _ = exporter.from_notebook_node(nbformat.read(path, as_version=4))
         name = path.relative_to(results_root()).with_suffix("").as_posix()
-        yield f"notebooks/{name}", {"title": name, "body": _top(name, record) + body}, "page.html"
+        body = f'{_top(name, record)}<div class="executed">{body}</div>'
+        yield f"notebooks/{name}", {"title": name, "body": body}, "page.html"
 
 
 def _top(name: str, path: Path) -> str:

@@ -26,7 +26,6 @@ from moelib.report import (
     gallery,
     loading,
     pages,
-    verdicts,
 )
 from moelib.report.forest import panels
 from moelib.report.frames import EIGENVECTOR, RANDOM
@@ -36,7 +35,7 @@ from moelib.study.heads import family
 
 BARS = (
     "Symbols are means, filled with their 95% t-interval over seeds, and hollow where there is "
-    "one seed; faint symbols are single seeds."
+    "one seed; faint symbols are single seeds. A bar that touches the edge goes on beyond it."
 )
 STAR = "A star is the paper's number (ResNet-18, one seed)."
 SHOWN = ("sparse", "switch", "soft", "frozen")  # families of heads: of the first, images are shown
@@ -191,7 +190,9 @@ def ablations(studies: Iterable[str], name: str = "ablations") -> list[Markdown]
     words = parts.apply(_verdict, axis="columns", null=0)
     sure = parts[words != "alike"]
     if len(sure):
-        answer = f"**{_and(map(_part, sure.itertuples())).capitalize()} can be told from nothing.**"
+        said = _and(map(_part, sure.itertuples()))
+        rest = "; no other part can be told from chance" if len(sure) < len(parts) else ""
+        answer = f"**{said[0].upper()}{said[1:]}**{rest} (not corrected for their number)."
     else:
         most = parts[parts["seeds"] == parts["seeds"].max()]["seeds"].iloc[0]
         answer = (
@@ -227,13 +228,14 @@ def layer(studies: Iterable[str]) -> Markdown:
         + ("" if pd.isna(row.low) else f" ({signed(row.low)} to {signed(row.high)})")
         for row in rows
     ]
-    return Markdown(f"A hidden layer adds {_and(said)}." if said else "")
+    return Markdown(f"A hidden layer adds {_and(said)}." if said else NOTHING)
 
 
 def _part(row) -> str:
     head, _, part = row.head.partition("-")
     ends = f"{signed(row.low)} to {signed(row.high)}"
-    return f"the {part} of {head} ({signed(row.value)} points, {ends})"
+    change = f"{signed(row.value)} points (95% interval {ends})"
+    return f"the {part} of {head} bring{'' if part == 'losses' else 's'} {change}"
 
 
 def departures(studies: Iterable[str], name: str = "departures") -> list[Markdown]:
@@ -276,13 +278,13 @@ def routing(studies: Iterable[str], name: str = "gallery") -> list[Markdown]:
         sources.setdefault(records[0].study.data.source, study)
     drawn = []
     for source, study in sources.items():
-        record = min(seen[study], key=lambda r: SHOWN.index(family(r.head)))
+        record = min(seen[study], key=lambda r: (SHOWN.index(family(r.head)), r.head))
         trained = next(
             r for r in loading.load(study, TrainNumbers)
             if (r.head, r.seed) == (record.head, record.seed)
         )  # fmt: skip
         drawn += [Markdown(f"## {DATA.get(source, source)}")]
-        drawn += gallery.figures(record, trained, f"{name}-{source}")
+        drawn += gallery.figures(record, trained, f"{name}-{source}", brief=len(drawn) > 1)
     return drawn or [Markdown(NOTHING)]
 
 
@@ -293,63 +295,6 @@ ALL = {
     "Loss surface": surface,
     "Cost of inference": efficiency,
 }
-
-
-def findings(studies: Iterable[str]) -> Markdown:
-    """What each chapter answers first, as a list."""
-    answers = {name: chapter(studies)[0].data for name, chapter in ALL.items()}
-    firsts = {name: answer.partition("\n")[0] for name, answer in answers.items()}
-    return Markdown(
-        "\n".join(
-            f"1. {first} [More]({ALL[name].__name__}.ipynb)"
-            for name, first in firsts.items()
-            if first != NOTHING
-        )
-    )
-
-
-def at_a_glance(studies: Iterable[str], name: str = "at-a-glance") -> Markdown:
-    """The study of most evidence beside the paper's numbers, measure by measure."""
-    measures = {
-        "Accuracy": (TrainNumbers, effects.accuracy, "minus dense, points", 0, False),
-        "Balance": (UtilizationNumbers, effects.balance, "variation of gate mass", 0, False),
-        "Specialisation": (UtilizationNumbers, effects.information, "class-expert nats", 0, False),
-        "Sharpness": (SharpnessNumbers, effects.eigenvalue, "largest eigenvalue, × dense", 1, True),
-    }
-    drawn, shown, records = [], [], {}
-    for title, (kind, effect, label, line, log) in measures.items():
-        few = effects.few_heads(_load(studies, kind))
-        if not few:
-            continue
-        study, found = next(iter(few.items()))
-        frame = effect({study: found})
-        frame = frame[frame["panel"] == frame["panel"].iloc[-1]]  # of two splits the test images
-        frame = frame.assign(panel=f"{title}, {study}")
-        drawn += panels(frame, label, line, log)
-        shown.append(frame)
-        records.setdefault(study, found)
-    if not drawn:
-        return Markdown(NOTHING)
-    caption = (
-        f"**Ours beside the paper's (star).** Test images of CIFAR-10. {BARS} {STAR} Dashed: no "
-        "difference from dense, or none between experts."
-    )
-    return pages.chart(name, drawn, caption, caption, pd.concat(shown), records)
-
-
-def tally(studies: Iterable[str]) -> Markdown:
-    """How many of the paper's claims are judged how, in the study that decides most of them."""
-    rows = verdicts.rows(studies)
-    if rows.empty:
-        return Markdown(NOTHING)
-    decided = rows[rows["verdict"] != claims.INCONCLUSIVE].groupby("study").size()
-    study = decided.idxmax() if len(decided) else rows["study"].iloc[0]
-    counts = rows[rows["study"] == study]["verdict"].value_counts()
-    said = listed(f"{count} {verdict}" for verdict, count in counts.items())
-    return Markdown(
-        f"Of {len(claims.CLAIMS)} claims of the paper `{study}` can test {counts.sum()}: "
-        f"**{said}**. [Each claim, its rule and its numbers](claims.ipynb)."
-    )
 
 
 def _load(studies: Iterable[str], kind: type) -> dict[str, list[Record]]:

@@ -53,7 +53,9 @@ def _panel(title, part, names, limits, label, line, log) -> Figure:
     if log:
         axes.set_xscale("log")
         axes.set_xlim(limits)
-        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_locator(
+            LogLocator(subs=(1, 2, 5) if limits[1] < 20 * limits[0] else (1,))
+        )
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axes.xaxis.set_minor_formatter(NullFormatter())
     return figure
@@ -67,15 +69,18 @@ def _title(panel: str, part: pd.DataFrame) -> str:
 
 
 def _limits(effects: pd.DataFrame, line: float | None, log: bool) -> tuple[float, float]:
-    numbers = effects[["value", "low", "high", "paper"]].to_numpy(dtype=float).ravel()
+    """Every point is in sight; the interval of a few seeds may go on beyond the panel."""
+    numbers = effects[["value", "paper"]].to_numpy(dtype=float).ravel()
     seeds = [value for values in effects["by_seed"] for value in values]
-    values = np.array([*numbers, *seeds, *([] if line is None else [line])], dtype=float)
-    values = values[np.isfinite(values)]
-    if log:
-        values = values[values > 0]
-        return values.min() / 1.15, values.max() * 1.15
-    room = 0.06 * (np.ptp(values) or 1)
-    return values.min() - room, values.max() + room
+    points = np.array([*numbers, *seeds, *([] if line is None else [line])], dtype=float)
+    ends = effects[["low", "high"]].to_numpy(dtype=float).ravel()
+    points, ends = ((np.log(v[v > 0]) if log else v[np.isfinite(v)]) for v in (points, ends))
+    points = points[np.isfinite(points)]
+    low, high = points.min(), points.max()
+    room = (high - low) or 1
+    values = np.clip([low, high, *ends], low - room / 2, high + room / 2)
+    edges = values.min() - 0.06 * room, values.max() + 0.06 * room
+    return tuple(np.exp(edges)) if log else edges
 
 
 def _rank(head: str) -> tuple[int, str]:

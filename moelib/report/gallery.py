@@ -190,8 +190,13 @@ def pairings(record: Seen) -> pd.DataFrame:
     )
 
 
-def figures(record: Seen, trained: Record[TrainNumbers], name: str) -> list[Markdown]:
-    """The fragments of one run as numbered figures, each with what is to be seen in it first."""
+def figures(
+    record: Seen, trained: Record[TrainNumbers], name: str, brief: bool = False
+) -> list[Markdown]:
+    """The fragments of one run as numbered figures, each with what is to be seen in it first.
+
+    With `brief` without the matrix and the choices.
+    """
     run = f"`{record.head}` in `{record.study.name}`, seed {record.seed}"
     records, numbers = {record.study.name: [record]}, record.numbers
     pairs, pictures = pairings(record), _pictures(record)
@@ -251,7 +256,7 @@ def figures(record: Seen, trained: Record[TrainNumbers], name: str) -> list[Mark
             records,
         )
     )
-    return drawn
+    return [drawn[0], drawn[1], *drawn[3:-1]] if brief else drawn
 
 
 def listing(record: Seen) -> list[Markdown]:

@@ -103,11 +103,16 @@ def table(rows: pd.DataFrame) -> Markdown:
     return Markdown(f"::::{{div}} filtered\n{body}\n::::")
 
 
+def tests() -> Markdown:
+    """Which test decides each claim, folded."""
+    columns = {"claim": ("Claim", ""), "test": ("Test", "")}
+    return pages.table(claims.rules(), columns, longest=0)
+
+
 def _rule(rule: pd.Series) -> str:
-    """What is measured for a claim, when it holds, and how that is tested."""
+    """What is measured for a claim, and when it holds."""
     return (
-        f"Holds if {rule.holds}: {rule.metric}. Smallest effect that matters: "
-        f"{rule.smallest:.3g}. {rule.test[0].upper()}{rule.test[1:]}."
+        f"Holds if {rule.holds}: {rule.metric}. Smallest effect that matters: {rule.smallest:.3g}."
     )
 
 

@@ -37,3 +37,4 @@ def test_each_claim_stands_with_its_rule(rows):
         assert (f"**{claim.words}**" in text) == (claim.words in set(rows["claim"]))
     assert f"{claims.FITTED:.1%}" in text
     assert text.count("`many`") == (rows["study"] == "many").sum()
+    assert ":::{dropdown}" in verdicts.tests().data

@@ -1,0 +1,70 @@
+"""The title page: what was found, ours beside the paper, and how its claims fared."""
+
+from collections.abc import Iterable
+
+import pandas as pd
+from IPython.display import Markdown
+
+from moelib.records.kinds import SharpnessNumbers, TrainNumbers, UtilizationNumbers
+from moelib.report import chapters, claims, effects, loading, pages, verdicts
+from moelib.report.forest import panels
+from moelib.report.wording import listed
+
+
+def findings(studies: Iterable[str]) -> Markdown:
+    """What each chapter answers first, as a list."""
+    answers = {name: chapter(studies)[0].data for name, chapter in chapters.ALL.items()}
+    firsts = {name: answer.partition("\n")[0] for name, answer in answers.items()}
+    return Markdown(
+        "\n".join(
+            f"1. {first} [More]({chapters.ALL[name].__name__}.ipynb)"
+            for name, first in firsts.items()
+            if first != chapters.NOTHING
+        )
+    )
+
+
+def at_a_glance(studies: Iterable[str], name: str = "at-a-glance") -> Markdown:
+    """The study of most evidence beside the paper's numbers, measure by measure."""
+    measures = {
+        "Accuracy": (TrainNumbers, effects.accuracy, "minus dense, points", 0, False),
+        "Balance": (UtilizationNumbers, effects.balance, "variation of gate mass", 0, False),
+        "Specialisation": (UtilizationNumbers, effects.information, "class-expert nats", 0, False),
+        "Sharpness": (SharpnessNumbers, effects.eigenvalue, "largest eigenvalue, × dense", 1, True),
+    }
+    drawn, shown, records = [], [], {}
+    for title, (kind, effect, label, line, log) in measures.items():
+        few = effects.few_heads(
+            loading.by_evidence({study: loading.load(study, kind) for study in studies})
+        )
+        if not few:
+            continue
+        study, found = next(iter(few.items()))
+        frame = effect({study: found})
+        frame = frame[frame["panel"] == frame["panel"].iloc[-1]]  # of two splits the test images
+        frame = frame.assign(panel=f"{title}, {study}")
+        drawn += panels(frame, label, line, log)
+        shown.append(frame)
+        records.setdefault(study, found)
+    if not drawn:
+        return Markdown(chapters.NOTHING)
+    caption = (
+        f"**Ours beside the paper's (star).** Test images of CIFAR-10. {chapters.BARS} "
+        f"{chapters.STAR} Dashed: no difference from dense, or none between experts."
+    )
+    return pages.chart(name, drawn, caption, caption, pd.concat(shown), records)
+
+
+def tally(studies: Iterable[str]) -> Markdown:
+    """How many of the paper's claims are judged how, in the study that decides most of them."""
+    rows = verdicts.rows(studies)
+    if rows.empty:
+        return Markdown(chapters.NOTHING)
+    decided = rows[rows["verdict"] != claims.INCONCLUSIVE].groupby("study").size()
+    study = decided.idxmax() if len(decided) else rows["study"].iloc[0]
+    counts = rows[rows["study"] == study]["verdict"].value_counts()
+    said = listed(f"{count} {verdict}" for verdict, count in counts.items())
+    return Markdown(
+        f"Of {len(claims.CLAIMS)} claims of the paper `{study}` can test {counts.sum()}: "
+        f"**{said}**. [Each claim, its rule and its numbers](claims.ipynb)."
+    )
