@@ -64,14 +64,12 @@ def verdicts(found: Sequence[Verdict]) -> Markdown:
             "name": v.comparison.name,
             "what": f"{v.comparison.statement}: `{v.comparison.arm}` minus "
             f"`{v.comparison.baseline}`",
-            "expected": v.comparison.expected,
             "seeds": len(v.differences),
-            "mean": v.mean,
-            "low": v.low,
-            "high": v.high,
+            "points": _interval(v),
+            "expected": v.comparison.expected,
+            "word": _badge(v),
             "adjusted": v.adjusted,
             "equivalent": v.equivalent,
-            "word": _badge(v),
         }
         for v in found
     ]
@@ -79,13 +77,11 @@ def verdicts(found: Sequence[Verdict]) -> Markdown:
         "name": ("", ""),
         "what": ("Difference", ""),
         "seeds": ("Seeds", "d"),
-        "mean": ("Points", "points"),
-        "low": ("95% from", "points"),
-        "high": ("to", "points"),
-        "adjusted": ("p, Holm", ".2g"),
-        "equivalent": ("p, a point or more", ".2g"),
+        "points": ("Points", ""),
         "expected": ("Expected", ""),
         "word": ("Found", ""),
+        "adjusted": ("p", ".2g"),
+        "equivalent": ("p, alike", ".2g"),
     }
     return pages.table(pd.DataFrame(rows), columns)
 
@@ -101,7 +97,8 @@ def answer(found: Sequence[Verdict]) -> str:
         f"otherwise than expected: {listed(failed)}" if failed else "",
         f"not decided by these seeds: {listed(undecided)}" if undecided else "",
     ]
-    return f"**{'; '.join(part for part in parts if part).capitalize()}.**"
+    words = "; ".join(part for part in parts if part)
+    return f"**{words[0].upper()}{words[1:]}.**"
 
 
 def allocation(found: Sequence[Verdict]) -> str:
@@ -184,6 +181,13 @@ def layers(record: Record) -> pd.DataFrame:
         ],
         columns=["layer", "modality", "expert", "load"],
     )
+
+
+def _interval(verdict: Verdict) -> str:
+    """The mean difference in points, and its interval where there is one."""
+    if len(verdict.differences) < 2:
+        return in_points(verdict.mean)
+    return f"{in_points(verdict.mean)} ({in_points(verdict.low)} to {in_points(verdict.high)})"
 
 
 def _badge(verdict: Verdict) -> str:
