@@ -39,12 +39,13 @@ def analyse_sharpness(run: ModalityRun, *, again: bool = False) -> Record[Modali
     Raises:
         CurvatureError: the loss is not finite.
     """
-    return analyse(run, ModalitySharpnessNumbers, measure, again=again)
+    items = run.study.curvature_items
+    return analyse(run, ModalitySharpnessNumbers, measure, items=items, again=again)
 
 
 def measure(run: ModalityRun, model: VisionLanguage) -> ModalitySharpnessNumbers:
     """Largest eigenvalues and trace of the Hessian, on fresh training items and on two tests."""
-    count = run.study.sizes.sharpness
+    count = run.study.curvature_items
     sources = {
         "train": splits.training(run.study, run.seed, 1),
         "iid": splits.held_out(run.study, "iid"),

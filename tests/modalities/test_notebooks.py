@@ -15,7 +15,8 @@ STUDY = """
 description: One epoch of a model of one layer.
 arms: {slots: {kind: slots, experts: 4, hidden: 8}}
 seeds: [3]
-sizes: {train: 64, validation: 40, test: 40, sharpness: 4}
+sizes: {train: 64, validation: 40, test: 40}
+curvature_items: 4
 transformer: {layers: 1, width: 16, heads: 2}
 training: {epochs: 1, batch_size: 16, schedule: {kind: onecycle}}
 """
