@@ -1,5 +1,6 @@
 """What the chapters on routing between modalities show: words and tables of records."""
 
+import math
 from collections.abc import Sequence
 
 import pandas as pd
@@ -129,6 +130,8 @@ def accuracies(records: Sequence[Trained]) -> Markdown:
     wide["active"] = [first[arm].active_parameters for arm in wide["arm"]]
     consistency = table[table["split"] == "iid"].groupby("arm")["consistency"].mean()
     wide["consistency"] = wide["arm"].map(consistency)
+    follows = comparisons.by_arm(records, lambda record: record.numbers.entailed or math.nan)
+    wide["entailed"] = [sum(follows[arm].values()) / len(follows[arm]) for arm in wide["arm"]]
     gaps = comparisons.by_arm(records, comparisons.gap)
     wide["gap"] = [sum(gaps[arm].values()) / len(gaps[arm]) for arm in wide["arm"]]
     names = list(dict.fromkeys(table["split"]))
@@ -138,9 +141,18 @@ def accuracies(records: Sequence[Trained]) -> Markdown:
         "active": ("active", ",d"),
         **{name: (name, ".1%") for name in names},
         "consistency": ("consistency, iid", ".1%"),
+        "entailed": ("entailed", ".1%"),
         "gap": ("gap, points", "points"),
     }
     return pages.table(wide, columns)
+
+
+def forms(records: Sequence[Trained]) -> Markdown:
+    """Accuracy on iid by form of question, mean over seeds."""
+    rows = [{"arm": r.head, **r.numbers.tests["iid"].forms} for r in records]
+    table = pd.DataFrame(rows).groupby("arm", sort=False).mean().reset_index()
+    columns = {"arm": ("Arm", ""), **{name: (name, ".1%") for name in table.columns[1:]}}
+    return pages.table(table, columns)
 
 
 def sparsity(records: Sequence[Trained]) -> pd.DataFrame:

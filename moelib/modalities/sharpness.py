@@ -17,8 +17,8 @@ from moelib.training.seeding import seeded
 
 MICRO_BATCH = 100  # items
 EIGENVALUES = 3
-RESIDUAL, KRYLOV = 0.02, 60  # of each eigenpair, relative; products at most
-TRACE_ERROR, TRACE_PRODUCTS = 0.03, 60  # standard error, relative; products at most
+RESIDUAL, KRYLOV = 0.02, 40  # of each eigenpair, relative; products at most
+TRACE_ERROR, TRACE_PRODUCTS = 0.05, 30  # standard error, relative; products at most
 
 
 class OfItems(nn.Module):
