@@ -18,7 +18,7 @@ from moelib.analyses.benchmark import run_benchmark
 from moelib.analyses.timing import interleave, milliseconds
 from moelib.modalities import batches, blocks, model, questions, routing, splits
 from moelib.modalities.blocks import Tokens
-from moelib.records.kinds import BenchmarkNumbers, Case
+from moelib.records.benchmarks import BenchmarkNumbers, Case
 from moelib.study import modalities as config
 from moelib.study.modalities import load_modality_study
 from moelib.training import device

@@ -29,7 +29,8 @@ def small_study(**changes: Any) -> ModalityStudy:
         {
             "name": "small",
             "description": "For tests.",
-            "sizes": {"train": 64, "validation": 40, "test": 40, "sharpness": 8},
+            "sizes": {"train": 64, "validation": 40, "test": 40},
+            "curvature_items": 8,
             "transformer": {"layers": 2, "width": 16, "heads": 2},
             "arms": ARMS,
             "seeds": [0, 1],

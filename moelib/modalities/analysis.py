@@ -21,6 +21,7 @@ def analyse(
     numbers: type[N],
     measure: Callable[[ModalityRun, VisionLanguage], N],
     *,
+    items: int | None = None,
     again: bool = False,
 ) -> Record[N]:
     """The record of an analysis: as it stands if it is up to date, else measured now.
@@ -31,6 +32,7 @@ def analyse(
         run: whose weights are analysed.
         numbers: what is measured.
         measure: (run as it was trained, model) -> numbers.
+        items: how many of each split are looked at; null: all.
         again: measure even if the record is up to date.
 
     Raises:
@@ -44,7 +46,7 @@ def analyse(
             "moelib.modalities.model.build",
             kinds=[type(run.arm).__name__],
         ),
-        "sizes": digest([run.study.sizes.model_dump_json().encode()]),
+        "items": str(items),
         "train": digest([json.dumps(trained.numbers.model_dump(mode="json")).encode()]),
         "torch": torch.__version__,
     }
@@ -54,7 +56,8 @@ def analyse(
         print(f"The record {path.name} is up to date: not measured again.")
         return record
     trained = train(run, weights=True)
-    run = ModalityRun(trained.numbers.study, run.head, run.seed)
+    asked = {"curvature_items": run.study.curvature_items}
+    run = ModalityRun(trained.numbers.study.model_copy(update=asked), run.head, run.seed)
     start = time.perf_counter()
     with run.locked(numbers.kind), device.numerics(run.study.training) as on:
         measured = measure(run, load_model(run, trained).to(on))

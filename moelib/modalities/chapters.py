@@ -1,5 +1,6 @@
 """What the chapters on routing between modalities show: words and tables of records."""
 
+import math
 from collections.abc import Sequence
 
 import pandas as pd
@@ -64,14 +65,12 @@ def verdicts(found: Sequence[Verdict]) -> Markdown:
             "name": v.comparison.name,
             "what": f"{v.comparison.statement}: `{v.comparison.arm}` minus "
             f"`{v.comparison.baseline}`",
-            "expected": v.comparison.expected,
             "seeds": len(v.differences),
-            "mean": v.mean,
-            "low": v.low,
-            "high": v.high,
+            "points": _interval(v),
+            "expected": v.comparison.expected,
+            "word": _badge(v),
             "adjusted": v.adjusted,
             "equivalent": v.equivalent,
-            "word": _badge(v),
         }
         for v in found
     ]
@@ -79,13 +78,11 @@ def verdicts(found: Sequence[Verdict]) -> Markdown:
         "name": ("", ""),
         "what": ("Difference", ""),
         "seeds": ("Seeds", "d"),
-        "mean": ("Points", "points"),
-        "low": ("95% from", "points"),
-        "high": ("to", "points"),
-        "adjusted": ("p, Holm", ".2g"),
-        "equivalent": ("p, a point or more", ".2g"),
+        "points": ("Points", ""),
         "expected": ("Expected", ""),
         "word": ("Found", ""),
+        "adjusted": ("p", ".2g"),
+        "equivalent": ("p, alike", ".2g"),
     }
     return pages.table(pd.DataFrame(rows), columns)
 
@@ -101,7 +98,8 @@ def answer(found: Sequence[Verdict]) -> str:
         f"otherwise than expected: {listed(failed)}" if failed else "",
         f"not decided by these seeds: {listed(undecided)}" if undecided else "",
     ]
-    return f"**{'; '.join(part for part in parts if part).capitalize()}.**"
+    words = "; ".join(part for part in parts if part)
+    return f"**{words[0].upper()}{words[1:]}.**"
 
 
 def allocation(found: Sequence[Verdict]) -> str:
@@ -132,6 +130,8 @@ def accuracies(records: Sequence[Trained]) -> Markdown:
     wide["active"] = [first[arm].active_parameters for arm in wide["arm"]]
     consistency = table[table["split"] == "iid"].groupby("arm")["consistency"].mean()
     wide["consistency"] = wide["arm"].map(consistency)
+    follows = comparisons.by_arm(records, lambda record: record.numbers.entailed or math.nan)
+    wide["entailed"] = [sum(follows[arm].values()) / len(follows[arm]) for arm in wide["arm"]]
     gaps = comparisons.by_arm(records, comparisons.gap)
     wide["gap"] = [sum(gaps[arm].values()) / len(gaps[arm]) for arm in wide["arm"]]
     names = list(dict.fromkeys(table["split"]))
@@ -141,9 +141,18 @@ def accuracies(records: Sequence[Trained]) -> Markdown:
         "active": ("active", ",d"),
         **{name: (name, ".1%") for name in names},
         "consistency": ("consistency, iid", ".1%"),
+        "entailed": ("entailed", ".1%"),
         "gap": ("gap, points", "points"),
     }
     return pages.table(wide, columns)
+
+
+def forms(records: Sequence[Trained]) -> Markdown:
+    """Accuracy on iid by form of question, mean over seeds."""
+    rows = [{"arm": r.head, **r.numbers.tests["iid"].forms} for r in records]
+    table = pd.DataFrame(rows).groupby("arm", sort=False).mean().reset_index()
+    columns = {"arm": ("Arm", ""), **{name: (name, ".1%") for name in table.columns[1:]}}
+    return pages.table(table, columns)
 
 
 def sparsity(records: Sequence[Trained]) -> pd.DataFrame:
@@ -184,6 +193,13 @@ def layers(record: Record) -> pd.DataFrame:
         ],
         columns=["layer", "modality", "expert", "load"],
     )
+
+
+def _interval(verdict: Verdict) -> str:
+    """The mean difference in points, and its interval where there is one."""
+    if len(verdict.differences) < 2:
+        return in_points(verdict.mean)
+    return f"{in_points(verdict.mean)} ({in_points(verdict.low)} to {in_points(verdict.high)})"
 
 
 def _badge(verdict: Verdict) -> str:

@@ -19,7 +19,7 @@ from moelib.records.modalities import (
 )
 from moelib.records.record import Numbers, Record, RecordError, read_record
 from moelib.report.power import equivalence, holm
-from moelib.report.statistics import CONFIDENCE, t_interval
+from moelib.report.statistics import CONFIDENCE, FEWEST_RUNS, t_interval
 from moelib.study.modalities import FOLDER, load_modality_study, modality_runs
 from moelib.study.run import results_root
 
@@ -193,7 +193,8 @@ def judged(records: Sequence[Trained], family: Sequence[Comparison]) -> list[Ver
     """The comparisons of a family, those of which both arms share a seed at least.
 
     `higher` and `lower` are called at 5 % after Holm's correction for the whole family, whether or
-    not all of it could be tested; `alike` if a difference of a point is refuted at 5 %.
+    not all of it could be tested; `alike` if a difference of a point is refuted at 5 %. Nothing is
+    called of fewer than four seeds.
     """
     level = 1 - CONFIDENCE
     found = []
@@ -210,7 +211,9 @@ def judged(records: Sequence[Trained], family: Sequence[Comparison]) -> list[Ver
         mean, low, high = _interval(differences)
         alike = equivalence(differences, POINT) if len(set(differences)) > 1 else 1.0
         word = OPEN
-        if p < level:
+        if len(differences) < FEWEST_RUNS:
+            word = OPEN
+        elif p < level:
             word = HIGHER if mean > 0 else LOWER
         elif alike < level:
             word = ALIKE

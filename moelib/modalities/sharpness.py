@@ -17,8 +17,8 @@ from moelib.training.seeding import seeded
 
 MICRO_BATCH = 100  # items
 EIGENVALUES = 3
-RESIDUAL, KRYLOV = 0.02, 60  # of each eigenpair, relative; products at most
-TRACE_ERROR, TRACE_PRODUCTS = 0.03, 60  # standard error, relative; products at most
+RESIDUAL, KRYLOV = 0.02, 40  # of each eigenpair, relative; products at most
+TRACE_ERROR, TRACE_PRODUCTS = 0.05, 30  # standard error, relative; products at most
 
 
 class OfItems(nn.Module):
@@ -39,12 +39,13 @@ def analyse_sharpness(run: ModalityRun, *, again: bool = False) -> Record[Modali
     Raises:
         CurvatureError: the loss is not finite.
     """
-    return analyse(run, ModalitySharpnessNumbers, measure, again=again)
+    items = run.study.curvature_items
+    return analyse(run, ModalitySharpnessNumbers, measure, items=items, again=again)
 
 
 def measure(run: ModalityRun, model: VisionLanguage) -> ModalitySharpnessNumbers:
     """Largest eigenvalues and trace of the Hessian, on fresh training items and on two tests."""
-    count = run.study.sizes.sharpness
+    count = run.study.curvature_items
     sources = {
         "train": splits.training(run.study, run.seed, 1),
         "iid": splits.held_out(run.study, "iid"),

@@ -26,6 +26,7 @@ from moelib.training.schedule import learning_rate
 from moelib.training.seeding import reseed, seeded
 
 BETA_2, EPSILON = 0.98, 1e-8  # of AdamW
+UNTRAINED = {"name", "description", "arms", "seeds", "curvature_items"}  # no part of one training
 
 
 def train(run: ModalityRun, *, weights: bool = False) -> Record[ModalityTrainNumbers]:
@@ -68,7 +69,7 @@ def train(run: ModalityRun, *, weights: bool = False) -> Record[ModalityTrainNum
 
 def training_inputs(run: ModalityRun) -> dict[str, str]:
     """Digests of all that determines a training on one machine; `run` has its training resolved."""
-    values = run.study.model_dump(mode="json", exclude={"name", "description", "arms", "seeds"})
+    values = run.study.model_dump(mode="json", exclude=UNTRAINED)
     part = [values, run.arm.model_dump(mode="json"), run.seed]
     return {
         "config": digest([json.dumps(part, sort_keys=True).encode()]),

@@ -210,12 +210,11 @@ Arm = Annotated[Dense | TopK | Hard | Guided | Slots, Field(discriminator="kind"
 
 
 class Sizes(Frozen):
-    """Items of each split, and what analyses look at."""
+    """Items of each split."""
 
     train: PositiveInt = 25_600  # new ones in each epoch
     validation: PositiveInt = 2_000
     test: PositiveInt = 4_000  # of each split of the test
-    sharpness: PositiveInt = 400  # items of the training distribution and of the test
 
     @rule
     def _fours(self) -> None:
@@ -240,6 +239,7 @@ class ModalityStudy(Frozen):
     transformer: Transformer = Transformer()
     arms: Annotated[dict[str, Arm], Field(min_length=1)]
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1)]
+    curvature_items: PositiveInt = 200  # of each split, for the analysis of sharpness
     clip: PositiveFloat = 1.0  # largest norm of a gradient
     # Coefficient of the loss by which patches say, before the last block, which descriptions of
     # their sentence they fit; in training alone.

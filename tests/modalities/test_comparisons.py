@@ -45,7 +45,8 @@ def family(baseline: str = "dense"):
         ([0.010, 0.012, 0.009, 0.011], [0.030, 0.031, 0.029, 0.030], LOWER),
         ([0.0101, 0.0120, 0.0089, 0.0110], [0.010, 0.012, 0.009, 0.011], ALIKE),
         ([0.00, 0.08, 0.01, 0.05], [0.04, 0.01, 0.06, 0.02], OPEN),
-        ([0.03], [0.01], OPEN),  # of one seed nothing is decided
+        ([0.030, 0.031, 0.030], [0.010, 0.012, 0.011], OPEN),  # of three seeds nothing is called
+        ([0.03], [0.01], OPEN),
     ],
 )
 def test_verdicts(arm, zero, word):
