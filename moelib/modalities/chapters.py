@@ -8,6 +8,7 @@ from IPython.display import Markdown
 
 from moelib.modalities import comparisons
 from moelib.modalities.comparisons import OPEN, Trained, Verdict
+from moelib.records.modalities import NlvrNumbers
 from moelib.records.record import Record
 from moelib.report import pages
 from moelib.report.wording import devices_of, in_points, listed, seeds_of
@@ -45,7 +46,7 @@ def source(study: str, records: Sequence[Record]) -> Markdown:
     links = "; ".join(
         f"{arm} "
         + ", ".join(
-            f"[{r.seed}]({pages.RESULTS}/modalities/{study}/{arm}/seed-{r.seed}/{r.kind}.json)"
+            f"[{r.seed}]({pages.RESULTS}/modalities/{study}/{arm}/seed-{r.seed}/{_file(r)}.json)"
             for r in records
             if r.head == arm
         )
@@ -53,9 +54,16 @@ def source(study: str, records: Sequence[Record]) -> Markdown:
     )
     return Markdown(
         f":::{{div}} source\nStudy `modalities/{study}`, {seeds_of(records)}. "
-        f"{devices_of(records)}. Records `{records[0].kind}.json` by seed: {links}. "
+        f"{devices_of(records)}. Records `{_file(records[0])}.json` by seed: {links}. "
         f"Made by `{command(study)}`.\n:::"
     )
+
+
+def _file(record: Record) -> str:
+    """Name of a record's file: NLVR has one for each split."""
+    if isinstance(record.numbers, NlvrNumbers):
+        return f"{record.kind}-{record.numbers.split}"
+    return record.kind
 
 
 def verdicts(found: Sequence[Verdict]) -> Markdown:
@@ -152,6 +160,26 @@ def forms(records: Sequence[Trained]) -> Markdown:
     rows = [{"arm": r.head, **r.numbers.tests["iid"].forms} for r in records]
     table = pd.DataFrame(rows).groupby("arm", sort=False).mean().reset_index()
     columns = {"arm": ("Arm", ""), **{name: (name, ".1%") for name in table.columns[1:]}}
+    return pages.table(table, columns)
+
+
+def human(records: Sequence[Record[NlvrNumbers]]) -> Markdown:
+    """Accuracy and consistency on NLVR, mean over seeds, beside the more frequent label."""
+    names = ("accuracy", "consistency", "said_true", "majority", "unknown_words")
+    rows = [
+        {"arm": r.head, "split": r.numbers.split, **{n: getattr(r.numbers, n) for n in names}}
+        for r in records
+    ]
+    table = pd.DataFrame(rows).groupby(["arm", "split"], sort=False).mean().reset_index()
+    columns = {
+        "arm": ("Arm", ""),
+        "split": ("Split", ""),
+        "accuracy": ("Accuracy", ".1%"),
+        "majority": ("More frequent label", ".1%"),
+        "consistency": ("Consistency", ".1%"),
+        "said_true": ("Said true", ".1%"),
+        "unknown_words": ("Unknown words", ".1%"),
+    }
     return pages.table(table, columns)
 
 

@@ -68,8 +68,12 @@ def studies() -> list[str]:
     return sorted({path.parents[2].name for path in found})
 
 
-def load(study: str, numbers: type[N] = ModalityTrainNumbers) -> list[Record[N]]:
+def load(
+    study: str, numbers: type[N] = ModalityTrainNumbers, file: str | None = None
+) -> list[Record[N]]:
     """All records of one kind of a study, in the order of its arms, then by seed.
+
+    `file` is their name without suffix, where it is not the kind's.
 
     Raises:
         RecordError: a record is damaged, or two of them differ in more than arm and seed.
@@ -78,7 +82,7 @@ def load(study: str, numbers: type[N] = ModalityTrainNumbers) -> list[Record[N]]
         return []
     listed = modality_runs(load_modality_study(study))
     order = {arm: number for number, arm in enumerate(dict.fromkeys(run.head for run in listed))}
-    paths = [run.record_path(numbers.kind) for run in listed]
+    paths = [run.record_path(file or numbers.kind) for run in listed]
     records = [read_record(path, numbers) for path in paths if path.is_file()]
     settings = [_settings(record) for record in records]
     for record, own in zip(records, settings, strict=True):
