@@ -26,7 +26,8 @@ def parameters() -> dict[str, Any]:
 
     Call it in the cell after the parameters. The declaration is the latest executed cell that
     holds only `name: type = default`; papermill's injected cell comes after it, if there is one.
-    From then on the notebook shows a refusal, whichever cell it ends, as one sentence.
+    From then on the notebook shows a refusal, whichever cell it ends, as one sentence. In
+    JupyterLab edited modules are read again before each cell.
 
     Raises:
         ConfigError: an injected name is not declared, or a value is not of its declared type.
@@ -37,6 +38,9 @@ def parameters() -> dict[str, Any]:
     if shell is None:
         raise ConfigError("parameters() reads the cells of a notebook: call it in one.")
     shell.set_custom_exc((ConfigError,), _tell)
+    if "JPY_SESSION_NAME" in os.environ:  # of a kernel that a person works with
+        shell.run_line_magic("load_ext", "autoreload")
+        shell.run_line_magic("autoreload", "2")
     declared: dict[str, type] = {}
     injected: list[str] = []
     for source in shell.user_ns["In"][:-1]:  # the last one is the cell that runs now

@@ -36,6 +36,18 @@ def test_defaults_without_papermill(shell: InteractiveShell) -> None:
     assert values == {"head": "soft", "seed": 0, "rate": 0.1, "fast": False}
 
 
+@pytest.mark.parametrize("interactive", [True, False])
+def test_edited_modules_are_read_again_where_a_person_works(
+    shell: InteractiveShell, monkeypatch: pytest.MonkeyPatch, interactive: bool
+) -> None:
+    monkeypatch.delenv("JPY_SESSION_NAME", raising=False)
+    if interactive:
+        monkeypatch.setenv("JPY_SESSION_NAME", "train.ipynb")
+    run(shell, DECLARED, CHECK)
+    loaded = "IPython.extensions.autoreload" in shell.extension_manager.loaded
+    assert loaded == interactive
+
+
 def test_injected_values_replace_defaults(shell: InteractiveShell) -> None:
     values = run(shell, DECLARED, '# Parameters\nhead = "dense"\nseed = 3\n', CHECK)
     assert (values["head"], values["seed"]) == ("dense", 3)
