@@ -2,9 +2,9 @@
 
 Each claim says what is measured, what is compared with what, from which threshold on it holds, and
 the smallest effect that matters. All of it was written down before any run of the main study; what
-ran before it is judged by rules made afterwards. The
-claims are one family: a verdict is called at 5 % after Holm's correction for all thirteen, whether
-a study can test them all or not. One seed decides no claim about training.
+ran before that study is judged by rules made afterwards. The claims are one family: a verdict is
+called at 5 % after Holm's correction for all thirteen, whether a study can test them all or not.
+One seed decides no claim about training.
 """
 
 import math
