@@ -21,6 +21,7 @@ from moelib.study.run import results_root
 N = TypeVar("N", bound=Numbers)
 FOLDER = "cost"
 BADGES = {SUPPORTED: "success", CONTRADICTED: "danger", INCONCLUSIVE: "secondary"}
+FOLDED = 6  # rows, above which a table opens by its heading
 NOTHING = "No record of `{script}` is in this checkout."
 
 
@@ -137,7 +138,7 @@ def kinds(record: Record[CostNumbers]) -> Markdown:
     order = list(dict.fromkeys(table["arm"]))
     wide = wide.loc[order, list(dict.fromkeys(table["what"]))].reset_index()
     named = {"arm": ("Kind and trace", "")}
-    return pages.table(wide, named | {what: (what, ".2f") for what in wide.columns[1:]})
+    return pages.table(wide, named | {what: (what, ".2f") for what in wide.columns[1:]}, FOLDED)
 
 
 def family(record: Record[CostNumbers]) -> Markdown:
@@ -153,7 +154,7 @@ def family(record: Record[CostNumbers]) -> Markdown:
     k, experts = zip(*(map(int, arm.split(" of ")) for arm in wide["arm"]), strict=True)
     wide.insert(1, "share", [a / b for a, b in zip(k, experts, strict=True)])
     named = {"arm": ("Experts", ""), "share": ("k/E", ".3f")}
-    return pages.table(wide, named | {what: (what, ".2f") for what in wide.columns[2:]})
+    return pages.table(wide, named | {what: (what, ".2f") for what in wide.columns[2:]}, FOLDED)
 
 
 def between_devices(record: Record[TrafficNumbers], teraflops: float) -> Markdown:
@@ -174,7 +175,7 @@ def between_devices(record: Record[TrafficNumbers], teraflops: float) -> Markdow
         "compute_ms": ("Experts, ms", "rounded"),
         **{link.name: (f"{link.name}, ms", "rounded") for link in LINKS},
     }
-    return pages.table(shown.reset_index(), columns)
+    return pages.table(shown.reset_index(), columns, FOLDED)
 
 
 def trained_routers() -> list[Record[ModalityUtilizationNumbers]]:
@@ -200,7 +201,7 @@ def trained(records: Iterable[Record[ModalityUtilizationNumbers]]) -> Markdown:
         "leaving": ("Tokens that leave, if choices are independent", ".1%"),
         "imbalance": ("Busiest load, times mean", ".2f"),
     }
-    return pages.table(table, columns)
+    return pages.table(table, columns, FOLDED)
 
 
 def bounds() -> Markdown:
@@ -211,7 +212,9 @@ def bounds() -> Markdown:
         "total": ("Parameters, billion", ".1f"),
         "active": ("Active", ".1f"),
     }
-    return pages.table(table, columns | {name: (name, "rounded") for name in table.columns[3:]})
+    return pages.table(
+        table, columns | {name: (name, "rounded") for name in table.columns[3:]}, FOLDED
+    )
 
 
 def front(table: pd.DataFrame) -> Markdown:
@@ -229,7 +232,7 @@ def front(table: pd.DataFrame) -> Markdown:
         **({"ms": (f"ms an answer of {ANSWER} tokens, measured", "rounded")} if measured else {}),
         "bound_ms": ("Bound of an H100, ms", "rounded"),
     }
-    return pages.table(shown, columns)
+    return pages.table(shown, columns, FOLDED)
 
 
 def data_sheet() -> str:
