@@ -1,6 +1,6 @@
 """The analyses of a trained run, and their sizes."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt, ValidationInfo
 
@@ -95,6 +95,8 @@ Strength = Annotated[int, Field(ge=1, le=5)]
 
 class Robustness(Frozen):
     """Predictions on corrupted test images, and how far probabilities can be trusted."""
+
+    splits: ClassVar[tuple[str, ...]] = ("test",)  # the others need no images of this number
 
     images: PositiveInt = 2000  # of the test split that are corrupted; the same for every run
     corruptions: Annotated[tuple[Corruption, ...], Field(min_length=1)] = (

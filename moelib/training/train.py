@@ -108,7 +108,7 @@ def _refuse_large_samples(run: Run, dataset: Dataset) -> None:
     """Refuse analyses of more images than there are before the training that they would follow."""
     for analysis, sizes in run.study.analyses:
         wanted = getattr(sizes, "images", 0)
-        for name in ("train", "test"):
+        for name in getattr(sizes, "splits", ("train", "test")):
             count = len(getattr(dataset, name))
             if wanted > count:
                 raise ConfigError(

@@ -27,7 +27,9 @@ heads: {dense: null, soft: null, sparse: null, switch: null,
         even: {experts: 2, hidden: 2, balance: {square: 0.5}}}
 seeds: [0]
 training: {epochs: 1, batch_size: 50}
-analyses: {utilization: null, sharpness: null, surface: null, efficiency: null, norm: {power: 2.0}}
+analyses:
+  {utilization: null, sharpness: null, surface: null, efficiency: null, gallery: null,
+   robustness: null, norm: {power: 2.0}}
 """
 
 # For each recipe: file -> what stands there (nothing: a new file), and what takes its place.
@@ -225,14 +227,21 @@ if __name__ == "__main__":
     ]
 }
 CLAIM = {
-    "moelib/report/claims.py": [
+    "moelib/report/evidence.py": [
         (
-            "CLAIMS = (",
-            """def _trained(records: Records) -> list[Evidence]:
+            "def fitted(",
+            """def some(records: Records) -> list[Evidence]:
     return [over_seeds("runs", [float(len(records.trained))] * 9, ABOVE, 0.0)]
 
 
-CLAIMS = (
+def fitted(""",
+        )
+    ],
+    "moelib/report/claims.py": [
+        ("    sharpest,\n", "    sharpest,\n    some,\n"),
+        (
+            "CLAIMS = (",
+            """CLAIMS = (
     Claim(
         14,
         "Something is trained.",
@@ -242,10 +251,10 @@ CLAIMS = (
         "sign test",
         "",
         "accuracy",
-        _trained,
+        some,
     ),""",
-        )
-    ]
+        ),
+    ],
 }
 RECIPES = {
     "study": {"studies/toy.yaml": [("", STUDY)]},
