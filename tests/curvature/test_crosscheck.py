@@ -9,10 +9,11 @@ from moelib.curvature.lanczos import spectrum
 from moelib.curvature.objective import Objective
 from moelib.curvature.trace import trace
 
-pytestmark = pytest.mark.slow
-
 # It differentiates twice by `backward(create_graph=True)`, of which torch warns.
-pytestmark = pytest.mark.filterwarnings(r"ignore:Using backward\(\) with create_graph")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings(r"ignore:Using backward\(\) with create_graph"),
+]
 
 
 @pytest.mark.parametrize("head", HEADS)

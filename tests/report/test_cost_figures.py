@@ -10,7 +10,7 @@ import synthetic
 from moelib.report import cost_figures, costs, figures, scaling
 from moelib.study.run import Run
 
-pytestmark = pytest.mark.usefixtures("closed")
+pytestmark = [pytest.mark.usefixtures("closed"), pytest.mark.slow]
 
 HEADS = ("dense", "soft", "sparse")
 SLOWER = {"dense": 1.0, "soft": 1.5, "sparse": 0.5}

@@ -7,7 +7,7 @@ import synthetic
 from moelib.report import comparisons, figures, frames
 from moelib.study.run import Run
 
-pytestmark = pytest.mark.usefixtures("closed")
+pytestmark = [pytest.mark.usefixtures("closed"), pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")

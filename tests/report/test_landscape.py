@@ -6,7 +6,7 @@ import synthetic
 from moelib.report import figures, frames, landscape, spectra
 from moelib.study.run import Run
 
-pytestmark = pytest.mark.usefixtures("closed")
+pytestmark = [pytest.mark.usefixtures("closed"), pytest.mark.slow]
 
 HEADS = ("dense", "soft", "sparse")
 SHARPER = {"dense": 1.0, "soft": 4.0, "sparse": 2.0}
