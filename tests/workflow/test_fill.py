@@ -43,10 +43,10 @@ def fill(study, capsys):
         ends = "false" if (job.run.head, job.kinds[0]) in run.broken else "true"
         job.process, job.start = subprocess.Popen([ends]), now
 
-    def run(minutes, workers=1, seeds=None):
+    def run(minutes, workers=1, seeds=None, **chosen):
         started.clear()
         with pytest.raises(SystemExit) as end:
-            script.main(study, minutes, workers, seeds)
+            script.main(study, minutes, workers, seeds, **chosen)
         return capsys.readouterr().out, int(end.value.code), [*started]
 
     script.Job.begin = begin
@@ -84,6 +84,13 @@ def test_all_heads_of_a_seed_come_before_the_next(fill, workers):
     for seed in (3, 1):
         runs = [entry for entry in started if entry[0] == seed and entry[1] == "switch"]
         assert [kind for *_, kind in runs] == ["train", "utilization"]
+
+
+def test_only_the_asked_heads_and_kinds_are_made(fill):
+    *_, started = fill(10, seeds=[3], heads=["switch"], kinds=["sharpness"])
+    assert started == [(3, "switch", "train")]
+    *_, started = fill(10, seeds=[3], heads=["switch"], kinds=["utilization"])
+    assert started == [(3, "switch", "train"), (3, "switch", "utilization")]
 
 
 def test_no_time_starts_nothing(fill, tmp_path):
