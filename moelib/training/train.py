@@ -1,11 +1,14 @@
 """Training of one run: the same to the last bit, whether or not it was interrupted."""
 
+from collections.abc import Callable, Sequence
+
 import torch
 from torch import nn
+from tqdm import tqdm
 
 from moelib.records.atomic import remove_leftovers
 from moelib.records.freshness import training_inputs, up_to_date
-from moelib.records.kinds import TrainNumbers
+from moelib.records.kinds import Epoch, TrainNumbers
 from moelib.records.provenance import observe
 from moelib.records.record import Record, write_record
 from moelib.study.base import ConfigError
@@ -18,15 +21,20 @@ from moelib.training.data import Dataset, load_data
 from moelib.training.filters import refuse_unknown_filters
 from moelib.training.loop import Loop
 from moelib.training.seeding import seeded
+from moelib.training.step import Forward
 
 WRITTEN = ("state.safetensors", "last.safetensors", "best_validation.safetensors", "train.json")
 
+Watch = Callable[[Sequence[Epoch]], None]  # gets the finished epochs after each of them
 
-def train(run: Run, dataset: Dataset | None = None) -> Record[TrainNumbers]:
+
+def train(
+    run: Run, dataset: Dataset | None = None, *, watch: Watch | None = None
+) -> Record[TrainNumbers]:
     """Train a run, test it once, and write its record and weights.
 
     Continues where an earlier process was killed. A run whose record is up to date is not trained
-    again.
+    again. `watch` gets all finished epochs after each of them; its time counts as the epoch's.
 
     Raises:
         ConfigError: the device or data are not there, the images do not suit the backbone or the
@@ -34,10 +42,24 @@ def train(run: Run, dataset: Dataset | None = None) -> Record[TrainNumbers]:
         TrainingError: the loss is not finite; the state after the last finished epoch is kept.
         CheckpointError: the state that an earlier process left is damaged.
     """
-    return ensure_trained(run, dataset or load_data(run.study.data))
+    return ensure_trained(run, dataset or load_data(run.study.data), watch=watch)
 
 
-def ensure_trained(run: Run, dataset: Dataset, *, weights: bool = False) -> Record[TrainNumbers]:
+class WatchedLoop(Loop):
+    """A training that shows its epochs to who watches: what it computes is the loop's alone."""
+
+    watch: Watch | None = None
+
+    def _train_epoch(self, epoch: int, forward: Forward, bar: tqdm) -> Epoch:
+        finished = super()._train_epoch(epoch, forward, bar)
+        if self.watch is not None:
+            self.watch([*self.state.epochs, finished])
+        return finished
+
+
+def ensure_trained(
+    run: Run, dataset: Dataset, *, weights: bool = False, watch: Watch | None = None
+) -> Record[TrainNumbers]:
     """The record of a finished run; a run that is not finished is trained now.
 
     Several analyses may ask at the same time. With `weights`, a run is finished only if its weights
@@ -59,7 +81,9 @@ def ensure_trained(run: Run, dataset: Dataset, *, weights: bool = False) -> Reco
         for name in WRITTEN:
             remove_leftovers(run.folder / name)
         with seeded(run.seed, on):  # only keeps the caller's generators as they were
-            numbers, seconds = Loop(run, training, dataset.to(on), inputs).train()
+            loop = WatchedLoop(run, training, dataset.to(on), inputs)
+            loop.watch = watch
+            numbers, seconds = loop.train()
         record = Record[TrainNumbers](
             kind="train",
             study=study,

@@ -77,6 +77,16 @@ def elsewhere(monkeypatch, tmp_path, name: str) -> None:
     monkeypatch.setenv("MOELIB_RESULTS", str(tmp_path / name))
 
 
+# -- watching -----------------------------------------------------------------------------------
+def test_who_watches_sees_every_epoch_and_changes_no_number(monkeypatch, tmp_path):
+    dataset, sights = tiny_dataset(), []
+    watched = train(tiny_run("sparse"), dataset, watch=lambda epochs: sights.append([*epochs]))
+    assert [len(epochs) for epochs in sights] == [*range(1, len(watched.numbers.epochs) + 1)]
+    assert sights[-1] == [*watched.numbers.epochs]
+    elsewhere(monkeypatch, tmp_path, "unwatched")
+    assert train(tiny_run("sparse"), dataset).numbers == watched.numbers
+
+
 # -- the record ---------------------------------------------------------------------------------
 
 
