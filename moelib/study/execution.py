@@ -1,10 +1,13 @@
 """Execution of notebooks: one after another in one kernel, by papermill.
 
-    python -m moelib.study.execution NOTEBOOK... --into FOLDER -p NAME VALUE ...
+    python -m moelib.study.execution NOTEBOOK... --into FOLDER
+        [-p NAME VALUE ...] [--each NAME VALUE ...]
 
 A kernel imports torch and seaborn in seconds, and most notebooks of a run take no longer than that.
-So they share one. Between two of them the kernel forgets all names and every module of moelib: each
-notebook starts as if alone, and an edit counts from the next notebook on.
+So they share one. With `--each` so do those of several runs: the notebooks are executed once for
+each value of that parameter, and its name in braces stands for the value in FOLDER. Between two of
+them the kernel forgets all names and every module of moelib: each notebook starts as if alone, and
+an edit counts from the next notebook on.
 """
 
 import argparse
@@ -18,6 +21,7 @@ from typing import Any
 from moelib.study.base import ConfigError
 from moelib.study.notebook import declared_in, parse
 
+FAILED = ".failed.ipynb"
 FORGET = """
 import sys
 for name in [name for name in sys.modules if name.partition(".")[0] == "moelib"]:
@@ -26,21 +30,30 @@ get_ipython().reset(new_session=True)
 """
 
 
-def execute(notebooks: Sequence[Path], folder: Path, texts: Mapping[str, str]) -> list[Path]:
-    """Run notebooks from top to bottom with these parameters; keep each with its outputs.
+def execute(notebooks: Sequence[Path], runs: Mapping[Path, Mapping[str, str]]) -> list[Path]:
+    """Run notebooks from top to bottom, in each folder with its parameters; keep their outputs.
 
-    An output appears under the notebook's name in `folder` only when every cell has run. A notebook
-    that failed is kept there as `*.failed.ipynb`, with the error in its place, unless the disk had
-    no room for it. The others need the first: if it fails, none of them runs.
+    An output appears under the notebook's name in its folder only when every cell has run. A
+    notebook that failed is kept there as `*.failed.ipynb`, with the error in its place, unless the
+    disk had no room for it. The others of a folder need its first: if it fails, none of them runs.
+
+    Args:
+        notebooks: that are executed in this order.
+        runs: the parameters, as texts, by the folder of the outputs.
 
     Returns:
-        The notebooks of which a cell failed, or whose kernel died.
+        Where the notebooks are kept of which a cell failed, or whose kernel died.
 
     Raises:
         ConfigError: there is no such notebook, it refuses a parameter, its kernel cannot start, or
             its output cannot be written.
     """
-    values = {notebook: parse(texts, _declared(notebook)) for notebook in notebooks}
+    declared = {notebook: _declared(notebook) for notebook in notebooks}
+    waiting = [
+        (notebook, folder / notebook.name, parse(texts, declared[notebook]))
+        for folder, texts in runs.items()
+        for notebook in notebooks
+    ]
     # jsonschema, which papermill brings along, would build a grammar of IRIs at its import, for two
     # seconds in each process; it does without where the module cannot be imported.
     sys.modules.setdefault("rfc3987_syntax", None)
@@ -48,17 +61,18 @@ def execute(notebooks: Sequence[Path], folder: Path, texts: Mapping[str, str]) -
     from papermill import PapermillExecutionError
 
     failed: list[Path] = []
-    waiting = list(notebooks)
-    while waiting and notebooks[0] not in failed:
+    while waiting:
         with _kernel() as kernel:  # another one after a failure
             try:
                 while waiting:
-                    notebook = waiting.pop(0)
-                    print(f"{folder / notebook.name}: begins", file=sys.stderr, flush=True)
-                    _execute(notebook, folder / notebook.name, values[notebook], kernel)
+                    notebook, output, values = waiting.pop(0)
+                    print(f"{output}: begins", file=sys.stderr, flush=True)
+                    _execute(notebook, output, values, kernel)
                     _forget(kernel)
             except (PapermillExecutionError, DeadKernelError):
-                failed.append(notebook)
+                failed.append(output.with_suffix(FAILED))
+                if notebook == notebooks[0]:
+                    waiting = [task for task in waiting if task[1].parent != output.parent]
     return failed
 
 
@@ -124,7 +138,7 @@ def _write(notebook: Path, output: Path, values: Mapping[str, Any], kernel: Any)
 
     output.parent.mkdir(parents=True, exist_ok=True)
     running = output.with_suffix(".running.ipynb")
-    failed = output.with_suffix(".failed.ipynb")
+    failed = output.with_suffix(FAILED)
     failed.unlink(missing_ok=True)
     try:
         papermill.execute_notebook(
@@ -166,13 +180,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("notebooks", type=Path, nargs="+", metavar="NOTEBOOK")
     parser.add_argument("--into", type=Path, required=True, metavar="FOLDER")
     parser.add_argument("-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"))
+    parser.add_argument("--each", nargs="+", metavar=("NAME", "VALUE"))
     options = parser.parse_args(arguments)
+    runs = {options.into: dict(options.p)}
+    if options.each:
+        name, *values = options.each
+        runs = {
+            Path(str(options.into).replace(f"{{{name}}}", value)): {**dict(options.p), name: value}
+            for value in values
+        }
     try:
-        failed = execute(options.notebooks, options.into, dict(options.p))
+        failed = execute(options.notebooks, runs)
     except ConfigError as error:
         sys.exit(str(error))
     for notebook in failed:
-        print(failure(options.into / f"{notebook.stem}.failed.ipynb"), file=sys.stderr)
+        print(failure(notebook), file=sys.stderr)
     sys.exit(bool(failed))
 
 

@@ -35,7 +35,7 @@ def test_notebooks_share_a_kernel_and_no_name_or_module_of_ours(tmp_path: Path) 
     )
     sources = [write_notebook(tmp_path / f"{n}.ipynb", DECLARED, "head, seed", look) for n in "ab"]
     into = tmp_path / "out"
-    assert execution.execute(sources, into, {"seed": "3"}) == []
+    assert execution.execute(sources, {into: {"seed": "3"}}) == []
     (pid, *first), (again, *second) = (
         " ".join(texts(into / source.name)).split() for source in sources
     )
@@ -55,11 +55,11 @@ def test_a_failed_notebook_is_kept_and_those_after_it_run(tmp_path: Path, fault:
     broken = write_notebook(tmp_path / "broken.ipynb", "x: int = 0", fault, "1")
     last = write_notebook(tmp_path / "last.ipynb", "x: int = 0", "2")
     into = tmp_path / "out"
-    assert execution.execute([first, broken, last], into, {}) == [broken]
+    assert execution.execute([first, broken, last], {into: {}}) == [into / "broken.failed.ipynb"]
     names = ["broken.failed.ipynb", "first.ipynb", "last.ipynb"]
     assert sorted(path.name for path in into.iterdir()) == names
     write_notebook(broken, "x: int = 0", "1")
-    assert execution.execute([first, broken, last], into, {}) == []
+    assert execution.execute([first, broken, last], {into: {}}) == []
     assert sorted(path.name for path in into.iterdir()) == [p.replace(".failed", "") for p in names]
 
 
@@ -67,10 +67,24 @@ def test_nothing_runs_after_the_first_that_fails(tmp_path: Path) -> None:
     first = write_notebook(tmp_path / "first.ipynb", "x: int = 0", "raise ValueError('so it is')")
     last = write_notebook(tmp_path / "last.ipynb", "x: int = 0")
     into = tmp_path / "out"
-    assert execution.execute([first, last], into, {}) == [first]
+    assert execution.execute([first, last], {into: {}}) == [into / "first.failed.ipynb"]
     assert [path.name for path in into.iterdir()] == ["first.failed.ipynb"]
     told = execution.failure(into / "first.failed.ipynb")
     assert told == f"{into / 'first.failed.ipynb'}: ValueError: so it is"
+
+
+def test_several_runs_share_a_kernel_and_one_that_fails_stops_no_other(tmp_path: Path) -> None:
+    fault = "import os\nif head == 'soft': raise ValueError\nprint(os.getpid())"
+    source = write_notebook(tmp_path / "in.ipynb", DECLARED, fault)
+    last = write_notebook(tmp_path / "last.ipynb", DECLARED, "print(head, seed)")
+    into = ["--into", str(tmp_path / "{head}" / "out"), "-p", "seed", "7"]
+    with pytest.raises(SystemExit) as error:
+        execution.main([str(source), str(last), *into, "--each", "head", "a", "b", "soft", "c"])
+    assert error.value.code == 1
+    pids = [texts(tmp_path / head / "out" / "in.ipynb") for head in "abc"]
+    assert pids[0] == pids[1] != pids[2]  # another kernel after the failure
+    assert texts(tmp_path / "b/out/last.ipynb") == ["b 7"]
+    assert [path.name for path in (tmp_path / "soft/out").iterdir()] == ["in.failed.ipynb"]
 
 
 def test_a_refused_parameter_starts_no_kernel(tmp_path: Path) -> None:
@@ -119,7 +133,7 @@ def test_full_disk_is_a_sentence_and_leaves_no_part_of_a_notebook(
     source = write_notebook(tmp_path / "in.ipynb", DECLARED, "1", "2")
     full_after(count, monkeypatch)
     with pytest.raises(ConfigError) as error:
-        execution.execute([source], tmp_path / "out", {"seed": "1"})
+        execution.execute([source], {tmp_path / "out": {"seed": "1"}})
     output = tmp_path / "out" / "in.ipynb"
     assert str(error.value) == f"Cannot write {output}: No space left on device."
     assert list((tmp_path / "out").iterdir()) == []
@@ -136,7 +150,7 @@ def test_output_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
         (tmp_path / "out", "The output {} is a folder; it must be a file."),
     ]:
         with pytest.raises(ConfigError) as error:
-            execution.execute([source], into, {})
+            execution.execute([source], {into: {}})
         assert str(error.value) == sentence.format(into / "in.ipynb")
     assert sorted(tmp_path.iterdir()) == [file, source, tmp_path / "out"]
 
@@ -152,7 +166,7 @@ def test_kernel_without_its_interpreter_is_a_sentence_of_its_own(
     (folder / "kernel.json").write_text(json.dumps(kernel))
     monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "jupyter"))
     with pytest.raises(ConfigError) as error:
-        execution.execute([source], tmp_path / "out", {})
+        execution.execute([source], {tmp_path / "out": {}})
     assert str(error.value) == f"Cannot run {source}: {interpreter}: No such file or directory."
     assert not (tmp_path / "out" / "in.ipynb").exists()
 

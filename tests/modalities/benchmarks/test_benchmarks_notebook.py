@@ -34,7 +34,7 @@ def outputs(path: Path) -> list[dict]:
 )
 def test_the_notebook_shows_a_figure_and_the_table(tmp_path, texts):
     output = tmp_path / NOTEBOOK.name
-    assert execute([NOTEBOOK], output.parent, texts) == []
+    assert execute([NOTEBOOK], {output.parent: texts}) == []
     shown = outputs(output)
     assert any("image/png" in part.get("data", {}) for part in shown)
     files = {k: texts[k] for k in ("choices", "consistency") if k in texts}
