@@ -3,6 +3,8 @@
 import re
 from collections.abc import Mapping
 from fnmatch import fnmatch
+from functools import cache
+from pathlib import Path
 from typing import TypeVar
 
 from moelib.records.benchmarks import BenchmarkNumbers, ScaleNumbers
@@ -53,7 +55,7 @@ def load(study: str, numbers: type[N]) -> list[Record[N]]:
     if (STUDIES / f"{study}.yaml").is_file():  # a study may also be written elsewhere
         listed = {run.record_path(numbers.kind) for run in runs(load_study(study))}
         paths = [path for path in paths if path in listed]
-    records = [read_record(path, numbers) for path in paths]
+    records = [_read(path, numbers, path.stat().st_mtime_ns) for path in paths]
     seen: dict[str, Record[N]] = {}  # the first record of each head; "": of all
     for record in records:
         for head, settings in (("", _settings), (record.head, _head_settings)):
@@ -68,6 +70,11 @@ def load(study: str, numbers: type[N]) -> list[Record[N]]:
                 )
     heads = list(dict.fromkeys(head for record in records for head in record.study.heads))
     return sorted(records, key=lambda record: (heads.index(record.head), record.seed))
+
+
+@cache  # a chapter asks for the same records dozens of times
+def _read(path: Path, numbers: type[N], _: int) -> Record[N]:
+    return read_record(path, numbers)
 
 
 def benchmarks() -> dict[str, Record[BenchmarkNumbers]]:

@@ -9,6 +9,8 @@ import json
 import os
 import re
 from collections.abc import Iterator
+from copy import deepcopy
+from functools import cache
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
@@ -94,18 +96,7 @@ def _study_path(study: str | os.PathLike) -> Path:
 
 def read_yaml(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
     """The mapping in a file, on top of what it extends; `above` are the files that extend it."""
-    try:
-        raw = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))  # YAML 1.2
-    except DuplicateKeyError as error:
-        key, line = (
-            re.search('duplicate key "(.*?)"', error.problem)[1],
-            error.problem_mark.line + 1,
-        )
-        raise ConfigError(
-            f"{path.name}: the key '{key}' is given a second time in line {line}."
-        ) from None
-    except (YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path.name} is not readable as YAML: {error}.") from None
+    raw = deepcopy(_parsed(path, path.stat().st_mtime_ns))
     if not isinstance(raw, dict):
         raise ConfigError(f"{path.name} must be a mapping of keys to values.")
     base = raw.pop("extends", None)
@@ -133,6 +124,22 @@ def read_yaml(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
                 )
         merged["heads"] = {name: head for name, head in merged["heads"].items() if head is not None}
     return merged
+
+
+@cache  # a chapter asks for a study dozens of times, and YAML 1.2 is read in a tenth of a second
+def _parsed(path: Path, _: int) -> Any:
+    try:
+        return YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))  # YAML 1.2
+    except DuplicateKeyError as error:
+        key, line = (
+            re.search('duplicate key "(.*?)"', error.problem)[1],
+            error.problem_mark.line + 1,
+        )
+        raise ConfigError(
+            f"{path.name}: the key '{key}' is given a second time in line {line}."
+        ) from None
+    except (YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path.name} is not readable as YAML: {error}.") from None
 
 
 def _chosen(names: list[Any], heads: Any, path: Path, base: Path) -> dict[str, Any]:
