@@ -14,6 +14,7 @@ from pathlib import Path
 import nbformat
 from nbconvert import HTMLExporter
 
+from moelib.report import loading
 from moelib.study.run import results_root
 
 DATA = re.compile(r'download="([^"]+\.csv)" href="data:text/csv;base64,([^"]+)"')
@@ -25,10 +26,7 @@ def _notebooks(app):
     if app.builder.name != "html":
         return
     exporter = HTMLExporter(template_name="basic", exclude_input_prompt=True)
-    for path in sorted(results_root().glob("*/*/seed-*/*.ipynb")):
-        record = path.with_suffix(".json")
-        if path.stem.count(".") or not record.is_file():
-            continue  # unfinished
+    for path, record in loading.executed():
         body, _ = exporter.from_notebook_node(nbformat.read(path, as_version=4))
         name = path.relative_to(results_root()).with_suffix("").as_posix()
         body = f'{_top(name, record)}<div class="executed">{body}</div>'
@@ -39,14 +37,15 @@ def _top(name: str, path: Path) -> str:
     record = json.loads(path.read_text())
     facts = {key: record[key] for key in ("head", "seed")}
     facts |= {key: record["provenance"].get(key) for key in SHOWN}
-    facts |= {"study": record["study"]["name"], "digest of the record": record["digest"]}
+    study = record.get("study") or record["numbers"]["study"]
+    facts |= {"study": study["name"], "digest of the record": record["digest"]}
     rows = "".join(
         f"<tr><th scope=row>{escape(key)}</th><td>{escape(str(value))}</td></tr>"
         for key, value in facts.items()
     )
     return (
         f"<h1>{escape(name)}</h1><p>An executed notebook, as it lies in <code>results/</code>. "
-        '<a href="../../../../book/notebooks.html">All of them</a>.</p>'
+        f'<a href="{"../" * (name.count("/") + 1)}book/notebooks.html">All of them</a>.</p>'
         f'<div class="scroll" tabindex="0"><table class="table">{rows}</table></div>'
     )
 

@@ -43,6 +43,15 @@ def own() -> list[str]:
     return [study for study in studies() if study not in published()]
 
 
+def executed() -> list[tuple[Path, Path]]:
+    """The executed notebooks of this machine's runs, each with the record that it made."""
+    notebooks = sorted(results_root().glob("**/seed-*/*.ipynb"))
+    records = [
+        path.with_name(f"{path.stem.replace('modalities_', 'vlm-')}.json") for path in notebooks
+    ]
+    return [pair for pair in zip(notebooks, records, strict=True) if pair[1].is_file()]
+
+
 def load(study: str, numbers: type[N]) -> list[Record[N]]:
     """All records of one kind of a study, in the order of its heads, then by seed.
 

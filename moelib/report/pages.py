@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from moelib.records.benchmarks import BenchmarkNumbers
 from moelib.records.kinds import CrosscheckNumbers
 from moelib.records.record import Record
-from moelib.report import figures
+from moelib.report import figures, loading
 from moelib.report.wording import MINUS, rounded
 from moelib.study.reader import STUDIES, load_study
 from moelib.study.run import results_root
@@ -166,13 +166,13 @@ def source(records: Iterable[Record], note: str = "") -> Markdown:
 def executed() -> Markdown:
     """Links to the pages of executed notebooks, a row for each run and a column for each kind."""
     links: dict[tuple[str, ...], list[str]] = {}
-    for path in sorted(results_root().glob("*/*/seed-*/*.ipynb")):
-        if path.with_suffix(".json").is_file():
-            run = path.relative_to(results_root()).parent
-            to = f"../notebooks/{run.as_posix()}/{path.stem}.html"
-            links.setdefault(run.parts, []).append(f'<a href="{to}">{path.stem}</a>')
+    for path, _ in loading.executed():
+        *study, head, seed = path.relative_to(results_root()).parent.parts
+        to = "/".join(["../notebooks", *study, head, seed, f"{path.stem}.html"])
+        run = f"`{'/'.join(study)}`", head, seed[5:]
+        links.setdefault(run, []).append(f'<a href="{to}">{path.stem}</a>')
     frame = pd.DataFrame(
-        [(f"`{study}`", head, seed[5:], " ".join(of)) for (study, head, seed), of in links.items()],
+        [(*run, " ".join(pages)) for run, pages in links.items()],
         columns=["study", "head", "seed", "notebooks"],
     )
     return table(frame, {name: (name.capitalize(), "") for name in frame}, longest=len(frame))

@@ -36,6 +36,8 @@ OTHER = "extends: quick\ndescription: Not run here.\nseeds: [0, 1]"
 
 PARAMETERS = 'study: str = "quick"\nhead: str = "switch"\nseed: int = 0'
 
+MINIATURE = 'study: str = "quick"\narm: str = "slots"\nseed: int = 0'
+
 FOLDER = """
 import json, pathlib
 folder = pathlib.Path("results") / study / head / f"seed-{seed}"
@@ -112,6 +114,13 @@ class Project:
         self.write("moelib/analyses/utilization.py", measure)
         self.write("moelib/analyses/efficiency.py", "def measure(): pass")
         self.write("moelib/ones.py", "ONE = 1")
+        self.copy("studies/modalities")
+        self.write("moelib/modalities/model.py", "def build(): pass")
+        for kind in ("train", "utilization", "sharpness"):
+            self.write(f"moelib/modalities/{kind}.py", "class Loop: pass\ndef measure(): pass")
+            run = "results/modalities/{study}/{arm}/seed-{seed}"
+            work = f"import pathlib\npathlib.Path(f'{run}/vlm-{kind}.json').write_text('{{}}')"
+            self.notebook(f"notebooks/modalities_{kind}.ipynb", MINIATURE, work)
         self.write("moelib/unused.py", "")
         self.write("studies/quick.yaml", STUDY)
         self.write("studies/other.yaml", OTHER)
@@ -148,7 +157,7 @@ class Project:
                 "cell_type": "code",
                 "execution_count": None,
                 "id": f"cell-{number}",
-                "metadata": {"tags": [] if number or source != PARAMETERS else ["parameters"]},
+                "metadata": {"tags": ["parameters"] if source in (PARAMETERS, MINIATURE) else []},
                 "outputs": [],
                 "source": source,
             }
@@ -301,7 +310,7 @@ def test_failure_keeps_the_old_record_and_the_other_runs(project: Project) -> No
     assert elapsed.startswith("Elapsed time")  # what Snakemake tells of its job is in its log
     assert sentence == f"Failed: {failed}: ValueError: the gate is broken"
     log = project.root / log.removeprefix("The log: ")
-    assert "results/quick/soft/seed-0 -p study quick" in log.read_text()
+    assert "results/quick/soft/seed-0 --each head soft -p study quick" in log.read_text()
     assert project.file("soft", "utilization.json").read_bytes() == old
     assert json.loads(project.file("switch", "utilization.json").read_text())["count"] == 2
     assert project.pending("study", "quick") == {"soft-seed-0": 1}  # the old one is known to be old
