@@ -21,6 +21,7 @@ from moelib.study.run import results_root
 N = TypeVar("N", bound=Numbers)
 FOLDER = "cost"
 BADGES = {SUPPORTED: "success", CONTRADICTED: "danger", INCONCLUSIVE: "secondary"}
+DENSE = ("Vicuna-7B", "Vicuna-13B")
 FOLDED = 6  # rows, above which a table opens by its heading
 NOTHING = "No record of `{script}` is in this checkout."
 
@@ -123,6 +124,32 @@ def additivity(record: Record[CostNumbers]) -> str:
                 f"{most} layers of {shape} take {ratio:.2f} times {most} single ones ({mode})"
             )
     return f"Is a model the sum of its layers? {'; '.join(parts)}." if parts else ""
+
+
+def distance(record: Record[CostNumbers]) -> Markdown:
+    """How far decoding is from its bound, dense models beside mixtures, at the ends of the batches.
+
+    What explains it stands there only where the mixtures are the farther ones.
+    """
+    table = frames.cells(record)
+    table = table[(table["panel"] == "published") & (table["mode"] == "decode")]
+    names = {"mixtures": ("DeepSeekMoE-16B", "OLMoE-1B-7B", "Qwen3-30B-A3B"), "dense": DENSE}
+    parts, slower = [], []
+    for batch in (table["batch"].min(), table["batch"].max()):
+        times = 1 / table[table["batch"] == batch].set_index("shape")["of_bound"]
+        reached = {what: times[times.index.isin(shapes)] for what, shapes in names.items()}
+        if any(part.empty for part in reached.values()):
+            continue
+        spans = {what: f"{part.min():.1f} to {part.max():.1f}" for what, part in reached.items()}
+        parts.append(
+            f"at batch {batch} the mixtures take {spans['mixtures']} times their bound, the dense "
+            f"models of 7B and 13B {spans['dense']} times"
+        )
+        slower.append(reached["mixtures"].min() > reached["dense"].max())
+    if not parts:
+        return Markdown("")
+    why = " A mixture's layer is many small products, each far from what the device can do."
+    return Markdown(f"A dashed line is the bound: {'; '.join(parts)}." + why * all(slower))
 
 
 def kinds(record: Record[CostNumbers]) -> Markdown:

@@ -53,6 +53,20 @@ def test_devices_share_one_table_of_verdicts():
     assert lines[7].count("{bdg-danger}`contradicted` 1.25 times in decoding") == 2
 
 
+@pytest.mark.parametrize(("mixture_ms", "explained"), [(20.0, True), (2.0, False)])
+def test_the_distance_from_the_bound_is_explained_only_where_it_is_larger(mixture_ms, explained):
+    times = {name: {1: 10.0} for name in chapter.DENSE} | {"OLMoE-1B-7B": {1: mixture_ms}}
+    of_bound = frames.cells(record(*decoding(times))).set_index("shape")["of_bound"]
+    text = chapter.distance(record(*decoding(times))).data
+    assert f"at batch 1 the mixtures take {1 / of_bound['OLMoE-1B-7B']:.1f} to" in text
+    assert f"13B {1 / of_bound['Vicuna-13B']:.1f} to {1 / of_bound['Vicuna-7B']:.1f} times" in text
+    assert ("small products" in text) == explained
+
+
+def test_a_device_without_published_models_has_no_distance():
+    assert chapter.distance(record(mixture("top-8, uniform", 2.0, panel="kinds"))).data == ""
+
+
 def test_the_answer_names_the_predictions_of_each_verdict():
     assert chapter.answer(full()) == (
         "**Some GPU: of 6 predictions contradicted P2, P6; inconclusive P1, P3, P4, P5.**"
