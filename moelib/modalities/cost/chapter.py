@@ -135,7 +135,7 @@ def distance(record: Record[CostNumbers]) -> Markdown:
     table = table[(table["panel"] == "published") & (table["mode"] == "decode")]
     names = {"mixtures": ("DeepSeekMoE-16B", "OLMoE-1B-7B", "Qwen3-30B-A3B"), "dense": DENSE}
     parts, slower = [], []
-    for batch in (table["batch"].min(), table["batch"].max()):
+    for batch in sorted({*table["batch"].agg(["min", "max"])}):
         times = 1 / table[table["batch"] == batch].set_index("shape")["of_bound"]
         reached = {what: times[times.index.isin(shapes)] for what, shapes in names.items()}
         if any(part.empty for part in reached.values()):

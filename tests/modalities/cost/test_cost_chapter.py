@@ -53,7 +53,7 @@ def test_devices_share_one_table_of_verdicts():
     assert lines[7].count("{bdg-danger}`contradicted` 1.25 times in decoding") == 2
 
 
-@pytest.mark.parametrize(("mixture_ms", "explained"), [(20.0, True), (2.0, False)])
+@pytest.mark.parametrize(("mixture_ms", "explained"), [(20.0, True), (1.0, False)])
 def test_the_distance_from_the_bound_is_explained_only_where_it_is_larger(mixture_ms, explained):
     times = {name: {1: 10.0} for name in chapter.DENSE} | {"OLMoE-1B-7B": {1: mixture_ms}}
     of_bound = frames.cells(record(*decoding(times))).set_index("shape")["of_bound"]
