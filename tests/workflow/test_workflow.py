@@ -347,6 +347,11 @@ def test_a_wrong_request_is_one_sentence(
             "soft: {experts: 100000000}",
             "heads.soft of the study 'quick' needs",
         ),
+        (
+            "{kind: small_resnet}",
+            "{kind: small_resnet, widths: [16, 1000000]}",
+            "backbone of the study 'quick' needs",
+        ),
     ],
 )
 def test_a_study_that_this_machine_cannot_run_is_one_sentence(
