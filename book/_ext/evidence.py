@@ -26,7 +26,7 @@ def _notebooks(app):
     if app.builder.name != "html":
         return
     exporter = HTMLExporter(template_name="basic", exclude_input_prompt=True)
-    for path, record in loading.executed():
+    for path, record in loading.executed_notebooks():
         body, _ = exporter.from_notebook_node(nbformat.read(path, as_version=4))
         name = path.relative_to(results_root()).with_suffix("").as_posix()
         body = f'{_top(name, record)}<div class="executed">{body}</div>'

@@ -34,7 +34,7 @@ OUTCOMES = {
     "tempered_ece": "Calibration error at one temperature",
     "brier": "Brier score",
 }
-PREDICTED = {
+PREDICTION = {
     "study": ("Study", ""),
     "measure": ("Measure", ""),
     "outcome": ("Of", ""),
@@ -47,7 +47,7 @@ PREDICTED = {
     "p_value": ("p within", ".2g"),
     "holm": ("corrected", ".2g"),
 }
-RELIABLE = {
+RELIABILITY = {
     "study": ("Study", ""),
     "head": ("Head", ""),
     "seeds": ("Seeds", "d"),
@@ -66,24 +66,24 @@ def corruptions(studies: Iterable[str]) -> list[Markdown]:
     records = _load(studies)
     if not records:
         return [Markdown(NOTHING)]
-    drawn = []
-    for study, found in [*records.items()][:1]:  # of most seeds: one figure is enough
-        shown = [r for r in found if r.head == family(r.head)]  # a figure of kinds of heads
-        frame = reliability.strengths(shown or found)
-        words = _lost(study, found)
-        drawn.append(
+    charts = []
+    for study, runs in [*records.items()][:1]:  # of most seeds: one figure is enough
+        kinds = [r for r in runs if r.head == family(r.head)]  # a figure of kinds of heads
+        frame = reliability.strengths(kinds or runs)
+        words = _lost(study, runs)
+        charts.append(
             pages.chart(f"corruptions-{study}", degradation.curves(frame), f"{words} Accuracy by "
                         "strength, mean over seeds and their range; 0 is the same images before.",
-                        words, frame, {study: shown or found})
+                        words, frame, {study: kinds or runs})
         )  # fmt: skip
     effects = _effects({s: reliability.relative_errors(f) for s, f in records.items()},
                        "relative_error")  # fmt: skip
     if effects.empty:
-        return [Markdown(_lost(*next(iter(records.items())))), *drawn]
-    answer = _told(effects, 1, "more robust than", "less robust than", _times, "times dense")
+        return [Markdown(_lost(*next(iter(records.items())))), *charts]
+    answer = _comparison(effects, 1, "more robust than", "less robust than", _times, "times dense")
     return [
         Markdown(answer),
-        *drawn,
+        *charts,
         _forest("corruption-errors", effects, records, f"{answer} Mean over corruptions of the "
                 "error, times that of dense in the same seed.", "error, times dense", 1),
     ]  # fmt: skip
@@ -94,17 +94,18 @@ def calibration(studies: Iterable[str]) -> list[Markdown]:
     records = _load(studies)
     if not records:
         return [Markdown(NOTHING)]
-    tables = {study: reliability.summary(found) for study, found in records.items()}
+    tables = {study: reliability.summary(runs) for study, runs in records.items()}
     whole = pd.concat(tables.values())
     means = whole.groupby(["study", "head"], sort=False).mean(numeric_only=True)
     means["seeds"] = whole.groupby(["study", "head"], sort=False).size()
-    table = pages.table(means.drop(columns="seed").reset_index(), RELIABLE)
+    table = pages.table(means.drop(columns="seed").reset_index(), RELIABILITY)
     effects = _effects({s: _beyond_dense(t) for s, t in tables.items()}, "difference")
     if effects.empty:
         return [table]
     effects[["value", "low", "high"]] *= 100
     effects["by_seed"] = [tuple(100 * v for v in values) for values in effects["by_seed"]]
-    answer = _told(effects, 0, "better calibrated than", "worse calibrated than", signed, "points")
+    words = ("better calibrated than", "worse calibrated than")
+    answer = _comparison(effects, 0, *words, signed, "points")
     return [
         Markdown(answer),
         _forest("calibration", effects, records, f"{answer} Expected calibration error at the "
@@ -118,8 +119,8 @@ def agreement(studies: Iterable[str]) -> list[Markdown]:
     """Do two runs of one head agree more than runs of two heads?"""
     records = _load(studies)
     pairs = [
-        reliability.agreement(found, loading.load(study, TrainNumbers))
-        for study, found in records.items()
+        reliability.agreement(runs, loading.load(study, TrainNumbers))
+        for study, runs in records.items()
     ]
     pairs = pd.concat(pairs) if pairs else pd.DataFrame()
     if pairs.empty:
@@ -134,28 +135,29 @@ def agreement(studies: Iterable[str]) -> list[Markdown]:
         "equal_errors": ("Same wrong class, share of errors", ".3f"),
     }
     study = table["study"].iloc[0]
-    first = table[table["study"] == study].set_index("shared")["agreement"]
+    means = table[table["study"] == study].set_index("shared")["agreement"]
     words = {SAME_HEAD: "two seeds of one head", SAME_SEED: "two heads of one seed",
              NEITHER: "two heads of two seeds"}  # fmt: skip
-    said = (f"{words[shared]} on {100 * share:.1f}%" for shared, share in first.items())
+    shares = (f"{words[shared]} on {100 * share:.1f}%" for shared, share in means.items())
     answer = (
-        f"**In `{study}` runs predict the same class of a test image as follows: {listed(said)}.**"
-        " Pairs of runs are not independent of each other, so no interval is given."
+        f"**In `{study}` runs predict the same class of a test image as follows: "
+        f"{listed(shares)}.** Pairs of runs are not independent of each other, so no interval is "
+        "given."
     )
     return [Markdown(answer), pages.table(table, columns)]
 
 
-def predicted(studies: Iterable[str]) -> list[Markdown]:
+def predictions(studies: Iterable[str]) -> list[Markdown]:
     """Does any measure of sharpness predict accuracy, robustness or calibration?"""
-    joined = []
-    for study, found in _load(studies).items():
+    tables = []
+    for study, runs in _load(studies).items():
         sharp = frames.curvature(loading.load(study, SharpnessNumbers))
         if len(sharp):
             keys = ["study", "head", "seed"]
             train = sharp[sharp["split"] == "train"][[*keys, *MEASURES]]
-            joined.append(reliability.summary(found).merge(train, on=keys))
+            tables.append(reliability.summary(runs).merge(train, on=keys))
     table = prediction.associations(
-        pd.concat(joined) if joined else pd.DataFrame(), MEASURES, OUTCOMES
+        pd.concat(tables) if tables else pd.DataFrame(), MEASURES, OUTCOMES
     )
     if table.empty:
         return [
@@ -168,17 +170,17 @@ def predicted(studies: Iterable[str]) -> list[Markdown]:
         f"together over all runs, and {within.sum()} among the seeds of one head** (after "
         "correction for their number)."
     )
-    named = table.assign(
+    rows = table.assign(
         measure=table["measure"].map(MEASURES), outcome=table["outcome"].map(OUTCOMES)
     )
-    return [Markdown(answer), pages.table(named, PREDICTED, longest=12)]
+    return [Markdown(answer), pages.table(rows, PREDICTION, longest=12)]
 
 
 def _load(studies: Iterable[str]) -> dict[str, list[Record[RobustnessNumbers]]]:
     """Records by study, those of most seeds first; studies without any are left out."""
-    found = {study: loading.load(study, RobustnessNumbers) for study in studies}
-    kept = {study: records for study, records in found.items() if records}
-    return dict(sorted(kept.items(), key=lambda item: -len({r.seed for r in item[1]})))
+    loaded = {study: loading.load(study, RobustnessNumbers) for study in studies}
+    records = {study: runs for study, runs in loaded.items() if runs}
+    return dict(sorted(records.items(), key=lambda item: -len({r.seed for r in item[1]})))
 
 
 def _lost(study: str, records: list[Record[RobustnessNumbers]]) -> str:
@@ -209,20 +211,21 @@ def _effects(tables: dict[str, pd.DataFrame], measure: str) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def _told(effects: pd.DataFrame, null: float, low: str, high: str, number, unit: str) -> str:
+def _comparison(effects: pd.DataFrame, null: float, low: str, high: str, number, unit: str) -> str:
     """Which heads differ from dense in the study of most seeds, and the most one does."""
     sure = effects[effects["seeds"] == effects["seeds"].max()]
     sure = sure[sure["study"] == sure["study"].iloc[0]]
     if sure["seeds"].iloc[0] < 2:
         return "With one seed of each head this compares trained nets, and no kinds of heads."
     words = {"lower": low, "higher": high, "not distinguishable": "not told apart from"}
-    found = sure.apply(
+    verdicts = sure.apply(
         lambda row: verdict(t_interval(np.array(row["by_seed"]) - null)), axis="columns"
     )
     parts = [
-        f"{listed(sure['head'][found == key])} {'is' if (found == key).sum() == 1 else 'are'} {how}"
-        for key, how in words.items()
-        if (found == key).any()
+        f"{listed(sure['head'][verdicts == word])} "
+        f"{'is' if (verdicts == word).sum() == 1 else 'are'} {verb}"
+        for word, verb in words.items()
+        if (verdicts == word).any()
     ]
     most = sure.loc[(sure["value"] - null).abs().idxmax()]
     return (
@@ -244,5 +247,5 @@ def _forest(
     label: str,
     line: float,
 ) -> Markdown:
-    shown = {study: records[study] for study in dict.fromkeys(effects["study"])}
-    return pages.chart(name, panels(effects, label, line), caption, caption, effects, shown)
+    sources = {study: records[study] for study in dict.fromkeys(effects["study"])}
+    return pages.chart(name, panels(effects, label, line), caption, caption, effects, sources)

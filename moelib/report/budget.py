@@ -12,14 +12,14 @@ from moelib.report.loading import studies
 from moelib.study.run import results_root
 
 JOULES = 3.6e6  # in a kilowatt-hour
-SPENT = ["study", "device", "runs", "records", "training", "analyses", "core_hours", "gpu_hours"]
-LARGER = [
+EXPENSES = ["study", "device", "runs", "records", "training", "analyses", "core_hours", "gpu_hours"]
+PROJECTIONS = [
     *("study", "device", "heads", "seconds_per_epoch", "epochs", "seed_hours"),
     *("analysed_seed_hours", "seeds_hours", "epochs_hours"),
 ]
 
 
-def spent(records: Iterable[Record]) -> pd.DataFrame:
+def expenses(records: Iterable[Record]) -> pd.DataFrame:
     """One row per study and device: hours of training and of analyses, and what they occupied.
 
     Hours are of the wall clock, over all resumed parts. `core_hours` are those times the threads
@@ -54,29 +54,29 @@ def spent(records: Iterable[Record]) -> pd.DataFrame:
                 "gpu_hours": hours.sum() if gpu else np.nan,
             }
         )
-    return pd.DataFrame(rows, columns=SPENT)
+    return pd.DataFrame(rows, columns=EXPENSES)
 
 
 def sessions() -> dict[str, list[Record[SessionNumbers]]]:
     """The records of sessions on a machine, by study."""
-    found = {
+    loaded = {
         study: [
             read_record(path, SessionNumbers)
             for path in sorted((results_root() / study / "sessions").glob("*.json"))
         ]
         for study in studies()
     }
-    return {study: records for study, records in found.items() if records}
+    return {study: records for study, records in loaded.items() if records}
 
 
-def energy(found: Mapping[str, Iterable[Record[SessionNumbers]]]) -> pd.DataFrame:
+def energy(sessions: Mapping[str, Iterable[Record[SessionNumbers]]]) -> pd.DataFrame:
     """One row per study: hours of its sessions and energy in kWh, NaN where none could be read.
 
     The energy is the GPU's own count, of everything on it; that of the processor and the rest of
     the machine is not in it.
     """
     rows = []
-    for study, records in found.items():
+    for study, records in sessions.items():
         numbers = [record.numbers for record in records]
         joules = [n.energy_joules for n in numbers if n.energy_joules is not None]
         rows.append(
@@ -91,7 +91,7 @@ def energy(found: Mapping[str, Iterable[Record[SessionNumbers]]]) -> pd.DataFram
     return pd.DataFrame(rows, columns=["study", "sessions", "hours", "tasks", "kilowatt_hours"])
 
 
-def larger(records: Iterable[Record], seeds: int, epochs: int) -> pd.DataFrame:
+def projections(records: Iterable[Record], seeds: int, epochs: int) -> pd.DataFrame:
     """One row per study and device: what one seed takes, and more seeds or epochs would.
 
     One seed is one run of every head that has one: the sum over heads of their median time.
@@ -129,7 +129,7 @@ def larger(records: Iterable[Record], seeds: int, epochs: int) -> pd.DataFrame:
                 "epochs_hours": seed * epochs / done + analysed,
             }
         )
-    return pd.DataFrame(rows, columns=LARGER)
+    return pd.DataFrame(rows, columns=PROJECTIONS)
 
 
 def _epoch(record: Record[TrainNumbers]) -> float:
@@ -137,9 +137,9 @@ def _epoch(record: Record[TrainNumbers]) -> float:
     return float(np.median(record.provenance.epoch_seconds))
 
 
-def _of_one_seed(trained: list[Record[TrainNumbers]]) -> float:
+def _of_one_seed(runs: list[Record[TrainNumbers]]) -> float:
     times = pd.DataFrame(
-        {"head": r.head, "hours": _epoch(r) * len(r.numbers.epochs) / 3600} for r in trained
+        {"head": r.head, "hours": _epoch(r) * len(r.numbers.epochs) / 3600} for r in runs
     )
     return times.groupby("head")["hours"].median().sum()
 

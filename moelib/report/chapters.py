@@ -38,7 +38,8 @@ BARS = (
     "one seed; faint symbols are single seeds. A bar that touches the edge goes on beyond it."
 )
 STAR = "A star is the paper's number (ResNet-18, one seed)."
-SHOWN = ("sparse", "switch", "soft", "frozen")  # families of heads: of the first, images are shown
+# Families of heads: the gallery shows images of a run of the first that there is.
+GALLERY = ("sparse", "switch", "soft", "frozen")
 DATA = {"cifar10": "CIFAR-10", "digits": "Handwritten digits"}
 MIXTURES = ("soft", "sparse", "switch")  # the others are controls
 NOTHING = "No study with such records is here yet. `make book` runs one in minutes."
@@ -50,8 +51,8 @@ def accuracy(studies: Iterable[str], name: str = "accuracy") -> list[Markdown]:
     frame = effects.accuracy(records)
     if frame.empty:
         return [Markdown(NOTHING)]
-    said = {"higher": "more accurate than", "lower": "less accurate than"}
-    answer = _against(frame, said, signed, "{head} minus dense is {number} points")
+    verbs = {"higher": "more accurate than", "lower": "less accurate than"}
+    answer = comparison(frame, verbs, signed, "{head} minus dense is {number} points")
     return [
         Markdown(answer),
         _chart(name, frame, records, f"{answer} Test accuracy minus that of dense in the same "
@@ -69,15 +70,15 @@ def utilization(studies: Iterable[str], name: str = "utilization") -> list[Markd
     most = balance.loc[balance["value"].idxmax()]
     evenly = (
         f"**{len(even)} of {len(balance)} heads share their images evenly over experts** "
-        f"(variation of gate mass below {claims.BALANCED:g}); {_of(most)} is the most uneven, with "
-        f"{most['value']:.2f}."
+        f"(variation of gate mass below {claims.BALANCED:g}); {_run_of(most)} is the most uneven, "
+        f"with {most['value']:.2f}."
     )
     knowing = information.loc[information["value"].idxmin()]
     tests = pd.concat(frames.usage_summary(r).query("split == 'test'") for r in records.values())
     above = int((tests["information"] > tests["null_95"]).sum())
     knows = (
         f"**In {above} of {len(tests)} runs the expert that gets an image tells more of its class "
-        f"than chance does**, least in {_of(knowing)}: {knowing['value']:.2f} nats."
+        f"than chance does**, least in {_run_of(knowing)}: {knowing['value']:.2f} nats."
     )
     learned = _beyond_frozen(records)
     return [
@@ -93,15 +94,15 @@ def utilization(studies: Iterable[str], name: str = "utilization") -> list[Markd
 
 def _beyond_frozen(records: Mapping[str, list[Record]]) -> str:
     """What learning adds to a random gate, in the first study that has one; else nothing."""
-    for study, found in records.items():
-        for row in comparisons.information_beyond_frozen(found).itertuples():
-            how = {
+    for study, runs in records.items():
+        for row in comparisons.information_beyond_frozen(runs).itertuples():
+            verbs = {
                 "higher": "tells more of the class than",
                 "lower": "tells less of the class than",
             }
-            said = how.get(row.verdict, "tells no more of the class, as far as can be seen, than")
+            verb = verbs.get(row.verdict, "tells no more of the class, as far as can be seen, than")
             return (
-                f"**A gate that learns {said} one that was never trained**: {row.head} beyond "
+                f"**A gate that learns {verb} one that was never trained**: {row.head} beyond "
                 f"frozen is {signed(row.difference)} nats (95% interval {signed(row.low)} to "
                 f"{signed(row.high)}; {row.seeds} seeds of `{study}`)."
             )
@@ -113,23 +114,25 @@ def sharpness(studies: Iterable[str], name: str = "sharpness") -> list[Markdown]
     records = effects.few_heads(_load(studies, SharpnessNumbers))
     if not records:
         return [Markdown(NOTHING)]
-    drawn, answers = [], []
-    for measure, called in (("lambda_max", "largest eigenvalue"), ("matched_trace", "trace")):
+    charts, answers = [], []
+    for measure, quantity in (("lambda_max", "largest eigenvalue"), ("matched_trace", "trace")):
         frame = effects.sharpness(records, measure).dropna(subset="value")
         if frame.empty:
             continue
-        said = {"higher": "sharper than", "lower": "flatter than"}
-        at = " at matched loss" if measure == "matched_trace" else ""
-        answer = _against(
-            frame, said, _times, f"{{head}} has {{number}} times the {called} of dense{at}", null=1
-        )
-        answers.append(answer)
-        drawn.append(
-            _chart(f"{name}-{measure.replace('_', '-')}", frame, records,
-                   f"{answer} The {called}{at}, times that of dense in the same seed. {BARS} "
-                   + ("" if at else STAR), f"{called}{at}, times dense", line=1, log=True)
+        verbs = {"higher": "sharper than", "lower": "flatter than"}
+        condition = " at matched loss" if measure == "matched_trace" else ""
+        answer = comparison(
+            frame, verbs, _times, null=1,
+            sentence=f"{{head}} has {{number}} times the {quantity} of dense{condition}",
         )  # fmt: skip
-    return [Markdown("\n\n".join(answers)), *drawn]
+        answers.append(answer)
+        charts.append(
+            _chart(f"{name}-{measure.replace('_', '-')}", frame, records,
+                   f"{answer} The {quantity}{condition}, times that of dense in the same seed. "
+                   f"{BARS} {'' if condition else STAR}", f"{quantity}{condition}, times dense",
+                   line=1, log=True)
+        )  # fmt: skip
+    return [Markdown("\n\n".join(answers)), *charts]
 
 
 def surface(studies: Iterable[str], name: str = "surface") -> list[Markdown]:
@@ -137,25 +140,25 @@ def surface(studies: Iterable[str], name: str = "surface") -> list[Markdown]:
     records = effects.few_heads(_load(studies, SurfaceNumbers))
     if not records:
         return [Markdown(NOTHING)]
-    drawn, answers = [], []
+    charts, answers = [], []
     for kind, short in ((RANDOM, "random"), (EIGENVECTOR, "eigenvector")):
         frame = effects.surface(records, kind).dropna(subset="value")
         if frame.empty:
             continue
-        said = {"higher": "steeper than", "lower": "shallower than"}
-        along = "the top eigenvector" if kind == EIGENVECTOR else "random directions"
-        answer = _against(
-            frame, said, _times, "around {head} the loss rises {number} times as far", null=1,
-            by=f" along {along}",
+        verbs = {"higher": "steeper than", "lower": "shallower than"}
+        direction = "the top eigenvector" if kind == EIGENVECTOR else "random directions"
+        answer = comparison(
+            frame, verbs, _times, "around {head} the loss rises {number} times as far", null=1,
+            condition=f" along {direction}",
         )  # fmt: skip
         answers.append(answer)
-        drawn.append(
+        charts.append(
             _chart(f"{name}-{short}", frame, records,
-                   f"{answer} Rise of the loss at the farthest step along {along}, times that of "
-                   f"dense in the same seed. {BARS} {STAR if kind == EIGENVECTOR else ''}",
+                   f"{answer} Rise of the loss at the farthest step along {direction}, times that "
+                   f"of dense in the same seed. {BARS} {STAR if kind == EIGENVECTOR else ''}",
                    "rise of the loss, times dense", line=1, log=True)
         )  # fmt: skip
-    return [Markdown("\n\n".join(answers)), *drawn]
+    return [Markdown("\n\n".join(answers)), *charts]
 
 
 def efficiency(studies: Iterable[str], name: str = "efficiency") -> list[Markdown]:
@@ -169,7 +172,7 @@ def efficiency(studies: Iterable[str], name: str = "efficiency") -> list[Markdow
     best = whole.loc[whole["value"].idxmin()]
     answer = (
         f"**{len(fast) or 'Not one'} of {len(whole)} models with experts can be shown to be faster "
-        f"than the one with a dense head.** The fastest, {_of(best)}, takes "
+        f"than the one with a dense head.** The fastest, {_run_of(best)}, takes "
         f"{_times(best['value'])} times as long (95% interval {_times(best['low'])} to "
         f"{_times(best['high'])}; batches of {best['panel'].rpartition(' ')[2]})."
     )
@@ -190,9 +193,9 @@ def ablations(studies: Iterable[str], name: str = "ablations") -> list[Markdown]
     words = parts.apply(_verdict, axis="columns", null=0)
     sure = parts[words != "alike"]
     if len(sure):
-        said = _and(map(_part, sure.itertuples()))
+        gains = _and(map(_part, sure.itertuples()))
         rest = "; no other part can be told from chance" if len(sure) < len(parts) else ""
-        answer = f"**{said[0].upper()}{said[1:]}**{rest} (not corrected for their number)."
+        answer = f"**{gains[0].upper()}{gains[1:]}**{rest} (not corrected for their number)."
     else:
         most = parts[parts["seeds"] == parts["seeds"].max()]["seeds"].iloc[0]
         answer = (
@@ -200,7 +203,7 @@ def ablations(studies: Iterable[str], name: str = "ablations") -> list[Markdown]
             "most so far."
         )
     used = effects.balance(effects.with_controls(_load(studies, UtilizationNumbers)))
-    drawn = [
+    charts = [
         _chart(name, parts, records, f"{answer} Test accuracy with a part minus without it, paired "
                "by seed: balance losses; a gate, over a uniform or a frozen one; the dense head’s "
                f"hidden layer. {BARS}", "points of accuracy added", line=0),
@@ -210,25 +213,25 @@ def ablations(studies: Iterable[str], name: str = "ablations") -> list[Markdown]
     ]  # fmt: skip
     if len(used):
         worst = used.loc[used["value"].idxmax()]
-        drawn.append(
+        charts.append(
             _chart(f"{name}-balance", used, records, f"**{worst['head']} uses its experts least "
                    f"evenly: variation {worst['value']:.2f}.** Coefficient of variation of gate "
                    f"mass over experts, test images. {BARS}", "variation of gate mass",
                    line=claims.BALANCED)
         )  # fmt: skip
-    return [Markdown(answer), *drawn]
+    return [Markdown(answer), *charts]
 
 
 def layer(studies: Iterable[str]) -> Markdown:
     """What the dense head's hidden layer adds, study by study: how much there is to do at all."""
     parts = effects.parts(effects.with_controls(_load(studies, TrainNumbers)))
     rows = parts[parts["head"] == "dense-layer"].itertuples()
-    said = [
+    gains = [
         f"{signed(row.value)} points in `{row.study}`"
         + ("" if pd.isna(row.low) else f" ({signed(row.low)} to {signed(row.high)})")
         for row in rows
     ]
-    return Markdown(f"A hidden layer adds {_and(said)}." if said else NOTHING)
+    return Markdown(f"A hidden layer adds {_and(gains)}." if gains else NOTHING)
 
 
 def _part(row) -> str:
@@ -241,7 +244,7 @@ def _part(row) -> str:
 def departures(studies: Iterable[str], name: str = "departures") -> list[Markdown]:
     """What does each departure of the authors' code do to accuracy, one at a time?"""
     records = _load(studies, TrainNumbers)
-    frame = effects.switched(records)
+    frame = effects.switches(records)
     if frame.empty:
         return [
             Markdown(
@@ -262,30 +265,30 @@ def departures(studies: Iterable[str], name: str = "departures") -> list[Markdow
             else f" (95% interval {signed(most['low'])} to {signed(most['high'])})."
         )
     )
-    shown = {study: records[study] for study in dict.fromkeys(frame["study"])}
+    sources = {study: records[study] for study in dict.fromkeys(frame["study"])}
     return [
         Markdown(answer),
-        _chart(name, frame, shown, f"{answer} Test accuracy with a key as the authors ran it, "
+        _chart(name, frame, sources, f"{answer} Test accuracy with a key as the authors ran it, "
                f"minus the same run without, paired by seed. {BARS}", "points of accuracy", line=0),
     ]  # fmt: skip
 
 
 def routing(studies: Iterable[str], name: str = "gallery") -> list[Markdown]:
     """Which images does each expert get? One run of each data set, CIFAR-10 first."""
-    seen = _load(studies, GalleryNumbers)
+    galleries = _load(studies, GalleryNumbers)
     sources: dict[str, str] = {}
-    for study, records in seen.items():
+    for study, records in galleries.items():
         sources.setdefault(records[0].study.data.source, study)
-    drawn = []
+    parts = []
     for source, study in sources.items():
-        record = min(seen[study], key=lambda r: (SHOWN.index(family(r.head)), r.head))
+        record = min(galleries[study], key=lambda r: (GALLERY.index(family(r.head)), r.head))
         trained = next(
             r for r in loading.load(study, TrainNumbers)
             if (r.head, r.seed) == (record.head, record.seed)
         )  # fmt: skip
-        drawn += [Markdown(f"## {DATA.get(source, source)}")]
-        drawn += gallery.figures(record, trained, f"{name}-{source}", brief=len(drawn) > 1)
-    return drawn or [Markdown(NOTHING)]
+        parts += [Markdown(f"## {DATA.get(source, source)}")]
+        parts += gallery.figures(record, trained, f"{name}-{source}", brief=len(parts) > 1)
+    return parts or [Markdown(NOTHING)]
 
 
 ALL = {
@@ -310,41 +313,42 @@ def _chart(
     line: float,
     log: bool = False,
 ) -> Markdown:
-    shown = {study: records[study] for study in dict.fromkeys(frame["study"])}
-    return pages.chart(name, panels(frame, label, line, log), caption, caption, frame, shown)
+    sources = {study: records[study] for study in dict.fromkeys(frame["study"])}
+    return pages.chart(name, panels(frame, label, line, log), caption, caption, frame, sources)
 
 
-def _against(
+def comparison(
     frame: pd.DataFrame,
-    said: Mapping[str, str],
+    verbs: Mapping[str, str],
     number: Callable[[float], str],
-    told: str,
+    sentence: str,
     null: float = 0,
-    by: str = "",
+    condition: str = "",
 ) -> str:
     """Which mixtures differ from dense in the first study, and one of them in numbers.
 
     Args:
         frame: of effects; its first study is the one of most evidence.
-        said: what a head is that lies above and below dense.
+        verbs: what a head is that lies above and below dense.
         number: writes a value.
-        told: the sentence on one head, with places for `head` and `number`.
+        sentence: the sentence on one head, with places for `head` and `number`.
         null: the value of no effect.
-        by: what qualifies the comparison.
+        condition: what qualifies the comparison.
     """
     sure = frame[(frame["study"] == frame["study"].iloc[0]) & frame["head"].map(_is_mixture)]
     if sure.empty or sure["seeds"].max() < 2:
-        return f"With one seed of each head this compares trained nets, and no kinds of heads{by}."
+        nets = "With one seed of each head this compares trained nets, and no kinds of heads"
+        return f"{nets}{condition}."
     sure = sure[sure["panel"] == sure["panel"].iloc[-1]]  # test images, where both are shown
     words = sure.apply(lambda row: _verdict(row, null), axis="columns")
     parts = [
-        f"{_and(sure['head'][words == word])} {'is' if (words == word).sum() == 1 else 'are'} {how}"
-        for word, how in {**said, "alike": "not told apart from"}.items()
+        f"{_and(sure['head'][words == word])} {_be(words == word)} {verb}"
+        for word, verb in {**verbs, "alike": "not told apart from"}.items()
         if (words == word).any()
     ]
-    claim = "; ".join([f"{parts[0]} dense{by}", *(f"{part} it" for part in parts[1:])])
+    claim = "; ".join([f"{parts[0]} dense{condition}", *(f"{part} it" for part in parts[1:])])
     one = sure.iloc[0]
-    value = told.format(head=one["head"], number=number(one["value"]))
+    value = sentence.format(head=one["head"], number=number(one["value"]))
     ends = f"{number(one['low'])} to {number(one['high'])}"
     return (
         f"**{claim[0].upper()}{claim[1:]}**: {value} (95% interval {ends}; {one['seeds']} seeds "
@@ -357,19 +361,23 @@ def _is_mixture(head: str) -> bool:
 
 
 def _verdict(row: pd.Series, null: float) -> str:
-    found = Interval(row["value"], row["low"], row["high"])
-    if not has_width(found.low, found.high) or found.low <= null <= found.high:
+    interval = Interval(row["value"], row["low"], row["high"])
+    if not has_width(interval.low, interval.high) or interval.low <= null <= interval.high:
         return "alike"
-    return "higher" if found.low > null else "lower"
+    return "higher" if interval.low > null else "lower"
 
 
-def _of(row: pd.Series) -> str:
+def _run_of(row: pd.Series) -> str:
     return f"{row['head']} in `{row['study']}`"
 
 
 def _and(heads: Iterable[str]) -> str:
     *first, last = heads
     return f"{listed(first)} and {last}" if first else last
+
+
+def _be(rows: pd.Series) -> str:
+    return "is" if rows.sum() == 1 else "are"
 
 
 def _times(value: float) -> str:

@@ -49,7 +49,7 @@ def recipes(studies: Iterable[Study]) -> pd.DataFrame:
 
 def origins(records: Iterable[Record]) -> pd.DataFrame:
     """One row per study, kind, commit and day of records, with their number."""
-    return _counted(
+    return _counts(
         {
             "study": record.study.name,
             "kind": record.kind,
@@ -63,7 +63,7 @@ def origins(records: Iterable[Record]) -> pd.DataFrame:
 
 def machines(records: Iterable[Record]) -> pd.DataFrame:
     """One row per study, machine and versions of records, with their number."""
-    return _counted(
+    return _counts(
         {
             "study": record.study.name,
             "device": record.provenance.device,
@@ -92,6 +92,6 @@ def efforts(records: Iterable[Record]) -> pd.DataFrame:
     return spent.assign(command=list(commands))
 
 
-def _counted(rows: Iterable[dict]) -> pd.DataFrame:
+def _counts(rows: Iterable[dict]) -> pd.DataFrame:
     table = pd.DataFrame(rows)
     return table.groupby(list(table.columns), sort=False).size().reset_index(name="records")

@@ -19,26 +19,26 @@ from moelib.report.costs import Efficient
 from moelib.report.evidence import (
     ALIVE,
     BALANCED,
-    CLAIMED,
     COMPARABLE,
     FASTER,
     FITTED,
+    HEADS,
     MATCHED,
     SIMILAR,
     SPECIALISED,
     WEAK,
     Records,
     accuracy,
-    alike,
-    fitted,
-    least_used,
-    matched,
-    no_faster,
+    budgets,
+    fit,
+    least_usage,
     on_one_side,
-    separated,
-    sharpest,
-    unordered,
-    used,
+    order,
+    separation,
+    sharpness,
+    similarity,
+    speed,
+    usage,
 )
 from moelib.report.frames import Analysed, Sharp, Surfaces, Trained
 from moelib.report.hypotheses import (
@@ -56,7 +56,7 @@ from moelib.report.wording import in_points
 
 SUPPORTED, CONTRADICTED, INCONCLUSIVE = "supported", "contradicted", "inconclusive"
 LEVEL = 1 - CONFIDENCE  # of the family of claims
-TOLD = ("points", "nats")  # units that are written after a number
+UNITS = ("points", "nats")  # units that are written after a number
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Claim:
     holds: str  # when it holds; its thresholds are filled in from the constants above
     smallest: float  # the smallest effect that matters, on the scale of the test
     test: str
-    unit: str  # in which the evidence is told: points, %, ratio, or none
+    unit: str  # of the evidence: points, %, ratio, or none
     chapter: str  # of the book, that shows the evidence
     evidence: Callable[[Records], list[Evidence]]
     decide: Callable[[list[Evidence]], tuple[float, float]] = all_of  # p-values for and against
@@ -124,7 +124,7 @@ def judge(
     *_: Analysed,  # of kinds that no claim is about
 ) -> list[Judgement]:
     """A judgement of each claim that the records of a study say something about."""
-    heads = {comparisons.REFERENCE, *CLAIMED}
+    heads = {comparisons.REFERENCE, *HEADS}
     records = Records(
         *(
             [record for record in kind if record.head in heads]
@@ -177,7 +177,7 @@ def in_words(part: Evidence, unit: str) -> str:
     if math.isnan(part.estimate):
         return f"{part.name} unknown"
     ends = "" if math.isnan(part.low) else f" ({show(part.low)} to {show(part.high)})"
-    return f"{part.name} {show(part.estimate)}{ends}" + (f" {unit}" if unit in TOLD else "")
+    return f"{part.name} {show(part.estimate)}{ends}" + (f" {unit}" if unit in UNITS else "")
 
 
 T_TEST = "one-sided t tests over seeds, for both heads (intersection-union) or against one"
@@ -204,7 +204,7 @@ CLAIMS = (
         "one-sided t tests over seeds, for each head",
         "%",
         "accuracy",
-        fitted,
+        fit,
     ),
     Claim(
         3,
@@ -226,7 +226,7 @@ CLAIMS = (
         T_TEST,
         "",
         "utilization",
-        used(lambda test: test["gate_mass_variation"], BELOW, BALANCED),
+        usage(lambda test: test["gate_mass_variation"], BELOW, BALANCED),
     ),
     Claim(
         5,
@@ -237,7 +237,7 @@ CLAIMS = (
         T_TEST,
         "",
         "utilization",
-        least_used,
+        least_usage,
     ),
     Claim(
         6,
@@ -248,7 +248,7 @@ CLAIMS = (
         T_TEST,
         "nats",
         "utilization",
-        used(lambda test: test["information"] - test["null_95"], ABOVE, SPECIALISED),
+        usage(lambda test: test["information"] - test["null_95"], ABOVE, SPECIALISED),
     ),
     Claim(
         7,
@@ -259,7 +259,7 @@ CLAIMS = (
         "one-sided t tests of log ratios over seeds, for all four or against one",
         "ratio",
         "sharpness",
-        sharpest("lambda_max"),
+        sharpness("lambda_max"),
     ),
     Claim(
         8,
@@ -270,7 +270,7 @@ CLAIMS = (
         "one-sided t tests of log ratios over seeds, for all four or against one",
         "ratio",
         "sharpness",
-        sharpest("trace"),
+        sharpness("trace"),
     ),
     Claim(
         9,
@@ -281,7 +281,7 @@ CLAIMS = (
         TOST + ", of log ratios",
         "ratio",
         "sharpness",
-        alike,
+        similarity,
     ),
     Claim(
         10,
@@ -292,7 +292,7 @@ CLAIMS = (
         "one-sided t tests of log ratios over seeds, doubled for the two sides",
         "ratio",
         "surface",
-        separated,
+        separation,
         on_one_side,
     ),
     Claim(
@@ -304,7 +304,7 @@ CLAIMS = (
         "percentile bootstrap over runs; heads are not exchangeable",
         "",
         "sharpness",
-        unordered,
+        order,
     ),
     Claim(
         12,
@@ -315,7 +315,7 @@ CLAIMS = (
         "sign tests over repeats in one process; seeds do not enter",
         "ratio",
         "efficiency",
-        no_faster,
+        speed,
     ),
     Claim(
         13,
@@ -326,6 +326,6 @@ CLAIMS = (
         "a count: no test",
         "%",
         "accuracy",
-        matched,
+        budgets,
     ),
 )

@@ -157,19 +157,19 @@ def image_comparisons(records: Trained, reference: str = REFERENCE) -> pd.DataFr
     It compares two trained nets, and cannot tell a better head from a luckier seed.
     """
     records = list(records)
-    known = {(r.study.name, r.seed): r for r in records if r.head == reference}
+    references = {(r.study.name, r.seed): r for r in records if r.head == reference}
     rows = []
     for record in records:
-        other = known.get((record.study.name, record.seed))
-        if record.head == reference or other is None:
+        reference_run = references.get((record.study.name, record.seed))
+        if record.head == reference or reference_run is None:
             continue
-        test = exact_mcnemar(test_correct(record), test_correct(other))
+        test = exact_mcnemar(test_correct(record), test_correct(reference_run))
         rows.append(
             {
                 **run_columns(record),
                 "only_head_right": test.only_first,
                 "only_reference_right": test.only_second,
-                "difference": record.numbers.test.accuracy - other.numbers.test.accuracy,
+                "difference": record.numbers.test.accuracy - reference_run.numbers.test.accuracy,
                 "p_value": test.p_value,
             }
         )
@@ -239,14 +239,14 @@ def orders(
             values = pairs[[measure, accuracy]]
             if len(values) < FEWEST_RUNS or (values.nunique() == 1).any():
                 continue
-            found = kendall(values[measure], values[accuracy])
+            correlation = kendall(values[measure], values[accuracy])
             families = pairs["head"].map(family)
-            kept = (values[families != left_out].to_numpy().T for left_out in families.unique())
-            taus = [tau_b(*pair) for pair in kept if pair.shape[1] >= FEWEST_RUNS]
+            subsets = (values[families != absent].to_numpy().T for absent in families.unique())
+            taus = [tau_b(*pair) for pair in subsets if pair.shape[1] >= FEWEST_RUNS]
             taus = [tau for tau in taus if not np.isnan(tau)]  # a measure is constant there
             row = {"study": study, "split": split, "measure": measure, "runs": len(pairs)}
             without = (min(taus), max(taus)) if len(taus) > 2 else ()
-            rows.append({**row, **found._asdict(), "without": without})
+            rows.append({**row, **correlation._asdict(), "without": without})
     return pd.DataFrame(rows, columns=ORDERS)
 
 
@@ -261,28 +261,28 @@ def crosscheck(records: Iterable[Record[CrosscheckNumbers]]) -> pd.DataFrame:
     """
     rows = []
     for record in records:
-        found = record.numbers
-        reference = np.array(found.reference.largest)
-        ways = [("reference, float64", found.reference.largest, found.reference.products)]
-        traces = [(found.reference_trace.value, found.reference_trace.products)]
-        ways += [("this project", found.eigenvalues.largest, found.eigenvalues.products)]
-        traces += [(found.trace.value, found.trace.products)]
+        numbers = record.numbers
+        reference = np.array(numbers.reference.largest)
+        methods = [("reference, float64", numbers.reference.largest, numbers.reference.products)]
+        traces = [(numbers.reference_trace.value, numbers.reference_trace.products)]
+        methods += [("this project", numbers.eigenvalues.largest, numbers.eigenvalues.products)]
+        traces += [(numbers.trace.value, numbers.trace.products)]
         for seed, (values, probes) in enumerate(
-            zip(found.peer_eigenvalues, found.peer_traces, strict=True)
+            zip(numbers.peer_eigenvalues, numbers.peer_traces, strict=True)
         ):
-            ways.append((f"PyHessian, seed {seed}", values.values, values.products))
+            methods.append((f"PyHessian, seed {seed}", values.values, values.products))
             traces.append((float(np.mean(probes.values)), probes.products))
-        for (way, values, products), (trace, probes) in zip(ways, traces, strict=True):
+        for (method, values, products), (trace, probes) in zip(methods, traces, strict=True):
             rows.append(
                 {
                     "head": record.head,
-                    "way": way,
+                    "way": method,
                     "eigenvalues": tuple(values),
                     "sorted": list(values) == sorted(values, reverse=True),
                     "worst_error": float(np.max(np.abs(np.array(values) / reference - 1))),
                     "products": products,
                     "trace": trace,
-                    "trace_error": trace / found.reference_trace.value - 1,
+                    "trace_error": trace / numbers.reference_trace.value - 1,
                     "probes": probes,
                 }
             )

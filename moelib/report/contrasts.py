@@ -16,7 +16,7 @@ from moelib.report.statistics import t_interval
 from moelib.report.wording import MINUS
 
 MATTERS = 0.005  # of accuracy, the smallest effect that matters
-JUDGED = [
+COLUMNS = [
     *("question", "study", "head", "against", "seeds", "difference", "low", "high"),
     *("hypothesis", "p_value", "adjusted", "verdict", "detectable", "by_seed"),
 ]
@@ -102,7 +102,7 @@ def studies(contrasts: Iterable[Contrast]) -> list[str]:
     return list(dict.fromkeys(a.study for c in contrasts for a in (c.arm, c.reference)))
 
 
-def paired(contrast: Contrast, values: pd.DataFrame, measure: str) -> np.ndarray:
+def paired_differences(contrast: Contrast, values: pd.DataFrame, measure: str) -> np.ndarray:
     """A measure of the arm minus that of the reference, for each seed that both have.
 
     Args:
@@ -126,16 +126,16 @@ def judge(contrasts: Sequence[Contrast], values: pd.DataFrame, measure: str) -> 
 
     Args:
         contrasts: the family.
-        values: as of `paired`, or empty.
+        values: as of `paired_differences`, or empty.
         measure: name of a column.
     """
-    found = {}
+    tested = {}
     for i, contrast in enumerate(contrasts if len(values) else ()):
-        differences = paired(contrast, values, measure)
+        differences = paired_differences(contrast, values, measure)
         if len(differences):
             evidence = over_seeds(contrast.question, differences, contrast.kind, contrast.threshold)
-            found[i] = evidence, tuple(differences)
-    p_values = [_two_sided(found[i][0]) if i in found else 1.0 for i in range(len(contrasts))]
+            tested[i] = evidence, tuple(differences)
+    p_values = [_two_sided(tested[i][0]) if i in tested else 1.0 for i in range(len(contrasts))]
     adjusted = holm(p_values)
     return pd.DataFrame(
         [
@@ -155,9 +155,9 @@ def judge(contrasts: Sequence[Contrast], values: pd.DataFrame, measure: str) -> 
                 "detectable": detectable(evidence, LEVEL / len(contrasts)),
                 "by_seed": by_seed,
             }
-            for i, (evidence, by_seed) in found.items()
+            for i, (evidence, by_seed) in tested.items()
         ],
-        columns=JUDGED,
+        columns=COLUMNS,
     )
 
 
@@ -168,13 +168,13 @@ def changes(
 
     Args:
         contrasts: pairs of arms.
-        values: by split, frames as of `paired`.
+        values: by split, frames as of `paired_differences`.
         measure: name of a column.
     """
     rows = []
     for contrast in contrasts:
         for split, frame in values.items():
-            differences = paired(contrast, frame, measure) if len(frame) else ()
+            differences = paired_differences(contrast, frame, measure) if len(frame) else ()
             if len(differences) > 1:
                 change, low, high = t_interval(differences)
                 row = {"question": contrast.question, "head": contrast.arm.head, "split": split}

@@ -9,7 +9,7 @@ import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter, PercentFormatter
 
-from moelib.report.costs import chosen
+from moelib.report.costs import analysed_heads
 from moelib.report.figures import INK, LEGEND, colours, legend_below, styled
 
 PLAIN = FuncFormatter(lambda value, _: f"{value:g}")
@@ -22,14 +22,14 @@ def latency(latencies: pd.DataFrame) -> Figure:
     One panel for the head alone and one for the whole model, eager, on learned routing, with the
     executor of the rule.
     """
-    shown = chosen(latencies)
-    parts = [part for part in ("head", "model") if part in set(shown["part"])]
-    colour = colours(shown["head"])
+    rows = analysed_heads(latencies)
+    parts = [part for part in ("head", "model") if part in set(rows["part"])]
+    colour = colours(rows["head"])
     figure, grid = plt.subplots(
         1, len(parts), figsize=(7.2, 2.8), squeeze=False, layout="constrained"
     )
     for axes, part in zip(grid.flat, parts, strict=True):
-        for head, points in shown[shown["part"] == part].groupby("head", sort=False):
+        for head, points in rows[rows["part"] == part].groupby("head", sort=False):
             points = points.groupby("batch")[["ratio", "ratio_low", "ratio_high"]].median()
             axes.plot(points.index, points["ratio"], "o-", color=colour[head], label=head, ms=3)
             axes.fill_between(
@@ -53,11 +53,11 @@ def latency(latencies: pd.DataFrame) -> Figure:
 @styled
 def executors(latencies: pd.DataFrame) -> Figure:
     """Milliseconds of the head alone: each executor on learned routing, `auto` on the others."""
-    shown = latencies[(latencies["part"] == "head") & latencies["executor"].notna()].assign(
+    rows = latencies[(latencies["part"] == "head") & latencies["executor"].notna()].assign(
         way=lambda t: t["executor"].where(t["routing"] == "learned", t["routing"] + " routing")
     )
     grid = sns.relplot(
-        shown,
+        rows,
         kind="line",
         x="batch",
         y="ms",
@@ -68,7 +68,7 @@ def executors(latencies: pd.DataFrame) -> Figure:
         errorbar=None,
         palette="colorblind",
         height=2.5,
-        aspect=max(0.8, 3.2 / shown["head"].nunique()),
+        aspect=max(0.8, 3.2 / rows["head"].nunique()),
         facet_kws=LEGEND,
     )
     grid.set(xscale="log", yscale="log")
@@ -95,8 +95,8 @@ def stacked_experts(speed: pd.DataFrame) -> Figure:
         1, len(modes), figsize=(7.2, 3), sharey=True, squeeze=False, layout="constrained"
     )
     for axes, mode in zip(grid.flat, modes, strict=True):
-        shown = speed[speed["mode"] == mode].groupby(["head", "experts", "hidden"], sort=False)
-        for (head, *size), points in shown:
+        lines = speed[speed["mode"] == mode].groupby(["head", "experts", "hidden"], sort=False)
+        for (head, *size), points in lines:
             x, ratio = points["batch"], points["ratio"]
             axes.errorbar(
                 x,

@@ -33,14 +33,14 @@ def work(records: Efficient) -> pd.DataFrame:
     """
     rows = []
     for record in records:
-        found = record.numbers.work
-        total = found.executed_macs + found.backbone_macs
+        counts = record.numbers.work
+        total = counts.executed_macs + counts.backbone_macs
         rows.append(
             {
                 **run_columns(record),
-                **found.model_dump(),
-                "head_share": found.executed_macs / total,
-                "ceiling": total / found.backbone_macs,
+                **counts.model_dump(),
+                "head_share": counts.executed_macs / total,
+                "ceiling": total / counts.backbone_macs,
             }
         )
     return pd.DataFrame(rows)
@@ -57,9 +57,9 @@ def latencies(records: Efficient) -> pd.DataFrame:
         panels = {}
         for timed in record.numbers.timed:
             panels.setdefault((timed.part, timed.batch, timed.compiled), []).append(timed)
-        for (part, batch, compiled), panel in panels.items():
-            beside = [t.milliseconds for t in panel if t.what == "reference"]
-            for timed in panel:
+        for (part, batch, compiled), timings in panels.items():
+            reference = [t.milliseconds for t in timings if t.what == "reference"]
+            for timed in timings:
                 rows.append(
                     {
                         **run_columns(record),
@@ -71,14 +71,14 @@ def latencies(records: Efficient) -> pd.DataFrame:
                         "batch": batch,
                         **quartiles("ms", timed.milliseconds),
                         "images_per_second": 1e3 * batch / np.median(timed.milliseconds),
-                        **ratio("ratio", timed.milliseconds, *beside),
-                        "ratios": pairs(timed.milliseconds, *beside),
+                        **ratio("ratio", timed.milliseconds, *reference),
+                        "ratios": pairs(timed.milliseconds, *reference),
                     }
                 )
     return pd.DataFrame(rows)
 
 
-def chosen(latencies: pd.DataFrame) -> pd.DataFrame:
+def analysed_heads(latencies: pd.DataFrame) -> pd.DataFrame:
     """The rows of the analysed heads: eager, by the executor of the rule, on learned routing."""
     table = latencies[(latencies["what"] == "this head") & ~latencies["compiled"]]
     by_rule = (table["executor"] == "auto") & (table["routing"] == "learned")
@@ -86,8 +86,8 @@ def chosen(latencies: pd.DataFrame) -> pd.DataFrame:
 
 
 def whole_models(records: Efficient) -> pd.DataFrame:
-    """The rows of `chosen` of the whole models, at the largest batch up to the paper's."""
-    whole = chosen(latencies(records)).query("part == 'model'")
+    """The rows of `analysed_heads` of the whole models, at the largest batch up to the paper's."""
+    whole = analysed_heads(latencies(records)).query("part == 'model'")
     batches = whole.loc[whole["batch"] <= PAPER_BATCH, "batch"]
     return whole[whole["batch"] == (batches.max() if len(batches) else whole["batch"].min())]
 
@@ -151,15 +151,15 @@ def tradeoff(trained: Trained, benchmark: BenchmarkNumbers) -> pd.DataFrame:
     generator = np.random.default_rng(0)
     images = len(next(iter(right.values())))
     # In whole numbers, whose sums are exact: a tie is one, and rounding does not break it.
-    drawn = generator.multinomial(images, np.full(images, 1 / images), size=RESAMPLES)
+    draws = generator.multinomial(images, np.full(images, 1 / images), size=RESAMPLES)
     for _, points in table.groupby(["part", "batch"]):
-        table.loc[points.index, "efficient"] = efficient(points["ratio"], points["accuracy"])
-        values = drawn @ np.array([right[head] for head in points["head"]]).T  # (draw, head)
+        table.loc[points.index, "efficient"] = pareto_front(points["ratio"], points["accuracy"])
+        values = draws @ np.array([right[head] for head in points["head"]]).T  # (draw, head)
         values = values / points["seeds"].to_numpy()
         ratios = np.array([_times_reference(cases[i]) for i in points.index])  # (head, round)
         rounds = generator.integers(ratios.shape[1], size=(RESAMPLES, ratios.shape[1]))
         medians = np.median(ratios[:, rounds], axis=2).T  # (draw, head)
-        fronts = [efficient(*pair) for pair in zip(medians, values, strict=True)]
+        fronts = [pareto_front(*pair) for pair in zip(medians, values, strict=True)]
         table.loc[points.index, "stays"] = np.mean(fronts, axis=0)
     return table.astype({"efficient": bool})
 
@@ -169,16 +169,16 @@ def _times_reference(case: Case) -> tuple[float, ...]:
 
 
 def _relative(case: Case) -> dict[str, float]:
-    found = median_interval(_times_reference(case))
+    interval = median_interval(_times_reference(case))
     reference = {"ratio": 1.0, "ms": np.median(case.baseline)}
     return {
         f"{name}{end}": value * unit
         for name, unit in reference.items()
-        for end, value in zip(("", "_low", "_high"), found, strict=True)
+        for end, value in zip(("", "_low", "_high"), interval, strict=True)
     }
 
 
-def efficient(cost: Iterable[float], value: Iterable[float]) -> np.ndarray:
+def pareto_front(cost: Iterable[float], value: Iterable[float]) -> np.ndarray:
     """Which points (n,) of bool lie on the Pareto front: nothing is cheaper without being worse.
 
     A point is dominated by another that costs no more and is worth no less, and differs in one.

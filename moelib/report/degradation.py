@@ -19,13 +19,13 @@ COLUMNS = 3  # panels beside each other in a notebook
 def curves(strengths: pd.DataFrame) -> list[Figure]:
     """Accuracy by strength, a panel for each corruption: mean over seeds, and their range."""
     colour = colours(strengths["head"])
-    drawn = []
+    panels = []
     for name, part in strengths.groupby("corruption", sort=False):
         figure, axes = plt.subplots(figsize=(WIDTH, 2.8), layout="constrained")
         _draw(axes, name, part, colour)
         axes.legend(fontsize="x-small", ncols=2, frameon=False, handlelength=1.5)
-        drawn.append(figure)
-    return drawn
+        panels.append(figure)
+    return panels
 
 
 @styled
@@ -47,10 +47,12 @@ def overview(strengths: pd.DataFrame) -> Figure:
 
 def _draw(axes: Axes, name: str, part: pd.DataFrame, colour: dict[str, tuple]) -> None:
     for head, runs in part.groupby("head", sort=False):
-        at = runs.groupby("strength")["accuracy"].agg(["mean", "min", "max"])
+        levels = runs.groupby("strength")["accuracy"].agg(["mean", "min", "max"])
         style = {"color": colour[head], "marker": MARKERS.get(family(head), "o")}
-        axes.plot(at.index, at["mean"], markersize=4, label=head, **style)
-        axes.fill_between(at.index, at["min"], at["max"], color=colour[head], alpha=0.12, lw=0)
+        axes.plot(levels.index, levels["mean"], markersize=4, label=head, **style)
+        axes.fill_between(
+            levels.index, levels["min"], levels["max"], color=colour[head], alpha=0.12, lw=0
+        )
     axes.set(title=name.replace("_", " "), xlabel="strength", ylabel="accuracy")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.yaxis.set_major_formatter(PercentFormatter(1))

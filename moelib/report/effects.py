@@ -17,9 +17,9 @@ from moelib.study.protocol import PROTOCOLS
 
 COLUMNS = ["study", "panel", "head", "seeds", "value", "low", "high", "by_seed", "paper"]
 MANY = 8  # heads, above which a study compares variants of heads, and has a figure of its own
-SHOWN = 4  # studies in one figure
+MOST_STUDIES = 4  # studies in one figure
 SWITCHED = "protocol-"  # names of studies that differ from another one in a key of the protocol
-TOUCHED = {  # keys of the protocol that mean something to some families of heads alone
+KEY_FAMILIES = {  # keys of the protocol that mean something to some families of heads alone
     "noise_at_evaluation": ("sparse",),
     "kl": ("soft",),
     "load": ("sparse",),
@@ -39,52 +39,54 @@ PARTS = {  # what is added: (head with it, head without it)
 def few_heads(records: Mapping[str, list[Record]]) -> dict[str, list[Record]]:
     """The studies that compare kinds of heads, and not many variants of each: some at most.
 
-    Of more than `SHOWN` those with the paper's backbone come first, then the order of `records`;
-    the tables hold all.
+    Of more than `MOST_STUDIES` those with the paper's backbone come first, then the order of
+    `records`; the tables hold all.
     """
     few = [
         study
-        for study, found in records.items()
+        for study, runs in records.items()
         if not study.startswith(SWITCHED)
-        and found
-        and len({head for record in found for head in record.study.heads}) <= MANY
+        and runs
+        and len({head for record in runs for head in record.study.heads}) <= MANY
     ]
     as_paper = [study for study in few if records[study][0].study.backbone.kind == "resnet18"]
-    kept = list(dict.fromkeys([*few[:1], *as_paper, *few]))[:SHOWN]
-    return {study: records[study] for study in few if study in kept}
+    names = list(dict.fromkeys([*few[:1], *as_paper, *few]))[:MOST_STUDIES]
+    return {study: records[study] for study in few if study in names}
 
 
 def with_controls(records: Mapping[str, list[Record]]) -> dict[str, list[Record]]:
     """The studies with records that compare many variants, heads without a choice among them."""
     return {
-        study: found
-        for study, found in records.items()
-        if found
+        study: runs
+        for study, runs in records.items()
+        if runs
         and study not in few_heads(records)
-        and {family(record.head) for record in found} & {"linear", "uniform"}
+        and {family(record.head) for record in runs} & {"linear", "uniform"}
     }
 
 
 def parts(records: Mapping[str, list[Record]]) -> pd.DataFrame:
     """What each part of a mixture adds to test accuracy, in points, paired by seed (`PARTS`)."""
     rows = []
-    for study, found in records.items():
-        runs = frames.finals(found).pivot(index="seed", columns="head", values="test_accuracy")
-        for part, (having, lacking) in PARTS.items():
-            if {having, lacking} <= set(runs):
-                values = (100 * (runs[having] - runs[lacking])).dropna()
+    for study, study_records in records.items():
+        runs = frames.finals(study_records).pivot(
+            index="seed", columns="head", values="test_accuracy"
+        )
+        for part, (complete, reduced) in PARTS.items():
+            if {complete, reduced} <= set(runs):
+                values = (100 * (runs[complete] - runs[reduced])).dropna()
                 if len(values):
                     rows.append(_row(study, study, part, values, {}))
     return _table(rows)
 
 
-def switched(records: Mapping[str, list[Record]]) -> pd.DataFrame:
+def switches(records: Mapping[str, list[Record]]) -> pd.DataFrame:
     """Test accuracy with one key of the protocol as the authors ran it, minus without; in points.
 
     Runs of one head and seed of two studies of the same data, backbone and training are compared
     if, for this head, their protocols differ in one key alone. The key is the panel.
     """
-    runs = [record for found in records.values() for record in found]
+    runs = [record for study_records in records.values() for record in study_records]
     pairs: dict[tuple[str, str, str], list[float]] = {}
     for ours in (run for run in runs if run.study.name.startswith(SWITCHED)):
         for theirs in runs:
@@ -109,7 +111,7 @@ def _only_key(ours: Record, theirs: Record) -> str | None:
         for key in mine
         if key != "base"
         and mine[key] != other[key]
-        and family(ours.head) in TOUCHED.get(key, (family(ours.head),))
+        and family(ours.head) in KEY_FAMILIES.get(key, (family(ours.head),))
     ]
     (key,) = keys if len(keys) == 1 else (None,)
     return key if key and mine[key] != PROTOCOLS["corrected"].model_dump()[key] else None
@@ -120,8 +122,8 @@ def accuracy(records: Mapping[str, list[Record]]) -> pd.DataFrame:
     quoted = paper.beyond_dense(paper.TEST_ACCURACY)
     return _table(
         _row(study, study, head, 100 * runs["difference"], quoted)
-        for study, found in records.items()
-        for head, runs in _by_head(comparisons.seed_differences(found))
+        for study, study_records in records.items()
+        for head, runs in _by_head(comparisons.seed_differences(study_records))
     )
 
 
@@ -138,7 +140,7 @@ def information(records: Mapping[str, list[Record]]) -> pd.DataFrame:
 def sharpness(records: Mapping[str, list[Record]], measure: str) -> pd.DataFrame:
     """A measure of curvature, times that of the dense head, on training and on test images."""
     quoted = {"lambda_max": paper.EIGENVALUE, "trace": paper.TRACE}.get(measure, {})
-    return _ratios({s: frames.curvature(found) for s, found in records.items()}, measure, quoted)
+    return _ratios({s: frames.curvature(runs) for s, runs in records.items()}, measure, quoted)
 
 
 def eigenvalue(records: Mapping[str, list[Record]]) -> pd.DataFrame:
@@ -148,7 +150,7 @@ def eigenvalue(records: Mapping[str, list[Record]]) -> pd.DataFrame:
 
 def surface(records: Mapping[str, list[Record]], kind: str) -> pd.DataFrame:
     """The rise of the loss at the farthest step along a kind of direction, times dense."""
-    rises = {s: frames.rises(frames.sweeps(found)) for s, found in records.items()}
+    rises = {s: frames.rises(frames.sweeps(runs)) for s, runs in records.items()}
     quoted = {"train": paper.RISE} if kind == frames.EIGENVECTOR else {}
     return _ratios(rises, kind, quoted)
 
@@ -159,9 +161,9 @@ def latency(records: Mapping[str, list[Record]]) -> pd.DataFrame:
     The interval is of the median over pairs of calls in one process, and not over seeds.
     """
     rows = []
-    for study, found in records.items():
-        whole = costs.whole_models(found)
-        times = costs.chosen(costs.latencies(found))
+    for study, runs in records.items():
+        whole = costs.whole_models(runs)
+        times = costs.analysed_heads(costs.latencies(runs))
         times = times[times["batch"] == whole["batch"].max()]
         for part, name in (("head", "head alone"), ("model", "whole model")):
             for row in times[times["part"] == part].itertuples():
@@ -174,9 +176,7 @@ def latency(records: Mapping[str, list[Record]]) -> pd.DataFrame:
 def _used(
     records: Mapping[str, list[Record]], measure: str, quoted: Mapping[str, float]
 ) -> pd.DataFrame:
-    tables = {
-        s: frames.usage_summary(found).query("split == 'test'") for s, found in records.items()
-    }
+    tables = {s: frames.usage_summary(runs).query("split == 'test'") for s, runs in records.items()}
     return _table(
         _row(study, study, head, runs[measure], quoted)
         for study, table in tables.items()
@@ -190,8 +190,8 @@ def _ratios(
     rows = []
     for study, table in tables.items():
         for row in comparisons.ratios(table, measure).itertuples():
-            said = paper.over_dense(quoted[row.split]) if row.split in quoted else {}
-            ends = (row.ratio, row.low, row.high, row.by_seed, said.get(row.head, np.nan))
+            references = paper.over_dense(quoted[row.split]) if row.split in quoted else {}
+            ends = (row.ratio, row.low, row.high, row.by_seed, references.get(row.head, np.nan))
             rows.append((study, f"{study}, {row.split} images", row.head, row.seeds, *ends))
     return _table(rows)
 

@@ -23,7 +23,7 @@ from moelib.report.statistics import (
     resampled_taus,
 )
 
-CLAIMED = ("soft", "sparse")  # the heads that the paper's claims are about
+HEADS = ("soft", "sparse")  # the heads that the paper's claims are about
 SPLITS = ("train", "test")
 
 FITTED = 0.999  # training accuracy from which on a head fits the training images
@@ -62,7 +62,7 @@ def accuracy(kind: str, threshold: float) -> Callable[[Records], list[Evidence]]
     return evidence
 
 
-def fitted(records: Records) -> list[Evidence]:
+def fit(records: Records) -> list[Evidence]:
     """Training accuracy of each head after the last epoch."""
     accuracies = frames.finals(records.trained)
     if accuracies.empty:
@@ -71,23 +71,23 @@ def fitted(records: Records) -> list[Evidence]:
     return [over_seeds(head, values, ABOVE, FITTED) for head, values in groups]
 
 
-def used(column: Callable[[pd.DataFrame], pd.Series], kind: str, threshold: float):
+def usage(column: Callable[[pd.DataFrame], pd.Series], kind: str, threshold: float):
     """A column of the usage of experts on test images, for each claimed head."""
 
     def evidence(records: Records) -> list[Evidence]:
-        usage = frames.usage_summary(r for r in records.analysed if r.head in CLAIMED)
-        if usage.empty:
+        summary = frames.usage_summary(r for r in records.analysed if r.head in HEADS)
+        if summary.empty:
             return []
-        test = usage[usage["split"] == "test"]
+        test = summary[summary["split"] == "test"]
         values = test.assign(value=column(test)).groupby("head", sort=False)["value"]
-        return _both(over_seeds(head, found, kind, threshold) for head, found in values)
+        return _both(over_seeds(head, runs, kind, threshold) for head, runs in values)
 
     return evidence
 
 
-def least_used(records: Records) -> list[Evidence]:
+def least_usage(records: Records) -> list[Evidence]:
     """Gate mass of the least used expert, as a multiple of its uniform share."""
-    shares = frames.expert_usage(r for r in records.analysed if r.head in CLAIMED)
+    shares = frames.expert_usage(r for r in records.analysed if r.head in HEADS)
     if shares.empty:
         return []
     test = shares[shares["split"] == "test"]
@@ -97,7 +97,7 @@ def least_used(records: Records) -> list[Evidence]:
     return _both(over_seeds(head, values, ABOVE, ALIVE) for head, values in least)
 
 
-def sharpest(measure: str) -> Callable[[Records], list[Evidence]]:
+def sharpness(measure: str) -> Callable[[Records], list[Evidence]]:
     """Ratios of curvature of the soft head to the dense and the sparse one, on both splits."""
 
     def evidence(records: Records) -> list[Evidence]:
@@ -112,7 +112,7 @@ def sharpest(measure: str) -> Callable[[Records], list[Evidence]]:
     return evidence
 
 
-def alike(records: Records) -> list[Evidence]:
+def similarity(records: Records) -> list[Evidence]:
     """Ratios sparse / dense of the largest eigenvalue and of the trace, on both splits."""
     pairs = [("sparse", comparisons.REFERENCE)]
     measures = ["lambda_max", "trace"]
@@ -120,7 +120,7 @@ def alike(records: Records) -> list[Evidence]:
     return _ratios(curvature, pairs, measures, WITHIN, math.log(SIMILAR))
 
 
-def separated(records: Records) -> list[Evidence]:
+def separation(records: Records) -> list[Evidence]:
     """Ratios of the rise of the loss at the largest step along the top eigenvector."""
     sweeps = frames.sweeps(records.surfaces)
     if sweeps.empty:
@@ -128,13 +128,13 @@ def separated(records: Records) -> list[Evidence]:
     ends = frames.farthest(sweeps)
     ends = ends[(ends["kind"] == EIGENVECTOR) & (ends["split"] == "train")]
     return _ratios(
-        ends, [(head, comparisons.REFERENCE) for head in CLAIMED], ["rise"], ABOVE, 0.0, ["train"]
+        ends, [(head, comparisons.REFERENCE) for head in HEADS], ["rise"], ABOVE, 0.0, ["train"]
     )
 
 
 def on_one_side(parts: list[Evidence]) -> tuple[float, float]:
     """For: both ratios are above 1, or both are below. Against: one is above, the other below."""
-    if len(parts) < len(CLAIMED) or not all(part.decidable for part in parts):
+    if len(parts) < len(HEADS) or not all(part.decidable for part in parts):
         return math.nan, math.nan
     above, below = ([getattr(part, side) for part in parts] for side in ("p_for", "p_against"))
     together = min(max(above), max(below))
@@ -142,17 +142,17 @@ def on_one_side(parts: list[Evidence]) -> tuple[float, float]:
     return min(1.0, 2 * together), min(1.0, 2 * apart)
 
 
-def unordered(records: Records) -> list[Evidence]:
+def order(records: Records) -> list[Evidence]:
     """Kendall's tau of largest eigenvalue and best validation accuracy, over runs."""
     curvature, finals = frames.curvature(records.sharp), frames.finals(records.trained)
     if curvature.empty or finals.empty:
         return []
     accuracy = "best_validation_accuracy"
     runs = ["study", "head", "seed"]
-    known = curvature.merge(finals[[*runs, accuracy]], on=runs)
+    both = curvature.merge(finals[[*runs, accuracy]], on=runs)
     parts = []
     for split in SPLITS:
-        pairs = known[known["split"] == split][["lambda_max", accuracy]].dropna().to_numpy().T
+        pairs = both[both["split"] == split][["lambda_max", accuracy]].dropna().to_numpy().T
         parts.append(_weak_order(f"tau on {split}", *pairs))
     return parts
 
@@ -178,14 +178,14 @@ def _weak_order(name: str, x: np.ndarray, y: np.ndarray) -> Evidence:
     return Evidence(name, tau, float(low), float(high), seeds, p_for, p_against, math.nan)
 
 
-def no_faster(records: Records) -> list[Evidence]:
+def speed(records: Records) -> list[Evidence]:
     """Time of the whole model, times that of the dense one, and its control."""
-    if not {record.head for record in records.efficient} >= set(CLAIMED):
+    if not {record.head for record in records.efficient} >= set(HEADS):
         return []
     table = costs.whole_models(records.efficient)
     times = {row.head: np.asarray(row.ratios) for row in table.itertuples()}
     control = times.pop(comparisons.REFERENCE, None)
-    parts = [_sign_test(head, times[head]) for head in CLAIMED]
+    parts = [_sign_test(head, times[head]) for head in HEADS]
     # What tells two like heads apart by the margin cannot be trusted with unlike ones.
     like = None if control is None else median_interval(control)
     if like is None or not (FASTER <= like.low and like.high <= 2 - FASTER):
@@ -202,14 +202,14 @@ def _sign_test(head: str, ratios: np.ndarray) -> Evidence:
     return Evidence(f"{head} / dense", *middle, n, float(p_for), float(p_against), math.nan)
 
 
-def matched(records: Records) -> list[Evidence]:
+def budgets(records: Records) -> list[Evidence]:
     """Difference of the parameters of the whole model, relative to the dense one."""
     totals = frames.finals(records.trained)
-    if totals.empty or not set(totals["head"]) >= {comparisons.REFERENCE, *CLAIMED}:
+    if totals.empty or not set(totals["head"]) >= {comparisons.REFERENCE, *HEADS}:
         return []
     total = totals.groupby("head")["total_parameters"].first()
     dense = total[comparisons.REFERENCE]
-    off = {head: total[head] / dense - 1 for head in CLAIMED}
+    off = {head: total[head] / dense - 1 for head in HEADS}
     return [certain(f"{head} / dense - 1", x, abs(x) < MATCHED) for head, x in off.items()]
 
 
@@ -240,4 +240,4 @@ def _ratios(
 def _both(parts: Iterable[Evidence]) -> list[Evidence]:
     """The evidence on both of the claimed heads; none if one is missing."""
     parts = list(parts)
-    return parts if len(parts) == len(CLAIMED) else []
+    return parts if len(parts) == len(HEADS) else []

@@ -62,8 +62,8 @@ def svg(figure: Figure) -> str:
     with mpl.rc_context(VECTOR):
         figure.savefig(text, format="svg", bbox_inches=box, metadata={"Date": None})
     plt.close(figure)
-    drawn = text.getvalue()
-    return drawn[drawn.index("<svg") :]  # without the declaration, which no page may repeat
+    markup = text.getvalue()
+    return markup[markup.index("<svg") :]  # without the declaration, which no page may repeat
 
 
 def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
@@ -76,10 +76,10 @@ def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
         before = {name: mpl.rcParams[name] for name in STYLE}
         mpl.rcParams.update(STYLE)
         try:
-            drawn = draw(frame, *arguments, **options)
-            for figure in drawn if isinstance(drawn, list) else [drawn]:
+            result = draw(frame, *arguments, **options)
+            for figure in result if isinstance(result, list) else [result]:
                 figure.set_label(draw.__doc__.partition("\n")[0])  # what a page says below it
-            return drawn
+            return result
         finally:
             mpl.rcParams.update(before)
 
@@ -155,8 +155,8 @@ def accuracy(accuracy: pd.DataFrame, finals: pd.DataFrame) -> Figure:
 def differences(differences: pd.DataFrame, by_seed: pd.DataFrame) -> Figure:
     """Paired differences to the dense head: each seed (dot), and mean with interval (bar)."""
     figure, axes = plt.subplots(figsize=(7.2, 0.5 + 0.42 * len(differences)))
-    shown, dots = _in_points(differences), _in_points(by_seed)
-    _intervals(axes, shown["head"], shown["difference"], shown, dots, "difference")
+    means, dots = _in_points(differences), _in_points(by_seed)
+    _intervals(axes, means["head"], means["difference"], means, dots, "difference")
     axes.axvline(0, color=INK, linewidth=1, linestyle="--")
     axes.set_xlabel("test accuracy minus that of dense, percentage points")
     return figure
@@ -241,11 +241,11 @@ def usage_over_epochs(usage: pd.DataFrame, split: str = "train") -> Figure:
 @styled
 def entropy(epochs: pd.DataFrame, bounds: dict[str, float]) -> Figure:
     """Entropy of the gate over epochs (mean and range over seeds), and its bound (dashed)."""
-    shown = epochs[(epochs["split"] == "validation") & epochs["head"].isin(bounds)]
-    colour = colours(shown["head"])
+    rows = epochs[(epochs["split"] == "validation") & epochs["head"].isin(bounds)]
+    colour = colours(rows["head"])
     figure, axes = plt.subplots(figsize=(7.2, 2.8))
     sns.lineplot(
-        shown,
+        rows,
         x="epoch",
         y="entropy",
         hue="head",

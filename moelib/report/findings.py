@@ -13,14 +13,14 @@ from moelib.report.wording import (
 
 def choice_sentence(records: Efficient) -> str:
     """Which executor the rule chose at which batches, and what that means for the routing."""
-    said = []
+    choices = []
     for record in records:
         batches = {}
         for batch, executor in record.numbers.chosen.items():
             batches.setdefault(executor, []).append(batch)
-        of = " and ".join(f"{name} in batches of {listed(of)}" for name, of in batches.items())
-        said.append(f"{record.head} {of}" if of else "")
-    chosen = "; ".join(filter(None, said))
+        words = (f"{name} in batches of {listed(sizes)}" for name, sizes in batches.items())
+        choices += [f"{record.head} {' and '.join(words)}"] if batches else []
+    chosen = "; ".join(choices)
     if not chosen:
         return ""
     return (
@@ -36,7 +36,7 @@ def scale_sentence(record: Record[ScaleNumbers]) -> str:
     best = selecting.loc[selecting["speedup"].idxmax()]
     overhead, regret = selecting["overhead"], selecting["regret"] - 1
     wins = (selecting["surely"] > 1).sum()
-    untimed = [point for point in scaling.untimed(record) if point.dtype == "float32"]
+    untimed = [point for point in scaling.untimed_points(record) if point.dtype == "float32"]
     sparse = sum(point.k < point.experts for point in untimed)
     errors = scaling.cost_model(record).errors["median"]
     return (
@@ -60,16 +60,16 @@ def scale_sentence(record: Record[ScaleNumbers]) -> str:
 def aim_sentence(record: Record[ScaleNumbers]) -> str:
     """Whether the aim that was set beforehand is met, in each precision."""
     aim = record.numbers.aim
-    met = listed(
+    results = listed(
         f"{row.dtype} {row.speedup:.1f} and {row.overhead:.2f} ({'met' if row.met else 'missed'})"
-        for row in scaling.aimed(record).itertuples()
+        for row in scaling.aims(record).itertuples()
     )
-    found = f"Found: {met}." if met else "The record holds no timing of this size."
+    outcome = f"Found: {results}." if results else "The record holds no timing of this size."
     return (
         f"At E = {aim.experts}, k = {aim.k}, d = {aim.features}, h = {aim.hidden} and {aim.batch} "
         f"images the aim was at least {aim.speedup:g} times the speed of the dense head of equal "
         f"total parameters, and at most {aim.overhead:g} times the time of that of equal active "
-        f"parameters. {found}"
+        f"parameters. {outcome}"
     )
 
 
@@ -77,12 +77,12 @@ def front_sentence(trained: Trained, numbers: BenchmarkNumbers) -> str:
     """Which heads give the most accuracy for their time, and whether they can be told apart."""
     trained = list(trained)
     table = costs.tradeoff(trained, numbers)
-    said = []
+    fronts = []
     for (part, batch), points in table.groupby(["part", "batch"], sort=False):
         best = points[points["efficient"]].sort_values("ms")
         where = {"head": "the head alone", "model": "the whole model"}[part]
         front = listed(f"{row.head} ({row.stays:.0%})" for row in best.itertuples())
-        said.append(f"For {where} and batches of {batch} the front is {front}.")
+        fronts.append(f"For {where} and batches of {batch} the front is {front}.")
     heads = table.drop_duplicates("head")
     families = heads.sort_values("accuracy").drop_duplicates("family", keep="last")
     accurate = listed(f"{row.head} {row.accuracy:.2%}" for row in families.itertuples())
@@ -91,7 +91,7 @@ def front_sentence(trained: Trained, numbers: BenchmarkNumbers) -> str:
     alike = sum(image_verdict(row) == "not distinguishable" for row in others.itertuples())
     return (
         f"In brackets: the share of resamples, of test images and of rounds, in which a head is on "
-        f"the front. {' '.join(said)} The most accurate of each family: {accurate}. Of "
+        f"the front. {' '.join(fronts)} The most accurate of each family: {accurate}. Of "
         f"{len(others)} other heads {alike} cannot be told from {best} on the same test images "
         "(exact McNemar test, not corrected for their number)."
     )

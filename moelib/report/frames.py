@@ -176,28 +176,28 @@ def curvature(records: Sharp) -> pd.DataFrame:
         {
             **run_columns(record),
             "split": split,
-            "images": found.images,
+            "images": numbers.images,
             "epoch": record.numbers.epoch,
-            "loss": found.loss,
-            "accuracy": found.accuracy,
-            "confidence": found.confidence,
-            "gradient_norm": found.gradient_norm,
+            "loss": numbers.loss,
+            "accuracy": numbers.accuracy,
+            "confidence": numbers.confidence,
+            "gradient_norm": numbers.gradient_norm,
             "parameters": record.numbers.parameters,
-            **_largest("lambda_max", found.eigenvalues, _sizes(record).residual),
-            "residual": found.eigenvalues.residuals[0],
-            "top": found.eigenvalues.largest,
-            **_lowest(found.eigenvalues, _sizes(record).residual),
-            **estimate("trace", found.trace),
-            "trace_per_parameter": found.trace.value / record.numbers.parameters,
-            **_largest("gauss_newton_max", found.gauss_newton, _sizes(record).residual),
-            **_largest("adaptive_max", found.adaptive, _sizes(record).residual),
-            **estimate("adaptive_trace", found.adaptive_trace),
-            "average_rise": found.average_rise,
-            "average_rise_error": found.average_rise_error,
-            "worst_rise": found.worst_rise,
-            **_matched(found.matched, _sizes(record).residual),
+            **_largest("lambda_max", numbers.eigenvalues, _sizes(record).residual),
+            "residual": numbers.eigenvalues.residuals[0],
+            "top": numbers.eigenvalues.largest,
+            **_lowest(numbers.eigenvalues, _sizes(record).residual),
+            **estimate("trace", numbers.trace),
+            "trace_per_parameter": numbers.trace.value / record.numbers.parameters,
+            **_largest("gauss_newton_max", numbers.gauss_newton, _sizes(record).residual),
+            **_largest("adaptive_max", numbers.adaptive, _sizes(record).residual),
+            **estimate("adaptive_trace", numbers.adaptive_trace),
+            "average_rise": numbers.average_rise,
+            "average_rise_error": numbers.average_rise_error,
+            "worst_rise": numbers.worst_rise,
+            **_matched(numbers.matched, _sizes(record).residual),
         }
-        for record, split, found in splits(records)
+        for record, split, numbers in splits(records)
     )
 
 
@@ -218,19 +218,19 @@ def _sizes(record: Record[SharpnessNumbers]) -> Sharpness:
     return record.study.analyses.sharpness
 
 
-def _largest(name: str, found: Eigenvalues, residual: float) -> dict[str, float]:
-    sizes = np.abs(found.largest)
+def _largest(name: str, eigenvalues: Eigenvalues, residual: float) -> dict[str, float]:
+    sizes = np.abs(eigenvalues.largest)
     allowed = residual * np.maximum(sizes, SMALL_EIGENVALUE * sizes.max())
-    converged = bool((np.array(found.residuals) <= allowed).all())
-    return {name: found.largest[0], f"{name}_converged": converged}
+    converged = bool((np.array(eigenvalues.residuals) <= allowed).all())
+    return {name: eigenvalues.largest[0], f"{name}_converged": converged}
 
 
-def _lowest(found: Eigenvalues, residual: float) -> dict[str, float]:
-    scale = max(abs(found.lowest), SMALL_EIGENVALUE * abs(found.largest[0]))
+def _lowest(eigenvalues: Eigenvalues, residual: float) -> dict[str, float]:
+    scale = max(abs(eigenvalues.lowest), SMALL_EIGENVALUE * abs(eigenvalues.largest[0]))
     return {
-        "lambda_min": found.lowest,
-        "lambda_min_residual": found.lowest_residual,
-        "lambda_min_converged": found.lowest_residual <= residual * scale,
+        "lambda_min": eigenvalues.lowest,
+        "lambda_min_residual": eigenvalues.lowest_residual,
+        "lambda_min_converged": eigenvalues.lowest_residual <= residual * scale,
     }
 
 

@@ -32,27 +32,27 @@ def at_a_glance(studies: Iterable[str], name: str = "at-a-glance") -> Markdown:
         "Specialisation": (UtilizationNumbers, effects.information, "class-expert nats", 0, False),
         "Sharpness": (SharpnessNumbers, effects.eigenvalue, "largest eigenvalue, × dense", 1, True),
     }
-    drawn, shown, records = [], [], {}
+    charts, frames, records = [], [], {}
     for title, (kind, effect, label, line, log) in measures.items():
         few = effects.few_heads(
             loading.by_evidence({study: loading.load(study, kind) for study in studies})
         )
         if not few:
             continue
-        study, found = next(iter(few.items()))
-        frame = effect({study: found})
+        study, runs = next(iter(few.items()))
+        frame = effect({study: runs})
         frame = frame[frame["panel"] == frame["panel"].iloc[-1]]  # of two splits the test images
         frame = frame.assign(panel=f"{title}, {study}")
-        drawn += panels(frame, label, line, log)
-        shown.append(frame)
-        records.setdefault(study, found)
-    if not drawn:
+        charts += panels(frame, label, line, log)
+        frames.append(frame)
+        records.setdefault(study, runs)
+    if not charts:
         return Markdown(chapters.NOTHING)
     caption = (
         f"**Ours beside the paper's (star).** Test images of CIFAR-10. {chapters.BARS} "
         f"{chapters.STAR} Dashed: no difference from dense, or none between experts."
     )
-    return pages.chart(name, drawn, caption, caption, pd.concat(shown), records)
+    return pages.chart(name, charts, caption, caption, pd.concat(frames), records)
 
 
 def tally(studies: Iterable[str]) -> Markdown:
@@ -63,8 +63,8 @@ def tally(studies: Iterable[str]) -> Markdown:
     decided = rows[rows["verdict"] != claims.INCONCLUSIVE].groupby("study").size()
     study = decided.idxmax() if len(decided) else rows["study"].iloc[0]
     counts = rows[rows["study"] == study]["verdict"].value_counts()
-    said = listed(f"{count} {verdict}" for verdict, count in counts.items())
+    words = listed(f"{count} {verdict}" for verdict, count in counts.items())
     return Markdown(
         f"Of {len(claims.CLAIMS)} claims of the paper `{study}` can test {counts.sum()}: "
-        f"**{said}**. [Each claim, its rule and its numbers](claims.ipynb)."
+        f"**{words}**. [Each claim, its rule and its numbers](claims.ipynb)."
     )

@@ -19,18 +19,18 @@ from moelib.report import pages
 from moelib.report.figures import EXPERTS
 from moelib.study.base import PROJECT
 
-Seen = Record[GalleryNumbers]
+Gallery = Record[GalleryNumbers]
 EPOCHS = 12  # at most, of those that a table shows
 GROUPS = {"certain": "most certain", "uncertain": "least certain", "wrong": "misclassified"}
 
 
-def in_notebook(record: Seen) -> str:
+def in_notebook(record: Gallery) -> str:
     """What a notebook shows once, before fragments: in the book it is there already."""
     style = (PROJECT / "book/_static/gallery.css").read_text()
     return f"<style>{style}</style>{sprite(record)}"
 
 
-def sprite(record: Seen) -> str:
+def sprite(record: Gallery) -> str:
     """The style sheet that holds a record's images; each is shown by its place in it."""
     numbers = record.numbers
     height, width = numbers.size
@@ -40,20 +40,20 @@ def sprite(record: Seen) -> str:
     )
 
 
-def thumbnail(record: Seen, place: int) -> str:
+def thumbnail(record: Gallery, place: int) -> str:
     """One image, with its class, and what it is taken for where that is another."""
     numbers = record.numbers
     picture = numbers.pictures[place]
-    label, taken = numbers.classes[picture.label], numbers.classes[picture.predicted]
-    text = label if label == taken else f"{label}, taken for {taken}"
-    wrong = "" if label == taken else " wrong"
+    label, prediction = numbers.classes[picture.label], numbers.classes[picture.predicted]
+    text = label if label == prediction else f"{label}, taken for {prediction}"
+    wrong = "" if label == prediction else " wrong"
     return (
         f'<i class="thumb {_name(record)}{wrong}" style="--n:{place}" role="img" '
         f'aria-label="{escape(text)}" title="{escape(text)}"></i>'
     )
 
 
-def experts(record: Seen) -> str:
+def experts(record: Gallery) -> str:
     """Each expert's test images: the most and least certain, and the misclassified ones."""
     numbers = record.numbers
     counts = np.array(numbers.class_expert).sum(axis=0)  # (e,)
@@ -69,7 +69,7 @@ def experts(record: Seen) -> str:
     return _table(f"<th scope=col>expert</th>{heads}", rows, "experts")
 
 
-def matrix(record: Seen) -> str:
+def matrix(record: Gallery) -> str:
     """How the test images of each class are divided among first choices: rows sum to 100 %."""
     counts = np.array(record.numbers.class_expert)  # (c, e)
     shares = counts / counts.sum(axis=1, keepdims=True).clip(min=1)
@@ -87,7 +87,7 @@ def matrix(record: Seen) -> str:
     return _table(f"<th scope=col>class, %</th>{heads}", rows, "matrix")
 
 
-def forming(record: Seen, trained: Record[TrainNumbers]) -> str:
+def forming(record: Gallery, trained: Record[TrainNumbers]) -> str:
     """Where the same validation images go, epoch by epoch: a table, and a slider over it."""
     gates = np.array([epoch.watched for epoch in trained.numbers.epochs])  # (epoch, n, e)
     first, count = gates.argmax(axis=2), gates.shape[2]
@@ -112,7 +112,7 @@ def forming(record: Seen, trained: Record[TrainNumbers]) -> str:
     )
 
 
-def choices(record: Seen) -> str:
+def choices(record: Gallery) -> str:
     """The gates of a few images, as trained; a script lets k, temperature and noise be changed.
 
     For each expert the image of which it is the least certain, and the one that it is surest of.
@@ -160,14 +160,14 @@ def choices(record: Seen) -> str:
     )
 
 
-def as_trained(record: Seen, place: int) -> np.ndarray:
+def as_trained(record: Gallery, place: int) -> np.ndarray:
     """The gate of one image (e,): a softmax over the k experts of the largest ranked logits."""
     numbers = record.numbers
     logits = np.array(numbers.pictures[place].logits)
     ranked = logits + (numbers.bias or 0)
-    kept = np.argsort(-ranked, kind="stable")[: numbers.k]
+    top = np.argsort(-ranked, kind="stable")[: numbers.k]
     gate = np.zeros_like(logits)
-    gate[kept] = np.exp(logits[kept] - logits[kept].max())
+    gate[top] = np.exp(logits[top] - logits[top].max())
     return gate / gate.sum()
 
 
@@ -177,7 +177,7 @@ def badge(expert: int, count: int) -> str:
     return f'<b class="expert" style="--e:{colour};--on:{_on(colour)}">{expert}</b>'
 
 
-def pairings(record: Seen) -> pd.DataFrame:
+def pairings(record: Gallery) -> pd.DataFrame:
     """One row per class: its most frequent first choice, and that one's share of its images."""
     counts = np.array(record.numbers.class_expert)
     shares = counts / counts.sum(axis=1, keepdims=True).clip(min=1)
@@ -191,7 +191,7 @@ def pairings(record: Seen) -> pd.DataFrame:
 
 
 def figures(
-    record: Seen, trained: Record[TrainNumbers], name: str, brief: bool = False
+    record: Gallery, trained: Record[TrainNumbers], name: str, brief: bool = False
 ) -> list[Markdown]:
     """The fragments of one run as numbered figures, each with what is to be seen in it first.
 
@@ -202,7 +202,7 @@ def figures(
     pairs, pictures = pairings(record), _pictures(record)
     best = pairs.loc[pairs["share"].idxmax()]
     own = int((pairs["share"] > 0.5).sum())
-    drawn = [
+    parts = [
         Markdown(f"```{{raw}} html\n{sprite(record)}\n```"),
         pages.fragment(
             name,
@@ -226,13 +226,13 @@ def figures(
     if numbers.watched:
         gates = np.array([epoch.watched for epoch in trained.numbers.epochs])  # (epoch, n, e)
         first = gates.argmax(axis=2)  # (epoch, n)
-        kept = int((first[0] == first[-1]).sum())
+        stayed = int((first[0] == first[-1]).sum())
         watched = pd.DataFrame(first, index=pd.RangeIndex(1, len(first) + 1, name="epoch"))
-        drawn.append(
+        parts.append(
             pages.fragment(
                 f"{name}-forming",
                 forming(record, trained),
-                f"**After one epoch {kept} of {first.shape[1]} images are with the expert that "
+                f"**After one epoch {stayed} of {first.shape[1]} images are with the expert that "
                 "they end with.** First choices of the same validation images, epoch by epoch; "
                 f"an epoch can be picked where scripts run. {run}.",
                 watched.reset_index(),
@@ -240,32 +240,32 @@ def figures(
             )
         )
     moved = numbers.moved_by_noise
-    said = (
+    answer = (
         f"**With the noise of training, {moved:.0%} of the test images change their first choice.**"
         if moved is not None
         else "**This gate has no noise: an image goes where it went before.**"
     )
-    drawn.append(
+    parts.append(
         pages.fragment(
             f"{name}-choices",
             choices(record),
-            f"{said} Of each expert the image of which it is least certain and the one that it "
+            f"{answer} Of each expert the image of which it is least certain and the one that it "
             "is surest of, with the gate as trained; where scripts run, $k$, temperature and "
             f"noise can be changed, each relative to the trained gate. {run}.",
             pictures,
             records,
         )
     )
-    return [drawn[0], drawn[1], *drawn[3:-1]] if brief else drawn
+    return [parts[0], parts[1], *parts[3:-1]] if brief else parts
 
 
-def listing(record: Seen) -> list[Markdown]:
+def listing(record: Gallery) -> list[Markdown]:
     """Images and classes of each expert, for the page of all heads: no figure of its own."""
     parts = (sprite(record), experts(record), matrix(record))
     return [Markdown(f"```{{raw}} html\n{part}\n```") for part in parts]
 
 
-def _pictures(record: Seen) -> pd.DataFrame:
+def _pictures(record: Gallery) -> pd.DataFrame:
     """One row per image: which one it is, what the net made of it, and the gate's logits."""
     rows = []
     for picture in record.numbers.pictures:
@@ -281,7 +281,7 @@ def _table(heads: str, rows: list[str], kind: str = "") -> str:
     )
 
 
-def _name(record: Seen) -> str:
+def _name(record: Gallery) -> str:
     return f"s-{record.digest[:8]}"
 
 

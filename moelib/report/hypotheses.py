@@ -56,28 +56,28 @@ def over_seeds(
         threshold: on the scale of the test; of a ratio its logarithm.
         ratio: whether the values are ratios.
 
-    >>> found = over_seeds("accuracy", [1.0, 2.0, 3.0], "above", 0.0)
-    >>> found.estimate, round(found.p_for, 3), round(found.p_against, 3)
+    >>> evidence = over_seeds("accuracy", [1.0, 2.0, 3.0], "above", 0.0)
+    >>> evidence.estimate, round(evidence.p_for, 3), round(evidence.p_against, 3)
     (2.0, 0.037, 0.963)
     """
     unknown = Evidence(name, math.nan, math.nan, math.nan, len(values), *[math.nan] * 3)
-    tested = np.asarray(values, dtype=float)
+    sample = np.asarray(values, dtype=float)
     if ratio:
-        if not (tested > 0).all():
+        if not (sample > 0).all():
             return unknown
-        tested = np.log(tested)
-    back = math.exp if ratio else float
-    if len(tested) < 2:
-        return unknown._replace(estimate=back(tested.mean()) if len(tested) else math.nan)
-    mean, low, high = t_interval(tested)
-    deviation = float(tested.std(ddof=1))
-    known = unknown._replace(estimate=back(mean), low=back(low), high=back(high))
+        sample = np.log(sample)
+    inverse = math.exp if ratio else float
+    if len(sample) < 2:
+        return unknown._replace(estimate=inverse(sample.mean()) if len(sample) else math.nan)
+    mean, low, high = t_interval(sample)
+    deviation = float(sample.std(ddof=1))
+    evidence = unknown._replace(estimate=inverse(mean), low=inverse(low), high=inverse(high))
     if deviation <= ROUNDING * max(abs(mean), abs(threshold)):
         # Seeds that agree to the last digit, as accuracies of 100 % do: their signs alone count.
-        p_for, p_against = _sign_p_values(tested, kind, threshold)
-        return known._replace(p_for=p_for, p_against=p_against, deviation=0.0)
-    p_for, p_against = _p_values(tested, kind, threshold)
-    return known._replace(p_for=p_for, p_against=p_against, deviation=deviation)
+        p_for, p_against = _sign_p_values(sample, kind, threshold)
+        return evidence._replace(p_for=p_for, p_against=p_against, deviation=0.0)
+    p_for, p_against = _p_values(sample, kind, threshold)
+    return evidence._replace(p_for=p_for, p_against=p_against, deviation=deviation)
 
 
 def certain(name: str, value: float, holds: bool) -> Evidence:

@@ -115,8 +115,8 @@ def groups(traces: pd.DataFrame) -> Figure:
     )
     for row, split in zip(grid, splits, strict=True):
         for axes, name in zip(row, names, strict=True):
-            shown = traces[(traces["split"] == split) & (traces["group"] == name)]
-            _upright(axes, shown, heads)
+            rows = traces[(traces["split"] == split) & (traces["group"] == name)]
+            _upright(axes, rows, heads)
             axes.set_title(f"{name}, {split}")
         row[0].set_ylabel("trace")
     figure.tight_layout()
@@ -163,9 +163,9 @@ def sweeps(sweeps: pd.DataFrame) -> Figure:
 
     The axis ends a little below the lowest rise, or below 0 where none is negative.
     """
-    shown = sweeps[sweeps["radius"] > 0]
-    lowest = min(0, shown["rise"].min())
-    grid = _along(shown, "rise")
+    rows = sweeps[sweeps["radius"] > 0]
+    lowest = min(0, rows["rise"].min())
+    grid = _along(rows, "rise")
     for axes in grid.axes.flat:
         axes.set_yscale("symlog", linthresh=LINEAR_BELOW)
         axes.set_ylim(bottom=BEYOND * lowest - LINEAR_BELOW / 10)
@@ -190,12 +190,12 @@ def rerouting(sweeps: pd.DataFrame) -> Figure:
 def plane(planes: pd.DataFrame) -> Figure:
     """The loss over the plane of two directions, a panel for each run and split, one scale."""
     splits = _distinct(planes["split"])
-    shown = [
+    panels = [
         run
         for split in splits
         for run in planes[planes["split"] == split].groupby(["split", "head", "seed"], sort=False)
     ]
-    columns = len(shown) // len(splits)
+    columns = len(panels) // len(splits)
     lowest = max(planes["loss"].min(), LOWEST_LOSS)
     scale = LogNorm(lowest, max(planes["loss"].max(), 2 * lowest))
     levels = np.geomspace(scale.vmin, scale.vmax, 13)
@@ -208,9 +208,9 @@ def plane(planes: pd.DataFrame) -> Figure:
         squeeze=False,
         layout="constrained",
     )
-    for axes, ((split, head, seed), panel) in zip(grid.flat, shown, strict=True):
+    for axes, ((split, head, seed), panel) in zip(grid.flat, panels, strict=True):
         loss = panel.pivot(index="second", columns="first", values="loss").clip(lower=lowest)
-        drawn = axes.contourf(
+        contours = axes.contourf(
             *(loss.columns, loss.index, loss),
             levels=levels,
             norm=scale,
@@ -223,7 +223,7 @@ def plane(planes: pd.DataFrame) -> Figure:
         axes.set_xlabel("first direction")
     for axes in grid[:, 0]:
         axes.set_ylabel("second direction")
-    bar = figure.colorbar(drawn, ax=grid, label="loss, nats", shrink=0.9)
+    bar = figure.colorbar(contours, ax=grid, label="loss, nats", shrink=0.9)
     bar.ax.yaxis.set_major_formatter("{x:.2g}")
     return figure
 
@@ -273,18 +273,18 @@ def _dots(axes, runs: pd.DataFrame, measure: str, heads: list[str]) -> None:
 def _upright(axes, runs: pd.DataFrame, heads: list[str]) -> None:
     colour = colours(heads)
     for x, head in enumerate(heads):
-        of_head = runs[runs["head"] == head]
-        if of_head.empty:
+        values = runs[runs["head"] == head]
+        if values.empty:
             continue
-        beside = x + 0.16 * (np.arange(len(of_head)) - (len(of_head) - 1) / 2)
+        places = x + 0.16 * (np.arange(len(values)) - (len(values) - 1) / 2)
         axes.errorbar(
-            *(beside, of_head["trace"], of_head["trace_error"]),
+            *(places, values["trace"], values["trace_error"]),
             fmt="o",
             color=colour[head],
             markersize=4,
             linewidth=1.2,
         )
-        mean = of_head["trace"].mean()
+        mean = values["trace"].mean()
         axes.plot(x, mean, marker="_", markersize=18, markeredgewidth=2.2, color=colour[head])
     axes.axhline(0, color=INK, linewidth=1)
     axes.set_xticks(range(len(heads)), heads, rotation=90)

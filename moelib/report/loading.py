@@ -24,16 +24,16 @@ def studies() -> list[str]:
 
 def published() -> list[str]:
     """Studies with records that git keeps, so that every reader of the book has them."""
-    kept = re.findall(r"^!results/(.+)/$", (PROJECT / ".gitignore").read_text(), re.MULTILINE)
-    return [study for study in studies() if any(fnmatch(study, name) for name in kept)]
+    patterns = re.findall(r"^!results/(.+)/$", (PROJECT / ".gitignore").read_text(), re.MULTILINE)
+    return [study for study in studies() if any(fnmatch(study, name) for name in patterns)]
 
 
 def by_evidence(records: Mapping[str, list[Record]]) -> dict[str, list[Record]]:
     """Records by study, without the studies that have none: CIFAR-10 first, then by seeds."""
 
     def weight(study: str) -> tuple[bool, int]:
-        found = records[study]
-        return found[0].study.data.source != "cifar10", -len({record.seed for record in found})
+        runs = records[study]
+        return runs[0].study.data.source != "cifar10", -len({record.seed for record in runs})
 
     return {study: records[study] for study in sorted(filter(records.get, records), key=weight)}
 
@@ -43,7 +43,7 @@ def own() -> list[str]:
     return [study for study in studies() if study not in published()]
 
 
-def executed() -> list[tuple[Path, Path]]:
+def executed_notebooks() -> list[tuple[Path, Path]]:
     """The executed notebooks of this machine's runs, each with the record that it made."""
     notebooks = sorted(results_root().glob("**/seed-*/*.ipynb"))
     records = [
@@ -65,10 +65,10 @@ def load(study: str, numbers: type[N]) -> list[Record[N]]:
         listed = {run.record_path(numbers.kind) for run in runs(load_study(study))}
         paths = [path for path in paths if path in listed]
     records = [_read(path, numbers, path.stat().st_mtime_ns) for path in paths]
-    seen: dict[str, Record[N]] = {}  # the first record of each head; "": of all
+    firsts: dict[str, Record[N]] = {}  # the first record of each head; "": of all
     for record in records:
         for head, settings in (("", _settings), (record.head, _head_settings)):
-            first = seen.setdefault(head, record)
+            first = firsts.setdefault(head, record)
             ours, theirs = settings(first), settings(record)
             different = [name for name, value in ours.items() if value != theirs[name]]
             if different:

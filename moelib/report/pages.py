@@ -45,21 +45,21 @@ def chart(
         frame: the numbers that are drawn, offered as CSV.
         records: by study; those of the first study say which notebook measured them.
     """
-    drawn = [_themed(figures.svg(panel)) for panel in panels]
-    return _placed(drawn, f"{caption}\n\n{_links(name, frame, records)}", name, alt)
+    images = [_themed(figures.svg(panel)) for panel in panels]
+    return _directive(images, f"{caption}\n\n{_links(name, frame, records)}", name, alt)
 
 
 def fragment(
     name: str, html: str, caption: str, frame: pd.DataFrame, records: Mapping[str, list[Record]]
 ) -> Markdown:
     """A numbered figure of HTML that can be read and operated by itself; the rest as of `chart`."""
-    return _placed([html], f"{caption}\n\n{_links(name, frame, records)}", name)
+    return _directive([html], f"{caption}\n\n{_links(name, frame, records)}", name)
 
 
 def show(figure: Figure) -> None:
     """Display a figure of a table's page; its caption is what the function that drew it says."""
     caption = figure.get_label()
-    display(_placed([_themed(figures.svg(figure))], caption, alt=caption))
+    display(_directive([_themed(figures.svg(figure))], caption, alt=caption))
 
 
 def command(study: str) -> str:
@@ -69,7 +69,7 @@ def command(study: str) -> str:
 
 def _links(name: str, frame: pd.DataFrame, records: Mapping[str, list[Record]]) -> str:
     """The line under a figure: records, data, command and notebook."""
-    kind = next(found[0].kind for found in records.values() if found)
+    kind = next(runs[0].kind for runs in records.values() if runs)
     csv = base64.b64encode(frame.to_csv(index=False).encode()).decode()
     commands = ", ".join(f"`{command(study)}`" for study in records)
     return (
@@ -79,7 +79,7 @@ def _links(name: str, frame: pd.DataFrame, records: Mapping[str, list[Record]]) 
     )
 
 
-def _placed(panels: Sequence[str], text: str, name: str = "", alt: str = "") -> Markdown:
+def _directive(panels: Sequence[str], text: str, name: str = "", alt: str = "") -> Markdown:
     packed = base64.b64encode(json.dumps(panels).encode()).decode()
     plain = re.sub(r"[*`_$]", "", alt)
     options = [f":{key}: {value}" for key, value in (("name", name), ("alt", plain)) if value]
@@ -119,7 +119,7 @@ def table(
     return Markdown(text)
 
 
-def orders(found: pd.DataFrame, measures: Mapping[str, str]) -> list[Markdown]:
+def orders(correlations: pd.DataFrame, measures: Mapping[str, str]) -> list[Markdown]:
     """A table of what `comparisons.orders` found, with measures by name; none without a row."""
     columns = {
         "measure": ("Measure", ""),
@@ -131,8 +131,8 @@ def orders(found: pd.DataFrame, measures: Mapping[str, str]) -> list[Markdown]:
         "p_value": ("p", ".2g"),
         "without": ("Tau without one family", ".2f"),
     }
-    named = found.assign(measure=found["measure"].map(measures))
-    return [table(named, columns)] if len(found) else []
+    rows = correlations.assign(measure=correlations["measure"].map(measures))
+    return [table(rows, columns)] if len(correlations) else []
 
 
 def heading(study: str) -> Markdown:
@@ -156,17 +156,17 @@ def source(records: Iterable[Record], note: str = "") -> Markdown:
         f"{head} {', '.join(_link(record) for record in records if record.head == head)}"
         for head in dict.fromkeys(record.head for record in records)
     )
-    said = f"{len(seeds)} seed{'s' if len(seeds) > 1 else ''} ({', '.join(map(str, seeds))})"
+    seeds_text = f"{len(seeds)} seed{'s' if len(seeds) > 1 else ''} ({', '.join(map(str, seeds))})"
     return _small(
-        f"{note} Study `{study}`, {said}. Records `{kind}.json` by seed: {links}. "
+        f"{note} Study `{study}`, {seeds_text}. Records `{kind}.json` by seed: {links}. "
         f"Made by `{command(study)}`."
     )
 
 
-def executed() -> Markdown:
+def executed_notebooks() -> Markdown:
     """Links to the pages of executed notebooks, a row for each run and a column for each kind."""
     links: dict[tuple[str, ...], list[str]] = {}
-    for path, _ in loading.executed():
+    for path, _ in loading.executed_notebooks():
         *study, head, seed = path.relative_to(results_root()).parent.parts
         to = "/".join(["../notebooks", *study, head, seed, f"{path.stem}.html"])
         run = f"`{'/'.join(study)}`", head, seed[5:]
@@ -178,7 +178,7 @@ def executed() -> Markdown:
     return table(frame, {name: (name.capitalize(), "") for name in frame}, longest=len(frame))
 
 
-def ways(numbers: BenchmarkNumbers) -> Markdown:
+def benchmark_question(numbers: BenchmarkNumbers) -> Markdown:
     """What a benchmark asks, and the two ways that it compares."""
     return Markdown(
         f"**{numbers.name}**: {numbers.question} Baseline: {numbers.baseline}. "
@@ -208,16 +208,16 @@ def crosscheck_source(records: Mapping[str, Record[CrosscheckNumbers]]) -> Markd
     )
 
 
-def quoted(lead: str, texts: Iterable[str]) -> Markdown:
+def quotation(lead: str, texts: Iterable[str]) -> Markdown:
     """A lead, and texts after it word for word."""
     return Markdown(f"{lead} {', '.join(map(_code, sorted(texts)))}.")
 
 
 def sentences(texts: Mapping[str, str]) -> HTML:
-    """What is said of each study, if anything, as a list that other pages can paste."""
-    said = ((study, text.strip()) for study, text in texts.items())
-    items = (f"<li><b>{escape(study)}</b>: {escape(text)}</li>" for study, text in said if text)
-    return HTML(f"<ul>{''.join(items)}</ul>")
+    """A sentence on each study, if any, as a list that other pages can paste."""
+    items = ((study, text.strip()) for study, text in texts.items())
+    rows = (f"<li><b>{escape(study)}</b>: {escape(text)}</li>" for study, text in items if text)
+    return HTML(f"<ul>{''.join(rows)}</ul>")
 
 
 def _link(record: Record) -> str:

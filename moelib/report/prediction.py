@@ -54,7 +54,7 @@ def association(x: ArrayLike, y: ArrayLike, heads: Sequence[str]) -> Association
     """
     x, y, heads = np.asarray(x, dtype=float), np.asarray(y, dtype=float), np.asarray(heads)
     tau = kendall(x, y).tau  # which refuses what puts runs in no order
-    found = stats.bootstrap(
+    interval = stats.bootstrap(
         (x, y),
         _spearman,
         paired=True,
@@ -66,7 +66,7 @@ def association(x: ArrayLike, y: ArrayLike, heads: Sequence[str]) -> Association
     ).confidence_interval
     within, p_value = _within(x, y, heads)
     rho = float(_spearman(x, y))
-    return Association(rho, float(found.low), float(found.high), tau, within, p_value)
+    return Association(rho, float(interval.low), float(interval.high), tau, within, p_value)
 
 
 def associations(
@@ -87,13 +87,13 @@ def associations(
         family = []
         for measure in measures:
             for outcome in outcomes:
-                known = runs[["head", measure, outcome]].dropna()
-                values = known[[measure, outcome]]
-                if len(known) < FEWEST_RUNS or (values.nunique() == 1).any():
+                pairs = runs[["head", measure, outcome]].dropna()
+                values = pairs[[measure, outcome]]
+                if len(pairs) < FEWEST_RUNS or (values.nunique() == 1).any():
                     continue
-                found = association(known[measure], known[outcome], known["head"])
-                row = {"study": study, "measure": measure, "outcome": outcome, "runs": len(known)}
-                family.append({**row, "heads": known["head"].nunique(), **found._asdict()})
+                correlation = association(pairs[measure], pairs[outcome], pairs["head"])
+                row = {"study": study, "measure": measure, "outcome": outcome, "runs": len(pairs)}
+                family.append({**row, "heads": pairs["head"].nunique(), **correlation._asdict()})
         tested = [row for row in family if not np.isnan(row["p_value"])]
         for row, p in zip(tested, holm([row["p_value"] for row in tested]), strict=True):
             row["holm"] = p

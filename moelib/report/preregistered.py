@@ -90,14 +90,14 @@ def departures_in_use() -> list[Markdown]:
         ("log_lambda_max", "Logarithm of the largest eigenvalue", sharp),
         ("log_trace", "Logarithm of the trace", sharp),
     ]
-    shown = []
-    for measure, words, frame in tables:
+    parts = []
+    for measure, title, frame in tables:
         splits = dict(iter(frame.groupby("split", sort=False))) if len(frame) else {}
-        found = contrasts.changes(DEPARTURES, splits, measure)
-        if len(found):
-            shown.append(Markdown(f"**{words}**, change by the departure:"))
-            shown.append(pages.table(found, CHANGES))
-    return shown
+        table = contrasts.changes(DEPARTURES, splits, measure)
+        if len(table):
+            parts.append(Markdown(f"**{title}**, change by the departure:"))
+            parts.append(pages.table(table, CHANGES))
+    return parts
 
 
 def checkpoints(records: Iterable[Record[TrainNumbers]]) -> str:
@@ -151,7 +151,7 @@ def _table(judged: pd.DataFrame) -> Markdown:
 def _noise_floor(accuracy: pd.DataFrame) -> str:
     spreads = []
     for contrast in UNPAIRED:
-        differences = contrasts.paired(contrast, accuracy, "test_accuracy")
+        differences = contrasts.paired_differences(contrast, accuracy, "test_accuracy")
         spreads += [np.var(differences, ddof=1)] if len(differences) > 1 else []
     if not spreads:
         return "The noise floor, another order of batches and augmentation, is not measured yet."

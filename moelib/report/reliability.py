@@ -22,9 +22,9 @@ def strengths(records: Robust) -> pd.DataFrame:
     Strength 0 is the same images before they are corrupted.
     """
     return pd.DataFrame(
-        {**run_columns(record), "corruption": name, "strength": level, **found.model_dump()}
+        {**run_columns(record), "corruption": name, "strength": level, **scores.model_dump()}
         for record in records
-        for name, level, found in _cells(record.numbers)
+        for name, level, scores in _cells(record.numbers)
     )
 
 
@@ -45,22 +45,22 @@ def summary(records: Robust) -> pd.DataFrame:
     """
     rows = []
     for record in records:
-        found = record.numbers
-        errors = _errors(found)
+        numbers = record.numbers
+        errors = _errors(numbers)
         rows.append(
             {
                 **run_columns(record),
-                "images": found.images,
-                "accuracy": found.clean.accuracy,
-                "brier": found.clean.brier,
-                "ece": found.clean.ece,
-                "temperature": found.temperature,
-                "tempered_ece": found.tempered.ece,
-                "tempered_loss": found.tempered.loss,
+                "images": numbers.images,
+                "accuracy": numbers.clean.accuracy,
+                "brier": numbers.clean.brier,
+                "ece": numbers.clean.ece,
+                "temperature": numbers.temperature,
+                "tempered_ece": numbers.tempered.ece,
+                "tempered_loss": numbers.tempered.loss,
                 "corruption_error": errors.mean(),
-                "lost_accuracy": errors.mean() - (1 - found.uncorrupted.accuracy),
-                "corrupted_ece": np.mean([cell.reliability.ece for cell in found.corrupted]),
-                "corrupted_brier": np.mean([cell.reliability.brier for cell in found.corrupted]),
+                "lost_accuracy": errors.mean() - (1 - numbers.uncorrupted.accuracy),
+                "corrupted_ece": np.mean([cell.reliability.ece for cell in numbers.corrupted]),
+                "corrupted_brier": np.mean([cell.reliability.brier for cell in numbers.corrupted]),
             }
         )
     return pd.DataFrame(rows)
@@ -73,12 +73,12 @@ def relative_errors(records: Robust, reference: str = REFERENCE) -> pd.DataFrame
     Dietterich 2019, with a dense head in the place of AlexNet): 1 is as robust as the reference.
     """
     records = list(records)
-    known = {(r.study.name, r.seed): r for r in records if r.head == reference}
+    references = {(r.study.name, r.seed): r for r in records if r.head == reference}
     rows = []
     for record in records:
-        other = known.get((record.study.name, record.seed))
-        if record.head != reference and other is not None:
-            ratios = _errors(record.numbers) / _errors(other.numbers)
+        reference_run = references.get((record.study.name, record.seed))
+        if record.head != reference and reference_run is not None:
+            ratios = _errors(record.numbers) / _errors(reference_run.numbers)
             rows.append({**run_columns(record), "relative_error": ratios.mean()})
     return pd.DataFrame(rows, columns=["study", "head", "seed", "relative_error"])
 

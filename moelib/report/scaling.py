@@ -21,8 +21,8 @@ AT = ("experts", "k", "features", "hidden", "batch")  # where an aim was set
 def scale(record: Record[ScaleNumbers]) -> pd.DataFrame:
     """One row per point: how many times faster than dense, beside the ideal E/k.
 
-    By the executor that the rule chooses now; points of `untimed` have no row. `speedup` is the
-    median over rounds of the time of the dense head of equal total parameters by that of the sparse
+    By the executor that the rule chooses now; `untimed_points` have no row. `speedup` is the median
+    over rounds of the time of the dense head of equal total parameters by that of the sparse
     one, `overhead` the time of the sparse head by that of the dense head of equal active
     parameters; each with quartiles, and `surely` is the low end of the interval of the median
     speed-up. Equal parameters are those of the experts: the gate is timed on top. `regret` is the
@@ -32,9 +32,9 @@ def scale(record: Record[ScaleNumbers]) -> pd.DataFrame:
     logits, each moved once.
     """
     rows = []
-    for point, chosen in _timed(record):
-        of = point.model_dump(exclude={"sparse", "total", "active"}) | {"chosen": chosen}
-        macs, moved = _demand(of, record.numbers.classes)
+    for point, chosen in _timed_points(record):
+        setting = point.model_dump(exclude={"sparse", "total", "active"}) | {"chosen": chosen}
+        macs, moved = _demand(setting, record.numbers.classes)
         dense = (
             point.batch * point.experts * point.hidden * (point.features + record.numbers.classes)
         )
@@ -42,7 +42,7 @@ def scale(record: Record[ScaleNumbers]) -> pd.DataFrame:
         fastest = min(np.median(times) for times in point.sparse.values())
         rows.append(
             {
-                **of,
+                **setting,
                 "share": point.k / point.experts,
                 "ideal": point.experts / point.k,
                 "arithmetic": dense / macs,
@@ -98,7 +98,7 @@ def aim_curve(record: Record[ScaleNumbers]) -> pd.DataFrame:
     return table[here].sort_values(["dtype", "batch"], ascending=[False, True])
 
 
-def aimed(record: Record[ScaleNumbers]) -> pd.DataFrame:
+def aims(record: Record[ScaleNumbers]) -> pd.DataFrame:
     """The rows of `scale` for which an aim was set beforehand, and whether it was met."""
     aim, table = record.numbers.aim, aim_curve(record)
     return table[table["batch"] == aim.batch].assign(
@@ -134,7 +134,9 @@ def cost_model(record: Record[ScaleNumbers]) -> CostModel:
     them alike, and the smallest and the largest batch lie beyond all that their fit has seen. The
     coefficients are of the fit to all.
     """
-    points = [(point, chosen) for point, chosen in _timed(record) if point.dtype == "float32"]
+    points = [
+        (point, chosen) for point, chosen in _timed_points(record) if point.dtype == "float32"
+    ]
     rows = {}
     for point, chosen in points:
         size = (point.features, point.hidden, point.batch)
@@ -148,8 +150,8 @@ def cost_model(record: Record[ScaleNumbers]) -> CostModel:
     table = pd.DataFrame(list(rows.values()), index=index)
     folds = LeaveOneGroupOut().split(table, groups=index.get_level_values("batch"))
     predicted = pd.concat(
-        table.iloc[test].assign(predicted=table.iloc[test][list(TERMS)] @ _fit(table.iloc[known]))
-        for known, test in folds
+        table.iloc[test].assign(predicted=table.iloc[test][list(TERMS)] @ _fit(table.iloc[train]))
+        for train, test in folds
     ).reindex(index)
     error = (predicted["predicted"] / predicted["ms"] - 1).abs()
     errors = error.groupby("head").quantile([0.5, 0.9]).unstack()
@@ -170,7 +172,7 @@ def cost_model(record: Record[ScaleNumbers]) -> CostModel:
     return CostModel(_fit(table), predicted.reset_index(), errors, right, max(won, 1 - won))
 
 
-def untimed(record: Record[ScaleNumbers]) -> list[ScalePoint]:
+def untimed_points(record: Record[ScaleNumbers]) -> list[ScalePoint]:
     """Points at which the executor that the rule chooses now was not timed.
 
     The benchmark leaves `batched` out of the largest sizes, and the rule may choose it there: for
@@ -179,7 +181,7 @@ def untimed(record: Record[ScaleNumbers]) -> list[ScalePoint]:
     return [point for point, executor in _by_rule(record) if executor not in point.sparse]
 
 
-def _timed(record: Record[ScaleNumbers]) -> list[tuple[ScalePoint, str]]:
+def _timed_points(record: Record[ScaleNumbers]) -> list[tuple[ScalePoint, str]]:
     """The other points, each with that executor."""
     return [(point, executor) for point, executor in _by_rule(record) if executor in point.sparse]
 
@@ -233,9 +235,9 @@ def _dense_terms(point: ScalePoint, hidden: int) -> dict[str, float]:
     }
 
 
-def _demand(of: dict, classes: int) -> tuple[float, float]:
+def _demand(setting: dict, classes: int) -> tuple[float, float]:
     """Multiply-accumulates and bytes that a plan with equal shares cannot do without."""
-    n, d, h, k, experts = (of[x] for x in ("batch", "features", "hidden", "k", "experts"))
+    n, d, h, k, experts = (setting[x] for x in ("batch", "features", "hidden", "k", "experts"))
     macs = n * (d * experts + k * (d * h + h * classes + classes))
     weights = d * experts + min(experts, n * k) * (d * h + h * classes)
-    return macs, BYTES[of["dtype"]] * (weights + n * (d + classes))
+    return macs, BYTES[setting["dtype"]] * (weights + n * (d + classes))

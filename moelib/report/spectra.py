@@ -19,11 +19,11 @@ def densities(records: Sharp) -> pd.DataFrame:
             **run_columns(record),
             "split": split,
             "parameters": record.numbers.parameters,
-            "eigenvalue": at,
+            "eigenvalue": eigenvalue,
             "density": height,
         }
-        for record, split, found in splits(records)
-        for at, height in _curve(found.density)
+        for record, split, numbers in splits(records)
+        for eigenvalue, height in _curve(numbers.density)
     )
 
 
@@ -36,10 +36,10 @@ def negative_mass(records: Sharp) -> pd.DataFrame:
         {
             **run_columns(record),
             "split": split,
-            "bandwidth": found.density.bandwidth,
-            "density": found.density,
+            "bandwidth": numbers.density.bandwidth,
+            "density": numbers.density,
         }
-        for record, split, found in splits(records)
+        for record, split, numbers in splits(records)
     )
     rows["threshold"] = -rows.groupby("split")["bandwidth"].transform("max")
     shares = [_below(row.density, row.threshold) for row in rows.itertuples()]
@@ -59,8 +59,8 @@ def group_traces(records: Sharp) -> pd.DataFrame:
             **estimate("trace", group.trace),
             "trace_per_parameter": group.trace.value / group.parameters,
         }
-        for record, split, found in splits(records)
-        for name, group in found.groups.items()
+        for record, split, numbers in splits(records)
+        for name, group in numbers.groups.items()
     )
 
 

@@ -66,8 +66,8 @@ def median_interval(values: Sequence[float]) -> Interval:
     >>> median_interval([1, 2, 3, 4, 5, 6])  # P(all on one side) = 2 / 2^6 < 5 %
     Interval(estimate=3.5, low=1.0, high=6.0)
     """
-    found = stats.quantile_test(values, p=0.5).confidence_interval(CONFIDENCE)
-    return Interval(float(np.median(values)), float(found.low), float(found.high))
+    interval = stats.quantile_test(values, p=0.5).confidence_interval(CONFIDENCE)
+    return Interval(float(np.median(values)), float(interval.low), float(interval.high))
 
 
 def wilson_interval(successes: int, trials: int) -> Interval:
@@ -108,11 +108,11 @@ def kendall(x: ArrayLike, y: ArrayLike) -> Kendall:
         raise ValueError(f"An order needs at least {FEWEST_RUNS} runs; there are {len(x)}.")
     if np.ptp(x) == 0 or np.ptp(y) == 0:
         raise ValueError("A measure that is the same for all runs puts them in no order.")
-    found = stats.kendalltau(x, y)
+    test = stats.kendalltau(x, y)
     low, high = np.nanquantile(resampled_taus(x, y), [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     if low == high:
         low = high = math.nan
-    return Kendall(float(found.statistic), float(low), float(high), float(found.pvalue))
+    return Kendall(float(test.statistic), float(low), float(high), float(test.pvalue))
 
 
 def resampled_taus(x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -123,8 +123,8 @@ def resampled_taus(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     resampling = {"paired": True, "vectorized": True, "n_resamples": RESAMPLES, "rng": 0}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", stats.DegenerateDataWarning)  # told by the NaN themselves
-        found = stats.bootstrap((x, y), _tau_along, method="percentile", **resampling)
-    return found.bootstrap_distribution
+        result = stats.bootstrap((x, y), _tau_along, method="percentile", **resampling)
+    return result.bootstrap_distribution
 
 
 def _tau_along(x: np.ndarray, y: np.ndarray, axis: int) -> np.ndarray:

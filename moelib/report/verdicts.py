@@ -37,32 +37,33 @@ def rows(studies: Iterable[str]) -> pd.DataFrame:
     """
     trained = loading.by_evidence({s: loading.load(s, TrainNumbers) for s in studies})
     kinds = (UtilizationNumbers, SharpnessNumbers, SurfaceNumbers, EfficiencyNumbers)
-    drawn = {
+    figures = {
         kind: effects.few_heads({s: loading.load(s, kind) for s in loading.published()})
         for kind in (TrainNumbers, *kinds)
     }
-    found = []
+    table = []
     for study, records in trained.items():
         if study.startswith(effects.SWITCHED):  # these repeat another study but for one key
             continue
-        for said in claims.judge(records, *(loading.load(study, kind) for kind in kinds)):
-            figure, kind = FIGURES.get(said.claim.number, ("", None))
-            chapter = f"[chapter]({said.claim.chapter}.ipynb)"
-            found.append(
+        for judgement in claims.judge(records, *(loading.load(study, kind) for kind in kinds)):
+            figure, kind = FIGURES.get(judgement.claim.number, ("", None))
+            undecided = judgement.verdict == claims.INCONCLUSIVE
+            chapter = f"[chapter]({judgement.claim.chapter}.ipynb)"
+            table.append(
                 {
-                    "number": said.claim.number,
-                    "claim": said.claim.words,
+                    "number": judgement.claim.number,
+                    "claim": judgement.claim.words,
                     "study": study,
-                    "verdict": said.verdict,
-                    "effect": claims.in_words(said.weakest, said.claim.unit).replace(
+                    "verdict": judgement.verdict,
+                    "effect": claims.in_words(judgement.weakest, judgement.claim.unit).replace(
                         "lambda_max", "eigenvalue"
                     ),
-                    "n": said.seeds,
-                    "needed": said.needed if said.verdict == claims.INCONCLUSIVE else None,
-                    "figure": f"{{numref}}`{figure}`" if drawn.get(kind) else chapter,
+                    "n": judgement.seeds,
+                    "needed": judgement.needed if undecided else None,
+                    "figure": f"{{numref}}`{figure}`" if figures.get(kind) else chapter,
                 }
             )
-    return pd.DataFrame(found)
+    return pd.DataFrame(table)
 
 
 def matrix(rows: pd.DataFrame) -> Markdown:
@@ -76,8 +77,8 @@ def matrix(rows: pd.DataFrame) -> Markdown:
     columns = {"claim": ("Claim", ""), **{study: (study, "") for study in studies}}
     legend = " \N{MIDDLE DOT} ".join(f"{_badge(word, short=True)} {word}" for word in MARKS)
     body = pages.table(frame, columns).data
-    said = f"{legend}; blank: it cannot be tested there"
-    return Markdown(f":::{{div}} verdicts\n{body}\n:::\n\n{said}")
+    key = f"{legend}; blank: it cannot be tested there"
+    return Markdown(f":::{{div}} verdicts\n{body}\n:::\n\n{key}")
 
 
 def table(rows: pd.DataFrame) -> Markdown:
@@ -90,13 +91,13 @@ def table(rows: pd.DataFrame) -> Markdown:
         "needed": ("Seeds needed", ".0f"),
         "figure": ("Shown in", ""),
     }
-    shown = rows.assign(
+    cells = rows.assign(
         study=[f"`{study}`" for study in rows["study"]], verdict=rows["verdict"].map(_badge)
     )
     rules = claims.rules().set_index("claim")
     parts = (
         f"**{claim}**\n\n{_rule(rules.loc[claim])}\n\n"
-        f"{pages.table(shown[rows['claim'] == claim], columns, longest=len(shown)).data}"
+        f"{pages.table(cells[rows['claim'] == claim], columns, longest=len(cells)).data}"
         for claim in _in_order(rows)
     )
     body = "\n\n".join(parts)

@@ -22,12 +22,12 @@ def seeds_of(records: Iterable[Record]) -> str:
 
 def devices_of(records: Iterable[Record]) -> str:
     """Where times were taken: devices, numbers of threads and, where recorded, precisions."""
-    seen = set()
+    devices = set()
     for record in records:
-        said = f"{record.provenance.device}, threads: {record.provenance.threads}"
+        device = f"{record.provenance.device}, threads: {record.provenance.threads}"
         precision = getattr(record.numbers, "precision", None)
-        seen.add(f"{said}, {precision}" if precision else said)
-    return "; ".join(sorted(seen))
+        devices.add(f"{device}, {precision}" if precision else device)
+    return "; ".join(sorted(devices))
 
 
 def image_verdict(row) -> str:

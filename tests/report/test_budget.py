@@ -6,7 +6,7 @@ import synthetic
 
 from moelib.records.benchmarks import SessionNumbers, Task
 from moelib.records.record import Record, write_record
-from moelib.report.budget import energy, larger, sessions, spent
+from moelib.report.budget import energy, expenses, projections, sessions
 from moelib.study.run import Run, results_root
 
 HOUR = 3600.0
@@ -35,25 +35,25 @@ def records():
 
 
 def test_hours_are_summed_by_kind_and_times_the_threads(records):
-    (row,) = spent(records).to_dict("records")
+    (row,) = expenses(records).to_dict("records")
     assert (row["runs"], row["records"]) == (4, 6)
     assert row["training"] == pytest.approx(3 + 3 + 6 + 6)
     assert row["analyses"] == pytest.approx(1) and row["core_hours"] == pytest.approx(19)
     assert np.isnan(row["gpu_hours"])
     two = [took(r, r.provenance.wall_time_s, threads=2) for r in records]
-    assert spent(two)["core_hours"].tolist() == pytest.approx([38])
+    assert expenses(two)["core_hours"].tolist() == pytest.approx([38])
 
 
 def test_a_gpu_is_a_device_of_its_own(records):
     both = [*records, took(records[0], HOUR, device="a gpu")]
-    table = spent(both).set_index("device")
+    table = expenses(both).set_index("device")
     assert table.loc["a gpu", "gpu_hours"] == pytest.approx(1)
     assert np.isnan(table.loc["a gpu", "core_hours"])
-    assert spent([]).empty
+    assert expenses([]).empty
 
 
 def test_other_sizes_follow_from_one_seed(records):
-    (row,) = larger(records, seeds=5, epochs=30).to_dict("records")
+    (row,) = projections(records, seeds=5, epochs=30).to_dict("records")
     assert row["seconds_per_epoch"] == pytest.approx(1.5 * HOUR)
     assert row["seed_hours"] == pytest.approx(3 + 6)
     assert row["analysed_seed_hours"] == pytest.approx(9.5)  # one head has experts
@@ -64,11 +64,11 @@ def test_other_sizes_follow_from_one_seed(records):
 def test_an_epoch_beside_other_work_does_not_count_for_more(records):
     slow = (HOUR, HOUR, 50 * HOUR)
     odd = [took(records[0], sum(slow), epoch_seconds=slow), *records[1:]]
-    assert larger(odd, 5, 30).equals(larger(records, 5, 30))
+    assert projections(odd, 5, 30).equals(projections(records, 5, 30))
 
 
 def test_a_study_without_training_on_a_device_has_no_row(records):
-    assert larger([r for r in records if r.kind != "train"], 5, 30).empty
+    assert projections([r for r in records if r.kind != "train"], 5, 30).empty
 
 
 def test_energy_is_summed_where_it_could_be_read(results):

@@ -1,3 +1,5 @@
+import re
+
 import pandas as pd
 import pytest
 import series
@@ -9,7 +11,7 @@ from moelib.report.effects import COLUMNS
 from moelib.report.wording import signed
 
 pytestmark = pytest.mark.usefixtures("results", "closed")
-SAID = {"higher": "above", "lower": "below"}
+VERBS = {"higher": "above", "lower": "below"}
 
 
 def effects(*rows):
@@ -18,27 +20,32 @@ def effects(*rows):
     return pd.DataFrame(full, columns=COLUMNS)
 
 
-TOLD = "{head} by {number} points"
+def comparison(frame):
+    """The claim in words, and the sentence on one head after it."""
+    return chapters.comparison(frame, VERBS, signed, "{head} {number}").split("**")[1:]
 
 
 def test_words_follow_the_intervals():
     frame = effects(("soft", 1, 0.5, 1.5), ("sparse", -3, -4, -2), ("switch", 0, -1, 1))
-    claim, one = chapters._against(frame, SAID, signed, TOLD).split("**: ")
-    assert claim == "**Soft is above dense; sparse is below it; switch is not told apart from it"
-    assert one == "soft by +1.00 points (95% interval +0.50 to +1.50; 5 seeds of `a`)."
+    claim, sentence = comparison(frame)
+    verbs = {part.split()[0].lower(): part for part in claim.split("; ")}
+    assert "above" in verbs["soft"] and "below" in verbs["sparse"]
+    assert "not told apart" in verbs["switch"]
+    numbers = re.findall(r"[+-]?\d+(?:\.\d+)?", sentence.replace("95%", ""))
+    assert numbers == ["+1.00", "+0.50", "+1.50", "5"]
 
 
-def test_the_first_study_is_told_and_controls_are_not():
+def test_only_mixtures_of_the_first_study_are_compared():
     frame = effects(("frozen", -9, -9.5, -8.5), ("soft", 1, 0.5, 1.5), ("sparse", 7, 6, 8))
     frame["study"] = ["a", "a", "b"]
-    told = chapters._against(frame, SAID, signed, TOLD)
-    assert "Soft is above dense**" in told and "rozen" not in told and "7.00" not in told
+    text = " ".join(comparison(frame))
+    assert "Soft is above" in text and "rozen" not in text and "7.00" not in text
 
 
 def test_one_seed_compares_nets_and_not_heads():
     frame = effects(("soft", 1, None, None)).assign(seeds=1)
-    told = chapters._against(frame, SAID, signed, TOLD)
-    assert "above" not in told and "One" not in told and "one seed" in told
+    text = chapters.comparison(frame, VERBS, signed, "{head} {number}")
+    assert "one seed" in text and "above" not in text and "1.00" not in text
 
 
 @pytest.mark.parametrize("chapter", [chapters.routing, chapters.ablations])

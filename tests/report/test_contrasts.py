@@ -14,7 +14,7 @@ from moelib.report.contrasts import (
     Contrast,
     changes,
     judge,
-    paired,
+    paired_differences,
     studies,
 )
 from moelib.study.reader import load_study
@@ -48,7 +48,7 @@ def test_every_departure_study_is_contrasted_with_an_arm():
 
 def test_only_seeds_that_both_arms_have_are_paired():
     frame = values(one_dense=[0.5, 0.6, 0.7], one_soft=[0.6, 0.8])
-    assert paired(ABOVE, frame, "accuracy") == pytest.approx([0.1, 0.2])
+    assert paired_differences(ABOVE, frame, "accuracy") == pytest.approx([0.1, 0.2])
 
 
 def test_the_p_value_is_twice_the_smaller_one_sided_one_and_corrected_for_all():

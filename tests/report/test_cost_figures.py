@@ -56,7 +56,7 @@ def points(**rows):
     table = table.assign(low=table["accuracy"] - 0.02, high=table["accuracy"] + 0.01)
     table["efficient"] = False
     for _, panel in table.groupby("part"):
-        table.loc[panel.index, "efficient"] = costs.efficient(panel["ms"], panel["accuracy"])
+        table.loc[panel.index, "efficient"] = costs.pareto_front(panel["ms"], panel["accuracy"])
     return table
 
 
@@ -127,7 +127,7 @@ def test_compiled_ways_and_other_executors_and_routings_are_not_in_the_figure_of
 
 
 def test_chosen_keeps_one_row_for_each_run_part_and_batch(latencies):
-    shown = costs.chosen(latencies)
+    shown = costs.analysed_heads(latencies)
     assert len(shown) == 3 * 2 * 2 * 2  # heads, seeds, parts, batches
     assert not shown.duplicated(["head", "seed", "part", "batch"]).any()
     assert set(shown["what"]) == {"this head"}

@@ -190,24 +190,24 @@ def test_the_front_is_what_brute_force_finds(seed, values):
         )
         for mine, worth in zip(cost, value, strict=True)
     ]
-    found = costs.efficient(cost, value)
+    found = costs.pareto_front(cost, value)
     assert found.tolist() == expected
     assert any(expected) and not all(expected)
 
 
 def test_equal_points_are_efficient_together_and_a_point_alone_is():
-    assert costs.efficient([1, 1, 2, 1], [5, 5, 5, 4]).tolist() == [True, True, False, False]
-    assert costs.efficient([3], [0.1]).tolist() == [True]
-    assert costs.efficient([], []).tolist() == []
+    assert costs.pareto_front([1, 1, 2, 1], [5, 5, 5, 4]).tolist() == [True, True, False, False]
+    assert costs.pareto_front([3], [0.1]).tolist() == [True]
+    assert costs.pareto_front([], []).tolist() == []
 
 
 def test_the_front_does_not_depend_on_units_or_order():
     generator = np.random.default_rng(0)
     cost, value = generator.integers(6, size=(2, 20))
-    found = costs.efficient(cost, value)
-    assert np.array_equal(costs.efficient(1e3 * cost, value / 7 - 1), found)
+    found = costs.pareto_front(cost, value)
+    assert np.array_equal(costs.pareto_front(1e3 * cost, value / 7 - 1), found)
     order = generator.permutation(20)
-    assert np.array_equal(costs.efficient(cost[order], value[order]), found[order])
+    assert np.array_equal(costs.pareto_front(cost[order], value[order]), found[order])
 
 
 def benchmark(cases):

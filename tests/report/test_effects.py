@@ -86,7 +86,7 @@ def test_a_switch_is_compared_with_the_run_that_differs_in_it_alone():
             arm("protocol-both", {"load": "importance", "logit_dropout": True}, 0.4, "soft"),
         ],
     }
-    table = effects.switched(records).set_index(["panel", "head"])["value"]
+    table = effects.switches(records).set_index(["panel", "head"])["value"]
     # A soft head has no load: for it the second study switches logit dropout alone.
     assert table.to_dict() == pytest.approx(
         {("load", "sparse"): -10, ("logit_dropout", "sparse"): -10, ("logit_dropout", "soft"): -10}

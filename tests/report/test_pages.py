@@ -87,7 +87,7 @@ def test_source_names_study_and_seeds_and_links_each_record():
 
 @pytest.mark.parametrize("text", ["plain", "use `eig` now", "``a`` or `b`", "`begin", "end```"])
 def test_quoted_text_is_one_piece_of_code_whatever_it_holds(text):
-    said = pages.quoted("It says", [text]).data
+    said = pages.quotation("It says", [text]).data
     _, inline = MarkdownIt().parse(said)[:2]
     assert [part.content for part in inline.children if part.type == "code_inline"] == [text]
     assert inline.children[0].content == "It says " and inline.children[-1].content == "."

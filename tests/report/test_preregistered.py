@@ -91,7 +91,7 @@ def write_robust(losses, sharp=True):
 def test_without_records_of_robustness_the_page_says_so():
     for part in (beyond.corruptions, beyond.calibration, beyond.agreement):
         assert "No study with such records" in text(part(["paper"]))
-    assert "No study here has at least four runs" in text(beyond.predicted(["paper"]))
+    assert "No study here has at least four runs" in text(beyond.predictions(["paper"]))
 
 
 def test_the_less_robust_head_is_named():
@@ -112,6 +112,6 @@ def test_calibration_and_agreement_are_tabled():
 
 def test_sharpness_that_orders_seeds_as_errors_do_is_found_in_every_head():
     write_robust({"dense": 0.1, "soft": 0.2, "sparse": 0.3})
-    said = text(beyond.predicted(["paper"]))
+    said = text(beyond.predictions(["paper"]))
     assert "pairs of a measure of sharpness and an outcome" in said
     assert "| paper | Largest eigenvalue | Error on corrupted images | 9 |" in said

@@ -116,7 +116,7 @@ def test_points_at_which_the_rules_executor_was_not_timed_are_left_out():
     untimed = point(k=4, sparse={"loop": (1.0,) * 9})
     record = scaled(point(), untimed)
     assert list(scaling.scale(record)["k"]) == [2]
-    assert scaling.untimed(record) == [untimed]
+    assert scaling.untimed_points(record) == [untimed]
     groups = [point(batch=batch) for batch in (3, 4)]
     model = scaling.cost_model(scaled(*groups))
     more = scaling.cost_model(scaled(*groups, untimed))
@@ -247,7 +247,7 @@ AT = {"experts": 4, "k": 2, "features": 10, "hidden": 5, "batch": 3}
 def test_an_aim_is_met_where_both_bounds_are_kept(speedup, overhead, met):
     """The point's medians are 2 and 2, at the low ends of whose intervals lies less."""
     record = changed(scaled(point()), aim=Aim(**AT, speedup=speedup, overhead=overhead))
-    (row,) = scaling.aimed(record).itertuples()
+    (row,) = scaling.aims(record).itertuples()
     assert (row.speedup, row.overhead, row.met) == (2, 2, met)
 
 
@@ -257,11 +257,11 @@ def test_an_aim_is_of_its_size_alone_in_every_precision():
     record = changed(
         scaled(*others[:3], point(), *others[3:], slow), aim=Aim(**AT, speedup=1.0, overhead=3.0)
     )
-    table = scaling.aimed(record)
+    table = scaling.aims(record)
     assert list(table["dtype"]) == ["float32", "bfloat16"]
     assert list(table["met"]) == [True, False]
     assert (table[list(AT)] == pd.Series(AT)).all(axis=None)
-    assert scaling.aimed(changed(record, points=tuple(others))).empty
+    assert scaling.aims(changed(record, points=tuple(others))).empty
 
 
 def test_the_curve_of_an_aim_is_of_its_size_at_every_batch():

@@ -229,16 +229,16 @@ if __name__ == "__main__":
 CLAIM = {
     "moelib/report/evidence.py": [
         (
-            "def fitted(",
+            "def fit(",
             """def some(records: Records) -> list[Evidence]:
     return [over_seeds("runs", [float(len(records.trained))] * 9, ABOVE, 0.0)]
 
 
-def fitted(""",
+def fit(""",
         )
     ],
     "moelib/report/claims.py": [
-        ("    sharpest,\n", "    sharpest,\n    some,\n"),
+        ("    similarity,\n", "    similarity,\n    some,\n"),
         (
             "CLAIMS = (",
             """CLAIMS = (
