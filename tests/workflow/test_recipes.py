@@ -238,7 +238,7 @@ def fit(""",
         )
     ],
     "moelib/report/claims.py": [
-        ("    similarity,\n", "    similarity,\n    some,\n"),
+        ("    sharpness,\n", "    sharpness,\n    some,\n"),
         (
             "CLAIMS = (",
             """CLAIMS = (
