@@ -79,16 +79,17 @@ def test_orders_are_named_and_are_no_table_without_a_row():
 def test_source_names_study_and_seeds_and_links_each_record():
     study = synthetic.study(seeds=(0, 7))
     records = [synthetic.trained(Run(study, "soft", seed)) for seed in (0, 7)]
-    said = pages.source(records, "Test images.").data
-    assert "Test images. Study `tiny`, 2 seeds (0, 7)." in said
-    assert "soft [0](../results/tiny/soft/seed-0/train.json), [7](../results/tiny/soft/" in said
-    assert "Made by `make study STUDY=tiny`" in said
+    text = pages.source(records, "Test images.").data
+    assert "Test images." in text and "2 seeds (0, 7)" in text
+    assert re.findall(r"\[(\d+)\]\((.*?)\)", text) == [
+        (str(seed), f"../results/tiny/soft/seed-{seed}/train.json") for seed in (0, 7)
+    ]
+    assert re.findall("`(.*?)`", text) == ["tiny", "train.json", "make study STUDY=tiny"]
 
 
 @pytest.mark.parametrize("text", ["plain", "use `eig` now", "``a`` or `b`", "`begin", "end```"])
 def test_quoted_text_is_one_piece_of_code_whatever_it_holds(text):
-    said = pages.quotation("It says", [text]).data
-    _, inline = MarkdownIt().parse(said)[:2]
+    _, inline = MarkdownIt().parse(pages.quotation("It says", [text]).data)[:2]
     assert [part.content for part in inline.children if part.type == "code_inline"] == [text]
     assert inline.children[0].content == "It says " and inline.children[-1].content == "."
 

@@ -1,8 +1,10 @@
 """What the chapters on costs show, with records and without."""
 
+import re
 import subprocess
 import sys
 
+import prose
 import pytest
 from cost_records import cell, decoding, mixture, record, traffic
 
@@ -48,9 +50,10 @@ def test_gpus_come_first_and_miniatures_not_at_all(results):
 def test_devices_share_one_table_of_verdicts():
     text = chapter.verdicts([full("Some GPU"), full("Some CPU")]).data
     lines = text.splitlines()
-    assert lines[0] == "|  | Predicted | Holds if | Some GPU | Some CPU |"
+    assert lines[0].split(" | ")[-2:] == ["Some GPU", "Some CPU |"]
     assert len(lines) == 2 + 6
-    assert lines[7].count("{bdg-danger}`contradicted` 1.25 times in decoding") == 2
+    verdicts = lines[7].split(" | ")[-2:]
+    assert all("contradicted" in cell and "1.25" in cell for cell in verdicts)
 
 
 @pytest.mark.parametrize(("mixture_ms", "explained"), [(20.0, True), (1.0, False)])
@@ -68,9 +71,11 @@ def test_a_device_without_published_models_has_no_distance():
 
 
 def test_the_answer_names_the_predictions_of_each_verdict():
-    assert chapter.answer(full()) == (
-        "**Some GPU: of 6 predictions contradicted P2, P6; inconclusive P1, P3, P4, P5.**"
-    )
+    answer = chapter.answer(full())
+    assert "Some GPU" in answer and "of 6" in answer
+    for word, names in {"contradicted": "P2 P6", "inconclusive": "P1 P3 P4 P5"}.items():
+        listed = re.search(rf"{word} ((?:P\d(?:, )?)+)", answer)[1]
+        assert listed.split(", ") == names.split()
 
 
 def test_circumstances_tell_what_is_modelled_missing_and_cut_short():
@@ -83,12 +88,9 @@ def test_circumstances_tell_what_is_modelled_missing_and_cut_short():
         whole=False,
         beside="a training",
     )
-    said = chapter.circumstances(broken).data
-    assert (
-        "1 of the ways ran fewer layers than their model has: **whole models are modelled**" in said
-    )
-    assert "1 failed or fell back: Vicuna-13B (no memory)." in said
-    assert "Beside it ran: a training. Its time was up before the plan was done." in said
+    text = chapter.circumstances(broken).data
+    assert "modelled" in text and "time was up" in text and "a training" in text
+    assert "1 failed" in text and "Vicuna-13B (no memory)" in text and "Vicuna-7B" not in text
 
 
 def test_a_model_is_compared_with_the_sum_of_its_layers():
@@ -96,9 +98,10 @@ def test_a_model_is_compared_with_the_sum_of_its_layers():
         cell("TinyLlama-1.1B", ms, panel="additivity", layers=layers)
         for layers, ms in ((1, 1.0), (2, 2.5), (22, 33.0))
     ]
-    assert "22 layers of TinyLlama-1.1B take 1.50 times 22 single ones (decode)" in (
-        chapter.circumstances(record(*depths)).data
-    )
+    text = chapter.additivity(record(*depths))
+    assert "TinyLlama-1.1B" in text and "(decode)" in text
+    assert prose.numbers(text) == ["22", "1.50", "22"]
+    assert text in chapter.circumstances(record(*depths)).data
     assert chapter.additivity(full()) == ""
 
 
