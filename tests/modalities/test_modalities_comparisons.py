@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 
+import prose
 import pytest
 import synthetic_modalities
 from small import small_run
@@ -85,12 +86,32 @@ def test_words_are_chosen_by_the_numbers(results):
     synthetic_modalities.write_study("main", seeds=(0, 1))
     found = comparisons.load("main")
     assert "28 of 70 runs" in chapters.missing("main", found).data
-    judged = comparisons.judged(found, comparisons.MAIN)
-    assert chapters.allocation(judged).startswith("**Here it does not**") or "not decide" in (
-        chapters.allocation(judged)
-    )
-    assert chapters.answer(judged)
+    assert chapters.answer(comparisons.judged(found, comparisons.MAIN))
     assert "few runs" in chapters.allocation([])
+
+
+SMALL, LARGE = [0.010, 0.012, 0.009, 0.011], [0.030, 0.031, 0.029, 0.030]
+SCATTERED = [0.00, 0.08, 0.01, 0.05]
+
+
+@pytest.mark.parametrize(
+    ("top_2", "hard", "verdict"),
+    [
+        (SMALL, SMALL, "does**"),
+        (SMALL, [0.051, 0.050, 0.050, 0.049], "does not**"),
+        (SMALL, SCATTERED, "not decide"),
+    ],
+)
+def test_allocation_helps_if_both_gaps_are_smaller(top_2, hard, verdict):
+    gaps = {"dense": LARGE, "top-2": top_2, "hard": hard}
+    arms = [record for arm, values in gaps.items() for record in records(arm, values)]
+    both = (
+        Comparison("H1", "gap", "top-2", "dense", gap, LOWER),
+        Comparison("H2", "gap", "hard", "dense", gap, LOWER),
+    )
+    answer = chapters.allocation(comparisons.judged(arms, both))
+    assert verdict in answer
+    assert prose.numbers(answer.partition("top-2,")[0])[0] == "\N{MINUS SIGN}1.95"  # points
 
 
 def test_figures(results, closed):
