@@ -3,9 +3,9 @@
 A chapter asks one question. A function of `chapters` (or of another room, such as the one on
 modalities) takes names of studies and returns what the notebook of the page displays:
 
-    records = loading.by_evidence({study: loading.load(study, Numbers) for study in studies})
+    records = loading.by_evidence(studies, Numbers)
     frame = effects...           # study, panel, head, seeds, value, low, high, by_seed, paper
-    figures = forest.panels(frame, "label of the axis", line=0)     # small ones, one a panel
+    forest.chart("name", frame, records, caption, "label of the axis")  # small panels side by side
     pages.chart("name", figures, caption, alt, frame, records)     # numbered, linked, with its data
     pages.fragment("name", html, caption, frame, records)           # the same of HTML: no picture
     pages.table(frame, {"column": ("Heading", ".2f")})              # folded where it is long

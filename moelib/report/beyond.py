@@ -2,19 +2,26 @@
 
 from collections.abc import Iterable
 
-import numpy as np
 import pandas as pd
 from IPython.display import Markdown
 
 from moelib.records.kinds import SharpnessNumbers, TrainNumbers
 from moelib.records.record import Record
 from moelib.records.reliability import RobustnessNumbers
-from moelib.report import degradation, frames, loading, pages, prediction, reliability
-from moelib.report.effects import COLUMNS
-from moelib.report.forest import panels
-from moelib.report.reliability import NEITHER, REFERENCE, SAME_HEAD, SAME_SEED
-from moelib.report.statistics import CONFIDENCE, t_interval, verdict
-from moelib.report.wording import listed, seeds_of, signed
+from moelib.report import (
+    comparisons,
+    degradation,
+    effects,
+    frames,
+    loading,
+    pages,
+    prediction,
+    reliability,
+)
+from moelib.report.forest import chart
+from moelib.report.reliability import NEITHER, SAME_HEAD, SAME_SEED
+from moelib.report.statistics import CONFIDENCE
+from moelib.report.wording import clauses, listed, plain, seeds_of, signed
 from moelib.study.heads import family
 
 NOTHING = (
@@ -63,35 +70,34 @@ RELIABILITY = {
 
 def corruptions(studies: Iterable[str]) -> list[Markdown]:
     """Is one kind of head hurt less by corrupted images than another?"""
-    records = _load(studies)
+    records = loading.by_evidence(studies, RobustnessNumbers)
     if not records:
         return [Markdown(NOTHING)]
-    charts = []
-    for study, runs in [*records.items()][:1]:  # of most seeds: one figure is enough
-        kinds = [r for r in runs if r.head == family(r.head)]  # a figure of kinds of heads
-        frame = reliability.strengths(kinds or runs)
-        words = _lost(study, runs)
-        charts.append(
-            pages.chart(f"corruptions-{study}", degradation.curves(frame), f"{words} Accuracy by "
-                        "strength, mean over seeds and their range; 0 is the same images before.",
-                        words, frame, {study: kinds or runs})
-        )  # fmt: skip
-    effects = _effects({s: reliability.relative_errors(f) for s, f in records.items()},
-                       "relative_error")  # fmt: skip
-    if effects.empty:
-        return [Markdown(_lost(*next(iter(records.items())))), *charts]
-    answer = _comparison(effects, 1, "more robust than", "less robust than", _times, "times dense")
+    study, runs = next(iter(records.items()))  # of most evidence: one figure of it is enough
+    words = _lost(study, runs)
+    kinds = [run for run in runs if run.head == family(run.head)] or runs
+    strengths = reliability.strengths(kinds)
+    curves = pages.chart(
+        f"corruptions-{study}", degradation.curves(strengths),
+        f"{words} Accuracy by strength, mean over seeds and their range; 0 is the same images "
+        "before.", words, strengths, {study: kinds},
+    )  # fmt: skip
+    errors = {study: reliability.relative_errors(runs) for study, runs in records.items()}
+    frame = effects.by_head(errors, "relative_error")
+    if frame.empty:
+        return [Markdown(words), curves]
+    answer = _comparison(frame, 1, "more robust than", "less robust than", plain, "times dense")
     return [
         Markdown(answer),
-        *charts,
-        _forest("corruption-errors", effects, records, f"{answer} Mean over corruptions of the "
-                "error, times that of dense in the same seed.", "error, times dense", 1),
+        curves,
+        chart("corruption-errors", frame, records, f"{answer} Mean over corruptions of the "
+              "error, times that of dense in the same seed.", "error, times dense", 1),
     ]  # fmt: skip
 
 
 def calibration(studies: Iterable[str]) -> list[Markdown]:
     """Can the probabilities of one kind of head be trusted more than those of another?"""
-    records = _load(studies)
+    records = loading.by_evidence(studies, RobustnessNumbers)
     if not records:
         return [Markdown(NOTHING)]
     tables = {study: reliability.summary(runs) for study, runs in records.items()}
@@ -99,25 +105,26 @@ def calibration(studies: Iterable[str]) -> list[Markdown]:
     means = whole.groupby(["study", "head"], sort=False).mean(numeric_only=True)
     means["seeds"] = whole.groupby(["study", "head"], sort=False).size()
     table = pages.table(means.drop(columns="seed").reset_index(), RELIABILITY)
-    effects = _effects({s: _beyond_dense(t) for s, t in tables.items()}, "difference")
-    if effects.empty:
+    differences = {
+        study: comparisons.beyond_reference(runs, "tempered_ece") for study, runs in tables.items()
+    }
+    frame = effects.by_head(differences, "difference", scale=100)
+    if frame.empty:
         return [table]
-    effects[["value", "low", "high"]] *= 100
-    effects["by_seed"] = [tuple(100 * v for v in values) for values in effects["by_seed"]]
     words = ("better calibrated than", "worse calibrated than")
-    answer = _comparison(effects, 0, *words, signed, "points")
+    answer = _comparison(frame, 0, *words, signed, "points")
     return [
         Markdown(answer),
-        _forest("calibration", effects, records, f"{answer} Expected calibration error at the "
-                "temperature that suits validation images, minus that of dense in the same seed.",
-                "ECE minus dense, points", 0),
+        chart("calibration", frame, records, f"{answer} Expected calibration error at the "
+              "temperature that suits validation images, minus that of dense in the same seed.",
+              "ECE minus dense, points", 0),
         table,
     ]  # fmt: skip
 
 
 def agreement(studies: Iterable[str]) -> list[Markdown]:
     """Do two runs of one head agree more than runs of two heads?"""
-    records = _load(studies)
+    records = loading.by_evidence(studies, RobustnessNumbers)
     pairs = [
         reliability.agreement(runs, loading.load(study, TrainNumbers))
         for study, runs in records.items()
@@ -150,7 +157,7 @@ def agreement(studies: Iterable[str]) -> list[Markdown]:
 def predictions(studies: Iterable[str]) -> list[Markdown]:
     """Does any measure of sharpness predict accuracy, robustness or calibration?"""
     tables = []
-    for study, runs in _load(studies).items():
+    for study, runs in loading.by_evidence(studies, RobustnessNumbers).items():
         sharp = frames.curvature(loading.load(study, SharpnessNumbers))
         if len(sharp):
             keys = ["study", "head", "seed"]
@@ -176,13 +183,6 @@ def predictions(studies: Iterable[str]) -> list[Markdown]:
     return [Markdown(answer), pages.table(rows, PREDICTION, longest=12)]
 
 
-def _load(studies: Iterable[str]) -> dict[str, list[Record[RobustnessNumbers]]]:
-    """Records by study, those of most seeds first; studies without any are left out."""
-    loaded = {study: loading.load(study, RobustnessNumbers) for study in studies}
-    records = {study: runs for study, runs in loaded.items() if runs}
-    return dict(sorted(records.items(), key=lambda item: -len({r.seed for r in item[1]})))
-
-
 def _lost(study: str, records: list[Record[RobustnessNumbers]]) -> str:
     frame = reliability.summary(records)
     lost = 100 * frame["lost_accuracy"].mean()
@@ -192,60 +192,17 @@ def _lost(study: str, records: list[Record[RobustnessNumbers]]) -> str:
     )
 
 
-def _beyond_dense(table: pd.DataFrame) -> pd.DataFrame:
-    """The calibration error of each run minus that of the dense run of its seed."""
-    dense = table[table["head"] == REFERENCE].set_index("seed")["tempered_ece"]
-    others = table[(table["head"] != REFERENCE) & table["seed"].isin(dense.index)]
-    difference = others["tempered_ece"] - others["seed"].map(dense)
-    return others[["study", "head", "seed"]].assign(difference=difference)
-
-
-def _effects(tables: dict[str, pd.DataFrame], measure: str) -> pd.DataFrame:
-    """One row per study and head, as in `effects`: mean over seeds and its t-interval."""
-    rows = []
-    for study, table in tables.items():
-        for head, runs in table.groupby("head", sort=False) if len(table) else ():
-            values = runs[measure].to_numpy(dtype=float)
-            ends = t_interval(values) if len(values) > 1 else (values[0], np.nan, np.nan)
-            rows.append((study, study, head, len(values), *ends, tuple(values), np.nan))
-    return pd.DataFrame(rows, columns=COLUMNS)
-
-
-def _comparison(effects: pd.DataFrame, null: float, low: str, high: str, number, unit: str) -> str:
+def _comparison(frame: pd.DataFrame, null: float, low: str, high: str, number, unit: str) -> str:
     """Which heads differ from dense in the study of most seeds, and the most one does."""
-    sure = effects[effects["seeds"] == effects["seeds"].max()]
+    sure = frame[frame["seeds"] == frame["seeds"].max()]
     sure = sure[sure["study"] == sure["study"].iloc[0]]
     if sure["seeds"].iloc[0] < 2:
         return "With one seed of each head this compares trained nets, and no kinds of heads."
-    words = {"lower": low, "higher": high, "not distinguishable": "not told apart from"}
-    verdicts = sure.apply(
-        lambda row: verdict(t_interval(np.array(row["by_seed"]) - null)), axis="columns"
-    )
-    parts = [
-        f"{listed(sure['head'][verdicts == word])} "
-        f"{'is' if (verdicts == word).sum() == 1 else 'are'} {verb}"
-        for word, verb in words.items()
-        if (verdicts == word).any()
-    ]
+    verbs = {"lower": low, "higher": high}
+    parts = clauses(sure["head"], effects.verdicts(sure, null), verbs, join=listed)
     most = sure.loc[(sure["value"] - null).abs().idxmax()]
     return (
         f"**In `{most['study']}` {'; '.join(f'{part} dense' for part in parts)}.** The largest "
         f"difference is that of {most['head']}: {number(most['value'])} {unit} (95% interval "
         f"{number(most['low'])} to {number(most['high'])}), {most['seeds']} seeds."
     )
-
-
-def _times(value: float) -> str:
-    return f"{value:.2f}"
-
-
-def _forest(
-    name: str,
-    effects: pd.DataFrame,
-    records: dict[str, list[Record]],
-    caption: str,
-    label: str,
-    line: float,
-) -> Markdown:
-    sources = {study: records[study] for study in dict.fromkeys(effects["study"])}
-    return pages.chart(name, panels(effects, label, line), caption, caption, effects, sources)

@@ -25,12 +25,11 @@ from moelib.report import (
     frames,
     gallery,
     loading,
-    pages,
 )
-from moelib.report.forest import panels
+from moelib.report.forest import chart
 from moelib.report.frames import EIGENVECTOR, RANDOM
-from moelib.report.statistics import Interval, has_width
-from moelib.report.wording import listed, signed
+from moelib.report.statistics import ALIKE
+from moelib.report.wording import clauses, enumeration, plain, signed
 from moelib.study.heads import family
 
 BARS = (
@@ -47,7 +46,7 @@ NOTHING = "No study with such records is here yet. `make book` runs one in minut
 
 def accuracy(studies: Iterable[str], name: str = "accuracy") -> list[Markdown]:
     """Does a mixture of experts classify better than a dense head of its size?"""
-    records = effects.few_heads(_load(studies, TrainNumbers))
+    records = effects.few_heads(loading.by_evidence(studies, TrainNumbers))
     frame = effects.accuracy(records)
     if frame.empty:
         return [Markdown(NOTHING)]
@@ -55,14 +54,14 @@ def accuracy(studies: Iterable[str], name: str = "accuracy") -> list[Markdown]:
     answer = comparison(frame, verbs, signed, "{head} minus dense is {number} points")
     return [
         Markdown(answer),
-        _chart(name, frame, records, f"{answer} Test accuracy minus that of dense in the same "
+        chart(name, frame, records, f"{answer} Test accuracy minus that of dense in the same "
                f"seed. {BARS} {STAR}", "minus dense, percentage points", line=0),
     ]  # fmt: skip
 
 
 def utilization(studies: Iterable[str], name: str = "utilization") -> list[Markdown]:
     """Are all experts used, and does the choice of an expert follow the class?"""
-    records = effects.few_heads(_load(studies, UtilizationNumbers))
+    records = effects.few_heads(loading.by_evidence(studies, UtilizationNumbers))
     if not records:
         return [Markdown(NOTHING)]
     balance, information = effects.balance(records), effects.information(records)
@@ -83,10 +82,10 @@ def utilization(studies: Iterable[str], name: str = "utilization") -> list[Markd
     learned = _beyond_frozen(records)
     return [
         Markdown("\n\n".join(filter(None, (learned, evenly, knows)))),
-        _chart(f"{name}-balance", balance, records, f"{evenly} Coefficient of variation of gate "
+        chart(f"{name}-balance", balance, records, f"{evenly} Coefficient of variation of gate "
                f"mass over experts, test images; 0 is even use, the dashed line the threshold. "
                f"{BARS} {STAR}", "variation of gate mass", line=claims.BALANCED),
-        _chart(f"{name}-information", information, records, f"{learned or knows} Mutual "
+        chart(f"{name}-information", information, records, f"{learned or knows} Mutual "
                f"information of class and expert, test images; a `frozen` gate was never trained. "
                f"{BARS} {STAR}", "class-expert information, nats", line=0),
     ]  # fmt: skip
@@ -111,7 +110,7 @@ def _beyond_frozen(records: Mapping[str, list[Record]]) -> str:
 
 def sharpness(studies: Iterable[str], name: str = "sharpness") -> list[Markdown]:
     """Is the minimum of one head sharper than that of another?"""
-    records = effects.few_heads(_load(studies, SharpnessNumbers))
+    records = effects.few_heads(loading.by_evidence(studies, SharpnessNumbers))
     if not records:
         return [Markdown(NOTHING)]
     charts, answers = [], []
@@ -122,12 +121,12 @@ def sharpness(studies: Iterable[str], name: str = "sharpness") -> list[Markdown]
         verbs = {"higher": "sharper than", "lower": "flatter than"}
         condition = " at matched loss" if measure == "matched_trace" else ""
         answer = comparison(
-            frame, verbs, _times, null=1,
+            frame, verbs, plain, null=1,
             sentence=f"{{head}} has {{number}} times the {quantity} of dense{condition}",
         )  # fmt: skip
         answers.append(answer)
         charts.append(
-            _chart(f"{name}-{measure.replace('_', '-')}", frame, records,
+            chart(f"{name}-{measure.replace('_', '-')}", frame, records,
                    f"{answer} The {quantity}{condition}, times that of dense in the same seed. "
                    f"{BARS} {'' if condition else STAR}", f"{quantity}{condition}, times dense",
                    line=1, log=True)
@@ -137,7 +136,7 @@ def sharpness(studies: Iterable[str], name: str = "sharpness") -> list[Markdown]
 
 def surface(studies: Iterable[str], name: str = "surface") -> list[Markdown]:
     """Does the loss rise faster around one head than around another, at finite steps?"""
-    records = effects.few_heads(_load(studies, SurfaceNumbers))
+    records = effects.few_heads(loading.by_evidence(studies, SurfaceNumbers))
     if not records:
         return [Markdown(NOTHING)]
     charts, answers = [], []
@@ -148,12 +147,12 @@ def surface(studies: Iterable[str], name: str = "surface") -> list[Markdown]:
         verbs = {"higher": "steeper than", "lower": "shallower than"}
         direction = "the top eigenvector" if kind == EIGENVECTOR else "random directions"
         answer = comparison(
-            frame, verbs, _times, "around {head} the loss rises {number} times as far", null=1,
+            frame, verbs, plain, "around {head} the loss rises {number} times as far", null=1,
             condition=f" along {direction}",
         )  # fmt: skip
         answers.append(answer)
         charts.append(
-            _chart(f"{name}-{short}", frame, records,
+            chart(f"{name}-{short}", frame, records,
                    f"{answer} Rise of the loss at the farthest step along {direction}, times that "
                    f"of dense in the same seed. {BARS} {STAR if kind == EIGENVECTOR else ''}",
                    "rise of the loss, times dense", line=1, log=True)
@@ -163,7 +162,7 @@ def surface(studies: Iterable[str], name: str = "surface") -> list[Markdown]:
 
 def efficiency(studies: Iterable[str], name: str = "efficiency") -> list[Markdown]:
     """Is inference with few experts faster than with a dense head?"""
-    records = effects.few_heads(_load(studies, EfficiencyNumbers))
+    records = effects.few_heads(loading.by_evidence(studies, EfficiencyNumbers))
     frame = effects.latency(records).dropna(subset="value")
     whole = frame[frame["panel"].str.contains("whole") & (frame["head"] != "dense")]
     if whole.empty:
@@ -173,12 +172,12 @@ def efficiency(studies: Iterable[str], name: str = "efficiency") -> list[Markdow
     answer = (
         f"**{len(fast) or 'Not one'} of {len(whole)} models with experts can be shown to be faster "
         f"than the one with a dense head.** The fastest, {_run_of(best)}, takes "
-        f"{_times(best['value'])} times as long (95% interval {_times(best['low'])} to "
-        f"{_times(best['high'])}; batches of {best['panel'].rpartition(' ')[2]})."
+        f"{plain(best['value'])} times as long (95% interval {plain(best['low'])} to "
+        f"{plain(best['high'])}; batches of {best['panel'].rpartition(' ')[2]})."
     )
     return [
         Markdown(answer),
-        _chart(name, frame, records, f"{answer} Time of one call by that of a dense head of as "
+        chart(name, frame, records, f"{answer} Time of one call by that of a dense head of as "
                "many hidden units beside it; the bar is the 95% interval of the median over pairs "
                "of calls. One device, named in the tables.", "time, times dense", line=1, log=True),
     ]  # fmt: skip
@@ -186,14 +185,13 @@ def efficiency(studies: Iterable[str], name: str = "efficiency") -> list[Markdow
 
 def ablations(studies: Iterable[str], name: str = "ablations") -> list[Markdown]:
     """What do balance losses, gates and a hidden layer bring?"""
-    records = effects.with_controls(_load(studies, TrainNumbers))
+    records = effects.with_controls(loading.by_evidence(studies, TrainNumbers))
     parts = effects.parts(records)
     if parts.empty:
         return [Markdown(NOTHING)]
-    words = parts.apply(_verdict, axis="columns", null=0)
-    sure = parts[words != "alike"]
+    sure = parts[effects.verdicts(parts) != ALIKE]
     if len(sure):
-        gains = _and(map(_part, sure.itertuples()))
+        gains = enumeration(map(_part, sure.itertuples()))
         rest = "; no other part can be told from chance" if len(sure) < len(parts) else ""
         answer = f"**{gains[0].upper()}{gains[1:]}**{rest} (not corrected for their number)."
     else:
@@ -202,19 +200,19 @@ def ablations(studies: Iterable[str], name: str = "ablations") -> list[Markdown]
             f"**Not one part of a mixture can be shown to change accuracy**, with {most} seeds at "
             "most so far."
         )
-    used = effects.balance(effects.with_controls(_load(studies, UtilizationNumbers)))
+    used = effects.balance(effects.with_controls(loading.by_evidence(studies, UtilizationNumbers)))
     charts = [
-        _chart(name, parts, records, f"{answer} Test accuracy with a part minus without it, paired "
+        chart(name, parts, records, f"{answer} Test accuracy with a part minus without it, paired "
                "by seed: balance losses; a gate, over a uniform or a frozen one; the dense head’s "
                f"hidden layer. {BARS}", "points of accuracy added", line=0),
-        _chart(f"{name}-heads", effects.accuracy(records), records, f"All heads of these studies "
+        chart(f"{name}-heads", effects.accuracy(records), records, f"All heads of these studies "
                f"beside dense. Test accuracy minus that of dense, paired by seed. {BARS}",
                "minus dense, percentage points", line=0),
     ]  # fmt: skip
     if len(used):
         worst = used.loc[used["value"].idxmax()]
         charts.append(
-            _chart(f"{name}-balance", used, records, f"**{worst['head']} uses its experts least "
+            chart(f"{name}-balance", used, records, f"**{worst['head']} uses its experts least "
                    f"evenly: variation {worst['value']:.2f}.** Coefficient of variation of gate "
                    f"mass over experts, test images. {BARS}", "variation of gate mass",
                    line=claims.BALANCED)
@@ -224,14 +222,14 @@ def ablations(studies: Iterable[str], name: str = "ablations") -> list[Markdown]
 
 def layer(studies: Iterable[str]) -> Markdown:
     """What the dense head's hidden layer adds, study by study: how much there is to do at all."""
-    parts = effects.parts(effects.with_controls(_load(studies, TrainNumbers)))
+    parts = effects.parts(effects.with_controls(loading.by_evidence(studies, TrainNumbers)))
     rows = parts[parts["head"] == "dense-layer"].itertuples()
     gains = [
         f"{signed(row.value)} points in `{row.study}`"
         + ("" if pd.isna(row.low) else f" ({signed(row.low)} to {signed(row.high)})")
         for row in rows
     ]
-    return Markdown(f"A hidden layer adds {_and(gains)}." if gains else NOTHING)
+    return Markdown(f"A hidden layer adds {enumeration(gains)}." if gains else NOTHING)
 
 
 def _part(row) -> str:
@@ -243,7 +241,7 @@ def _part(row) -> str:
 
 def departures(studies: Iterable[str], name: str = "departures") -> list[Markdown]:
     """What does each departure of the authors' code do to accuracy, one at a time?"""
-    records = _load(studies, TrainNumbers)
+    records = loading.by_evidence(studies, TrainNumbers)
     frame = effects.switches(records)
     if frame.empty:
         return [
@@ -252,8 +250,7 @@ def departures(studies: Iterable[str], name: str = "departures") -> list[Markdow
                 "each of them does to accuracy appears here once they have been run."
             )
         ]
-    words = frame.apply(_verdict, axis="columns", null=0)
-    sure = frame[words != "alike"]
+    sure = frame[effects.verdicts(frame) != ALIKE]
     most = frame.loc[frame["value"].abs().idxmax()]
     answer = (
         f"**{len(sure)} of {len(frame)} switches, each thrown alone, can be seen in accuracy.** "
@@ -265,17 +262,16 @@ def departures(studies: Iterable[str], name: str = "departures") -> list[Markdow
             else f" (95% interval {signed(most['low'])} to {signed(most['high'])})."
         )
     )
-    sources = {study: records[study] for study in dict.fromkeys(frame["study"])}
     return [
         Markdown(answer),
-        _chart(name, frame, sources, f"{answer} Test accuracy with a key as the authors ran it, "
+        chart(name, frame, records, f"{answer} Test accuracy with a key as the authors ran it, "
                f"minus the same run without, paired by seed. {BARS}", "points of accuracy", line=0),
     ]  # fmt: skip
 
 
 def routing(studies: Iterable[str], name: str = "gallery") -> list[Markdown]:
     """Which images does each expert get? One run of each data set, CIFAR-10 first."""
-    galleries = _load(studies, GalleryNumbers)
+    galleries = loading.by_evidence(studies, GalleryNumbers)
     sources: dict[str, str] = {}
     for study, records in galleries.items():
         sources.setdefault(records[0].study.data.source, study)
@@ -298,23 +294,6 @@ ALL = {
     "Loss surface": surface,
     "Cost of inference": efficiency,
 }
-
-
-def _load(studies: Iterable[str], kind: type) -> dict[str, list[Record]]:
-    return loading.by_evidence({study: loading.load(study, kind) for study in studies})
-
-
-def _chart(
-    name: str,
-    frame: pd.DataFrame,
-    records: Mapping[str, list[Record]],
-    caption: str,
-    label: str,
-    line: float,
-    log: bool = False,
-) -> Markdown:
-    sources = {study: records[study] for study in dict.fromkeys(frame["study"])}
-    return pages.chart(name, panels(frame, label, line, log), caption, caption, frame, sources)
 
 
 def comparison(
@@ -340,12 +319,7 @@ def comparison(
         nets = "With one seed of each head this compares trained nets, and no kinds of heads"
         return f"{nets}{condition}."
     sure = sure[sure["panel"] == sure["panel"].iloc[-1]]  # test images, where both are shown
-    words = sure.apply(lambda row: _verdict(row, null), axis="columns")
-    parts = [
-        f"{_and(sure['head'][words == word])} {_be(words == word)} {verb}"
-        for word, verb in {**verbs, "alike": "not told apart from"}.items()
-        if (words == word).any()
-    ]
+    parts = clauses(sure["head"], effects.verdicts(sure, null), verbs)
     claim = "; ".join([f"{parts[0]} dense{condition}", *(f"{part} it" for part in parts[1:])])
     one = sure.iloc[0]
     value = sentence.format(head=one["head"], number=number(one["value"]))
@@ -360,25 +334,5 @@ def _is_mixture(head: str) -> bool:
     return family(head) in MIXTURES
 
 
-def _verdict(row: pd.Series, null: float) -> str:
-    interval = Interval(row["value"], row["low"], row["high"])
-    if not has_width(interval.low, interval.high) or interval.low <= null <= interval.high:
-        return "alike"
-    return "higher" if interval.low > null else "lower"
-
-
 def _run_of(row: pd.Series) -> str:
     return f"{row['head']} in `{row['study']}`"
-
-
-def _and(heads: Iterable[str]) -> str:
-    *first, last = heads
-    return f"{listed(first)} and {last}" if first else last
-
-
-def _be(rows: pd.Series) -> str:
-    return "is" if rows.sum() == 1 else "are"
-
-
-def _times(value: float) -> str:
-    return f"{value:.2f}"

@@ -8,7 +8,7 @@ One seed decides no claim about training.
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -148,16 +148,6 @@ def judge(
         if evidence[claim.number]:
             judgements.append(Judgement(claim, verdict, evidence[claim.number], p, adjusted_p))
     return judgements
-
-
-def overview(judged: Mapping[str, Iterable[Judgement]]) -> pd.DataFrame:
-    """One row a claim, one column a study: the verdict, missing where a study cannot test it."""
-    verdicts = {
-        study: {found.claim.words: found.verdict for found in judgements}
-        for study, judgements in judged.items()
-    }
-    words = [claim.words for claim in CLAIMS if any(claim.words in v for v in verdicts.values())]
-    return pd.DataFrame(verdicts, index=words).rename_axis("claim").reset_index()
 
 
 def rules() -> pd.DataFrame:

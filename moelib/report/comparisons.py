@@ -69,7 +69,7 @@ def accuracy(records: Trained) -> pd.DataFrame:
 
 def seed_differences(records: Trained) -> pd.DataFrame:
     """One row per run with a dense run of its study and seed: accuracy minus the dense one's."""
-    return _paired(finals(records), "test_accuracy", REFERENCE)
+    return beyond_reference(finals(records), "test_accuracy")
 
 
 def differences(records: Trained) -> pd.DataFrame:
@@ -88,7 +88,7 @@ def accuracy_beyond_frozen(records: Trained) -> pd.DataFrame:
     as mixed: then the two differ in their gate, and in what trains it (noise, dropout, balance
     losses).
     """
-    return _over_seeds(_paired(finals(_like_frozen(records)), "test_accuracy", FROZEN))
+    return _over_seeds(beyond_reference(finals(_like_frozen(records)), "test_accuracy", FROZEN))
 
 
 def information_beyond_frozen(records: Analysed) -> pd.DataFrame:
@@ -96,7 +96,7 @@ def information_beyond_frozen(records: Analysed) -> pd.DataFrame:
     usage = usage_summary(_like_frozen(records))
     if len(usage):
         usage = usage[usage["split"] == "test"]
-    return _over_seeds(_paired(usage, "information", FROZEN))
+    return _over_seeds(beyond_reference(usage, "information", FROZEN))
 
 
 def _like_frozen(records: Iterable[Record]) -> list[Record]:
@@ -117,7 +117,9 @@ def _like_frozen(records: Iterable[Record]) -> list[Record]:
     return [record for record in records if comparable(record)]
 
 
-def _paired(values: pd.DataFrame, measure: str, reference: str) -> pd.DataFrame:
+def beyond_reference(
+    values: pd.DataFrame, measure: str, reference: str = REFERENCE
+) -> pd.DataFrame:
     """One row per run with a reference run of its study and seed: its measure minus that one's."""
     if values.empty:
         return values

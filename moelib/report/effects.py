@@ -11,7 +11,7 @@ import pandas as pd
 
 from moelib.records.record import Record
 from moelib.report import comparisons, costs, frames, paper
-from moelib.report.statistics import Interval, median_interval, t_interval
+from moelib.report.statistics import Interval, median_interval, t_interval, verdict
 from moelib.study.heads import family
 from moelib.study.protocol import PROTOCOLS
 
@@ -120,11 +120,8 @@ def _only_key(ours: Record, theirs: Record) -> str | None:
 def accuracy(records: Mapping[str, list[Record]]) -> pd.DataFrame:
     """Test accuracy minus that of the dense head, in points, paired by seed."""
     quoted = paper.beyond_dense(paper.TEST_ACCURACY)
-    return _table(
-        _row(study, study, head, 100 * runs["difference"], quoted)
-        for study, study_records in records.items()
-        for head, runs in _by_head(comparisons.seed_differences(study_records))
-    )
+    differences = {study: comparisons.seed_differences(runs) for study, runs in records.items()}
+    return by_head(differences, "difference", quoted, scale=100)
 
 
 def balance(records: Mapping[str, list[Record]]) -> pd.DataFrame:
@@ -173,15 +170,40 @@ def latency(records: Mapping[str, list[Record]]) -> pd.DataFrame:
     return _table(rows)
 
 
+def by_head(
+    tables: Mapping[str, pd.DataFrame],
+    measure: str,
+    quoted: Mapping[str, float] | None = None,
+    scale: float = 1,
+) -> pd.DataFrame:
+    """Means over seeds of a measure of runs, with their t-intervals.
+
+    Args:
+        tables: by study, one row per run, with the measure as a column.
+        measure: its name.
+        quoted: the paper's numbers by head, if it has them.
+        scale: what values are multiplied by: 100 for points.
+    """
+    return _table(
+        _row(study, study, head, scale * runs[measure], quoted or {})
+        for study, table in tables.items()
+        if len(table)
+        for head, runs in table.groupby("head", sort=False)
+    )
+
+
+def verdicts(effects: pd.DataFrame, null: float = 0) -> pd.Series:
+    """Whether each value is told from that of no effect, and on which side of it it lies."""
+    intervals = effects[["value", "low", "high"]].itertuples(index=False)
+    words = [verdict(Interval(*interval), null) for interval in intervals]
+    return pd.Series(words, effects.index, dtype=object)
+
+
 def _used(
     records: Mapping[str, list[Record]], measure: str, quoted: Mapping[str, float]
 ) -> pd.DataFrame:
-    tables = {s: frames.usage_summary(runs).query("split == 'test'") for s, runs in records.items()}
-    return _table(
-        _row(study, study, head, runs[measure], quoted)
-        for study, table in tables.items()
-        for head, runs in table.groupby("head", sort=False)
-    )
+    usage = {s: frames.usage_summary(runs).query("split == 'test'") for s, runs in records.items()}
+    return by_head(usage, measure, quoted)
 
 
 def _ratios(
@@ -194,10 +216,6 @@ def _ratios(
             ends = (row.ratio, row.low, row.high, row.by_seed, references.get(row.head, np.nan))
             rows.append((study, f"{study}, {row.split} images", row.head, row.seeds, *ends))
     return _table(rows)
-
-
-def _by_head(table: pd.DataFrame) -> Iterable[tuple[str, pd.DataFrame]]:
-    return table.groupby("head", sort=False) if len(table) else ()
 
 
 def _row(study: str, panel: str, head: str, values: Sequence[float], quoted: Mapping) -> tuple:

@@ -5,10 +5,8 @@ from moelib.records.record import Record
 from moelib.report import comparisons, costs, scaling
 from moelib.report.costs import Efficient
 from moelib.report.frames import Trained
-from moelib.report.wording import (
-    image_verdict,
-    listed,
-)
+from moelib.report.statistics import ALIKE
+from moelib.report.wording import image_verdict, listed
 
 
 def choice_sentence(records: Efficient) -> str:
@@ -88,7 +86,7 @@ def front_sentence(trained: Trained, numbers: BenchmarkNumbers) -> str:
     accurate = listed(f"{row.head} {row.accuracy:.2%}" for row in families.itertuples())
     best = heads.loc[heads["accuracy"].idxmax(), "head"]
     others = comparisons.image_comparisons(trained, reference=best)
-    alike = sum(image_verdict(row) == "not distinguishable" for row in others.itertuples())
+    alike = sum(image_verdict(row) == ALIKE for row in others.itertuples())
     return (
         f"In brackets: the share of resamples, of test images and of rounds, in which a head is on "
         f"the front. {' '.join(fronts)} The most accurate of each family: {accurate}. Of "

@@ -1,13 +1,16 @@
 """Effects as small panels on one axis: every study and head side by side."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from IPython.display import Markdown
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+from moelib.records.record import Record
+from moelib.report import pages
 from moelib.report.figures import INK, KNOWN, MARKERS, colours, styled
 from moelib.study.heads import family
 
@@ -30,6 +33,20 @@ def panels(
         _panel(_title(title, part), part, names, limits, label, line, log)
         for title, part in effects.groupby("panel", sort=False)
     ]
+
+
+def chart(
+    name: str,
+    effects: pd.DataFrame,
+    records: Mapping[str, list[Record]],
+    caption: str,
+    label: str,
+    line: float | None = None,
+    log: bool = False,
+) -> Markdown:
+    """The panels as a numbered figure, with the records of the studies that are in it."""
+    sources = {study: records[study] for study in dict.fromkeys(effects["study"])}
+    return pages.chart(name, panels(effects, label, line, log), caption, caption, effects, sources)
 
 
 def _panel(title, part, names, limits, label, line, log) -> Figure:

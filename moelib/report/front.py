@@ -34,9 +34,7 @@ def at_a_glance(studies: Iterable[str], name: str = "at-a-glance") -> Markdown:
     }
     charts, frames, records = [], [], {}
     for title, (kind, effect, label, line, log) in measures.items():
-        few = effects.few_heads(
-            loading.by_evidence({study: loading.load(study, kind) for study in studies})
-        )
+        few = effects.few_heads(loading.by_evidence(studies, kind))
         if not few:
             continue
         study, runs = next(iter(few.items()))

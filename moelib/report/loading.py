@@ -1,7 +1,7 @@
 """Which records there are, and reading those of a study: all of the same settings."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable
 from fnmatch import fnmatch
 from functools import cache
 from pathlib import Path
@@ -28,8 +28,12 @@ def published() -> list[str]:
     return [study for study in studies() if any(fnmatch(study, name) for name in patterns)]
 
 
-def by_evidence(records: Mapping[str, list[Record]]) -> dict[str, list[Record]]:
-    """Records by study, without the studies that have none: CIFAR-10 first, then by seeds."""
+def by_evidence(names: Iterable[str], numbers: type[N]) -> dict[str, list[Record[N]]]:
+    """Records of one kind by study, without the studies that have none.
+
+    Studies of CIFAR-10 come first, then those of most seeds.
+    """
+    records = {study: load(study, numbers) for study in names}
 
     def weight(study: str) -> tuple[bool, int]:
         runs = records[study]

@@ -15,7 +15,7 @@ from moelib.records.record import Record
 from moelib.report import contrasts, frames, loading, pages
 from moelib.report.claims import CONTRADICTED, INCONCLUSIVE, SUPPORTED
 from moelib.report.contrasts import DEPARTURES, SOMETHING_TO_DO, UNPAIRED, WEAK, Contrast
-from moelib.report.forest import panels
+from moelib.report.forest import chart
 from moelib.report.wording import in_points, listed
 
 TABLE = {
@@ -53,9 +53,9 @@ def weak_backbone() -> list[Markdown]:
     answer = f"{_manipulation(check)} {_tally(judged)}"
     return [
         Markdown(answer),
-        _chart("weak-backbone", judged, records,
-               f"{answer} Test accuracy minus that of the head named in the panel, by seed.",
-               "difference, percentage points"),
+        chart("weak-backbone", _panels(judged), {"weak-backbone": records},
+              f"{answer} Test accuracy minus that of the head named in the panel, by seed.",
+              "difference, percentage points", line=0),
         _table(pd.concat([check, judged])),
         pages.source(records),
     ]  # fmt: skip
@@ -161,11 +161,9 @@ def _noise_floor(accuracy: pd.DataFrame) -> str:
     )
 
 
-def _chart(
-    name: str, judged: pd.DataFrame, records: list[Record], caption: str, label: str
-) -> Markdown:
-    """Points with their intervals, a panel for each question and reference."""
-    frame = judged.assign(
+def _panels(judged: pd.DataFrame) -> pd.DataFrame:
+    """Effects in points, a panel for each question and reference."""
+    return judged.assign(
         panel=judged["question"] + "\nagainst " + judged["against"],
         value=100 * judged["difference"],
         low=100 * judged["low"],
@@ -173,5 +171,3 @@ def _chart(
         by_seed=[tuple(100 * value for value in values) for values in judged["by_seed"]],
         paper=np.nan,
     )
-    by_study = {r.study.name: [x for x in records if x.study.name == r.study.name] for r in records}
-    return pages.chart(name, panels(frame, label, 0), caption, caption, frame, by_study)

@@ -12,6 +12,7 @@ from scipy import stats
 CONFIDENCE = 0.95  # of every interval of the book; a difference is called at p < 1 - CONFIDENCE
 FEWEST_RUNS = 4  # of which an order is judged: of three, chance sorts two in six
 RESAMPLES = 2000  # of the runs, for a bootstrap interval
+ALIKE = "not distinguishable"  # the verdict on what an interval or a test cannot tell apart
 ROUNDING = 1e-9  # of the ends of an interval, relative to them, and far more than it ever is
 
 
@@ -152,8 +153,8 @@ def has_width(low: ArrayLike, high: ArrayLike) -> ArrayLike:
     return np.subtract(high, low) > ROUNDING * np.maximum(np.abs(low), np.abs(high))
 
 
-def verdict(difference: Interval) -> str:
-    """Say `higher`, `lower` or `not distinguishable` of an interval of differences."""
-    if not has_width(difference.low, difference.high) or difference.low <= 0 <= difference.high:
-        return "not distinguishable"
-    return "higher" if difference.low > 0 else "lower"
+def verdict(interval: Interval, null: float = 0) -> str:
+    """Say `higher` or `lower` of an interval beside the value of no effect, or `ALIKE`."""
+    if not has_width(interval.low, interval.high) or interval.low <= null <= interval.high:
+        return ALIKE
+    return "higher" if interval.low > null else "lower"

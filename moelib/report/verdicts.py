@@ -35,7 +35,7 @@ def rows(studies: Iterable[str]) -> pd.DataFrame:
     `effect` is the number on which the verdict hangs, with its interval; `figure` a link to what
     shows it.
     """
-    trained = loading.by_evidence({s: loading.load(s, TrainNumbers) for s in studies})
+    trained = loading.by_evidence(studies, TrainNumbers)
     kinds = (UtilizationNumbers, SharpnessNumbers, SurfaceNumbers, EfficiencyNumbers)
     figures = {
         kind: effects.few_heads({s: loading.load(s, kind) for s in loading.published()})

@@ -1,11 +1,11 @@
 """Numbers in words, the same in every sentence of the book."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 import pandas as pd
 
 from moelib.records.record import Record
-from moelib.report.statistics import CONFIDENCE
+from moelib.report.statistics import ALIKE, CONFIDENCE
 
 MINUS = "\N{MINUS SIGN}"
 
@@ -33,7 +33,7 @@ def devices_of(records: Iterable[Record]) -> str:
 def image_verdict(row) -> str:
     """Say of a row with `difference` and the `p_value` of a test over images which is higher."""
     if row.p_value >= 1 - CONFIDENCE:
-        return "not distinguishable"
+        return ALIKE
     return "higher" if row.difference > 0 else "lower"
 
 
@@ -51,22 +51,6 @@ def signed(value: float) -> str:
     return f"{value:+.2f}".replace("-", MINUS)
 
 
-def with_interval(row) -> str:
-    """Write the `ratio` of a row, and its interval from `low` to `high` where it has one."""
-    if pd.isna(row.ratio):
-        return "unknown"
-    if pd.isna(row.low):
-        return f"{row.ratio:.2f}"
-    return f"{row.ratio:.2f} ({row.low:.2f} to {row.high:.2f})"
-
-
-def tau_with_interval(row) -> str:
-    """Write the `tau` of a row, and its interval from `low` to `high` where it has one."""
-    if pd.isna(row.low):
-        return f"{rounded(row.tau)} (no interval)"
-    return f"{rounded(row.tau)} ({rounded(row.low)} to {rounded(row.high)})"
-
-
 def rounded(value: float) -> str:
     """Three digits, or all before the point.
 
@@ -77,6 +61,42 @@ def rounded(value: float) -> str:
     return digits.replace("-", MINUS)
 
 
+def plain(value: float) -> str:
+    """Two digits after the point."""
+    return f"{value:.2f}"
+
+
 def listed(parts: Iterable[str]) -> str:
     """Parts with commas between them."""
     return ", ".join(parts)
+
+
+def enumeration(parts: Iterable[str]) -> str:
+    """Parts with commas between them, and the last with `and`.
+
+    >>> enumeration(["dense", "soft", "sparse"])
+    'dense, soft and sparse'
+    """
+    *first, last = parts
+    return f"{listed(first)} and {last}" if first else last
+
+
+def clauses(
+    heads: pd.Series,
+    verdicts: pd.Series,
+    verbs: Mapping[str, str],
+    join: Callable[[Iterable[str]], str] = enumeration,
+) -> list[str]:
+    """Of each verdict that there is: which heads have it, and its verb.
+
+    >>> verbs = {"higher": "better than"}
+    >>> clauses(pd.Series(["soft", "switch"]), pd.Series(["higher", "higher"]), verbs)
+    ['soft and switch are better than']
+    """
+    groups = {verdict: heads[verdicts == verdict] for verdict in (*verbs, ALIKE)}
+    return [
+        f"{join(group)} {'is' if len(group) == 1 else 'are'} "
+        f"{verbs.get(verdict, 'not told apart from')}"
+        for verdict, group in groups.items()
+        if len(group)
+    ]

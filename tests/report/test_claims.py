@@ -229,18 +229,6 @@ def test_the_numbers_of_a_claim_have_their_unit():
     assert "%" in judged[2].numbers
 
 
-def test_the_overview_has_a_verdict_for_each_claim_and_study_that_can_test_it():
-    judged = {
-        "a": claims.judge(accurate_heads(soft=3, sparse=3)),
-        "b": claims.judge((), used(BALANCED)),
-    }
-    table = claims.overview(judged).set_index("claim")
-    assert list(table.columns) == ["a", "b"]
-    words = {claim.number: claim.words for claim in claims.CLAIMS}
-    assert table["a"].dropna()[words[1]] == SUPPORTED and words[4] not in table["a"].dropna()
-    assert table["b"].dropna()[words[4]] == SUPPORTED and words[1] not in table["b"].dropna()
-
-
 def test_the_rules_name_their_own_thresholds():
     rules = claims.rules().set_index("number")["holds"]
     assert f"{claims.FITTED:.1%}" in rules[2] and f"{claims.BALANCED:g}" in rules[4]

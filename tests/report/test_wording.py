@@ -3,7 +3,6 @@
 import doctest
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 import synthetic
 
@@ -14,18 +13,6 @@ from moelib.study.run import Run
 def test_the_examples_of_the_docstrings_are_true():
     found = doctest.testmod(wording)
     assert found.attempted >= 3 and found.failed == 0
-
-
-@pytest.mark.parametrize(
-    ("ratio", "low", "high", "said"),
-    [
-        (1.234, 0.5, 12.0, "1.23 (0.50 to 12.00)"),
-        (1.234, np.nan, np.nan, "1.23"),  # one seed
-        (np.nan, np.nan, np.nan, "unknown"),
-    ],
-)
-def test_an_interval_is_written_where_there_is_one(ratio, low, high, said):
-    assert wording.with_interval(SimpleNamespace(ratio=ratio, low=low, high=high)) == said
 
 
 @pytest.mark.parametrize(
