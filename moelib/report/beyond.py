@@ -21,7 +21,7 @@ from moelib.report import (
 from moelib.report.forest import chart
 from moelib.report.reliability import NEITHER, SAME_HEAD, SAME_SEED
 from moelib.report.statistics import CONFIDENCE
-from moelib.report.wording import clauses, listed, plain, seeds_of, signed
+from moelib.report.wording import clauses, listed, plain, seeds_of, signed, span
 from moelib.study.heads import family
 
 NOTHING = (
@@ -204,5 +204,5 @@ def _comparison(frame: pd.DataFrame, null: float, low: str, high: str, number, u
     return (
         f"**In `{most['study']}` {'; '.join(f'{part} dense' for part in parts)}.** The largest "
         f"difference is that of {most['head']}: {number(most['value'])} {unit} (95% interval "
-        f"{number(most['low'])} to {number(most['high'])}), {most['seeds']} seeds."
+        f"{span(most, number)}), {most['seeds']} seeds."
     )

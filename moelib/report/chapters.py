@@ -18,18 +18,11 @@ from moelib.records.kinds import (
     UtilizationNumbers,
 )
 from moelib.records.record import Record
-from moelib.report import (
-    claims,
-    comparisons,
-    effects,
-    frames,
-    gallery,
-    loading,
-)
+from moelib.report import claims, comparisons, effects, frames, gallery, loading
 from moelib.report.forest import chart
 from moelib.report.frames import EIGENVECTOR, RANDOM
 from moelib.report.statistics import ALIKE
-from moelib.report.wording import clauses, enumeration, plain, signed
+from moelib.report.wording import clauses, enumeration, plain, signed, span
 from moelib.study.heads import family
 
 BARS = (
@@ -41,6 +34,10 @@ STAR = "A star is the paper's number (ResNet-18, one seed)."
 GALLERY = ("sparse", "switch", "soft", "frozen")
 DATA = {"cifar10": "CIFAR-10", "digits": "Handwritten digits"}
 MIXTURES = ("soft", "sparse", "switch")  # the others are controls
+NOT_SWITCHED = (
+    "**Not measured yet.** The studies `protocol-*` switch one key at a time; what each of them "
+    "does to accuracy appears here once they have been run."
+)
 NOTHING = "No study with such records is here yet. `make book` runs one in minutes."
 
 
@@ -55,7 +52,7 @@ def accuracy(studies: Iterable[str], name: str = "accuracy") -> list[Markdown]:
     return [
         Markdown(answer),
         chart(name, frame, records, f"{answer} Test accuracy minus that of dense in the same "
-               f"seed. {BARS} {STAR}", "minus dense, percentage points", line=0),
+              f"seed. {BARS} {STAR}", "minus dense, percentage points", line=0),
     ]  # fmt: skip
 
 
@@ -83,11 +80,11 @@ def utilization(studies: Iterable[str], name: str = "utilization") -> list[Markd
     return [
         Markdown("\n\n".join(filter(None, (learned, evenly, knows)))),
         chart(f"{name}-balance", balance, records, f"{evenly} Coefficient of variation of gate "
-               f"mass over experts, test images; 0 is even use, the dashed line the threshold. "
-               f"{BARS} {STAR}", "variation of gate mass", line=claims.BALANCED),
+              f"mass over experts, test images; 0 is even use, the dashed line the threshold. "
+              f"{BARS} {STAR}", "variation of gate mass", line=claims.BALANCED),
         chart(f"{name}-information", information, records, f"{learned or knows} Mutual "
-               f"information of class and expert, test images; a `frozen` gate was never trained. "
-               f"{BARS} {STAR}", "class-expert information, nats", line=0),
+              f"information of class and expert, test images; a `frozen` gate was never trained. "
+              f"{BARS} {STAR}", "class-expert information, nats", line=0),
     ]  # fmt: skip
 
 
@@ -102,8 +99,8 @@ def _beyond_frozen(records: Mapping[str, list[Record]]) -> str:
             verb = verbs.get(row.verdict, "tells no more of the class, as far as can be seen, than")
             return (
                 f"**A gate that learns {verb} one that was never trained**: {row.head} beyond "
-                f"frozen is {signed(row.difference)} nats (95% interval {signed(row.low)} to "
-                f"{signed(row.high)}; {row.seeds} seeds of `{study}`)."
+                f"frozen is {signed(row.difference)} nats (95% interval {span(row)}; "
+                f"{row.seeds} seeds of `{study}`)."
             )
     return ""
 
@@ -113,25 +110,20 @@ def sharpness(studies: Iterable[str], name: str = "sharpness") -> list[Markdown]
     records = effects.few_heads(loading.by_evidence(studies, SharpnessNumbers))
     if not records:
         return [Markdown(NOTHING)]
-    charts, answers = [], []
-    for measure, quantity in (("lambda_max", "largest eigenvalue"), ("matched_trace", "trace")):
-        frame = effects.sharpness(records, measure).dropna(subset="value")
-        if frame.empty:
-            continue
-        verbs = {"higher": "sharper than", "lower": "flatter than"}
-        condition = " at matched loss" if measure == "matched_trace" else ""
-        answer = comparison(
-            frame, verbs, plain, null=1,
-            sentence=f"{{head}} has {{number}} times the {quantity} of dense{condition}",
-        )  # fmt: skip
-        answers.append(answer)
-        charts.append(
-            chart(f"{name}-{measure.replace('_', '-')}", frame, records,
-                   f"{answer} The {quantity}{condition}, times that of dense in the same seed. "
-                   f"{BARS} {'' if condition else STAR}", f"{quantity}{condition}, times dense",
-                   line=1, log=True)
-        )  # fmt: skip
-    return [Markdown("\n\n".join(answers)), *charts]
+    verbs = {"higher": "sharper than", "lower": "flatter than"}
+    parts = [
+        _times_dense(
+            f"{name}-{measure.replace('_', '-')}", effects.sharpness(records, measure), records,
+            verbs, f"{{head}} has {{number}} times the {quantity} of dense{condition}",
+            f"The {quantity}{condition}, times that of dense in the same seed. {BARS} {star}",
+            f"{quantity}{condition}, times dense",
+        )
+        for measure, quantity, condition, star in (
+            ("lambda_max", "largest eigenvalue", "", STAR),
+            ("matched_trace", "trace", " at matched loss", ""),
+        )
+    ]  # fmt: skip
+    return _answers_first(parts)
 
 
 def surface(studies: Iterable[str], name: str = "surface") -> list[Markdown]:
@@ -139,24 +131,36 @@ def surface(studies: Iterable[str], name: str = "surface") -> list[Markdown]:
     records = effects.few_heads(loading.by_evidence(studies, SurfaceNumbers))
     if not records:
         return [Markdown(NOTHING)]
-    charts, answers = [], []
-    for kind, short in ((RANDOM, "random"), (EIGENVECTOR, "eigenvector")):
-        frame = effects.surface(records, kind).dropna(subset="value")
-        if frame.empty:
-            continue
-        verbs = {"higher": "steeper than", "lower": "shallower than"}
-        direction = "the top eigenvector" if kind == EIGENVECTOR else "random directions"
-        answer = comparison(
-            frame, verbs, plain, "around {head} the loss rises {number} times as far", null=1,
-            condition=f" along {direction}",
-        )  # fmt: skip
-        answers.append(answer)
-        charts.append(
-            chart(f"{name}-{short}", frame, records,
-                   f"{answer} Rise of the loss at the farthest step along {direction}, times that "
-                   f"of dense in the same seed. {BARS} {STAR if kind == EIGENVECTOR else ''}",
-                   "rise of the loss, times dense", line=1, log=True)
-        )  # fmt: skip
+    verbs = {"higher": "steeper than", "lower": "shallower than"}
+    parts = [
+        _times_dense(
+            f"{name}-{short}", effects.surface(records, kind), records,
+            verbs, "around {head} the loss rises {number} times as far",
+            f"Rise of the loss at the farthest step along {direction}, times that of dense in the "
+            f"same seed. {BARS} {star}",
+            "rise of the loss, times dense", condition=f" along {direction}",
+        )
+        for kind, short, direction, star in (
+            (RANDOM, "random", "random directions", ""),
+            (EIGENVECTOR, "eigenvector", "the top eigenvector", STAR),
+        )
+    ]  # fmt: skip
+    return _answers_first(parts)
+
+
+def _times_dense(
+    name, frame, records, verbs, sentence, caption, label, condition=""
+) -> tuple[str, Markdown] | None:
+    """The answer on ratios to dense, and their chart; None where no value is known."""
+    frame = frame.dropna(subset="value")
+    if frame.empty:
+        return None
+    answer = comparison(frame, verbs, plain, sentence, 1, condition)
+    return answer, chart(name, frame, records, f"{answer} {caption}", label, line=1, log=True)
+
+
+def _answers_first(parts: Iterable[tuple[str, Markdown] | None]) -> list[Markdown]:
+    answers, charts = zip(*filter(None, parts), strict=True)
     return [Markdown("\n\n".join(answers)), *charts]
 
 
@@ -172,14 +176,14 @@ def efficiency(studies: Iterable[str], name: str = "efficiency") -> list[Markdow
     answer = (
         f"**{len(fast) or 'Not one'} of {len(whole)} models with experts can be shown to be faster "
         f"than the one with a dense head.** The fastest, {_run_of(best)}, takes "
-        f"{plain(best['value'])} times as long (95% interval {plain(best['low'])} to "
-        f"{plain(best['high'])}; batches of {best['panel'].rpartition(' ')[2]})."
+        f"{plain(best['value'])} times as long (95% interval {span(best, plain)}; "
+        f"batches of {best['panel'].rpartition(' ')[2]})."
     )
     return [
         Markdown(answer),
         chart(name, frame, records, f"{answer} Time of one call by that of a dense head of as "
-               "many hidden units beside it; the bar is the 95% interval of the median over pairs "
-               "of calls. One device, named in the tables.", "time, times dense", line=1, log=True),
+              "many hidden units beside it; the bar is the 95% interval of the median over pairs "
+              "of calls. One device, named in the tables.", "time, times dense", line=1, log=True),
     ]  # fmt: skip
 
 
@@ -195,7 +199,7 @@ def ablations(studies: Iterable[str], name: str = "ablations") -> list[Markdown]
         rest = "; no other part can be told from chance" if len(sure) < len(parts) else ""
         answer = f"**{gains[0].upper()}{gains[1:]}**{rest} (not corrected for their number)."
     else:
-        most = parts[parts["seeds"] == parts["seeds"].max()]["seeds"].iloc[0]
+        most = parts["seeds"].max()
         answer = (
             f"**Not one part of a mixture can be shown to change accuracy**, with {most} seeds at "
             "most so far."
@@ -203,19 +207,19 @@ def ablations(studies: Iterable[str], name: str = "ablations") -> list[Markdown]
     used = effects.balance(effects.with_controls(loading.by_evidence(studies, UtilizationNumbers)))
     charts = [
         chart(name, parts, records, f"{answer} Test accuracy with a part minus without it, paired "
-               "by seed: balance losses; a gate, over a uniform or a frozen one; the dense head’s "
-               f"hidden layer. {BARS}", "points of accuracy added", line=0),
+              "by seed: balance losses; a gate, over a uniform or a frozen one; the dense head’s "
+              f"hidden layer. {BARS}", "points of accuracy added", line=0),
         chart(f"{name}-heads", effects.accuracy(records), records, f"All heads of these studies "
-               f"beside dense. Test accuracy minus that of dense, paired by seed. {BARS}",
-               "minus dense, percentage points", line=0),
+              f"beside dense. Test accuracy minus that of dense, paired by seed. {BARS}",
+              "minus dense, percentage points", line=0),
     ]  # fmt: skip
     if len(used):
         worst = used.loc[used["value"].idxmax()]
         charts.append(
             chart(f"{name}-balance", used, records, f"**{worst['head']} uses its experts least "
-                   f"evenly: variation {worst['value']:.2f}.** Coefficient of variation of gate "
-                   f"mass over experts, test images. {BARS}", "variation of gate mass",
-                   line=claims.BALANCED)
+                  f"evenly: variation {worst['value']:.2f}.** Coefficient of variation of gate "
+                  f"mass over experts, test images. {BARS}", "variation of gate mass",
+                  line=claims.BALANCED)
         )  # fmt: skip
     return [Markdown(answer), *charts]
 
@@ -226,7 +230,7 @@ def layer(studies: Iterable[str]) -> Markdown:
     rows = parts[parts["head"] == "dense-layer"].itertuples()
     gains = [
         f"{signed(row.value)} points in `{row.study}`"
-        + ("" if pd.isna(row.low) else f" ({signed(row.low)} to {signed(row.high)})")
+        + ("" if pd.isna(row.low) else f" ({span(row)})")
         for row in rows
     ]
     return Markdown(f"A hidden layer adds {enumeration(gains)}." if gains else NOTHING)
@@ -234,8 +238,7 @@ def layer(studies: Iterable[str]) -> Markdown:
 
 def _part(row) -> str:
     head, _, part = row.head.partition("-")
-    ends = f"{signed(row.low)} to {signed(row.high)}"
-    change = f"{signed(row.value)} points (95% interval {ends})"
+    change = f"{signed(row.value)} points (95% interval {span(row)})"
     return f"the {part} of {head} bring{'' if part == 'losses' else 's'} {change}"
 
 
@@ -244,28 +247,19 @@ def departures(studies: Iterable[str], name: str = "departures") -> list[Markdow
     records = loading.by_evidence(studies, TrainNumbers)
     frame = effects.switches(records)
     if frame.empty:
-        return [
-            Markdown(
-                "**Not measured yet.** The studies `protocol-*` switch one key at a time; what "
-                "each of them does to accuracy appears here once they have been run."
-            )
-        ]
+        return [Markdown(NOT_SWITCHED)]
     sure = frame[effects.verdicts(frame) != ALIKE]
     most = frame.loc[frame["value"].abs().idxmax()]
+    interval = "" if pd.isna(most["low"]) else f" (95% interval {span(most)})"
     answer = (
         f"**{len(sure)} of {len(frame)} switches, each thrown alone, can be seen in accuracy.** "
         f"The largest change is that of `{most['panel']}` for {most['head']}: "
-        f"{signed(most['value'])} points"
-        + (
-            "."
-            if pd.isna(most["low"])
-            else f" (95% interval {signed(most['low'])} to {signed(most['high'])})."
-        )
+        f"{signed(most['value'])} points{interval}."
     )
     return [
         Markdown(answer),
         chart(name, frame, records, f"{answer} Test accuracy with a key as the authors ran it, "
-               f"minus the same run without, paired by seed. {BARS}", "points of accuracy", line=0),
+              f"minus the same run without, paired by seed. {BARS}", "points of accuracy", line=0),
     ]  # fmt: skip
 
 
@@ -314,7 +308,9 @@ def comparison(
         null: the value of no effect.
         condition: what qualifies the comparison.
     """
-    sure = frame[(frame["study"] == frame["study"].iloc[0]) & frame["head"].map(_is_mixture)]
+    sure = frame[
+        (frame["study"] == frame["study"].iloc[0]) & frame["head"].map(family).isin(MIXTURES)
+    ]
     if sure.empty or sure["seeds"].max() < 2:
         nets = "With one seed of each head this compares trained nets, and no kinds of heads"
         return f"{nets}{condition}."
@@ -323,15 +319,10 @@ def comparison(
     claim = "; ".join([f"{parts[0]} dense{condition}", *(f"{part} it" for part in parts[1:])])
     one = sure.iloc[0]
     value = sentence.format(head=one["head"], number=number(one["value"]))
-    ends = f"{number(one['low'])} to {number(one['high'])}"
     return (
-        f"**{claim[0].upper()}{claim[1:]}**: {value} (95% interval {ends}; {one['seeds']} seeds "
-        f"of `{one['study']}`)."
+        f"**{claim[0].upper()}{claim[1:]}**: {value} (95% interval {span(one, number)}; "
+        f"{one['seeds']} seeds of `{one['study']}`)."
     )
-
-
-def _is_mixture(head: str) -> bool:
-    return family(head) in MIXTURES
 
 
 def _run_of(row: pd.Series) -> str:

@@ -44,18 +44,17 @@ from moelib.report.frames import Analysed, Sharp, Surfaces, Trained
 from moelib.report.hypotheses import (
     ABOVE,
     BELOW,
+    CONTRADICTED,
+    LEVEL,
     WITHIN,
     Evidence,
     all_of,
+    decisions,
     detectable,
     seeds_for,
 )
-from moelib.report.power import holm
-from moelib.report.statistics import CONFIDENCE
 from moelib.report.wording import in_points
 
-SUPPORTED, CONTRADICTED, INCONCLUSIVE = "supported", "contradicted", "inconclusive"
-LEVEL = 1 - CONFIDENCE  # of the family of claims
 UNITS = ("points", "nats")  # units that are written after a number
 
 
@@ -79,8 +78,8 @@ class Judgement(NamedTuple):
     """What one study says of one claim."""
 
     claim: Claim
-    verdict: str
     evidence: tuple[Evidence, ...]
+    verdict: str
     p_value: float  # of the claim, two-sided; NaN where the study cannot decide it
     adjusted: float  # by Holm's correction for the family
 
@@ -131,23 +130,14 @@ def judge(
             for kind in (trained, analysed, sharp, surfaces, efficient)
         )
     )
-    evidence = {claim.number: tuple(claim.evidence(records)) for claim in CLAIMS}
-    p_values = {}
-    for claim in CLAIMS:
-        p_for, p_against = claim.decide(list(evidence[claim.number]))
-        two_sided = math.nan if math.isnan(p_for) else min(1.0, 2 * min(p_for, p_against))
-        p_values[claim.number] = (p_for, p_against, two_sided)
-    # A claim that the study cannot test counts in the family as one that nothing speaks for.
-    adjusted = holm([1.0 if math.isnan(p) else p for *_, p in p_values.values()])
-    judgements = []
-    for claim, adjusted_p in zip(CLAIMS, adjusted, strict=True):
-        p_for, p_against, p = p_values[claim.number]
-        verdict = INCONCLUSIVE
-        if not math.isnan(p) and adjusted_p <= LEVEL:
-            verdict = SUPPORTED if p_for < p_against else CONTRADICTED
-        if evidence[claim.number]:
-            judgements.append(Judgement(claim, verdict, evidence[claim.number], p, adjusted_p))
-    return judgements
+    evidence = [tuple(claim.evidence(records)) for claim in CLAIMS]
+    family = zip(CLAIMS, evidence, strict=True)
+    p_values = [claim.decide(list(parts)) for claim, parts in family]
+    return [
+        Judgement(claim, parts, *decision)
+        for claim, parts, decision in zip(CLAIMS, evidence, decisions(p_values), strict=True)
+        if parts
+    ]
 
 
 def rules() -> pd.DataFrame:

@@ -1,6 +1,7 @@
 """Intervals and paired comparisons of runs, as frames: how sure a difference between heads is."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
@@ -17,9 +18,9 @@ from moelib.report.frames import (
 )
 from moelib.report.statistics import (
     FEWEST_RUNS,
-    Interval,
     exact_mcnemar,
     kendall,
+    seed_interval,
     t_interval,
     tau_b,
     verdict,
@@ -27,9 +28,9 @@ from moelib.report.statistics import (
 )
 from moelib.study.heads import FrozenGate, family
 
+N = TypeVar("N", bound=Record)
 REFERENCE = "dense"  # the head with which the others are compared
 FROZEN = "frozen"  # the control whose gate never learns
-RATIOS = ["study", "head", "split", "seeds", "ratio", "low", "high", "by_seed", "verdict"]
 ORDERS = ["study", "split", "measure", "runs", "tau", "low", "high", "p_value", "without"]
 
 
@@ -78,7 +79,7 @@ def differences(records: Trained) -> pd.DataFrame:
     The t-interval is over the differences by seed: the runs of one seed share initial backbone,
     batch order and augmentation, if the protocol pairs them.
     """
-    return _over_seeds(seed_differences(records))
+    return _by_head(seed_differences(records))
 
 
 def accuracy_beyond_frozen(records: Trained) -> pd.DataFrame:
@@ -88,7 +89,7 @@ def accuracy_beyond_frozen(records: Trained) -> pd.DataFrame:
     as mixed: then the two differ in their gate, and in what trains it (noise, dropout, balance
     losses).
     """
-    return _over_seeds(beyond_reference(finals(_like_frozen(records)), "test_accuracy", FROZEN))
+    return _by_head(beyond_reference(finals(_like_frozen(records)), "test_accuracy", FROZEN))
 
 
 def information_beyond_frozen(records: Analysed) -> pd.DataFrame:
@@ -96,7 +97,7 @@ def information_beyond_frozen(records: Analysed) -> pd.DataFrame:
     usage = usage_summary(_like_frozen(records))
     if len(usage):
         usage = usage[usage["split"] == "test"]
-    return _over_seeds(beyond_reference(usage, "information", FROZEN))
+    return _by_head(beyond_reference(usage, "information", FROZEN))
 
 
 def _like_frozen(records: Iterable[Record]) -> list[Record]:
@@ -118,39 +119,42 @@ def _like_frozen(records: Iterable[Record]) -> list[Record]:
 
 
 def beyond_reference(
-    values: pd.DataFrame, measure: str, reference: str = REFERENCE
+    values: pd.DataFrame,
+    measure: str,
+    reference: str = REFERENCE,
+    keys: Sequence[str] = ("study", "seed"),
 ) -> pd.DataFrame:
-    """One row per run with a reference run of its study and seed: its measure minus that one's."""
+    """One row per row with one of the reference of like keys: its measure minus that one's."""
     if values.empty:
-        return values
-    references = values[values["head"] == reference][["study", "seed", measure]]
-    paired = values[values["head"] != reference].merge(
-        references, on=["study", "seed"], suffixes=("", "_reference")
+        return pd.DataFrame(columns=["head", *keys, "difference"])
+    references = values[values["head"] == reference][[*keys, measure]]
+    pairs = values[values["head"] != reference].merge(
+        references, on=list(keys), suffixes=("", "_reference")
     )
-    paired["difference"] = paired[measure] - paired[f"{measure}_reference"]
-    return paired[["study", "head", "seed", "difference"]]
+    pairs["difference"] = pairs[measure] - pairs[f"{measure}_reference"]
+    return pairs[["head", *keys, "difference"]]
 
 
-def _over_seeds(paired: pd.DataFrame) -> pd.DataFrame:
-    """One row per head with two or more pairs: mean difference, t-interval, verdict."""
+def _by_head(
+    differences: pd.DataFrame, keys: Sequence[str] = ("study", "head"), fewest: int = 2
+) -> pd.DataFrame:
+    """One row per head of enough seeds: mean difference, t-interval, verdict where it has one."""
     rows = []
-    groups = paired.groupby(["study", "head"], sort=False) if len(paired) else ()
-    for (study, head), group in groups:
-        if len(group) > 1:
-            interval = t_interval(group["difference"])
-            rows.append(
-                {
-                    "study": study,
-                    "head": head,
-                    "seeds": len(group),
-                    "difference": interval.estimate,
-                    "low": interval.low,
-                    "high": interval.high,
-                    "by_seed": tuple(group["difference"]),
-                    "verdict": verdict(interval),
-                }
-            )
-    return pd.DataFrame(rows)
+    for group, by_seed in differences.groupby(list(keys), sort=False)["difference"]:
+        if len(by_seed) >= fewest:
+            interval = seed_interval(by_seed.to_numpy())
+            known = None if np.isnan(interval.low) else verdict(interval)
+            rows.append((*group, len(by_seed), *interval, tuple(by_seed), known))
+    columns = [*keys, "seeds", "difference", "low", "high", "by_seed", "verdict"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def paired_runs(records: Iterable[N], reference: str = REFERENCE) -> list[tuple[N, N]]:
+    """Each record with that of the reference head of its study and seed, where there is one."""
+    records = list(records)
+    references = {(r.study.name, r.seed): r for r in records if r.head == reference}
+    pairs = ((record, references.get((record.study.name, record.seed))) for record in records)
+    return [(record, other) for record, other in pairs if other and record.head != reference]
 
 
 def image_comparisons(records: Trained, reference: str = REFERENCE) -> pd.DataFrame:
@@ -158,20 +162,15 @@ def image_comparisons(records: Trained, reference: str = REFERENCE) -> pd.DataFr
 
     It compares two trained nets, and cannot tell a better head from a luckier seed.
     """
-    records = list(records)
-    references = {(r.study.name, r.seed): r for r in records if r.head == reference}
     rows = []
-    for record in records:
-        reference_run = references.get((record.study.name, record.seed))
-        if record.head == reference or reference_run is None:
-            continue
-        test = exact_mcnemar(test_correct(record), test_correct(reference_run))
+    for record, other in paired_runs(records, reference):
+        test = exact_mcnemar(test_correct(record), test_correct(other))
         rows.append(
             {
                 **run_columns(record),
                 "only_head_right": test.only_first,
                 "only_reference_right": test.only_second,
-                "difference": record.numbers.test.accuracy - reference_run.numbers.test.accuracy,
+                "difference": record.numbers.test.accuracy - other.numbers.test.accuracy,
                 "p_value": test.p_value,
             }
         )
@@ -192,30 +191,15 @@ def ratios(frame: pd.DataFrame, measure: str, reference: str = REFERENCE) -> pd.
         measure: its name.
         reference: the head to compare with.
     """
-    keys = ["study", "seed", "split"]
-    values = frame[["study", "head", "seed", "split", measure]]
-    values = values.assign(log=np.log(values[measure].where(values[measure] > 0)))
-    dense = values[values["head"] == reference][[*keys, "log"]]
-    paired = values[values["head"] != reference].merge(dense, on=keys, suffixes=("", "_reference"))
-    paired["difference"] = paired["log"] - paired["log_reference"]
-    rows = []
-    for (study, head, split), group in paired.groupby(["study", "head", "split"], sort=False):
-        logs = group["difference"].to_numpy()
-        interval = t_interval(logs) if len(logs) > 1 else Interval(logs[0], np.nan, np.nan)
-        rows.append(
-            {
-                "study": study,
-                "head": head,
-                "split": split,
-                "seeds": len(logs),
-                "ratio": np.exp(interval.estimate),
-                "low": np.exp(interval.low),
-                "high": np.exp(interval.high),
-                "by_seed": tuple(np.exp(logs)),
-                "verdict": None if np.isnan(interval.low) else verdict(interval),
-            }
-        )
-    return pd.DataFrame(rows, columns=RATIOS)
+    logs = np.log(frame[measure].where(frame[measure] > 0))
+    differences = beyond_reference(
+        frame.assign(log=logs), "log", reference, ("study", "seed", "split")
+    )
+    table = _by_head(differences, ("study", "head", "split"), fewest=1)
+    table = table.rename(columns={"difference": "ratio"})
+    ends = ["ratio", "low", "high"]
+    table[ends] = np.exp(table[ends].astype(float))
+    return table.assign(by_seed=[tuple(np.exp(values)) for values in table["by_seed"]])
 
 
 def orders(
@@ -264,17 +248,18 @@ def crosscheck(records: Iterable[Record[CrosscheckNumbers]]) -> pd.DataFrame:
     rows = []
     for record in records:
         numbers = record.numbers
+        peers = enumerate(zip(numbers.peer_eigenvalues, numbers.peer_traces, strict=True))
+        methods = [
+            ("reference, float64", numbers.reference.largest, numbers.reference.products,
+             numbers.reference_trace.value, numbers.reference_trace.products),
+            ("this project", numbers.eigenvalues.largest, numbers.eigenvalues.products,
+             numbers.trace.value, numbers.trace.products),
+            *((f"PyHessian, seed {seed}", eigenvalues.values, eigenvalues.products,
+               float(np.mean(probes.values)), probes.products)
+              for seed, (eigenvalues, probes) in peers),
+        ]  # fmt: skip
         reference = np.array(numbers.reference.largest)
-        methods = [("reference, float64", numbers.reference.largest, numbers.reference.products)]
-        traces = [(numbers.reference_trace.value, numbers.reference_trace.products)]
-        methods += [("this project", numbers.eigenvalues.largest, numbers.eigenvalues.products)]
-        traces += [(numbers.trace.value, numbers.trace.products)]
-        for seed, (values, probes) in enumerate(
-            zip(numbers.peer_eigenvalues, numbers.peer_traces, strict=True)
-        ):
-            methods.append((f"PyHessian, seed {seed}", values.values, values.products))
-            traces.append((float(np.mean(probes.values)), probes.products))
-        for (method, values, products), (trace, probes) in zip(methods, traces, strict=True):
+        for method, values, products, trace, probes in methods:
             rows.append(
                 {
                     "head": record.head,

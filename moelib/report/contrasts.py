@@ -9,9 +9,15 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from moelib.report.claims import CONTRADICTED, INCONCLUSIVE, LEVEL, SUPPORTED
-from moelib.report.hypotheses import ABOVE, BELOW, WITHIN, Evidence, detectable, over_seeds
-from moelib.report.power import holm
+from moelib.report.hypotheses import (
+    ABOVE,
+    BELOW,
+    LEVEL,
+    WITHIN,
+    decisions,
+    detectable,
+    over_seeds,
+)
 from moelib.report.statistics import t_interval
 from moelib.report.wording import MINUS
 
@@ -129,33 +135,32 @@ def judge(contrasts: Sequence[Contrast], values: pd.DataFrame, measure: str) -> 
         values: as of `paired_differences`, or empty.
         measure: name of a column.
     """
-    tested = {}
-    for i, contrast in enumerate(contrasts if len(values) else ()):
-        differences = paired_differences(contrast, values, measure)
-        if len(differences):
-            evidence = over_seeds(contrast.question, differences, contrast.kind, contrast.threshold)
-            tested[i] = evidence, tuple(differences)
-    p_values = [_two_sided(tested[i][0]) if i in tested else 1.0 for i in range(len(contrasts))]
-    adjusted = holm(p_values)
+    by_seed = [paired_differences(c, values, measure) if len(values) else () for c in contrasts]
+    evidence = [
+        over_seeds(contrast.question, differences, contrast.kind, contrast.threshold)
+        for contrast, differences in zip(contrasts, by_seed, strict=True)
+    ]
+    judged = decisions([(part.p_for, part.p_against) for part in evidence])
     return pd.DataFrame(
         [
             {
-                "question": contrasts[i].question,
-                "study": contrasts[i].arm.study,
-                "head": contrasts[i].arm.head,
-                "against": _against(contrasts[i]),
-                "seeds": evidence.seeds,
-                "difference": evidence.estimate,
-                "low": evidence.low,
-                "high": evidence.high,
-                "hypothesis": contrasts[i].hypothesis,
-                "p_value": p_values[i],
-                "adjusted": adjusted[i],
-                "verdict": _verdict(evidence, adjusted[i]),
-                "detectable": detectable(evidence, LEVEL / len(contrasts)),
-                "by_seed": by_seed,
+                "question": contrast.question,
+                "study": contrast.arm.study,
+                "head": contrast.arm.head,
+                "against": _against(contrast),
+                "seeds": part.seeds,
+                "difference": part.estimate,
+                "low": part.low,
+                "high": part.high,
+                "hypothesis": contrast.hypothesis,
+                **decision._asdict(),
+                "detectable": detectable(part, LEVEL / len(contrasts)),
+                "by_seed": tuple(differences),
             }
-            for i, (evidence, by_seed) in tested.items()
+            for contrast, differences, part, decision in zip(
+                contrasts, by_seed, evidence, judged, strict=True
+            )
+            if part.seeds
         ],
         columns=COLUMNS,
     )
@@ -190,16 +195,3 @@ def _against(contrast: Contrast) -> str:
     """What differs in the reference: the head, or else the study."""
     arm, reference = contrast.arm, contrast.reference
     return reference.head if arm.study == reference.study else reference.study
-
-
-def _two_sided(evidence: Evidence) -> float:
-    """For or against: twice the smaller of the two; 1 where seeds are too few to tell."""
-    if not evidence.decidable:
-        return 1.0
-    return min(1.0, 2 * min(evidence.p_for, evidence.p_against))
-
-
-def _verdict(evidence: Evidence, adjusted: float) -> str:
-    if not evidence.decidable or adjusted > LEVEL:
-        return INCONCLUSIVE
-    return SUPPORTED if evidence.p_for < evidence.p_against else CONTRADICTED

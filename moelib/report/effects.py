@@ -11,7 +11,7 @@ import pandas as pd
 
 from moelib.records.record import Record
 from moelib.report import comparisons, costs, frames, paper
-from moelib.report.statistics import Interval, median_interval, t_interval, verdict
+from moelib.report.statistics import Interval, median_interval, seed_interval, verdict
 from moelib.study.heads import family
 from moelib.study.protocol import PROTOCOLS
 
@@ -220,8 +220,8 @@ def _ratios(
 
 def _row(study: str, panel: str, head: str, values: Sequence[float], quoted: Mapping) -> tuple:
     values = tuple(values)
-    middle = t_interval(values) if len(values) > 1 else Interval(values[0], np.nan, np.nan)
-    return (study, panel, head, len(values), *middle, values, quoted.get(head, np.nan))
+    ends = (*seed_interval(values), values, quoted.get(head, np.nan))
+    return (study, panel, head, len(values), *ends)
 
 
 def _table(rows: Iterable[tuple]) -> pd.DataFrame:

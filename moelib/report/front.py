@@ -6,7 +6,7 @@ import pandas as pd
 from IPython.display import Markdown
 
 from moelib.records.kinds import SharpnessNumbers, TrainNumbers, UtilizationNumbers
-from moelib.report import chapters, claims, effects, loading, pages, verdicts
+from moelib.report import chapters, claims, effects, hypotheses, loading, pages, verdicts
 from moelib.report.forest import panels
 from moelib.report.wording import listed
 
@@ -58,7 +58,7 @@ def tally(studies: Iterable[str]) -> Markdown:
     rows = verdicts.rows(studies)
     if rows.empty:
         return Markdown(chapters.NOTHING)
-    decided = rows[rows["verdict"] != claims.INCONCLUSIVE].groupby("study").size()
+    decided = rows[rows["verdict"] != hypotheses.INCONCLUSIVE].groupby("study").size()
     study = decided.idxmax() if len(decided) else rows["study"].iloc[0]
     counts = rows[rows["study"] == study]["verdict"].value_counts()
     words = listed(f"{count} {verdict}" for verdict, count in counts.items())

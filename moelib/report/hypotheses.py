@@ -12,10 +12,12 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
-from moelib.report.power import detectable_effect, equivalence, needed_seeds
-from moelib.report.statistics import ROUNDING, t_interval
+from moelib.report.power import detectable_effect, equivalence, holm, needed_seeds
+from moelib.report.statistics import CONFIDENCE, ROUNDING, t_interval
 
 ABOVE, BELOW, WITHIN = "above", "below", "within"
+SUPPORTED, CONTRADICTED, INCONCLUSIVE = "supported", "contradicted", "inconclusive"
+LEVEL = 1 - CONFIDENCE  # of a family of hypotheses
 
 
 class Evidence(NamedTuple):
@@ -95,6 +97,34 @@ def all_of(parts: Sequence[Evidence]) -> tuple[float, float]:
         return math.nan, math.nan
     p_for = max(part.p_for for part in parts)
     return p_for, min(1.0, len(parts) * min(part.p_against for part in parts))
+
+
+class Decision(NamedTuple):
+    """What a family of hypotheses lets one say of one of them."""
+
+    verdict: str
+    p_value: float  # two-sided, for or against; NaN where it cannot be tested
+    adjusted: float  # by Holm's correction for the family
+
+
+def decisions(p_values: Sequence[tuple[float, float]]) -> list[Decision]:
+    """A verdict on each hypothesis of a family, from its p-values for and against.
+
+    One that cannot be tested (NaN) counts in the family as one that nothing speaks for.
+    """
+    both = np.reshape(p_values, (-1, 2))
+    two_sided = np.minimum(1.0, 2 * both.min(axis=1))  # NaN stays NaN
+    adjusted = holm(np.nan_to_num(two_sided, nan=1.0))
+    return [
+        Decision(_verdict(p_for, p_against, p), float(p_value), p)
+        for (p_for, p_against), p_value, p in zip(both, two_sided, adjusted, strict=True)
+    ]
+
+
+def _verdict(p_for: float, p_against: float, adjusted: float) -> str:
+    if adjusted > LEVEL:
+        return INCONCLUSIVE
+    return SUPPORTED if p_for < p_against else CONTRADICTED
 
 
 def detectable(part: Evidence, level: float) -> float:

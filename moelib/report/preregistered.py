@@ -13,9 +13,9 @@ from IPython.display import Markdown
 from moelib.records.kinds import SharpnessNumbers, TrainNumbers, UtilizationNumbers
 from moelib.records.record import Record
 from moelib.report import contrasts, frames, loading, pages
-from moelib.report.claims import CONTRADICTED, INCONCLUSIVE, SUPPORTED
 from moelib.report.contrasts import DEPARTURES, SOMETHING_TO_DO, UNPAIRED, WEAK, Contrast
 from moelib.report.forest import chart
+from moelib.report.hypotheses import CONTRADICTED, INCONCLUSIVE, SUPPORTED
 from moelib.report.wording import in_points, listed
 
 TABLE = {

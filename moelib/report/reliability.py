@@ -9,10 +9,10 @@ import pandas as pd
 from moelib.records.kinds import TrainNumbers
 from moelib.records.record import Record
 from moelib.records.reliability import RobustnessNumbers
+from moelib.report.comparisons import paired_runs
 from moelib.report.frames import run_columns, test_correct
 
 Robust = Iterable[Record[RobustnessNumbers]]
-REFERENCE = "dense"
 SAME_HEAD, SAME_SEED, NEITHER = "same head", "same seed", "neither"
 
 
@@ -66,20 +66,16 @@ def summary(records: Robust) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def relative_errors(records: Robust, reference: str = REFERENCE) -> pd.DataFrame:
-    """One row per run with a reference run of its study and seed: mean corruption error over it.
+def relative_errors(records: Robust) -> pd.DataFrame:
+    """One row per run with a dense run of its study and seed: mean corruption error over it.
 
-    mCE = mean over corruptions of sum_s error_s / sum_s error_s of the reference (Hendrycks and
-    Dietterich 2019, with a dense head in the place of AlexNet): 1 is as robust as the reference.
+    mCE = mean over corruptions of sum_s error_s / sum_s error_s of the dense head (Hendrycks and
+    Dietterich 2019, with it in the place of AlexNet): 1 is as robust as dense.
     """
-    records = list(records)
-    references = {(r.study.name, r.seed): r for r in records if r.head == reference}
     rows = []
-    for record in records:
-        reference_run = references.get((record.study.name, record.seed))
-        if record.head != reference and reference_run is not None:
-            ratios = _errors(record.numbers) / _errors(reference_run.numbers)
-            rows.append({**run_columns(record), "relative_error": ratios.mean()})
+    for record, other in paired_runs(records):
+        ratios = _errors(record.numbers) / _errors(other.numbers)
+        rows.append({**run_columns(record), "relative_error": ratios.mean()})
     return pd.DataFrame(rows, columns=["study", "head", "seed", "relative_error"])
 
 

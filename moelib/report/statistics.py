@@ -58,6 +58,11 @@ def t_interval(values: Sequence[float]) -> Interval:
     return Interval(mean, mean - half, mean + half)
 
 
+def seed_interval(values: Sequence[float]) -> Interval:
+    """The `t_interval` of one value per seed; of a single seed the ends are NaN."""
+    return t_interval(values) if len(values) > 1 else Interval(values[0], math.nan, math.nan)
+
+
 def median_interval(values: Sequence[float]) -> Interval:
     """Median of independent values, and an interval between two of them (Conover 1999, 3.2).
 

@@ -12,12 +12,12 @@ from moelib.records.kinds import (
     TrainNumbers,
     UtilizationNumbers,
 )
-from moelib.report import claims, effects, loading, pages
+from moelib.report import claims, effects, hypotheses, loading, pages
 
 MARKS = {
-    claims.SUPPORTED: ("\N{CHECK MARK}", "success"),
-    claims.CONTRADICTED: ("\N{BALLOT X}", "danger"),
-    claims.INCONCLUSIVE: ("?", "secondary"),
+    hypotheses.SUPPORTED: ("\N{CHECK MARK}", "success"),
+    hypotheses.CONTRADICTED: ("\N{BALLOT X}", "danger"),
+    hypotheses.INCONCLUSIVE: ("?", "secondary"),
 }
 FIGURES = {  # of claims, by number: each is drawn where there are such records
     **dict.fromkeys((1, 3), ("accuracy", TrainNumbers)),
@@ -47,7 +47,7 @@ def rows(studies: Iterable[str]) -> pd.DataFrame:
             continue
         for judgement in claims.judge(records, *(loading.load(study, kind) for kind in kinds)):
             figure, kind = FIGURES.get(judgement.claim.number, ("", None))
-            undecided = judgement.verdict == claims.INCONCLUSIVE
+            undecided = judgement.verdict == hypotheses.INCONCLUSIVE
             chapter = f"[chapter]({judgement.claim.chapter}.ipynb)"
             table.append(
                 {

@@ -51,6 +51,11 @@ def signed(value: float) -> str:
     return f"{value:+.2f}".replace("-", MINUS)
 
 
+def span(row, number: Callable[[float], str] = signed) -> str:
+    """The ends `low` and `high` of the interval of a row."""
+    return f"{number(row.low)} to {number(row.high)}"
+
+
 def rounded(value: float) -> str:
     """Three digits, or all before the point.
 

@@ -6,7 +6,7 @@ import series
 import synthetic
 
 from moelib.report import claims
-from moelib.report.claims import CONTRADICTED, INCONCLUSIVE, SUPPORTED
+from moelib.report.hypotheses import CONTRADICTED, INCONCLUSIVE, SUPPORTED
 from moelib.study.run import Run
 
 SEEDS = tuple(range(8))  # at which a clear effect passes the correction for thirteen claims

@@ -14,7 +14,7 @@ from moelib.records.cost import CostNumbers, TrafficNumbers
 from moelib.records.modalities import ModalityUtilizationNumbers
 from moelib.records.record import Numbers, Record, read_record
 from moelib.report import pages
-from moelib.report.claims import CONTRADICTED, INCONCLUSIVE, SUPPORTED
+from moelib.report.hypotheses import CONTRADICTED, INCONCLUSIVE, SUPPORTED
 from moelib.report.wording import devices_of, listed
 from moelib.study.run import results_root
 
