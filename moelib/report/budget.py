@@ -12,11 +12,8 @@ from moelib.report.loading import studies
 from moelib.study.run import results_root
 
 JOULES = 3.6e6  # in a kilowatt-hour
-EXPENSES = ["study", "device", "runs", "records", "training", "analyses", "core_hours", "gpu_hours"]
-PROJECTIONS = [
-    *("study", "device", "heads", "seconds_per_epoch", "epochs", "seed_hours"),
-    *("analysed_seed_hours", "seeds_hours", "epochs_hours"),
-]
+MACHINE = ["study", "device"]
+HOURS = ["training", "analyses", "core_hours", "gpu_hours"]
 
 
 def expenses(records: Iterable[Record]) -> pd.DataFrame:
@@ -26,35 +23,24 @@ def expenses(records: Iterable[Record]) -> pd.DataFrame:
     of torch, `gpu_hours` the same hours where the device was a GPU. Where several runs shared a
     machine each took longer than alone, so that these are upper bounds of what is needed.
     """
-    table = pd.DataFrame(
-        {
-            "study": record.study.name,
-            "device": record.provenance.device,
-            "run": (record.head, record.seed),
-            "training": record.kind == TrainNumbers.kind,
-            "hours": record.provenance.wall_time_s / 3600,
-            "threads": record.provenance.threads,
-            "gpu": record.provenance.device != record.provenance.cpu,
-        }
-        for record in records
-    )
     rows = []
-    groups = table.groupby(["study", "device"], sort=False) if len(table) else ()
-    for (study, device), part in groups:
-        hours, gpu = part["hours"], part["gpu"].iloc[0]
+    for record in records:
+        machine, training = record.provenance, record.kind == TrainNumbers.kind
+        hours, on_gpu = machine.wall_time_s / 3600, machine.device != machine.cpu
         rows.append(
             {
-                "study": study,
-                "device": device,
-                "runs": part["run"].nunique(),
-                "records": len(part),
-                "training": hours[part["training"]].sum(),
-                "analyses": hours[~part["training"]].sum(),
-                "core_hours": np.nan if gpu else (hours * part["threads"]).sum(),
-                "gpu_hours": hours.sum() if gpu else np.nan,
+                "study": record.study.name,
+                "device": machine.device,
+                "run": (record.head, record.seed),
+                "training": hours if training else 0.0,
+                "analyses": 0.0 if training else hours,
+                "core_hours": np.nan if on_gpu else hours * machine.threads,
+                "gpu_hours": hours if on_gpu else np.nan,
             }
         )
-    return pd.DataFrame(rows, columns=EXPENSES)
+    table = pd.DataFrame(rows, columns=[*MACHINE, "run", *HOURS]).groupby(MACHINE, sort=False)
+    counts = table["run"].agg(runs="nunique", records="size")
+    return counts.join(table[HOURS].sum(min_count=1)).reset_index()
 
 
 def sessions() -> dict[str, list[Record[SessionNumbers]]]:
@@ -75,20 +61,21 @@ def energy(sessions: Mapping[str, Iterable[Record[SessionNumbers]]]) -> pd.DataF
     The energy is the GPU's own count, of everything on it; that of the processor and the rest of
     the machine is not in it.
     """
-    rows = []
-    for study, records in sessions.items():
-        numbers = [record.numbers for record in records]
-        joules = [n.energy_joules for n in numbers if n.energy_joules is not None]
-        rows.append(
-            {
-                "study": study,
-                "sessions": len(numbers),
-                "hours": sum(n.seconds for n in numbers) / 3600,
-                "tasks": sum(len(n.tasks) for n in numbers),
-                "kilowatt_hours": sum(joules) / JOULES if joules else np.nan,
-            }
-        )
-    return pd.DataFrame(rows, columns=["study", "sessions", "hours", "tasks", "kilowatt_hours"])
+    table = pd.DataFrame(
+        {
+            "study": study,
+            "sessions": 1,
+            "hours": record.numbers.seconds / 3600,
+            "tasks": len(record.numbers.tasks),
+            "kilowatt_hours": record.numbers.energy_joules,
+        }
+        for study, records in sessions.items()
+        for record in records
+    )
+    if table.empty:
+        return table
+    table["kilowatt_hours"] = table["kilowatt_hours"].astype(float) / JOULES
+    return table.groupby("study", sort=False).sum(min_count=1).reset_index()
 
 
 def projections(records: Iterable[Record], seeds: int, epochs: int) -> pd.DataFrame:
@@ -103,50 +90,48 @@ def projections(records: Iterable[Record], seeds: int, epochs: int) -> pd.DataFr
         seeds: for `seeds_hours`, at the epochs of the study, with its analyses.
         epochs: for `epochs_hours`, of one seed, with its analyses.
     """
-    records = list(records)
-    rows = []
-    for study, device in dict.fromkeys((r.study.name, r.provenance.device) for r in records):
-        part = [r for r in records if (r.study.name, r.provenance.device) == (study, device)]
-        trained = [record for record in part if record.kind == TrainNumbers.kind]
-        if not trained:
-            continue
-        heads = len({record.head for record in trained})
-        done = trained[0].study.training.epochs
-        per_epoch = float(np.median([_epoch(record) for record in trained]))
-        seed = _of_one_seed(trained)
-        kinds = dict.fromkeys(record.kind for record in part if record.kind != TrainNumbers.kind)
-        analysed = sum(_analysed(part, kind) for kind in kinds)
-        rows.append(
-            {
-                "study": study,
-                "device": device,
-                "heads": heads,
-                "seconds_per_epoch": per_epoch,
-                "epochs": done,
-                "seed_hours": seed,
-                "analysed_seed_hours": seed + analysed,
-                "seeds_hours": seeds * (seed + analysed),
-                "epochs_hours": seed * epochs / done + analysed,
-            }
-        )
-    return pd.DataFrame(rows, columns=PROJECTIONS)
+    table = pd.DataFrame(
+        {
+            "study": record.study.name,
+            "device": record.provenance.device,
+            "kind": record.kind,
+            "head": record.head,
+            "hours": _hours(record),
+            "epoch_seconds": _epoch(record) if record.kind == TrainNumbers.kind else np.nan,
+            "epochs": record.study.training.epochs,
+        }
+        for record in records
+    )
+    if table.empty:
+        return table
+    is_training = table["kind"] == TrainNumbers.kind
+    trained = table[is_training].groupby(MACHINE, sort=False)
+    rows = trained.agg(
+        heads=("head", "nunique"),
+        seconds_per_epoch=("epoch_seconds", "median"),
+        epochs=("epochs", "first"),
+    )
+    rows["seed_hours"] = _one_seed(table[is_training])
+    analysed = _one_seed(table[~is_training]).reindex(rows.index, fill_value=0)
+    rows["analysed_seed_hours"] = rows["seed_hours"] + analysed
+    rows["seeds_hours"] = seeds * rows["analysed_seed_hours"]
+    rows["epochs_hours"] = rows["seed_hours"] * epochs / rows["epochs"] + analysed
+    return rows.reset_index()
+
+
+def _one_seed(table: pd.DataFrame) -> pd.Series:
+    """Hours of one run of each kind and head, the median one, in sum."""
+    runs = table.groupby([*MACHINE, "kind", "head"])["hours"].median()
+    return runs.groupby(MACHINE).sum()
+
+
+def _hours(record: Record) -> float:
+    """Of a training the epochs alone, each as long as the median one."""
+    if record.kind == TrainNumbers.kind:
+        return _epoch(record) * len(record.numbers.epochs) / 3600
+    return record.provenance.wall_time_s / 3600
 
 
 def _epoch(record: Record[TrainNumbers]) -> float:
     """Seconds of one epoch, the median: an epoch beside other work does not count for more."""
     return float(np.median(record.provenance.epoch_seconds))
-
-
-def _of_one_seed(runs: list[Record[TrainNumbers]]) -> float:
-    times = pd.DataFrame(
-        {"head": r.head, "hours": _epoch(r) * len(r.numbers.epochs) / 3600} for r in runs
-    )
-    return times.groupby("head")["hours"].median().sum()
-
-
-def _analysed(part: list[Record], kind: str) -> float:
-    """Hours of one analysis over one seed: of those heads that have it."""
-    times = pd.DataFrame(
-        {"head": r.head, "hours": r.provenance.wall_time_s / 3600} for r in part if r.kind == kind
-    )
-    return times.groupby("head")["hours"].median().sum()

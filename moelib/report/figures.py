@@ -224,7 +224,7 @@ def usage_over_epochs(usage: pd.DataFrame, split: str = "train") -> Figure:
         y="gate_mass",
         col="head",
         hue="expert",
-        palette=_expert_colours(experts),
+        palette=expert_colours(experts),
         errorbar=None,
         facet_kws=LEGEND,
         **_panels(chosen["head"].nunique()),
@@ -293,7 +293,8 @@ def _panels(columns: int) -> dict:
     return {"height": 2.3, "aspect": max(0.8, 3.2 / columns)}
 
 
-def _expert_colours(experts: int) -> list[tuple]:
+def expert_colours(experts: int) -> list[tuple]:
+    """A colour for each of so many experts."""
     return sns.color_palette(EXPERTS if experts <= len(EXPERTS) else "husl", experts)
 
 

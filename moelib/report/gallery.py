@@ -9,14 +9,13 @@ from html import escape
 
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from IPython.display import Markdown
 from matplotlib.colors import to_hex, to_rgb
 
 from moelib.records.kinds import GalleryNumbers, TrainNumbers
 from moelib.records.record import Record
 from moelib.report import pages
-from moelib.report.figures import EXPERTS
+from moelib.report.figures import expert_colours
 from moelib.study.base import PROJECT
 
 Gallery = Record[GalleryNumbers]
@@ -71,10 +70,9 @@ def experts(record: Gallery) -> str:
 
 def matrix(record: Gallery) -> str:
     """How the test images of each class are divided among first choices: rows sum to 100 %."""
-    counts = np.array(record.numbers.class_expert)  # (c, e)
-    shares = counts / counts.sum(axis=1, keepdims=True).clip(min=1)
-    heads = "".join(f"<th scope=col>{badge(e, len(row))}</th>" for row in shares[:1]
-                    for e in range(len(row)))  # fmt: skip
+    shares = _shares(record)
+    count = shares.shape[1]
+    heads = "".join(f"<th scope=col>{badge(e, count)}</th>" for e in range(count))
     rows = [
         f"<tr><th scope=row>{escape(name)}</th>"
         + "".join(
@@ -89,9 +87,8 @@ def matrix(record: Gallery) -> str:
 
 def forming(record: Gallery, trained: Record[TrainNumbers]) -> str:
     """Where the same validation images go, epoch by epoch: a table, and a slider over it."""
-    gates = np.array([epoch.watched for epoch in trained.numbers.epochs])  # (epoch, n, e)
-    first, count = gates.argmax(axis=2), gates.shape[2]
-    epochs = np.unique(np.linspace(0, len(gates) - 1, EPOCHS).round().astype(int))
+    first, count = _first_choices(trained), len(record.numbers.pictures[0].logits)
+    epochs = np.unique(np.linspace(0, len(first) - 1, EPOCHS).round().astype(int))
     rows = [
         f"<tr><th scope=row>{thumbnail(record, place)}</th>"
         + "".join(f"<td>{badge(int(first[epoch, n]), count)}</td>" for epoch in epochs)
@@ -106,7 +103,7 @@ def forming(record: Gallery, trained: Record[TrainNumbers]) -> str:
     return (
         f'<div class="forming" data-first="{escape(json.dumps(first.tolist()))}">'
         '<div class="live" hidden><label>Epoch <input type="range" min="1" '
-        f'max="{len(gates)}" value="1"> <output>1</output></label>'
+        f'max="{len(first)}" value="1"> <output>1</output></label>'
         f'<div class="boxes">{boxes}</div><div hidden class="pool">{moving}</div></div>'
         f"{_table(f'<th scope=col>epoch</th>{heads}', rows, 'epochs')}</div>"
     )
@@ -179,15 +176,9 @@ def badge(expert: int, count: int) -> str:
 
 def pairings(record: Gallery) -> pd.DataFrame:
     """One row per class: its most frequent first choice, and that one's share of its images."""
-    counts = np.array(record.numbers.class_expert)
-    shares = counts / counts.sum(axis=1, keepdims=True).clip(min=1)
-    return pd.DataFrame(
-        {
-            "class": record.numbers.classes,
-            "expert": shares.argmax(axis=1),
-            "share": shares.max(axis=1),
-        }
-    )
+    shares = _shares(record)
+    columns = {"expert": shares.argmax(axis=1), "share": shares.max(axis=1)}
+    return pd.DataFrame({"class": record.numbers.classes, **columns})
 
 
 def figures(
@@ -198,71 +189,77 @@ def figures(
     With `brief` without the matrix and the choices.
     """
     run = f"`{record.head}` in `{record.study.name}`, seed {record.seed}"
-    records, numbers = {record.study.name: [record]}, record.numbers
-    pairs, pictures = pairings(record), _pictures(record)
+    numbers, pictures, pairs = record.numbers, _pictures(record), pairings(record)
+
+    def figure(end: str, html: str, caption: str, frame: pd.DataFrame) -> Markdown:
+        records = {record.study.name: [record]}
+        return pages.fragment(f"{name}{end}", html, f"{caption} {run}.", frame, records)
+
     best = pairs.loc[pairs["share"].idxmax()]
-    own = int((pairs["share"] > 0.5).sum())
     parts = [
-        Markdown(f"```{{raw}} html\n{sprite(record)}\n```"),
-        pages.fragment(
-            name,
+        _raw(sprite(record)),
+        figure(
+            "",
             experts(record),
             f"**Expert {best.expert} gets {best.share:.0%} of the images of class "
             f"“{best['class']}”.** Test images by first choice, with each expert's share of all "
-            f"{numbers.images:,}. A dashed frame marks an image that the net gets wrong. {run}.",
+            f"{numbers.images:,}. A dashed frame marks an image that the net gets wrong.",
             pictures,
-            records,
-        ),
-        pages.fragment(
-            f"{name}-matrix",
-            matrix(record),
-            f"**{own} of {len(pairs)} classes send more than half of their images to one "
-            f"expert.** Share of each class by first choice, in percent; {numbers.images:,} test "
-            f"images, {run}.",
-            pairs,
-            records,
         ),
     ]
-    if numbers.watched:
-        gates = np.array([epoch.watched for epoch in trained.numbers.epochs])  # (epoch, n, e)
-        first = gates.argmax(axis=2)  # (epoch, n)
-        stayed = int((first[0] == first[-1]).sum())
-        watched = pd.DataFrame(first, index=pd.RangeIndex(1, len(first) + 1, name="epoch"))
-        parts.append(
-            pages.fragment(
-                f"{name}-forming",
-                forming(record, trained),
-                f"**After one epoch {stayed} of {first.shape[1]} images are with the expert that "
-                "they end with.** First choices of the same validation images, epoch by epoch; "
-                f"an epoch can be picked where scripts run. {run}.",
-                watched.reset_index(),
-                records,
-            )
+    if not brief:
+        own = int((pairs["share"] > 0.5).sum())
+        caption = (
+            f"**{own} of {len(pairs)} classes send more than half of their images to one "
+            f"expert.** Share of each class by first choice, in percent; {numbers.images:,} test "
+            "images,"
         )
-    moved = numbers.moved_by_noise
-    answer = (
-        f"**With the noise of training, {moved:.0%} of the test images change their first choice.**"
-        if moved is not None
-        else "**This gate has no noise: an image goes where it went before.**"
-    )
-    parts.append(
-        pages.fragment(
-            f"{name}-choices",
-            choices(record),
+        parts.append(figure("-matrix", matrix(record), caption, pairs))
+    if numbers.watched:
+        first = _first_choices(trained)
+        stayed = int((first[0] == first[-1]).sum())
+        caption = (
+            f"**After one epoch {stayed} of {first.shape[1]} images are with the expert that they "
+            "end with.** First choices of the same validation images, epoch by epoch; an epoch can "
+            "be picked where scripts run."
+        )
+        watched = pd.DataFrame(first, index=pd.RangeIndex(1, len(first) + 1, name="epoch"))
+        parts.append(figure("-forming", forming(record, trained), caption, watched.reset_index()))
+    if not brief:
+        moved = numbers.moved_by_noise
+        answer = (
+            "**This gate has no noise: an image goes where it went before.**"
+            if moved is None
+            else f"**With the noise of training, {moved:.0%} of the test images change their first "
+            "choice.**"
+        )
+        caption = (
             f"{answer} Of each expert the image of which it is least certain and the one that it "
             "is surest of, with the gate as trained; where scripts run, $k$, temperature and "
-            f"noise can be changed, each relative to the trained gate. {run}.",
-            pictures,
-            records,
+            "noise can be changed, each relative to the trained gate."
         )
-    )
-    return [parts[0], parts[1], *parts[3:-1]] if brief else parts
+        parts.append(figure("-choices", choices(record), caption, pictures))
+    return parts
 
 
 def listing(record: Gallery) -> list[Markdown]:
     """Images and classes of each expert, for the page of all heads: no figure of its own."""
-    parts = (sprite(record), experts(record), matrix(record))
-    return [Markdown(f"```{{raw}} html\n{part}\n```") for part in parts]
+    return [_raw(html) for html in (sprite(record), experts(record), matrix(record))]
+
+
+def _raw(html: str) -> Markdown:
+    return Markdown(f"```{{raw}} html\n{html}\n```")
+
+
+def _shares(record: Gallery) -> np.ndarray:
+    """How the test images of each class are divided among first choices, (c, e)."""
+    counts = np.array(record.numbers.class_expert)
+    return counts / counts.sum(axis=1, keepdims=True).clip(min=1)
+
+
+def _first_choices(trained: Record[TrainNumbers]) -> np.ndarray:
+    """The expert of the largest gate of each watched image, (epoch, n)."""
+    return np.array([epoch.watched for epoch in trained.numbers.epochs]).argmax(axis=2)
 
 
 def _pictures(record: Gallery) -> pd.DataFrame:
@@ -286,7 +283,7 @@ def _name(record: Gallery) -> str:
 
 
 def _colour(expert: int, count: int) -> str:
-    return to_hex(sns.color_palette(EXPERTS if count <= len(EXPERTS) else "husl", count)[expert])
+    return to_hex(expert_colours(count)[expert])
 
 
 def _on(colour: str) -> str:

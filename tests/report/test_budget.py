@@ -68,6 +68,7 @@ def test_an_epoch_beside_other_work_does_not_count_for_more(records):
 
 
 def test_a_study_without_training_on_a_device_has_no_row(records):
+    assert projections([], 5, 30).empty
     assert projections([r for r in records if r.kind != "train"], 5, 30).empty
 
 
