@@ -6,13 +6,20 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter, PercentFormatter
 
 from moelib.report.costs import analysed_heads
-from moelib.report.figures import INK, LEGEND, colours, legend_below, styled
-
-PLAIN = FuncFormatter(lambda value, _: f"{value:g}")
+from moelib.report.figures import (
+    INK,
+    LEGEND,
+    PLAIN,
+    colours,
+    legend_below,
+    legend_outside,
+    styled,
+)
 
 
 @styled
@@ -32,21 +39,11 @@ def latency(latencies: pd.DataFrame) -> Figure:
         for head, points in rows[rows["part"] == part].groupby("head", sort=False):
             points = points.groupby("batch")[["ratio", "ratio_low", "ratio_high"]].median()
             axes.plot(points.index, points["ratio"], "o-", color=colour[head], label=head, ms=3)
-            axes.fill_between(
-                points.index,
-                points["ratio_low"],
-                points["ratio_high"],
-                color=colour[head],
-                alpha=0.2,
-                linewidth=0,
-            )
-        axes.axhline(1, color=INK, linewidth=1, linestyle="--")
-        axes.set(xlabel="batch", title={"head": "head alone", "model": "whole model"}[part])
-        axes.set_xscale("log", base=2)
-        axes.xaxis.set_major_formatter(PLAIN)
+            band = points["ratio_low"], points["ratio_high"]
+            axes.fill_between(points.index, *band, color=colour[head], alpha=0.2, linewidth=0)
+        _over_batches(axes, {"head": "head alone", "model": "whole model"}[part])
     grid[0, 0].set_ylabel("time, times the reference's")
-    handles, labels = grid[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncol=len(labels), frameon=False)
+    legend_outside(figure, grid[0, 0])
     return figure
 
 
@@ -109,13 +106,9 @@ def stacked_experts(speed: pd.DataFrame) -> Figure:
                 markersize=3,
             )
             axes.plot(x, points["target"].where(points["target"] > 1), ":", color=colour[head])
-        axes.axhline(1, color=INK, linewidth=1, linestyle="--")
-        axes.set(xlabel="batch", title=mode)
-        axes.set_xscale("log", base=2)
-        axes.xaxis.set_major_formatter(PLAIN)
+        _over_batches(axes, mode)
     grid[0, 0].set_ylabel("times as fast as the loop")
-    handles, labels = grid[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncol=2, frameon=False)
+    legend_outside(figure, grid[0, 0], columns=2)
     return figure
 
 
@@ -247,9 +240,16 @@ def front(tradeoff: pd.DataFrame) -> Figure:
         axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=1))
     for axes in grid[:, 0]:
         axes.set_ylabel("test accuracy")
-    handles, labels = grid[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncol=len(labels), frameon=False)
+    legend_outside(figure, grid[0, 0])
     return figure
+
+
+def _over_batches(axes: Axes, title: str) -> None:
+    """A panel of times over batches; the dashed line is the time that they are compared with."""
+    axes.axhline(1, color=INK, linewidth=1, linestyle="--")
+    axes.set(xlabel="batch", title=title)
+    axes.set_xscale("log", base=2)
+    axes.xaxis.set_major_formatter(PLAIN)
 
 
 def _share(value: float, _) -> str:

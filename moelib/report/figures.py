@@ -5,13 +5,14 @@ A head has the same colour in every figure, and an expert too.
 
 import functools
 import itertools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from io import StringIO
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import pandas as pd
 import seaborn as sns
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
@@ -40,6 +41,7 @@ STYLE = {
     "axes.grid.axis": "y",
     "lines.linewidth": 1.8,
 }
+PLAIN = "{x:g}"  # numbers on a logarithmic axis
 LEGEND = {"legend_out": False}  # of a grid; outside, seaborn draws all twice to find its place
 LEGEND_WIDTH, MARKER_WIDTH = 90, 7  # characters: of a row of a legend, and of an entry's marker
 # Constant ids and no date: the same figure is the same file.
@@ -170,10 +172,7 @@ def _intervals(axes, heads, centres, intervals, runs, value: str) -> None:
         axes.plot(centre, y, marker="|", markersize=14, markeredgewidth=2.2, color=colour[head])
         dots = runs[runs["head"] == head][value]
         axes.plot(dots, [y + 0.22] * len(dots), "o", color=colour[head], alpha=0.7, markersize=4)
-    axes.set_yticks(range(len(heads)), heads)
-    axes.set_ylim(len(heads) - 0.4, -0.6)
-    axes.grid(axis="y", visible=False)
-    axes.grid(axis="x", visible=True)
+    head_rows(axes, heads)
 
 
 def _in_points(frame: pd.DataFrame) -> pd.DataFrame:
@@ -303,6 +302,21 @@ def _uniform_line(grid: sns.FacetGrid, usage: pd.DataFrame) -> None:
     for panel, axes in grid.axes_dict.items():
         head = panel[-1] if isinstance(panel, tuple) else panel  # a row and a column, or a column
         axes.axhline(1 / experts[head], color=INK, linewidth=1, linestyle="--", zorder=3)
+
+
+def head_rows(axes: Axes, heads: Sequence[str]) -> None:
+    """Name the rows of panels in which each head has one, the first on top."""
+    axes.set_yticks(range(len(heads)), heads)
+    axes.set_ylim(len(heads) - 0.4, -0.6)
+    axes.grid(axis="y", visible=False)
+    axes.grid(axis="x", visible=True)
+
+
+def legend_outside(figure: Figure, axes: Axes, columns: int | None = None) -> None:
+    """The legend of one panel beneath all, in a row or in columns."""
+    handles, labels = axes.get_legend_handles_labels()
+    place = {"loc": "outside lower center", "frameon": False}
+    figure.legend(handles, labels, ncol=columns or len(labels), **place)
 
 
 def legend_below(grid: sns.FacetGrid) -> Figure:

@@ -1,17 +1,17 @@
 """Effects as small panels on one axis: every study and head side by side."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from IPython.display import Markdown
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from moelib.records.record import Record
 from moelib.report import pages
-from moelib.report.figures import INK, KNOWN, MARKERS, colours, styled
+from moelib.report.figures import INK, KNOWN, MARKERS, PLAIN, colours, head_rows, styled
 from moelib.study.heads import family
 
 WIDTH = 3.4  # inches of a panel: what a phone shows at its full width
@@ -63,17 +63,15 @@ def _panel(title, part, names, limits, label, line, log) -> Figure:
             hollow = {"markerfacecolor": "none"} if np.isnan(row.low) else {}
             axes.plot(row.value, y, markersize=6, **style, **hollow)
             axes.plot(row.paper, y - 0.22, **PAPER)
-    axes.set(title=title, xlabel=label, xlim=limits, ylim=(len(names) - 0.4, -0.6))
-    axes.set_yticks(range(len(names)), names)
-    axes.grid(axis="y", visible=False)
-    axes.grid(axis="x", visible=True)
+    axes.set(title=title, xlabel=label, xlim=limits)
+    head_rows(axes, names)
     if log:
         axes.set_xscale("log")
         axes.set_xlim(limits)
         axes.xaxis.set_major_locator(
             LogLocator(subs=(1, 2, 5) if limits[1] < 20 * limits[0] else (1,))
         )
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axes.xaxis.set_major_formatter(PLAIN)
         axes.xaxis.set_minor_formatter(NullFormatter())
     return figure
 
@@ -101,5 +99,4 @@ def _limits(effects: pd.DataFrame, line: float | None, log: bool) -> tuple[float
 
 
 def _rank(head: str) -> tuple[int, str]:
-    known: Sequence[str] = KNOWN
-    return (known.index(family(head)) if family(head) in known else len(known), head)
+    return (KNOWN.index(family(head)) if family(head) in KNOWN else len(KNOWN), head)

@@ -10,7 +10,7 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, PercentFormatter
 
-from moelib.report.figures import INK, LEGEND, colours, legend_below, styled
+from moelib.report.figures import INK, LEGEND, PLAIN, colours, head_rows, legend_below, styled
 from moelib.report.frames import EIGENVECTOR, RANDOM
 from moelib.study.heads import family
 
@@ -263,10 +263,7 @@ def _dots(axes, runs: pd.DataFrame, measure: str, heads: list[str]) -> None:
         if len(values):
             mean = np.exp(np.log(values).mean())
             axes.plot(mean, y, marker="|", markersize=13, markeredgewidth=2.2, color=colour[head])
-    axes.set_yticks(range(len(heads)), heads)
-    axes.set_ylim(len(heads) - 0.4, -0.6)
-    axes.grid(axis="y", visible=False)
-    axes.grid(axis="x", visible=True)
+    head_rows(axes, heads)
     axes.grid(axis="x", which="minor", linewidth=0.4)
 
 
@@ -296,7 +293,7 @@ def _plain_ticks(axes) -> None:
     low, high = axes.get_xlim()
     marks = next((marks for span, marks in MARKS if high / low < span), (1,))
     axes.xaxis.set_major_locator(LogLocator(subs=marks))
-    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_major_formatter(PLAIN)
     axes.xaxis.set_minor_formatter(NullFormatter())
 
 
