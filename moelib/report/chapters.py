@@ -1,10 +1,12 @@
 """The results chapters: for each question the answer in words, and figures that compare studies.
 
-Each function takes names of studies and returns the answer and then the figures, so that the
-published studies and a reader's own are told by the same code. Words are chosen by the numbers.
+Each function takes names of studies and yields the answer and then the figures, so that the
+published studies and a reader's own are told by the same code, and who asks for the answer alone
+draws no figure. Words are chosen by the numbers.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 
 import pandas as pd
 from IPython.display import Markdown
@@ -41,26 +43,26 @@ NOT_SWITCHED = (
 NOTHING = "No study with such records is here yet. `make book` runs one in minutes."
 
 
-def accuracy(studies: Iterable[str], name: str = "accuracy") -> list[Markdown]:
+def accuracy(studies: Iterable[str], name: str = "accuracy") -> Iterator[Markdown]:
     """Does a mixture of experts classify better than a dense head of its size?"""
     records = effects.few_heads(loading.by_evidence(studies, TrainNumbers))
     frame = effects.accuracy(records)
     if frame.empty:
-        return [Markdown(NOTHING)]
+        yield Markdown(NOTHING)
+        return
     verbs = {"higher": "more accurate than", "lower": "less accurate than"}
     answer = comparison(frame, verbs, signed, "{head} minus dense is {number} points")
-    return [
-        Markdown(answer),
-        chart(name, frame, records, f"{answer} Test accuracy minus that of dense in the same "
-              f"seed. {BARS} {STAR}", "minus dense, percentage points", line=0),
-    ]  # fmt: skip
+    yield Markdown(answer)
+    yield chart(name, frame, records, f"{answer} Test accuracy minus that of dense in the same "
+                f"seed. {BARS} {STAR}", "minus dense, percentage points", line=0)  # fmt: skip
 
 
-def utilization(studies: Iterable[str], name: str = "utilization") -> list[Markdown]:
+def utilization(studies: Iterable[str], name: str = "utilization") -> Iterator[Markdown]:
     """Are all experts used, and does the choice of an expert follow the class?"""
     records = effects.few_heads(loading.by_evidence(studies, UtilizationNumbers))
     if not records:
-        return [Markdown(NOTHING)]
+        yield Markdown(NOTHING)
+        return
     balance, information = effects.balance(records), effects.information(records)
     even = balance[balance["value"] < claims.BALANCED]
     most = balance.loc[balance["value"].idxmax()]
@@ -77,15 +79,17 @@ def utilization(studies: Iterable[str], name: str = "utilization") -> list[Markd
         f"than chance does**, least in {_run_of(knowing)}: {knowing['value']:.2f} nats."
     )
     learned = _beyond_frozen(records)
-    return [
-        Markdown("\n\n".join(filter(None, (learned, evenly, knows)))),
-        chart(f"{name}-balance", balance, records, f"{evenly} Coefficient of variation of gate "
-              f"mass over experts, test images; 0 is even use, the dashed line the threshold. "
-              f"{BARS} {STAR}", "variation of gate mass", line=claims.BALANCED),
-        chart(f"{name}-information", information, records, f"{learned or knows} Mutual "
-              f"information of class and expert, test images; a `frozen` gate was never trained. "
-              f"{BARS} {STAR}", "class-expert information, nats", line=0),
-    ]  # fmt: skip
+    yield Markdown("\n\n".join(filter(None, (learned, evenly, knows))))
+    yield chart(
+        f"{name}-balance", balance, records, f"{evenly} Coefficient of variation of gate mass over "
+        f"experts, test images; 0 is even use, the dashed line the threshold. {BARS} {STAR}",
+        "variation of gate mass", line=claims.BALANCED,
+    )  # fmt: skip
+    yield chart(
+        f"{name}-information", information, records, f"{learned or knows} Mutual information of "
+        f"class and expert, test images; a `frozen` gate was never trained. {BARS} {STAR}",
+        "class-expert information, nats", line=0,
+    )  # fmt: skip
 
 
 def _beyond_frozen(records: Mapping[str, list[Record]]) -> str:
@@ -105,11 +109,12 @@ def _beyond_frozen(records: Mapping[str, list[Record]]) -> str:
     return ""
 
 
-def sharpness(studies: Iterable[str], name: str = "sharpness") -> list[Markdown]:
+def sharpness(studies: Iterable[str], name: str = "sharpness") -> Iterator[Markdown]:
     """Is the minimum of one head sharper than that of another?"""
     records = effects.few_heads(loading.by_evidence(studies, SharpnessNumbers))
     if not records:
-        return [Markdown(NOTHING)]
+        yield Markdown(NOTHING)
+        return
     verbs = {"higher": "sharper than", "lower": "flatter than"}
     parts = [
         _times_dense(
@@ -123,14 +128,15 @@ def sharpness(studies: Iterable[str], name: str = "sharpness") -> list[Markdown]
             ("matched_trace", "trace", " at matched loss", ""),
         )
     ]  # fmt: skip
-    return _answers_first(parts)
+    yield from _answers_first(parts)
 
 
-def surface(studies: Iterable[str], name: str = "surface") -> list[Markdown]:
+def surface(studies: Iterable[str], name: str = "surface") -> Iterator[Markdown]:
     """Does the loss rise faster around one head than around another, at finite steps?"""
     records = effects.few_heads(loading.by_evidence(studies, SurfaceNumbers))
     if not records:
-        return [Markdown(NOTHING)]
+        yield Markdown(NOTHING)
+        return
     verbs = {"higher": "steeper than", "lower": "shallower than"}
     parts = [
         _times_dense(
@@ -145,32 +151,35 @@ def surface(studies: Iterable[str], name: str = "surface") -> list[Markdown]:
             (EIGENVECTOR, "eigenvector", "the top eigenvector", STAR),
         )
     ]  # fmt: skip
-    return _answers_first(parts)
+    yield from _answers_first(parts)
 
 
 def _times_dense(
     name, frame, records, verbs, sentence, caption, label, condition=""
-) -> tuple[str, Markdown] | None:
-    """The answer on ratios to dense, and their chart; None where no value is known."""
+) -> tuple[str, Callable[[], Markdown]] | None:
+    """The answer on ratios to dense, and what draws them; None where no value is known."""
     frame = frame.dropna(subset="value")
     if frame.empty:
         return None
     answer = comparison(frame, verbs, plain, sentence, 1, condition)
-    return answer, chart(name, frame, records, f"{answer} {caption}", label, line=1, log=True)
+    caption = f"{answer} {caption}"
+    return answer, partial(chart, name, frame, records, caption, label, line=1, log=True)
 
 
-def _answers_first(parts: Iterable[tuple[str, Markdown] | None]) -> list[Markdown]:
+def _answers_first(parts: Iterable[tuple[str, Callable] | None]) -> Iterator[Markdown]:
     answers, charts = zip(*filter(None, parts), strict=True)
-    return [Markdown("\n\n".join(answers)), *charts]
+    yield Markdown("\n\n".join(answers))
+    yield from (draw() for draw in charts)
 
 
-def efficiency(studies: Iterable[str], name: str = "efficiency") -> list[Markdown]:
+def efficiency(studies: Iterable[str], name: str = "efficiency") -> Iterator[Markdown]:
     """Is inference with few experts faster than with a dense head?"""
     records = effects.few_heads(loading.by_evidence(studies, EfficiencyNumbers))
     frame = effects.latency(records).dropna(subset="value")
     whole = frame[frame["panel"].str.contains("whole") & (frame["head"] != "dense")]
     if whole.empty:
-        return [Markdown(NOTHING)]
+        yield Markdown(NOTHING)
+        return
     fast = whole[whole["high"] < claims.FASTER]
     best = whole.loc[whole["value"].idxmin()]
     answer = (
@@ -179,20 +188,21 @@ def efficiency(studies: Iterable[str], name: str = "efficiency") -> list[Markdow
         f"{plain(best['value'])} times as long (95% interval {span(best, plain)}; "
         f"batches of {best['panel'].rpartition(' ')[2]})."
     )
-    return [
-        Markdown(answer),
-        chart(name, frame, records, f"{answer} Time of one call by that of a dense head of as "
-              "many hidden units beside it; the bar is the 95% interval of the median over pairs "
-              "of calls. One device, named in the tables.", "time, times dense", line=1, log=True),
-    ]  # fmt: skip
+    yield Markdown(answer)
+    yield chart(
+        name, frame, records, f"{answer} Time of one call by that of a dense head of as many "
+        "hidden units beside it; the bar is the 95% interval of the median over pairs of calls. "
+        "One device, named in the tables.", "time, times dense", line=1, log=True,
+    )  # fmt: skip
 
 
-def ablations(studies: Iterable[str], name: str = "ablations") -> list[Markdown]:
+def ablations(studies: Iterable[str], name: str = "ablations") -> Iterator[Markdown]:
     """What do balance losses, gates and a hidden layer bring?"""
     records = effects.with_controls(loading.by_evidence(studies, TrainNumbers))
     parts = effects.parts(records)
     if parts.empty:
-        return [Markdown(NOTHING)]
+        yield Markdown(NOTHING)
+        return
     sure = parts[effects.verdicts(parts) != ALIKE]
     if len(sure):
         gains = enumeration(map(_part, sure.itertuples()))
@@ -204,24 +214,25 @@ def ablations(studies: Iterable[str], name: str = "ablations") -> list[Markdown]
             f"**Not one part of a mixture can be shown to change accuracy**, with {most} seeds at "
             "most so far."
         )
+    yield Markdown(answer)
+    yield chart(
+        name, parts, records, f"{answer} Test accuracy with a part minus without it, paired by "
+        "seed: balance losses; a gate, over a uniform or a frozen one; the dense head’s hidden "
+        f"layer. {BARS}", "points of accuracy added", line=0,
+    )  # fmt: skip
+    yield chart(
+        f"{name}-heads", effects.accuracy(records), records, "All heads of these studies beside "
+        f"dense. Test accuracy minus that of dense, paired by seed. {BARS}",
+        "minus dense, percentage points", line=0,
+    )  # fmt: skip
     used = effects.balance(effects.with_controls(loading.by_evidence(studies, UtilizationNumbers)))
-    charts = [
-        chart(name, parts, records, f"{answer} Test accuracy with a part minus without it, paired "
-              "by seed: balance losses; a gate, over a uniform or a frozen one; the dense head’s "
-              f"hidden layer. {BARS}", "points of accuracy added", line=0),
-        chart(f"{name}-heads", effects.accuracy(records), records, f"All heads of these studies "
-              f"beside dense. Test accuracy minus that of dense, paired by seed. {BARS}",
-              "minus dense, percentage points", line=0),
-    ]  # fmt: skip
     if len(used):
         worst = used.loc[used["value"].idxmax()]
-        charts.append(
-            chart(f"{name}-balance", used, records, f"**{worst['head']} uses its experts least "
-                  f"evenly: variation {worst['value']:.2f}.** Coefficient of variation of gate "
-                  f"mass over experts, test images. {BARS}", "variation of gate mass",
-                  line=claims.BALANCED)
+        yield chart(
+            f"{name}-balance", used, records, f"**{worst['head']} uses its experts least evenly: "
+            f"variation {worst['value']:.2f}.** Coefficient of variation of gate mass over "
+            f"experts, test images. {BARS}", "variation of gate mass", line=claims.BALANCED,
         )  # fmt: skip
-    return [Markdown(answer), *charts]
 
 
 def layer(studies: Iterable[str]) -> Markdown:
@@ -242,12 +253,13 @@ def _part(row) -> str:
     return f"the {part} of {head} bring{'' if part == 'losses' else 's'} {change}"
 
 
-def departures(studies: Iterable[str], name: str = "departures") -> list[Markdown]:
+def departures(studies: Iterable[str], name: str = "departures") -> Iterator[Markdown]:
     """What does each departure of the authors' code do to accuracy, one at a time?"""
     records = loading.by_evidence(studies, TrainNumbers)
     frame = effects.switches(records)
     if frame.empty:
-        return [Markdown(NOT_SWITCHED)]
+        yield Markdown(NOT_SWITCHED)
+        return
     sure = frame[effects.verdicts(frame) != ALIKE]
     most = frame.loc[frame["value"].abs().idxmax()]
     interval = "" if pd.isna(most["low"]) else f" (95% interval {span(most)})"
@@ -256,29 +268,29 @@ def departures(studies: Iterable[str], name: str = "departures") -> list[Markdow
         f"The largest change is that of `{most['panel']}` for {most['head']}: "
         f"{signed(most['value'])} points{interval}."
     )
-    return [
-        Markdown(answer),
-        chart(name, frame, records, f"{answer} Test accuracy with a key as the authors ran it, "
-              f"minus the same run without, paired by seed. {BARS}", "points of accuracy", line=0),
-    ]  # fmt: skip
+    yield Markdown(answer)
+    yield chart(
+        name, frame, records, f"{answer} Test accuracy with a key as the authors ran it, minus the "
+        f"same run without, paired by seed. {BARS}", "points of accuracy", line=0,
+    )  # fmt: skip
 
 
-def routing(studies: Iterable[str], name: str = "gallery") -> list[Markdown]:
+def routing(studies: Iterable[str], name: str = "gallery") -> Iterator[Markdown]:
     """Which images does each expert get? One run of each data set, CIFAR-10 first."""
     galleries = loading.by_evidence(studies, GalleryNumbers)
     sources: dict[str, str] = {}
     for study, records in galleries.items():
         sources.setdefault(records[0].study.data.source, study)
-    parts = []
-    for source, study in sources.items():
+    if not sources:
+        yield Markdown(NOTHING)
+    for number, (source, study) in enumerate(sources.items()):
         record = min(galleries[study], key=lambda r: (GALLERY.index(family(r.head)), r.head))
         trained = next(
             r for r in loading.load(study, TrainNumbers)
             if (r.head, r.seed) == (record.head, record.seed)
         )  # fmt: skip
-        parts += [Markdown(f"## {DATA.get(source, source)}")]
-        parts += gallery.figures(record, trained, f"{name}-{source}", brief=len(parts) > 1)
-    return parts or [Markdown(NOTHING)]
+        yield Markdown(f"## {DATA.get(source, source)}")
+        yield from gallery.figures(record, trained, f"{name}-{source}", brief=number > 0)
 
 
 ALL = {
