@@ -11,13 +11,13 @@ from moelib.report.forest import panels
 from moelib.report.wording import listed
 
 SCALE = "paper"  # the study at the paper's own size
+TOLD = (chapters.accuracy, chapters.utilization, chapters.sharpness, chapters.efficiency)
 
 
 def findings(studies: Iterable[str]) -> Markdown:
-    """What each chapter answers first, as a list; of accuracy also at the paper's own size."""
+    """What main chapters answer first, as a list; on accuracy also at the paper's own size."""
     firsts = [
-        (chapter.__name__, next(chapter(studies)).data.partition("\n")[0])
-        for chapter in chapters.ALL.values()
+        (chapter.__name__, next(chapter(studies)).data.partition("\n")[0]) for chapter in TOLD
     ]
     if SCALE in studies:
         own = next(chapters.accuracy([SCALE])).data
