@@ -1,0 +1,37 @@
+"""The title page: few findings, each with its chapter, the paper's own size among them."""
+
+import pytest
+import synthetic
+
+from moelib.report import chapters, front
+
+pytestmark = pytest.mark.usefixtures("results", "closed")
+
+
+def lines(*studies: str) -> list[str]:
+    return front.findings(studies).data.splitlines()
+
+
+def test_each_finding_leads_to_its_chapter():
+    study = synthetic.study()
+    synthetic.write_all(study)
+    synthetic.write_landscapes(study)
+    pages = [line.rpartition("(")[2].partition(".")[0] for line in lines("tiny")]
+    assert pages == ["accuracy", "utilization", "sharpness"]
+
+
+def test_the_papers_own_size_comes_after_the_study_of_most_evidence():
+    for name, seeds in (("tiny", (0, 1, 2)), ("paper", (0, 1))):
+        synthetic.write_all(synthetic.study(name, seeds))
+    first, own, *_ = lines("tiny", "paper")
+    assert "3 seeds of `tiny`" in first and "2 seeds of `paper`" in own
+
+
+def test_without_records_nothing_is_found():
+    assert lines("nothing") == [] and chapters.NOTHING in front.tally(["nothing"]).data
+
+
+def test_a_figure_of_one_study_a_measure_and_a_tally_of_its_claims():
+    synthetic.write_all(synthetic.study())
+    assert "`tiny` can test" in front.tally(["tiny"]).data
+    assert "tiny" in front.at_a_glance(["tiny"]).data
