@@ -1,6 +1,7 @@
 """Costs at true shapes as figures: functions of a frame of `frames`, in the style of the book."""
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
@@ -62,10 +63,17 @@ def front(points: pd.DataFrame) -> Figure:
         for kind, marker, colour in (("dense", "o", PALETTE[0]), ("mixture", "D", PALETTE[2])):
             some = shown[shown["kind"] == kind]
             axes.plot(some["ms"], some["score"], marker, color=colour, label=kind)
-        for place, row in enumerate(shown.sort_values("ms").itertuples()):
-            offset = (6, -9 if place % 2 else 4)  # neighbours do not write over each other
+        for row in shown.itertuples():
+            near = shown[(shown["ms"] - row.ms).abs() < 0.2 * np.ptp(shown["ms"])]
+            below = (near["score"] > row.score).any()  # so that neighbours do not meet
             axes.annotate(
-                row.model, (row.ms, row.score), offset, textcoords="offset points", fontsize=7
+                row.model,
+                (row.ms, row.score),
+                (0, -5 if below else 5),
+                textcoords="offset points",
+                fontsize=7,
+                ha="center",
+                va="top" if below else "bottom",
             )
         axes.set(title=task, xlabel="ms an answer of 16 tokens", ylabel="score, %")
         axes.margins(0.25, 0.15)
