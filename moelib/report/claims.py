@@ -50,7 +50,6 @@ from moelib.report.hypotheses import (
     Evidence,
     all_of,
     decisions,
-    detectable,
     seeds_for,
 )
 from moelib.report.wording import in_points
@@ -94,16 +93,6 @@ class Judgement(NamedTuple):
         if self.verdict == CONTRADICTED:
             return min(self.evidence, key=lambda part: part.p_against)
         return max(self.evidence, key=lambda part: -1 if math.isnan(part.p_for) else part.p_for)
-
-    @property
-    def numbers(self) -> str:
-        """The evidence in words: every number with its interval."""
-        return "; ".join(in_words(part, self.claim.unit) for part in self.evidence)
-
-    @property
-    def detectable(self) -> float:
-        """The smallest effect that the number it hangs on would have shown with power 0.8."""
-        return detectable(self.weakest, LEVEL / len(CLAIMS))
 
     @property
     def needed(self) -> int | None:

@@ -134,15 +134,10 @@ def information(records: Mapping[str, list[Record]]) -> pd.DataFrame:
     return _used(records, "information", paper.INFORMATION)
 
 
-def sharpness(records: Mapping[str, list[Record]], measure: str) -> pd.DataFrame:
+def sharpness(records: Mapping[str, list[Record]], measure: str = "lambda_max") -> pd.DataFrame:
     """A measure of curvature, times that of the dense head, on training and on test images."""
     quoted = {"lambda_max": paper.EIGENVALUE, "trace": paper.TRACE}.get(measure, {})
     return _ratios({s: frames.curvature(runs) for s, runs in records.items()}, measure, quoted)
-
-
-def eigenvalue(records: Mapping[str, list[Record]]) -> pd.DataFrame:
-    """The largest eigenvalue, times that of the dense head."""
-    return sharpness(records, "lambda_max")
 
 
 def surface(records: Mapping[str, list[Record]], kind: str) -> pd.DataFrame:

@@ -6,6 +6,7 @@ the paper gives none.
 
 import math
 from collections.abc import Callable, Iterable
+from itertools import product
 from typing import NamedTuple
 
 import numpy as np
@@ -16,12 +17,7 @@ from moelib.report import comparisons, costs, frames
 from moelib.report.costs import Efficient
 from moelib.report.frames import EIGENVECTOR, Analysed, Sharp, Surfaces, Trained
 from moelib.report.hypotheses import ABOVE, WITHIN, Evidence, certain, over_seeds
-from moelib.report.statistics import (
-    CONFIDENCE,
-    FEWEST_RUNS,
-    median_interval,
-    resampled_taus,
-)
+from moelib.report.statistics import FEWEST_RUNS, kendall, median_interval, resampled_taus
 
 HEADS = ("soft", "sparse")  # the heads that the paper's claims are about
 SPLITS = ("train", "test")
@@ -51,12 +47,10 @@ def accuracy(kind: str, threshold: float) -> Callable[[Records], list[Evidence]]
     """Test accuracy of each claimed head minus that of the dense run of its seed."""
 
     def evidence(records: Records) -> list[Evidence]:
-        paired = comparisons.seed_differences(records.trained)
-        if paired.empty:
-            return []
+        differences = comparisons.seed_differences(records.trained)
         return _both(
-            over_seeds(f"{head} - {comparisons.REFERENCE}", runs["difference"], kind, threshold)
-            for head, runs in paired.groupby("head", sort=False)
+            over_seeds(f"{head} - {comparisons.REFERENCE}", values, kind, threshold)
+            for head, values in differences.groupby("head", sort=False)["difference"]
         )
 
     return evidence
@@ -163,19 +157,18 @@ def _weak_order(name: str, x: np.ndarray, y: np.ndarray) -> Evidence:
     unknown = Evidence(name, math.nan, math.nan, math.nan, seeds, *[math.nan] * 3)
     if seeds < FEWEST_RUNS or np.ptp(x) == 0 or np.ptp(y) == 0:
         return unknown
+    tau, low, high, _ = kendall(x, y)
+    if math.isnan(low):  # orders that agree in full have no spread
+        return unknown._replace(estimate=tau)
     taus = resampled_taus(x, y)
     taus = taus[~np.isnan(taus)]
-    low, high = np.quantile(taus, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    if low == high:  # orders that agree in full have no spread
-        return unknown._replace(estimate=float(taus[0]))
 
     def share(beyond: np.ndarray) -> float:  # a bootstrap p-value is never 0
         return float((1 + beyond.sum()) / (1 + len(taus)))
 
     p_for = max(share(taus >= WEAK), share(taus <= -WEAK))
     p_against = min(1.0, 2 * min(share(taus <= WEAK), share(taus >= -WEAK)))
-    tau = float(stats.kendalltau(x, y).statistic)
-    return Evidence(name, tau, float(low), float(high), seeds, p_for, p_against, math.nan)
+    return Evidence(name, tau, low, high, seeds, p_for, p_against, math.nan)
 
 
 def speed(records: Records) -> list[Evidence]:
@@ -223,17 +216,14 @@ def _ratios(
 ) -> list[Evidence]:
     """Ratios of heads, paired by seed; none unless every one of them is there."""
     parts = []
-    for measure in measures:
-        for head, reference in pairs:
-            two = frame[frame["head"].isin([head, reference])] if len(frame) else frame
-            table = comparisons.ratios(two, measure, reference) if len(two) else two
-            for split in splits:
-                row = table[table["split"] == split] if len(table) else table
-                if len(row) != 1:
-                    return []
-                name = f"{measure} {head} / {reference}, {split}"
-                values = row["by_seed"].iloc[0]
-                parts.append(over_seeds(name, values, kind, threshold, ratio=True))
+    for measure, (head, reference) in product(measures, pairs) if len(frame) else ():
+        both = frame[frame["head"].isin([head, reference])]
+        by_seed = comparisons.ratios(both, measure, reference).set_index("split")["by_seed"]
+        for split in splits:
+            if split not in by_seed:
+                return []
+            name = f"{measure} {head} / {reference}, {split}"
+            parts.append(over_seeds(name, by_seed[split], kind, threshold, ratio=True))
     return parts
 
 

@@ -37,7 +37,7 @@ def at_a_glance(studies: Iterable[str], name: str = "at-a-glance") -> Markdown:
         "Accuracy": (TrainNumbers, effects.accuracy, "minus dense, points", 0, False),
         "Balance": (UtilizationNumbers, effects.balance, "variation of gate mass", 0, False),
         "Specialisation": (UtilizationNumbers, effects.information, "class-expert nats", 0, False),
-        "Sharpness": (SharpnessNumbers, effects.eigenvalue, "largest eigenvalue, × dense", 1, True),
+        "Sharpness": (SharpnessNumbers, effects.sharpness, "largest eigenvalue, × dense", 1, True),
     }
     charts, frames, records = [], [], {}
     for title, (kind, effect, label, line, log) in measures.items():

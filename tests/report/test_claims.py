@@ -6,7 +6,13 @@ import series
 import synthetic
 
 from moelib.report import claims
-from moelib.report.hypotheses import CONTRADICTED, INCONCLUSIVE, SUPPORTED
+from moelib.report.hypotheses import (
+    CONTRADICTED,
+    INCONCLUSIVE,
+    LEVEL,
+    SUPPORTED,
+    detectable,
+)
 from moelib.study.run import Run
 
 SEEDS = tuple(range(8))  # at which a clear effect passes the correction for thirteen claims
@@ -219,14 +225,15 @@ def test_an_inconclusive_claim_says_what_its_seeds_could_have_seen():
     assert found.verdict == INCONCLUSIVE and found.seeds == 8
     deviation = 0.002 * np.std([NOISE, OTHER], axis=1, ddof=1).max()
     # Eight seeds at 5 % / 13 see about two and a half deviations with power 0.8.
-    assert 1.5 * deviation < found.detectable < 3.5 * deviation
+    assert 1.5 * deviation < detectable(found.weakest, LEVEL / 13) < 3.5 * deviation
     assert found.needed >= 2
 
 
 def test_the_numbers_of_a_claim_have_their_unit():
     judged = {f.claim.number: f for f in claims.judge(accurate_heads(soft=3, sparse=3))}
-    assert "points" in judged[1].numbers and judged[1].numbers.startswith("soft - dense +3.")
-    assert "%" in judged[2].numbers
+    soft, points = (claims.in_words(judged[n].evidence[0], judged[n].claim.unit) for n in (2, 1))
+    assert points.startswith("soft - dense +3.") and points.endswith("points")
+    assert "%" in soft
 
 
 def test_the_rules_name_their_own_thresholds():
