@@ -214,7 +214,7 @@ def quotation(lead: str, texts: Iterable[str]) -> Markdown:
 
 
 def sentences(texts: Mapping[str, str]) -> HTML:
-    """A sentence on each study, if any, as a list that other pages can paste."""
+    """A sentence on each study, if any, as a list."""
     items = ((study, text.strip()) for study, text in texts.items())
     rows = (f"<li><b>{escape(study)}</b>: {escape(text)}</li>" for study, text in items if text)
     return HTML(f"<ul>{''.join(rows)}</ul>")
