@@ -131,9 +131,8 @@ def judge(
 
 def rules() -> pd.DataFrame:
     """One row a claim: what is measured, when it holds, the smallest effect, the test."""
-    rows = [(c.number, c.words, c.metric, c.holds, c.smallest, c.test, c.chapter) for c in CLAIMS]
-    columns = ["number", "claim", "metric", "holds", "smallest", "test", "chapter"]
-    return pd.DataFrame(rows, columns=columns)
+    rows = pd.DataFrame(map(vars, CLAIMS)).rename(columns={"words": "claim"})
+    return rows.drop(columns=["unit", "evidence", "decide"])
 
 
 def in_words(part: Evidence, unit: str) -> str:

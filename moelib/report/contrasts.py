@@ -181,14 +181,10 @@ def changes(
         for split, frame in values.items():
             differences = paired_differences(contrast, frame, measure) if len(frame) else ()
             if len(differences) > 1:
-                change, low, high = t_interval(differences)
-                row = {"question": contrast.question, "head": contrast.arm.head, "split": split}
-                rows.append(
-                    {**row, "seeds": len(differences), "change": change, "low": low, "high": high}
-                )
-    return pd.DataFrame(
-        rows, columns=["question", "head", "split", "seeds", "change", "low", "high"]
-    )
+                arm = (contrast.question, contrast.arm.head, split)
+                rows.append((*arm, len(differences), *t_interval(differences)))
+    columns = ["question", "head", "split", "seeds", "change", "low", "high"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def _against(contrast: Contrast) -> str:

@@ -128,17 +128,15 @@ def tradeoff(trained: Trained, benchmark: BenchmarkNumbers) -> pd.DataFrame:
     drawn: `stays` says nothing of them.
     """
     trained = list(trained)
-    accuracy = comparisons.accuracy(trained).set_index("head")
+    accuracy = comparisons.accuracy(trained).set_index("head").rename(columns={"mean": "accuracy"})
+    accuracy = accuracy[["accuracy", "low", "high", "seeds"]]
     cases = [case for case in benchmark.cases if case.setting["head"] in accuracy.index]
     table = pd.DataFrame(
         {
             **case.setting,
             "family": family(case.setting["head"]),
-            "accuracy": accuracy.loc[case.setting["head"], "mean"],
-            "low": accuracy.loc[case.setting["head"], "low"],
-            "high": accuracy.loc[case.setting["head"], "high"],
-            "seeds": accuracy.loc[case.setting["head"], "seeds"],
-            **_relative(case),
+            **accuracy.loc[case.setting["head"]],
+            **_times(case),
         }
         for case in cases
     )
@@ -156,7 +154,9 @@ def tradeoff(trained: Trained, benchmark: BenchmarkNumbers) -> pd.DataFrame:
         table.loc[points.index, "efficient"] = pareto_front(points["ratio"], points["accuracy"])
         values = draws @ np.array([right[head] for head in points["head"]]).T  # (draw, head)
         values = values / points["seeds"].to_numpy()
-        ratios = np.array([_times_reference(cases[i]) for i in points.index])  # (head, round)
+        ratios = np.array(
+            [pairs(cases[i].candidate, cases[i].baseline) for i in points.index]
+        )  # (head, round)
         rounds = generator.integers(ratios.shape[1], size=(RESAMPLES, ratios.shape[1]))
         medians = np.median(ratios[:, rounds], axis=2).T  # (draw, head)
         fronts = [pareto_front(*pair) for pair in zip(medians, values, strict=True)]
@@ -164,17 +164,13 @@ def tradeoff(trained: Trained, benchmark: BenchmarkNumbers) -> pd.DataFrame:
     return table.astype({"efficient": bool})
 
 
-def _times_reference(case: Case) -> tuple[float, ...]:
-    return pairs(case.candidate, case.baseline)
-
-
-def _relative(case: Case) -> dict[str, float]:
-    interval = median_interval(_times_reference(case))
-    reference = {"ratio": 1.0, "ms": np.median(case.baseline)}
+def _times(case: Case) -> dict[str, float]:
+    """Of a head in rounds with the reference: the median ratio, the time it means, their ends."""
+    interval = np.array(median_interval(pairs(case.candidate, case.baseline)))
+    milliseconds = np.median(case.baseline) * interval
     return {
-        f"{name}{end}": value * unit
-        for name, unit in reference.items()
-        for end, value in zip(("", "_low", "_high"), interval, strict=True)
+        **dict(zip(("ratio", "ratio_low", "ratio_high"), interval, strict=True)),
+        **dict(zip(("ms", "ms_low", "ms_high"), milliseconds, strict=True)),
     }
 
 
