@@ -102,21 +102,18 @@ def learning_curves(epochs: pd.DataFrame) -> Figure:
         value_vars=["loss", "accuracy"],
         var_name="measure",
     )
-    grid = sns.relplot(
+    grid = head_panels(
         tidy,
-        kind="line",
         x="epoch",
         y="value",
         row="measure",
         col="split",
-        hue="head",
-        palette=colours(tidy["head"]),
         estimator="mean" if tidy["seed"].nunique() > 1 else None,  # which takes seconds
         errorbar=("pi", 100),
         legend=False,
         height=2.4,
         aspect=1.45,
-        facet_kws={"sharey": "row", **LEGEND},
+        axes={"sharey": "row"},
     )
     for (measure, split), axes in grid.axes_dict.items():
         axes.set(title=f"{measure}, {split} images", ylabel="", xlabel="")
@@ -302,6 +299,13 @@ def _uniform_line(grid: sns.FacetGrid, usage: pd.DataFrame) -> None:
     for panel, axes in grid.axes_dict.items():
         head = panel[-1] if isinstance(panel, tuple) else panel  # a row and a column, or a column
         axes.axhline(1 / experts[head], color=INK, linewidth=1, linestyle="--", zorder=3)
+
+
+def head_panels(frame: pd.DataFrame, axes: dict, kind: str = "line", **options) -> sns.FacetGrid:
+    """Panels in which each head has its colour: `seaborn.relplot`, and what its axes share."""
+    facets = {**axes, **LEGEND}
+    colour = colours(frame["head"])
+    return sns.relplot(frame, kind=kind, hue="head", palette=colour, facet_kws=facets, **options)
 
 
 def head_rows(axes: Axes, heads: Sequence[str]) -> None:

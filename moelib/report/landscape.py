@@ -10,7 +10,7 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, PercentFormatter
 
-from moelib.report.figures import INK, LEGEND, PLAIN, colours, head_rows, legend_below, styled
+from moelib.report.figures import INK, PLAIN, colours, head_panels, head_rows, legend_below, styled
 from moelib.report.frames import EIGENVECTOR, RANDOM
 from moelib.study.heads import family
 
@@ -75,21 +75,18 @@ def densities(densities: pd.DataFrame) -> Figure:
 
     The axis ends a little below the height of a single eigenvalue among all.
     """
-    grid = sns.relplot(
+    grid = head_panels(
         densities,
-        kind="line",
         x="eigenvalue",
         y="density",
         col="split",
-        hue="head",
         units="seed",
         estimator=None,
-        palette=colours(densities["head"]),
         linewidth=1,
         alpha=0.8,
         height=2.8,
         aspect=1.3,
-        facet_kws={"sharex": False, **LEGEND},
+        axes={"sharex": False},
     )
     highest = densities["density"].max()
     grid.set(yscale="log", ylim=(highest / (10 * densities["parameters"].max()), 2 * highest))
@@ -132,18 +129,16 @@ def sharpness_and_accuracy(
     A value that is not above 0 has no place on the axis, which is logarithmic.
     """
     runs = runs.assign(head=runs["head"].map(family))
-    grid = sns.relplot(
+    grid = head_panels(
         runs,
         kind="scatter",
         x=measure,
         y=accuracy,
         col="split",
-        hue="head",
-        palette=colours(runs["head"]),
         s=45,
         height=2.6,
         aspect=1.4,
-        facet_kws={"sharex": False, **LEGEND},
+        axes={"sharex": False},
     )
     grid.set(xscale="log")
     for axes in grid.axes.flat:
@@ -230,19 +225,16 @@ def plane(planes: pd.DataFrame) -> Figure:
 
 def _along(sweeps: pd.DataFrame, measure: str) -> sns.FacetGrid:
     """A line for each head over the radius; the eigenvector and random directions apart."""
-    grid = sns.relplot(
+    grid = head_panels(
         sweeps,
-        kind="line",
         x="radius",
         y=measure,
         row="split",
         col="kind",
-        hue="head",
-        palette=colours(sweeps["head"]),
         errorbar=WHOLE_RANGE,
         height=2.3,
         aspect=1.5,
-        facet_kws={"sharex": "col", "sharey": True, **LEGEND},
+        axes={"sharex": "col", "sharey": True},
     )
     grid.set_titles("{col_name}, {row_name} images")
     grid.set_axis_labels("radius", "")

@@ -139,13 +139,11 @@ def cost_model(record: Record[ScaleNumbers]) -> CostModel:
     ]
     rows = {}
     for point, chosen in points:
-        size = (point.features, point.hidden, point.batch)
-        key = ("sparse", *size, point.experts, point.k)
-        rows[key] = {**_sparse_terms(point, chosen), "ms": np.median(point.sparse[chosen])}
+        times = point.sparse[chosen]
+        rows[_sparse_key(point)] = {**_sparse_terms(point, chosen), "ms": np.median(times)}
         for times, experts in ((point.total, point.experts), (point.active, point.k)):
-            units = experts * point.hidden  # what a dense head is, whatever it was timed beside
-            key = ("dense", point.features, units, point.batch, 1, 1)
-            rows.setdefault(key, {**_dense_terms(point, units), "ms": np.median(times)})
+            terms = _dense_terms(point, experts * point.hidden)
+            rows.setdefault(_dense_key(point, experts), {**terms, "ms": np.median(times)})
     index = pd.MultiIndex.from_tuples(rows, names=["head", "features", "hidden", "batch", "E", "k"])
     table = pd.DataFrame(list(rows.values()), index=index)
     folds = LeaveOneGroupOut().split(table, groups=index.get_level_values("batch"))
@@ -158,11 +156,8 @@ def cost_model(record: Record[ScaleNumbers]) -> CostModel:
     wins, foreseen = [], []
     for point, _ in points:
         if point.k < point.experts:
-            sparse = predicted.loc[
-                ("sparse", point.features, point.hidden, point.batch, point.experts, point.k)
-            ]
-            units = point.experts * point.hidden
-            dense = predicted.loc[("dense", point.features, units, point.batch, 1, 1)]
+            sparse = predicted.loc[_sparse_key(point)]
+            dense = predicted.loc[_dense_key(point, point.experts)]
             # Of its own rounds: the same dense head may have been timed in others too.
             wins.append(sparse["ms"] < np.median(point.total))
             foreseen.append(sparse["predicted"] < dense["predicted"])
@@ -170,6 +165,15 @@ def cost_model(record: Record[ScaleNumbers]) -> CostModel:
     right = np.mean(np.equal(wins, foreseen))
     errors.columns = ["median", "nine_in_ten"]
     return CostModel(_fit(table), predicted.reset_index(), errors, right, max(won, 1 - won))
+
+
+def _sparse_key(point: ScalePoint) -> tuple:
+    return ("sparse", point.features, point.hidden, point.batch, point.experts, point.k)
+
+
+def _dense_key(point: ScalePoint, experts: int) -> tuple:
+    """Of a dense head as large as so many experts, whatever it was timed beside."""
+    return ("dense", point.features, experts * point.hidden, point.batch, 1, 1)
 
 
 def untimed_points(record: Record[ScaleNumbers]) -> list[ScalePoint]:

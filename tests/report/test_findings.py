@@ -104,8 +104,8 @@ def test_aim_sentence_says_what_was_aimed_at_and_found_in_each_precision():
     sparse = dict.fromkeys(point.sparse, (2.0,) * 6)
     met = point.model_copy(update={"sparse": sparse, "total": (32.0,) * 6, "active": (1.0,) * 6})
     missed = met.model_copy(update={"dtype": "bfloat16", "active": (0.5,) * 6})
-    said = findings.aim_sentence(with_points([met, missed]))
-    aims, results = said.split(". ", 1)
+    sentence = findings.aim_sentence(with_points([met, missed]))
+    aims, results = sentence.split(". ", 1)
     assert prose.numbers(aims) == ["64", "2", "512", "512", "256", "15", "2"]
     assert re.findall(r"b?float\d+|met|missed|\d+\.\d+", results) == [
         *("float32", "16.0", "2.00", "met", "bfloat16", "16.0", "4.00", "missed")
@@ -115,7 +115,7 @@ def test_aim_sentence_says_what_was_aimed_at_and_found_in_each_precision():
     assert "no timing" in findings.aim_sentence(elsewhere)
 
 
-def front_said(right, ms):
+def front_sentence(right, ms):
     """The sentence of heads that have so many of 100 images right and take so long."""
     study = synthetic.study(seeds=(0,), heads={head: {"kind": "linear"} for head in right})
     cases = tuple(
@@ -135,16 +135,16 @@ def front_said(right, ms):
 
 def test_front_sentence_names_the_front_and_the_best_of_each_family():
     """Images are right in a row: the head that has more right has all that the others have."""
-    said = front_said(
+    sentence = front_sentence(
         {"dense-h8": 50, "dense-h16": 80, "sparse-e4": 90, "sparse-e8": 40},
         {"dense-h8": 1.0, "dense-h16": 2.0, "sparse-e4": 3.0, "sparse-e8": 4.0},
     )
-    fronts = re.findall(r"For the (\w+ \w+) and batches of (\d+) the front is (.*?)\. ", said)
+    fronts = re.findall(r"For the (\w+ \w+) and batches of (\d+) the front is (.*?)\. ", sentence)
     assert [part for part, *_ in fronts] == ["head alone", "whole model"]
     assert [batch for _, batch, _ in fronts] == ["1", "256"]
     for *_, front in fronts:
         assert front.split(", ") == ["dense-h8 (100%)", "dense-h16 (100%)", "sparse-e4 (100%)"]
-    assert re.findall(r"(\S+) (\d+\.\d+%)", said) == [
+    assert re.findall(r"(\S+) (\d+\.\d+%)", sentence) == [
         *(("dense-h16", "80.00%"), ("sparse-e4", "90.00%"))
     ]
 
@@ -152,11 +152,11 @@ def test_front_sentence_names_the_front_and_the_best_of_each_family():
 def test_front_sentence_counts_those_that_cannot_be_told_from_the_most_accurate():
     """Six images that one alone has right: p = 2 / 2^6 = 0.03; five: 0.06."""
     right = {"dense": 90, "soft": 85, "sparse": 84, "switch": 20}
-    assert alike(front_said(right, dict.fromkeys(right, 1.0))) == ("3", "1", "dense")
+    assert alike(front_sentence(right, dict.fromkeys(right, 1.0))) == ("3", "1", "dense")
     right = {"dense": 85, "soft": 90, "sparse": 84}  # dense could be told from neither
-    assert alike(front_said(right, dict.fromkeys(right, 1.0))) == ("2", "1", "soft")
-    said = front_said({"dense": 90, "soft": 10}, {"dense": 2.0, "soft": 1.0})
-    assert alike(said) == ("1", "0", "dense")
+    assert alike(front_sentence(right, dict.fromkeys(right, 1.0))) == ("2", "1", "soft")
+    sentence = front_sentence({"dense": 90, "soft": 10}, {"dense": 2.0, "soft": 1.0})
+    assert alike(sentence) == ("1", "0", "dense")
 
 
 def alike(sentence):
@@ -166,6 +166,6 @@ def alike(sentence):
 
 def test_front_sentence_says_how_often_a_head_stays():
     """One image apart and slower: on the front in the resamples that draw it, 1 - .99^100."""
-    said = front_said({"dense": 51, "soft": 50}, {"dense": 2.0, "soft": 1.0})
-    share = re.search(r"front is soft \(100%\), dense \((\d+)%\)", said).group(1)
+    sentence = front_sentence({"dense": 51, "soft": 50}, {"dense": 2.0, "soft": 1.0})
+    share = re.search(r"front is soft \(100%\), dense \((\d+)%\)", sentence).group(1)
     assert 57 <= int(share) <= 70  # 63 %, and four standard errors of 1000 resamples

@@ -89,7 +89,7 @@ def test_classifiers_that_agree_everywhere_have_p_value_1():
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "said"),
+    ("low", "high", "words"),
     [
         (0.01, 0.03, "higher"),
         (-0.03, -0.01, "lower"),
@@ -99,8 +99,8 @@ def test_classifiers_that_agree_everywhere_have_p_value_1():
         (math.nan, math.nan, "not distinguishable"),
     ],
 )
-def test_verdict(low, high, said):
-    assert verdict(Interval((low + high) / 2, low, high)) == said
+def test_verdict(low, high, words):
+    assert verdict(Interval((low + high) / 2, low, high)) == words
 
 
 @pytest.mark.parametrize("better", range(1, 20))
@@ -172,13 +172,13 @@ def test_orders_that_agree_in_full_have_no_interval(sign):
 
 
 @pytest.mark.parametrize(
-    ("x", "y", "said"),
+    ("x", "y", "words"),
     [
         ([1, 2, 3], [1, 2, 3], "at least 4 runs"),
         ([1, 1, 1, 1], [1, 2, 3, 4], "the same for all runs"),
         ([1, 2, 3, 4], [2, 2, 2, 2], "the same for all runs"),
     ],
 )
-def test_what_has_no_order_is_refused(x, y, said):
-    with pytest.raises(ValueError, match=said):
+def test_what_has_no_order_is_refused(x, y, words):
+    with pytest.raises(ValueError, match=words):
         kendall(x, y)

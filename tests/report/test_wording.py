@@ -16,7 +16,7 @@ def test_the_examples_of_the_docstrings_are_true():
 
 
 @pytest.mark.parametrize(
-    ("difference", "p_value", "said"),
+    ("difference", "p_value", "words"),
     [
         (0.1, 0.049, "higher"),
         (-0.1, 0.049, "lower"),
@@ -24,17 +24,17 @@ def test_the_examples_of_the_docstrings_are_true():
         (-0.1, 1.0, "not distinguishable"),
     ],
 )
-def test_a_difference_is_called_by_its_p_value(difference, p_value, said):
+def test_a_difference_is_called_by_its_p_value(difference, p_value, words):
     row = SimpleNamespace(difference=difference, p_value=p_value)
-    assert wording.image_verdict(row) == said
+    assert wording.image_verdict(row) == words
 
 
 @pytest.mark.parametrize(
-    ("seeds", "said"), [((), "0 seeds"), ((7,), "1 seed"), ((7, 7), "1 seed"), ((7, 0), "2 seeds")]
+    ("seeds", "words"), [((), "0 seeds"), ((7,), "1 seed"), ((7, 7), "1 seed"), ((7, 0), "2 seeds")]
 )
-def test_seeds_are_counted_once(seeds, said):
+def test_seeds_are_counted_once(seeds, words):
     study = synthetic.study(seeds=(0, 7))
-    assert wording.seeds_of(synthetic.trained(Run(study, "dense", seed)) for seed in seeds) == said
+    assert wording.seeds_of(synthetic.trained(Run(study, "dense", seed)) for seed in seeds) == words
 
 
 def at(record, **provenance):
