@@ -38,7 +38,7 @@ def rows(studies: Iterable[str]) -> pd.DataFrame:
     trained = loading.by_evidence(studies, TrainNumbers)
     kinds = (UtilizationNumbers, SharpnessNumbers, SurfaceNumbers, EfficiencyNumbers)
     figures = {
-        kind: effects.few_heads({s: loading.load(s, kind) for s in loading.published()})
+        kind: effects.few_heads(loading.by_evidence(loading.published(), kind))
         for kind in (TrainNumbers, *kinds)
     }
     table = []
@@ -69,14 +69,11 @@ def rows(studies: Iterable[str]) -> pd.DataFrame:
 def matrix(rows: pd.DataFrame) -> Markdown:
     """Claims by study, each verdict as a coloured mark."""
     studies = list(dict.fromkeys(rows["study"]))
-    cells = rows.set_index(["claim", "study"])["verdict"]
-    frame = pd.DataFrame(
-        {"claim": claim, **{s: _badge(cells.get((claim, s)), short=True) for s in studies}}
-        for claim in _in_order(rows)
-    )
+    marks = rows.assign(mark=[_badge(verdict, short=True) for verdict in rows["verdict"]])
+    frame = marks.pivot(index=["number", "claim"], columns="study", values="mark").fillna("")
     columns = {"claim": ("Claim", ""), **{study: (study, "") for study in studies}}
     legend = " \N{MIDDLE DOT} ".join(f"{_badge(word, short=True)} {word}" for word in MARKS)
-    body = pages.table(frame, columns).data
+    body = pages.table(frame.reset_index(), columns).data
     key = f"{legend}; blank: it cannot be tested there"
     return Markdown(f":::{{div}} verdicts\n{body}\n:::\n\n{key}")
 
@@ -94,11 +91,11 @@ def table(rows: pd.DataFrame) -> Markdown:
     cells = rows.assign(
         study=[f"`{study}`" for study in rows["study"]], verdict=rows["verdict"].map(_badge)
     )
-    rules = claims.rules().set_index("claim")
     parts = (
-        f"**{claim}**\n\n{_rule(rules.loc[claim])}\n\n"
-        f"{pages.table(cells[rows['claim'] == claim], columns, longest=len(cells)).data}"
-        for claim in _in_order(rows)
+        f"**{claim.words}**\n\n{_rule(claim)}\n\n"
+        f"{pages.table(cells[rows['number'] == claim.number], columns, longest=len(cells)).data}"
+        for claim in claims.CLAIMS
+        if claim.number in set(rows["number"])
     )
     body = "\n\n".join(parts)
     return Markdown(f"::::{{div}} filtered\n{body}\n::::")
@@ -110,19 +107,12 @@ def tests() -> Markdown:
     return pages.table(claims.rules(), columns, longest=0)
 
 
-def _rule(rule: pd.Series) -> str:
+def _rule(claim: claims.Claim) -> str:
     """What is measured for a claim, and when it holds."""
-    return (
-        f"Holds if {rule.holds}: {rule.metric}. Smallest effect that matters: {rule.smallest:.3g}."
-    )
+    smallest = f"Smallest effect that matters: {claim.smallest:.3g}."
+    return f"Holds if {claim.holds}: {claim.metric}. {smallest}"
 
 
-def _in_order(rows: pd.DataFrame) -> list[str]:
-    return list(dict.fromkeys(rows.sort_values("number")["claim"]))
-
-
-def _badge(verdict: str | None, short: bool = False) -> str:
-    if verdict is None:
-        return ""
+def _badge(verdict: str, short: bool = False) -> str:
     mark, colour = MARKS[verdict]
     return f"{{bdg-{colour}}}`{mark if short else f'{mark} {verdict}'}`"
