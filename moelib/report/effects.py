@@ -5,6 +5,7 @@ one seed, whose spread is unknown; `paper` is NaN where the paper has no such nu
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 
 import numpy as np
 import pandas as pd
@@ -68,13 +69,11 @@ def with_controls(records: Mapping[str, list[Record]]) -> dict[str, list[Record]
 def parts(records: Mapping[str, list[Record]]) -> pd.DataFrame:
     """What each part of a mixture adds to test accuracy, in points, paired by seed (`PARTS`)."""
     rows = []
-    for study, study_records in records.items():
-        runs = frames.finals(study_records).pivot(
-            index="seed", columns="head", values="test_accuracy"
-        )
+    for study, runs in records.items():
+        accuracies = frames.finals(runs).pivot(index="seed", columns="head", values="test_accuracy")
         for part, (complete, reduced) in PARTS.items():
-            if {complete, reduced} <= set(runs):
-                values = (100 * (runs[complete] - runs[reduced])).dropna()
+            if {complete, reduced} <= set(accuracies):
+                values = (100 * (accuracies[complete] - accuracies[reduced])).dropna()
                 if len(values):
                     rows.append(_row(study, study, part, values, {}))
     return _table(rows)
@@ -86,7 +85,7 @@ def switches(records: Mapping[str, list[Record]]) -> pd.DataFrame:
     Runs of one head and seed of two studies of the same data, backbone and training are compared
     if, for this head, their protocols differ in one key alone. The key is the panel.
     """
-    runs = [record for study_records in records.values() for record in study_records]
+    runs = list(chain.from_iterable(records.values()))
     pairs: dict[tuple[str, str, str], list[float]] = {}
     for ours in (run for run in runs if run.study.name.startswith(SWITCHED)):
         for theirs in runs:

@@ -127,10 +127,10 @@ def _execute(notebook: Path, output: Path, values: Mapping[str, Any], kernel: An
     try:
         _write(notebook, output, values, kernel)
     except OSError as error:
-        named = Path(error.filename or output)  # a full disk is no matter of one file
-        if named in output.parents or named.parent == output.parent:
+        path = Path(error.filename or output)  # a full disk is no matter of one file
+        if path in output.parents or path.parent == output.parent:
             raise ConfigError(f"Cannot write {output}: {error.strerror or error}.") from None
-        raise ConfigError(f"Cannot run {notebook}: {named}: {error.strerror}.") from None
+        raise ConfigError(f"Cannot run {notebook}: {path}: {error.strerror}.") from None
 
 
 def _write(notebook: Path, output: Path, values: Mapping[str, Any], kernel: Any) -> None:
