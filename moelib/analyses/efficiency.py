@@ -53,7 +53,7 @@ class Routed(nn.Module):
         return self.head.experts(features, routing, self.executor)
 
 
-class Way(NamedTuple):
+class Case(NamedTuple):
     """Something to time, and what a record says of it."""
 
     call: Callable[[Tensor], Tensor]
@@ -135,13 +135,13 @@ def work(trained: Trained) -> Work:
     )
 
 
-def head_ways(head: nn.Module, reference: nn.Module, features: Tensor) -> list[Way]:
+def head_cases(head: nn.Module, reference: nn.Module, features: Tensor) -> list[Case]:
     """The head alone: by each executor that fits, and on each kind of routing."""
-    ways = [Way(reference, "reference")]
+    cases = [Case(reference, "reference")]
     if not isinstance(head, Mixture):
-        return [*ways, Way(head, "this head")]
+        return [*cases, Case(head, "this head")]
     for executor in ("auto", *(name for name in EXECUTORS if fits(name, features))):
-        ways.append(Way(Routed(head, executor), "this head", executor, "learned"))
+        cases.append(Case(Routed(head, executor), "this head", executor, "learned"))
     learned = head.gate(features)
     k, experts = learned.indices.shape[1], learned.gates.shape[1]
     if k < experts:
@@ -150,25 +150,25 @@ def head_ways(head: nn.Module, reference: nn.Module, features: Tensor) -> list[W
             ("skewed", skewed_choices(len(features), k)),
         ):
             plan = fixed_routing(choices.to(features.device), experts)
-            ways.append(Way(Routed(head, "auto", plan), "this head", "auto", routing))
-    return ways
+            cases.append(Case(Routed(head, "auto", plan), "this head", "auto", routing))
+    return cases
 
 
-def model_ways(model: Classifier, reference: nn.Module, *, compiled: bool) -> list[Way]:
+def model_cases(model: Classifier, reference: nn.Module, *, compiled: bool) -> list[Case]:
     """Backbone and head together, eager and compiled, and the backbone alone."""
     routed = ("auto", "learned") if isinstance(model.head, Mixture) else (None, None)
-    ways = [
-        Way(model.backbone, "backbone"),
-        Way(Classifier(model.backbone, reference), "reference"),
-        Way(model, "this head", *routed),
+    cases = [
+        Case(model.backbone, "backbone"),
+        Case(Classifier(model.backbone, reference), "reference"),
+        Case(model, "this head", *routed),
     ]
     if compiled:
         torch.compiler.reset()  # each batch is compiled for itself, and torch keeps but a few
-        for call, what, executor, routing, _ in tuple(ways):
+        for call, what, executor, routing, _ in tuple(cases):
             executor = executor and "batched"  # to which the rule keeps in compiled code
             fast = torch.compile(call, dynamic=False)
-            ways.append(Way(fast, what, executor, routing, compiled=True))
-    return ways
+            cases.append(Case(fast, what, executor, routing, compiled=True))
+    return cases
 
 
 def _timings(trained: Trained, reference: nn.Module, sizes: Efficiency) -> Iterator[Timed]:
@@ -177,28 +177,28 @@ def _timings(trained: Trained, reference: nn.Module, sizes: Efficiency) -> Itera
     for part, batch in tqdm(panels, desc="timing", unit="panel", mininterval=1):
         inputs, precision = _stored(trained, batch), nullcontext()
         if part == "input":
-            ways = [Way(lambda stored: _input(trained, stored), "normalise")]
+            cases = [Case(lambda stored: _input(trained, stored), "normalise")]
             if training.device != "cpu":
                 on_host = inputs.cpu()
-                ways.append(Way(lambda _, images=on_host: images.to(training.device), "copy"))
+                cases.append(Case(lambda _, images=on_host: images.to(training.device), "copy"))
         else:
             inputs, precision = _input(trained, inputs), device.autocast(training)
             if part == "head":
                 with precision:
                     inputs = model.backbone(inputs).float()  # (n, d)
-                ways, precision = head_ways(model.head, reference, inputs), nullcontext()
+                cases, precision = head_cases(model.head, reference, inputs), nullcontext()
             else:
-                ways = model_ways(model, reference, compiled=batch in sizes.compiled_batches)
+                cases = model_cases(model, reference, compiled=batch in sizes.compiled_batches)
         with precision:
             times = race(
-                [partial(way.call, inputs) for way in ways],
+                [partial(case.call, inputs) for case in cases],
                 sizes.repeats,
                 at_least=sizes.at_least_ms,
                 device=training.device,
             )
-        for (_, *said), milliseconds in zip(ways, times, strict=True):
-            named = dict(zip(Way._fields[1:], said, strict=True))
-            yield Timed(part=part, batch=batch, milliseconds=milliseconds, **named)
+        for case, milliseconds in zip(cases, times, strict=True):
+            labels = {name: value for name, value in case._asdict().items() if name != "call"}
+            yield Timed(part=part, batch=batch, milliseconds=milliseconds, **labels)
 
 
 def _built(trained: Trained, reference: config.Head) -> nn.Module:

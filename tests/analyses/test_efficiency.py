@@ -13,8 +13,8 @@ from moelib.analyses import analysis, efficiency
 from moelib.analyses.efficiency import (
     Routed,
     analyse_efficiency,
-    head_ways,
-    model_ways,
+    head_cases,
+    model_cases,
     reference_head,
 )
 from moelib.analyses.trained import opened
@@ -346,7 +346,7 @@ def test_a_routed_head_follows_the_plan_by_every_executor(executor, plan):
 def test_the_head_alone_is_run_by_each_executor_and_on_each_kind_of_routing():
     head, reference, features = mixture(k=2), torch.nn.Linear(D, C), torch.randn(N, D)
     with torch.no_grad():
-        ways = head_ways(head, reference, features)
+        ways = head_cases(head, reference, features)
         assert ways[0].call is reference and ways[0][1:] == ("reference", None, None, False)
         assert not any(way.compiled for way in ways)
         loads = {}
@@ -364,13 +364,13 @@ def test_the_head_alone_is_run_by_each_executor_and_on_each_kind_of_routing():
     ("k", "routings"), [(6, {"learned"}), (5, {"learned", "uniform", "skewed"})]
 )
 def test_only_a_head_that_leaves_experts_out_has_other_routings(k, routings):
-    ways = head_ways(mixture(k=k), torch.nn.Linear(D, C), torch.randn(N, D))
+    ways = head_cases(mixture(k=k), torch.nn.Linear(D, C), torch.randn(N, D))
     assert {way.routing for way in ways[1:]} == routings
 
 
 def test_an_executor_that_torch_lacks_for_a_dtype_is_left_out():
     features = torch.randn(N, D, dtype=torch.float64)
-    ways = head_ways(mixture().double(), torch.nn.Linear(D, C).double(), features)
+    ways = head_cases(mixture().double(), torch.nn.Linear(D, C).double(), features)
     learned = [way.executor for way in ways if way.routing == "learned"]
     assert learned == ["auto", "batched", "loop"]
     assert [executors.fits(name, features) for name in EXECUTORS] == [True, True, False]
@@ -386,7 +386,7 @@ def test_the_whole_model_is_timed_beside_a_backbone_and_the_same_backbone_with_a
     images = torch.randn(N, 9)
     with torch.no_grad():
         bare, other, this = (
-            way.call(images) for way in model_ways(model, reference, compiled=False)
+            way.call(images) for way in model_cases(model, reference, compiled=False)
         )
         assert torch.equal(bare, backbone(images))
         assert torch.equal(other, reference(bare))
