@@ -66,7 +66,7 @@ def _file(record: Record) -> str:
     return record.kind
 
 
-def verdicts(found: Sequence[Verdict]) -> Markdown:
+def verdicts(family: Sequence[Verdict]) -> Markdown:
     """The comparisons of a family: expected, found, and the verdict as a coloured word."""
     rows = [
         {
@@ -80,7 +80,7 @@ def verdicts(found: Sequence[Verdict]) -> Markdown:
             "adjusted": v.adjusted,
             "equivalent": v.equivalent,
         }
-        for v in found
+        for v in family
     ]
     columns = {
         "name": ("", ""),
@@ -95,12 +95,12 @@ def verdicts(found: Sequence[Verdict]) -> Markdown:
     return pages.table(pd.DataFrame(rows), columns)
 
 
-def answer(found: Sequence[Verdict]) -> str:
+def answer(family: Sequence[Verdict]) -> str:
     """How the expectations of a family fared, in a sentence."""
-    decided = [v for v in found if v.word != OPEN]
+    decided = [v for v in family if v.word != OPEN]
     met = [v.comparison.name for v in decided if v.word == v.comparison.expected]
     failed = [v.comparison.name for v in decided if v.word != v.comparison.expected]
-    undecided = [v.comparison.name for v in found if v.word == OPEN]
+    undecided = [v.comparison.name for v in family if v.word == OPEN]
     parts = [
         f"as expected: {listed(met)}" if met else "",
         f"otherwise than expected: {listed(failed)}" if failed else "",
@@ -110,9 +110,9 @@ def answer(found: Sequence[Verdict]) -> str:
     return f"**{words[0].upper()}{words[1:]}.**"
 
 
-def allocation(found: Sequence[Verdict]) -> str:
+def allocation(family: Sequence[Verdict]) -> str:
     """The answer to whether dynamic allocation helps composition, in the words of the numbers."""
-    by_name = {v.comparison.name: v for v in found}
+    by_name = {v.comparison.name: v for v in family}
     if "H1" not in by_name or "H2" not in by_name:
         return "*Too few runs are finished to say.*"
     h1, h2 = by_name["H1"], by_name["H2"]

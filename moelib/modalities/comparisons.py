@@ -64,8 +64,8 @@ HIGHER, LOWER, ALIKE, OPEN = "higher", "lower", "alike within a point", "not dec
 
 def studies() -> list[str]:
     """Names of the studies of modalities that have records of training."""
-    found = results_root().glob(f"modalities/*/*/seed-*/{ModalityTrainNumbers.kind}.json")
-    return sorted({path.parents[2].name for path in found})
+    paths = results_root().glob(f"modalities/*/*/seed-*/{ModalityTrainNumbers.kind}.json")
+    return sorted({path.parents[2].name for path in paths})
 
 
 def load(
@@ -144,9 +144,9 @@ def effects(
     """
     rows = []
     for title, value in panels.items():
-        of_arm = by_arm(records, value)
-        zero = of_arm.get(baseline, {})
-        for arm, by_seed in of_arm.items():
+        values = by_arm(records, value)
+        zero = values.get(baseline, {})
+        for arm, by_seed in values.items():
             if arm == baseline or (baseline and not by_seed.keys() & zero.keys()):
                 continue
             values = tuple(
@@ -201,17 +201,17 @@ def judged(records: Sequence[Trained], family: Sequence[Comparison]) -> list[Ver
     called of fewer than four seeds.
     """
     level = 1 - CONFIDENCE
-    found = []
+    tested = []
     for comparison in family:
-        of_arm = by_arm(records, comparison.value)
-        arm, zero = of_arm.get(comparison.arm, {}), of_arm.get(comparison.baseline, {})
+        values = by_arm(records, comparison.value)
+        arm, zero = values.get(comparison.arm, {}), values.get(comparison.baseline, {})
         differences = tuple(arm[seed] - zero[seed] for seed in arm if seed in zero)
         if differences:
-            found.append((comparison, differences))
-    raw = [_p_value(differences) for _, differences in found]
+            tested.append((comparison, differences))
+    raw = [_p_value(differences) for _, differences in tested]
     adjusted = holm(raw + [1.0] * (len(family) - len(raw)))
     verdicts = []
-    for (comparison, differences), p in zip(found, adjusted, strict=False):
+    for (comparison, differences), p in zip(tested, adjusted, strict=False):
         mean, low, high = _interval(differences)
         alike = equivalence(differences, POINT) if len(set(differences)) > 1 else 1.0
         word = OPEN

@@ -28,9 +28,9 @@ NOTHING = "No record of `{script}` is in this checkout."
 
 def costs() -> dict[str, Record[CostNumbers]]:
     """Records of times at true shapes by file, those of GPUs first."""
-    found = _records("cost", CostNumbers)
-    on_cpu = {file: r.provenance.device == r.provenance.cpu for file, r in found.items()}
-    return dict(sorted(found.items(), key=lambda item: (on_cpu[item[0]], item[0])))
+    records = _records("cost", CostNumbers)
+    on_cpu = {file: r.provenance.device == r.provenance.cpu for file, r in records.items()}
+    return dict(sorted(records.items(), key=lambda item: (on_cpu[item[0]], item[0])))
 
 
 def traffics() -> dict[str, Record[TrafficNumbers]]:
@@ -40,8 +40,8 @@ def traffics() -> dict[str, Record[TrafficNumbers]]:
 
 def gpu() -> Record[CostNumbers] | None:
     """The first record of a GPU, if there is one."""
-    found = (r for r in costs().values() if r.provenance.device != r.provenance.cpu)
-    return next(found, None)
+    on_gpu = (r for r in costs().values() if r.provenance.device != r.provenance.cpu)
+    return next(on_gpu, None)
 
 
 def source(file: str, record: Record, script: str) -> Markdown:
@@ -61,8 +61,8 @@ def verdicts(records: Iterable[Record[CostNumbers]]) -> Markdown:
             columns = {"name": ("", ""), "statement": ("Predicted", "")}
             columns |= {"criterion": ("Holds if", "")}
         words = [f"{{bdg-{BADGES[word]}}}`{word}`" for word in judged["verdict"]]
-        found = [f"{word} {text}" for word, text in zip(words, judged["found"], strict=True)]
-        table, columns = table.assign(**{where: found}), columns | {where: (where, "")}
+        cells = [f"{word} {text}" for word, text in zip(words, judged["evidence"], strict=True)]
+        table, columns = table.assign(**{where: cells}), columns | {where: (where, "")}
     return pages.table(table, columns)
 
 
@@ -82,33 +82,35 @@ def circumstances(record: Record[CostNumbers]) -> Markdown:
     numbers = record.numbers
     table, failed = frames.cells(record), frames.faults(record)
     rate = max(numbers.peaks.gigabytes, numbers.peaks.read_gigabytes)
-    said = [
+    sentences = [
         f"**{record.provenance.device}**: {len(table)} ways were timed, "
         f"{int(table['graphed'].sum())} of them as one CUDA graph. At best the machine reached "
         f"{numbers.peaks.teraflops:.3g} TFLOP/s and {rate:.4g} GB/s in the same run."
     ]
     modelled = int(table["modelled"].sum())
     if modelled:
-        said.append(
+        sentences.append(
             f"{modelled} of the ways ran fewer layers than their model has: **whole models are "
             "modelled**, as many times a layer, without the unembedding."
         )
     depth = additivity(record)
     if depth:
-        said.append(depth)
+        sentences.append(depth)
     if numbers.beside:
-        said.append(f"Beside it ran: {numbers.beside}.")
+        sentences.append(f"Beside it ran: {numbers.beside}.")
     if not numbers.whole:
-        said.append("Its time was up before the plan was done.")
+        sentences.append("Its time was up before the plan was done.")
     if len(failed):
         reasons = listed(sorted({f"{row.arm} ({row.fault})" for row in failed.itertuples()}))
-        said.append(f"{len(failed)} failed or fell back: {reasons}.")
+        sentences.append(f"{len(failed)} failed or fell back: {reasons}.")
     errors = [check.error for check in numbers.checks]
     if None in errors:
-        said.append("Not every executor ran in the check before.")
+        sentences.append("Not every executor ran in the check before.")
     else:
-        said.append(f"Before, executors agreed with float32 within {max(errors):.2g} of its norm.")
-    return Markdown(" ".join(said))
+        sentences.append(
+            f"Before, executors agreed with float32 within {max(errors):.2g} of its norm."
+        )
+    return Markdown(" ".join(sentences))
 
 
 def additivity(record: Record[CostNumbers]) -> str:
@@ -164,8 +166,8 @@ def kinds(record: Record[CostNumbers]) -> Markdown:
     wide = table.pivot(index="arm", columns="what", values="ratio")
     order = list(dict.fromkeys(table["arm"]))
     wide = wide.loc[order, list(dict.fromkeys(table["what"]))].reset_index()
-    named = {"arm": ("Kind and trace", "")}
-    return pages.table(wide, named | {what: (what, ".2f") for what in wide.columns[1:]}, FOLDED)
+    columns = {"arm": ("Kind and trace", "")}
+    return pages.table(wide, columns | {what: (what, ".2f") for what in wide.columns[1:]}, FOLDED)
 
 
 def family(record: Record[CostNumbers]) -> Markdown:
@@ -180,8 +182,8 @@ def family(record: Record[CostNumbers]) -> Markdown:
     wide = wide.drop(index=reference).reset_index()
     k, experts = zip(*(map(int, arm.split(" of ")) for arm in wide["arm"]), strict=True)
     wide.insert(1, "share", [a / b for a, b in zip(k, experts, strict=True)])
-    named = {"arm": ("Experts", ""), "share": ("k/E", ".3f")}
-    return pages.table(wide, named | {what: (what, ".2f") for what in wide.columns[2:]}, FOLDED)
+    columns = {"arm": ("Experts", ""), "share": ("k/E", ".3f")}
+    return pages.table(wide, columns | {what: (what, ".2f") for what in wide.columns[2:]}, FOLDED)
 
 
 def between_devices(record: Record[TrafficNumbers], teraflops: float) -> Markdown:
@@ -191,7 +193,7 @@ def between_devices(record: Record[TrafficNumbers], teraflops: float) -> Markdow
     keys = ["source", "homes"]
     wide = table.pivot(index=keys, columns="link", values="link_ms")[[link.name for link in LINKS]]
     first = table.drop_duplicates(keys).set_index(keys)
-    shown = first[["leaving", "away", "megabytes", "imbalance", "compute_ms"]].join(wide)
+    table = first[["leaving", "away", "megabytes", "imbalance", "compute_ms"]].join(wide)
     columns = {
         "source": ("Routing", ""),
         "homes": ("Tokens dealt by", ""),
@@ -202,7 +204,7 @@ def between_devices(record: Record[TrafficNumbers], teraflops: float) -> Markdow
         "compute_ms": ("Experts, ms", "rounded"),
         **{link.name: (f"{link.name}, ms", "rounded") for link in LINKS},
     }
-    return pages.table(shown.reset_index(), columns, FOLDED)
+    return pages.table(table.reset_index(), columns, FOLDED)
 
 
 def trained_routers() -> list[Record[ModalityUtilizationNumbers]]:
@@ -248,7 +250,7 @@ def front(table: pd.DataFrame) -> Markdown:
     """Published scores and times of an answer, a row per model."""
     wide = table.pivot(index="model", columns="task", values="score")
     first = table.drop_duplicates("model").set_index("model")
-    shown = first[["billions", "active", "ms", "bound_ms"]].join(wide).reset_index()
+    rows = first[["billions", "active", "ms", "bound_ms"]].join(wide).reset_index()
     measured = bool(table["measured"].all())
     columns = {
         "model": ("Model", ""),
@@ -259,7 +261,7 @@ def front(table: pd.DataFrame) -> Markdown:
         **({"ms": (f"ms an answer of {ANSWER} tokens, measured", "rounded")} if measured else {}),
         "bound_ms": ("Bound of an H100, ms", "rounded"),
     }
-    return pages.table(shown, columns, FOLDED)
+    return pages.table(rows, columns, FOLDED)
 
 
 def data_sheet() -> str:

@@ -15,9 +15,9 @@ EXECUTORS = ("grouped", "padded", "loop", "masked")
 @styled
 def decoding(cells: pd.DataFrame) -> Figure:
     """Milliseconds of one decoding step over batches: median (line), and its bound (dashed)."""
-    shown = _decoding(cells)
+    steps = _decoding(cells)
     figure, axes = plt.subplots(figsize=(7.2, 3.4), layout="constrained")
-    for (arm, points), colour in zip(shown.groupby("arm", sort=False), PALETTE, strict=False):
+    for (arm, points), colour in zip(steps.groupby("arm", sort=False), PALETTE, strict=False):
         points = points.sort_values("batch")
         factor = points["whole_ms"] / points["ms"]
         axes.plot(points["batch"], points["whole_ms"], "o-", color=colour, label=arm, ms=3)
@@ -59,12 +59,12 @@ def front(points: pd.DataFrame) -> Figure:
         1, len(tasks), figsize=(7.2, 3.2), squeeze=False, layout="constrained"
     )
     for axes, task in zip(grid.flat, tasks, strict=True):
-        shown = points[points["task"] == task]
+        scores = points[points["task"] == task]
         for kind, marker, colour in (("dense", "o", PALETTE[0]), ("mixture", "D", PALETTE[2])):
-            some = shown[shown["kind"] == kind]
+            some = scores[scores["kind"] == kind]
             axes.plot(some["ms"], some["score"], marker, color=colour, label=kind)
-        for row in shown.itertuples():
-            near = shown[(shown["ms"] - row.ms).abs() < 0.2 * np.ptp(shown["ms"])]
+        for row in scores.itertuples():
+            near = scores[(scores["ms"] - row.ms).abs() < 0.2 * np.ptp(scores["ms"])]
             below = (near["score"] > row.score).any()  # so that neighbours do not meet
             axes.annotate(
                 row.model,

@@ -86,7 +86,7 @@ def ratios(
         base = timed.get((*size, reference))
         if base is None or (arms is not None and arm not in arms):
             continue
-        of, by = (shapes[c.shape].layers / c.layers for c in (cell, base))
+        depth, base_depth = (shapes[c.shape].layers / c.layers for c in (cell, base))
         rows.append(
             {
                 **dict(zip(SIZE, size, strict=True)),
@@ -97,8 +97,8 @@ def ratios(
                 "touched": cell.touched,
                 **ratio(
                     "ratio",
-                    [t * of for t in cell.milliseconds],
-                    [t * by for t in base.milliseconds],
+                    [t * depth for t in cell.milliseconds],
+                    [t * base_depth for t in base.milliseconds],
                 ),
             }
         )
@@ -160,18 +160,18 @@ def trained_traffic(records: Iterable[Record[ModalityUtilizationNumbers]]) -> pd
             for devices in (g for g in DEVICES if loads.shape[1] % g == 0):
                 device = by_modality(loads * choices[:, None], devices)
                 homes = homes_by_work(loads * choices[:, None], device, devices)
-                found = expect(loads, choices, slots, homes, device)
+                expected = expect(loads, choices, slots, homes, device)
                 weigh = choices / slots  # tokens of each modality
                 rows.append(
                     {
                         "arm": record.head,
                         "seed": record.seed,
                         "devices": devices,
-                        "away": float(np.average(found.away, weights=choices)),
-                        "away_words": float(found.away[0]),
-                        "away_patches": float(found.away[1]),
-                        "leaving": float(np.average(found.leaving_apart, weights=weigh)),
-                        "imbalance": found.imbalance,
+                        "away": float(np.average(expected.away, weights=choices)),
+                        "away_words": float(expected.away[0]),
+                        "away_patches": float(expected.away[1]),
+                        "leaving": float(np.average(expected.leaving_apart, weights=weigh)),
+                        "imbalance": expected.imbalance,
                         "chance": 1 - 1 / devices,
                     }
                 )

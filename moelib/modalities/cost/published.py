@@ -109,22 +109,22 @@ def _steps(shape: Shape) -> list[tuple[Shape, str, int, int]]:
 
 def _bound(shape: Shape) -> float:
     return sum(
-        times * least_ms(demand(of, mode, 1, context), DATA_SHEET)
-        for of, mode, context, times in _steps(shape)
+        times * least_ms(demand(part, mode, 1, context), DATA_SHEET)
+        for part, mode, context, times in _steps(shape)
     )
 
 
 def _measured(record: Record[CostNumbers], shape: Shape) -> float | None:
     total = 0.0
-    for of, mode, context, times in _steps(shape):
-        found = [
+    for part, mode, context, times in _steps(shape):
+        cells = [
             cell
             for cell in record.numbers.cells
-            if (cell.panel, cell.part, cell.shape) == ("published", "model", of.name)
+            if (cell.panel, cell.part, cell.shape) == ("published", "model", part.name)
             and (cell.mode, cell.batch, cell.context) == (mode, 1, context)
             and cell.milliseconds
         ]
-        if not found:
+        if not cells:
             return None
-        total += times * float(np.median(found[0].milliseconds))
+        total += times * float(np.median(cells[0].milliseconds))
     return total

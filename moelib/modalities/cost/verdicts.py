@@ -35,8 +35,8 @@ def judge(record: Record[CostNumbers]) -> pd.DataFrame:
     }
     rows = []
     for prediction in record.numbers.predictions:
-        found, verdict = judges[prediction.name](record)
-        rows.append({**prediction.model_dump(), "found": found, "verdict": verdict})
+        evidence, verdict = judges[prediction.name](record)
+        rows.append({**prediction.model_dump(), "evidence": evidence, "verdict": verdict})
     return pd.DataFrame(rows)
 
 
@@ -107,19 +107,19 @@ def _masking(record: Record[CostNumbers]) -> Verdict:
         return "not measured", INCONCLUSIVE
     low, high = (8 * (1 + sign * bounds.TOLERANCE) for sign in (-1, 1))
     sizes = "1 size" if len(table) == 1 else f"{len(table)} sizes"
-    found = f"{_range(table['ratio'])} times the grouped product, at {sizes}"
-    return found, _every(table["ratio"].between(low, high))
+    evidence = f"{_range(table['ratio'])} times the grouped product, at {sizes}"
+    return evidence, _every(table["ratio"].between(low, high))
 
 
 def _saved_in_decoding(record: Record[CostNumbers]) -> Verdict:
     saved = {batch: _saved(record, "mlp", "decode", batch, "variable") for batch in (1, 32)}
     known = {batch: value for batch, value in saved.items() if value is not None}
-    found = ", ".join(f"{value:.0%} less at batch {batch}" for batch, value in known.items())
+    evidence = ", ".join(f"{value:.0%} less at batch {batch}" for batch, value in known.items())
     verdicts = [
         INCONCLUSIVE if saved[1] is None else _word(saved[1] >= bounds.SAVED_ALONE),
         INCONCLUSIVE if saved[32] is None else _word(saved[32] <= bounds.SAVED_BATCHED),
     ]
-    return found or "not measured", _all(verdicts)
+    return evidence or "not measured", _all(verdicts)
 
 
 def _saved_in_prefill(record: Record[CostNumbers]) -> Verdict:
@@ -135,12 +135,12 @@ def _guided(record: Record[CostNumbers]) -> Verdict:
         for words, mode, batch in (("prefill", "prefill", 8), ("decoding", "decode", 32))
     }
     known = {words: value for words, value in saved.items() if value is not None}
-    found = ", ".join(f"{1 - value:.2f} times in {words}" for words, value in known.items())
+    evidence = ", ".join(f"{1 - value:.2f} times in {words}" for words, value in known.items())
     verdicts = [
         INCONCLUSIVE if value is None else _word(abs(value) <= bounds.SAME)
         for value in saved.values()
     ]
-    return found or "not measured", _all(verdicts)
+    return evidence or "not measured", _all(verdicts)
 
 
 def _saved(

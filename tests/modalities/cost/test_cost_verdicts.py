@@ -13,7 +13,7 @@ FLAT = {batch: 10.0 for batch in (1, 4, 16, 64, 256)}
 
 def verdict(name, *cells):
     row = judge(record(*cells)).set_index("name").loc[name]
-    return row["verdict"], row["found"]
+    return row["verdict"], row["evidence"]
 
 
 def executors(per_expert, **times):
@@ -33,7 +33,7 @@ def test_nothing_measured_decides_nothing():
     table = judge(record())
     assert list(table["name"]) == ["P1", "P2", "P3", "P4", "P5", "P6"]
     assert set(table["verdict"]) == {INCONCLUSIVE}
-    assert set(table["found"]) == {"not measured"}
+    assert set(table["evidence"]) == {"not measured"}
 
 
 def test_a_crossing_is_interpolated_on_logarithmic_axes():
