@@ -22,7 +22,6 @@ from moelib.report.forest import chart
 from moelib.report.reliability import NEITHER, SAME_HEAD, SAME_SEED
 from moelib.report.statistics import CONFIDENCE
 from moelib.report.wording import clauses, listed, plain, seeds_of, signed, span
-from moelib.study.heads import family
 
 NOTHING = (
     "No study with such records is here yet. A study asks for them with "
@@ -75,7 +74,7 @@ def corruptions(studies: Iterable[str]) -> list[Markdown]:
         return [Markdown(NOTHING)]
     study, runs = next(iter(records.items()))  # of most evidence: one figure of it is enough
     words = _lost(study, runs)
-    kinds = [run for run in runs if run.head == family(run.head)] or runs
+    kinds = [run for run in runs if run.head == run.study.heads[run.head].kind] or runs
     strengths = reliability.strengths(kinds)
     curves = pages.chart(
         f"corruptions-{study}", degradation.curves(strengths),
@@ -194,9 +193,8 @@ def _lost(study: str, records: list[Record[RobustnessNumbers]]) -> str:
 
 def _comparison(frame: pd.DataFrame, null: float, low: str, high: str, number, unit: str) -> str:
     """Which heads differ from dense in the study of most seeds, and the most one does."""
-    sure = frame[frame["seeds"] == frame["seeds"].max()]
-    sure = sure[sure["study"] == sure["study"].iloc[0]]
-    if sure["seeds"].iloc[0] < 2:
+    sure = frame[(frame["study"] == frame["study"].iloc[0]) & (frame["seeds"] > 1)]
+    if sure.empty:
         return "With one seed of each head this compares trained nets, and no kinds of heads."
     verbs = {"lower": low, "higher": high}
     parts = clauses(sure["head"], effects.verdicts(sure, null), verbs, join=listed)

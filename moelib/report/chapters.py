@@ -32,7 +32,7 @@ BARS = (
     "one seed; faint symbols are single seeds. A bar that touches the edge goes on beyond it."
 )
 STAR = "A star is the paper's number (ResNet-18, one seed)."
-# Families of heads: the gallery shows images of a run of the first that there is.
+# Kinds of heads: the gallery shows images of a run of the first that there is.
 GALLERY = ("sparse", "switch", "soft", "frozen")
 DATA = {"cifar10": "CIFAR-10", "digits": "Handwritten digits"}
 MIXTURES = ("soft", "sparse", "switch")  # the others are controls
@@ -78,7 +78,7 @@ def utilization(studies: Iterable[str], name: str = "utilization") -> Iterator[M
         f"**In {above} of {len(tests)} runs the expert that gets an image tells more of its class "
         f"than chance does**, least in {_run_of(knowing)}: {knowing['value']:.2f} nats."
     )
-    learned = _beyond_frozen(records)
+    learned = _beyond_frozen(loading.by_evidence(studies, UtilizationNumbers))
     yield Markdown("\n\n".join(filter(None, (learned, evenly, knows))))
     yield chart(
         f"{name}-balance", balance, records, f"{evenly} Coefficient of variation of gate mass over "
@@ -93,19 +93,26 @@ def utilization(studies: Iterable[str], name: str = "utilization") -> Iterator[M
 
 
 def _beyond_frozen(records: Mapping[str, list[Record]]) -> str:
-    """What learning adds to a random gate, in the first study that has one; else nothing."""
+    """What a gate that learns adds to a random one, in the first study that has one; else nothing.
+
+    Where the same head without its balance losses was trained too, also what is left without them.
+    """
+    verbs = {"higher": "tells more of the class than", "lower": "tells less of the class than"}
     for study, runs in records.items():
-        for row in comparisons.information_beyond_frozen(runs).itertuples():
-            verbs = {
-                "higher": "tells more of the class than",
-                "lower": "tells less of the class than",
-            }
-            verb = verbs.get(row.verdict, "tells no more of the class, as far as can be seen, than")
-            return (
-                f"**A gate that learns {verb} one that was never trained**: {row.head} beyond "
-                f"frozen is {signed(row.difference)} nats (95% interval {span(row)}; "
-                f"{row.seeds} seeds of `{study}`)."
-            )
+        gains = {row.head: row for row in comparisons.information_beyond_frozen(runs).itertuples()}
+        if not gains:
+            continue
+        head, row = next(iter(gains.items()))
+        verb = verbs.get(row.verdict, "tells no more of the class, as far as can be seen, than")
+        answer = (
+            f"**The choice of the {head} head {verb} that of a gate that never learned**: "
+            f"{signed(row.difference)} nats (95% interval {span(row)}; {row.seeds} seeds of "
+            f"`{study}`)"
+        )
+        free = gains.get(f"{head}-free")
+        if free is not None:
+            answer += f", and {signed(free.difference)} ({span(free)}) without its balance losses"
+        return f"{answer}."
     return ""
 
 
@@ -119,7 +126,8 @@ def sharpness(studies: Iterable[str], name: str = "sharpness") -> Iterator[Markd
     parts = [
         _times_dense(
             f"{name}-{measure.replace('_', '-')}", effects.sharpness(records, measure), records,
-            verbs, f"{{head}} has {{number}} times the {quantity} of dense{condition}",
+            verbs,
+            f"on test images {{head}} has {{number}} times the {quantity} of dense{condition}",
             f"The {quantity}{condition}, times that of dense in the same seed. {BARS} {star}",
             f"{quantity}{condition}, times dense",
         )
@@ -141,7 +149,7 @@ def surface(studies: Iterable[str], name: str = "surface") -> Iterator[Markdown]
     parts = [
         _times_dense(
             f"{name}-{short}", effects.surface(records, kind), records,
-            verbs, "around {head} the loss rises {number} times as far",
+            verbs, "around {head} the loss of test images rises {number} times as far",
             f"Rise of the loss at the farthest step along {direction}, times that of dense in the "
             f"same seed. {BARS} {star}",
             "rise of the loss, times dense", condition=f" along {direction}",
@@ -186,14 +194,26 @@ def efficiency(studies: Iterable[str], name: str = "efficiency") -> Iterator[Mar
         f"**{len(fast) or 'Not one'} of {len(whole)} models with experts can be shown to be faster "
         f"than the one with a dense head.** The fastest, {_run_of(best)}, takes "
         f"{plain(best['value'])} times as long (95% interval {span(best, plain)}; "
-        f"batches of {best['panel'].rpartition(' ')[2]})."
+        f"batches of {best['panel'].rpartition(' ')[2]}).{_alone(frame)}"
     )
     yield Markdown(answer)
     yield chart(
-        name, frame, records, f"{answer} Time of one call by that of a dense head of as many "
-        "hidden units beside it; the bar is the 95% interval of the median over pairs of calls. "
-        "One device, named in the tables.", "time, times dense", line=1, log=True,
+        name, frame, records, f"{answer} Time of one call divided by that of a dense head of as "
+        "many hidden units beside it; the bar is the 95% interval of the median over pairs of "
+        "calls. One device, named in the tables.", "time, times dense", line=1, log=True,
     )  # fmt: skip
+
+
+def _alone(frame: pd.DataFrame) -> str:
+    """What mixtures cost beside a dense head when nothing else is timed."""
+    heads = frame[frame["panel"].str.contains("alone") & frame["head"].map(family).isin(MIXTURES)]
+    if heads.empty:
+        return ""
+    slower = int((heads["low"] > 1).sum())
+    return (
+        f" Without the backbone {slower} of {len(heads)} heads with experts are slower than a "
+        f"dense one, by factors of {plain(heads['value'].min())} to {plain(heads['value'].max())}."
+    )
 
 
 def ablations(studies: Iterable[str], name: str = "ablations") -> Iterator[Markdown]:
@@ -284,13 +304,18 @@ def routing(studies: Iterable[str], name: str = "gallery") -> Iterator[Markdown]
     if not sources:
         yield Markdown(NOTHING)
     for number, (source, study) in enumerate(sources.items()):
-        record = min(galleries[study], key=lambda r: (GALLERY.index(family(r.head)), r.head))
+        record = min(galleries[study], key=_gallery_rank)
         trained = next(
             r for r in loading.load(study, TrainNumbers)
             if (r.head, r.seed) == (record.head, record.seed)
         )  # fmt: skip
         yield Markdown(f"## {DATA.get(source, source)}")
         yield from gallery.figures(record, trained, f"{name}-{source}", brief=number > 0)
+
+
+def _gallery_rank(record: Record[GalleryNumbers]) -> tuple[int, str]:
+    kind = record.study.heads[record.head].kind
+    return GALLERY.index(kind) if kind in GALLERY else len(GALLERY), record.head
 
 
 ALL = {

@@ -67,10 +67,21 @@ class Claim:
     holds: str  # when it holds; its thresholds are filled in from the constants above
     smallest: float  # the smallest effect that matters, on the scale of the test
     test: str
-    unit: str  # of the evidence: points, %, ratio, or none
+    unit: str  # of the evidence: points, %, nats, ratio (tested as a logarithm), times, or none
     chapter: str  # of the book, that shows the evidence
     evidence: Callable[[Records], list[Evidence]]
     decide: Callable[[list[Evidence]], tuple[float, float]] = all_of  # p-values for and against
+
+    @property
+    def matters(self) -> str:
+        """The smallest effect that matters, in words."""
+        sizes = {
+            "points": f"{100 * self.smallest:g} points",
+            "%": f"{100 * self.smallest:g} percentage points",
+            "ratio": f"a factor of {math.exp(self.smallest):g}",
+            "times": f"{self.smallest:.0%} of the time",
+        }
+        return sizes.get(self.unit, f"{self.smallest:g} {self.unit}".strip())
 
 
 class Judgement(NamedTuple):
@@ -83,16 +94,14 @@ class Judgement(NamedTuple):
     adjusted: float  # by Holm's correction for the family
 
     @property
-    def seeds(self) -> int:
-        """The fewest seeds behind a number."""
-        return min(part.seeds for part in self.evidence)
-
-    @property
     def weakest(self) -> Evidence:
-        """The number that the verdict hangs on: it speaks least for the claim, or most against."""
+        """The number that the verdict hangs on: it speaks least for the claim, or most against.
+
+        One that cannot be tested, for want of a second seed, speaks for nothing at all.
+        """
         if self.verdict == CONTRADICTED:
             return min(self.evidence, key=lambda part: part.p_against)
-        return max(self.evidence, key=lambda part: -1 if math.isnan(part.p_for) else part.p_for)
+        return max(self.evidence, key=lambda part: part.p_for if part.decidable else math.inf)
 
     @property
     def needed(self) -> int | None:
@@ -132,6 +141,7 @@ def judge(
 def rules() -> pd.DataFrame:
     """One row a claim: what is measured, when it holds, the smallest effect, the test."""
     rows = pd.DataFrame(map(vars, CLAIMS)).rename(columns={"words": "claim"})
+    rows["smallest"] = [claim.matters for claim in CLAIMS]
     return rows.drop(columns=["unit", "evidence", "decide"])
 
 
@@ -141,11 +151,15 @@ def in_words(part: Evidence, unit: str) -> str:
     >>> in_words(Evidence("soft - dense", 0.011, 0.002, 0.02, 5, 0.01, 0.9, 0.01), "points")
     'soft - dense +1.10 (+0.20 to +2.00) points'
     """
-    show = {"points": in_points, "%": "{:.2%}".format}.get(unit, "{:.3g}".format)
+    show = {"points": in_points, "%": _in_percent}.get(unit, "{:.3g}".format)
     if math.isnan(part.estimate):
         return f"{part.name} unknown"
     ends = "" if math.isnan(part.low) else f" ({show(part.low)} to {show(part.high)})"
     return f"{part.name} {show(part.estimate)}{ends}" + (f" {unit}" if unit in UNITS else "")
+
+
+def _in_percent(share: float) -> str:
+    return f"{min(share, 1):.2%}"  # an interval of shares may go on beyond 1
 
 
 T_TEST = "one-sided t tests over seeds, for both heads (intersection-union) or against one"
@@ -281,7 +295,7 @@ CLAIMS = (
         f"both medians are above {FASTER:g}, and two dense heads differ by less than the margin",
         1 - FASTER,
         "sign tests over repeats in one process; seeds do not enter",
-        "ratio",
+        "times",
         "efficiency",
         speed,
     ),

@@ -13,14 +13,14 @@ import pandas as pd
 from moelib.records.record import Record
 from moelib.report import comparisons, costs, frames, paper
 from moelib.report.statistics import Interval, median_interval, seed_interval, verdict
-from moelib.study.heads import family
 from moelib.study.protocol import PROTOCOLS
 
 COLUMNS = ["study", "panel", "head", "seeds", "value", "low", "high", "by_seed", "paper"]
-MANY = 8  # heads, above which a study compares variants of heads, and has a figure of its own
+MANY = 8  # heads, above which a study compares variants of them too
+MAIN = ("dense", "soft", "sparse", "switch", "frozen")
 MOST_STUDIES = 4  # studies in one figure
 SWITCHED = "protocol-"  # names of studies that differ from another one in a key of the protocol
-KEY_FAMILIES = {  # keys of the protocol that mean something to some families of heads alone
+KEY_KINDS = {  # keys of the protocol that mean something to some kinds of heads alone
     "noise_at_evaluation": ("sparse",),
     "kl": ("soft",),
     "load": ("sparse",),
@@ -38,21 +38,30 @@ PARTS = {  # what is added: (head with it, head without it)
 
 
 def few_heads(records: Mapping[str, list[Record]]) -> dict[str, list[Record]]:
-    """The studies that compare kinds of heads, and not many variants of each: some at most.
+    """The studies that compare kinds of heads on trained backbones: some at most.
 
-    Of more than `MOST_STUDIES` those with the paper's backbone come first, then the order of
-    `records`; the tables hold all.
+    Of a study of many heads those remain that are called what they are. Of more than `MOST_STUDIES`
+    those with the paper's backbone come first, then the order of `records`; the tables hold all.
     """
-    few = [
-        study
+    few = {
+        study: main
         for study, runs in records.items()
         if not study.startswith(SWITCHED)
-        and runs
-        and len({head for record in runs for head in record.study.heads}) <= MANY
-    ]
-    as_paper = [study for study in few if records[study][0].study.backbone.kind == "resnet18"]
-    names = list(dict.fromkeys([*few[:1], *as_paper, *few]))[:MOST_STUDIES]
-    return {study: records[study] for study in few if study in names}
+        and (main := _main_heads(runs))
+        and _backbone(main) != "random_features"
+    }
+    as_paper = [study for study, runs in few.items() if _backbone(runs) == "resnet18"]
+    names = list(dict.fromkeys([*[*few][:1], *as_paper, *few]))[:MOST_STUDIES]
+    return {study: runs for study, runs in few.items() if study in names}
+
+
+def _main_heads(runs: list[Record]) -> list[Record]:
+    many = len({head for record in runs for head in record.study.heads}) > MANY
+    return [record for record in runs if record.head in MAIN] if many else runs
+
+
+def _backbone(runs: list[Record]) -> str:
+    return runs[0].study.backbone.kind
 
 
 def with_controls(records: Mapping[str, list[Record]]) -> dict[str, list[Record]]:
@@ -60,9 +69,7 @@ def with_controls(records: Mapping[str, list[Record]]) -> dict[str, list[Record]
     return {
         study: runs
         for study, runs in records.items()
-        if runs
-        and study not in few_heads(records)
-        and {family(record.head) for record in runs} & {"linear", "uniform"}
+        if {record.study.heads[record.head].kind for record in runs} & {"linear", "uniform"}
     }
 
 
@@ -104,13 +111,12 @@ def _only_key(ours: Record, theirs: Record) -> str | None:
     )
     if not alike or ours.study.heads[ours.head] != theirs.study.heads[theirs.head]:
         return None
+    kind = ours.study.heads[ours.head].kind
     mine, other = ours.study.protocol.model_dump(), theirs.study.protocol.model_dump()
     keys = [
         key
         for key in mine
-        if key != "base"
-        and mine[key] != other[key]
-        and family(ours.head) in KEY_FAMILIES.get(key, (family(ours.head),))
+        if key != "base" and mine[key] != other[key] and kind in KEY_KINDS.get(key, (kind,))
     ]
     (key,) = keys if len(keys) == 1 else (None,)
     return key if key and mine[key] != PROTOCOLS["corrected"].model_dump()[key] else None
@@ -149,7 +155,8 @@ def surface(records: Mapping[str, list[Record]], kind: str) -> pd.DataFrame:
 def latency(records: Mapping[str, list[Record]]) -> pd.DataFrame:
     """Time of inference, times that of a dense head of as many hidden units, at one batch.
 
-    The interval is of the median over pairs of calls in one process, and not over seeds.
+    The interval is of the median over pairs of calls in one process, and not over seeds: of these
+    there are 0.
     """
     rows = []
     for study, runs in records.items():
@@ -160,7 +167,7 @@ def latency(records: Mapping[str, list[Record]]) -> pd.DataFrame:
             for row in times[times["part"] == part].itertuples():
                 panel = f"{study}, {name}, batch {row.batch}"
                 middle = median_interval(row.ratios) if row.ratios else Interval(*(np.nan,) * 3)
-                rows.append((study, panel, row.head, 1, *middle, (), np.nan))
+                rows.append((study, panel, row.head, 0, *middle, (), np.nan))
     return _table(rows)
 
 

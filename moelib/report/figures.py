@@ -27,7 +27,7 @@ EXPERTS = (
     *("#DDCC77", "#CC6677", "#882255", "#AA4499"),
 )
 KNOWN = ("dense", "soft", "sparse", "switch", "linear", "uniform", "frozen")
-MARKERS = dict(zip(KNOWN, "os^Dvp*", strict=True))  # of heads, beside their colours
+MARKERS = dict(zip(KNOWN, "os^DvpX", strict=True))  # of heads; a star is the paper's number
 INK, GRID = "#1f1f1e", "#c9c9c8"  # text and lines: pages show these in the colours of their theme
 STYLE = {
     **sns.axes_style("whitegrid"),

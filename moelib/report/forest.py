@@ -12,6 +12,7 @@ from matplotlib.ticker import LogLocator, NullFormatter
 from moelib.records.record import Record
 from moelib.report import pages
 from moelib.report.figures import INK, KNOWN, MARKERS, PLAIN, colours, head_rows, styled
+from moelib.report.loading import planned_seeds
 from moelib.study.heads import family
 
 WIDTH = 3.4  # inches of a panel: what a phone shows at its full width
@@ -69,7 +70,7 @@ def _panel(title, part, names, limits, label, line, log) -> Figure:
         axes.set_xscale("log")
         axes.set_xlim(limits)
         axes.xaxis.set_major_locator(
-            LogLocator(subs=(1, 2, 5) if limits[1] < 20 * limits[0] else (1,))
+            LogLocator(subs=(1, 2, 5) if limits[1] < 100 * limits[0] else (1,))
         )
         axes.xaxis.set_major_formatter(PLAIN)
         axes.xaxis.set_minor_formatter(NullFormatter())
@@ -77,10 +78,13 @@ def _panel(title, part, names, limits, label, line, log) -> Figure:
 
 
 def _title(panel: str, part: pd.DataFrame) -> str:
-    """The study on a line of its own: panels are narrow."""
+    """The study on a line of its own: panels are narrow. Of seeds, how many were planned."""
     study, *rest = panel.split(", ", 1)
-    most = part["seeds"].max()
-    return f"{study}\n" + ", ".join([*rest, f"{most} seed{'s' if most > 1 else ''}"])
+    most, planned = part["seeds"].max(), planned_seeds(part["study"].iloc[0])
+    if most:  # of times it is 0: they were taken of one seed
+        unfinished = f" of {planned}" if planned > most else ""
+        rest = [*rest, f"{most}{unfinished} seed{'s' if max(most, planned) > 1 else ''}"]
+    return f"{study}\n" + ", ".join(rest)
 
 
 def _limits(effects: pd.DataFrame, line: float | None, log: bool) -> tuple[float, float]:

@@ -56,6 +56,11 @@ def executed_notebooks() -> list[tuple[Path, Path]]:
     return [pair for pair in zip(notebooks, records, strict=True) if pair[1].is_file()]
 
 
+def planned_seeds(study: str) -> int:
+    """How many seeds a study lists; 0 if its file is not in studies/."""
+    return len(load_study(study).seeds) if (STUDIES / f"{study}.yaml").is_file() else 0
+
+
 def load(study: str, numbers: type[N]) -> list[Record[N]]:
     """All records of one kind of a study, in the order of its heads, then by seed.
 

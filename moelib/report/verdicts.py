@@ -48,7 +48,8 @@ def rows(studies: Iterable[str]) -> pd.DataFrame:
         for judgement in claims.judge(records, *(loading.load(study, kind) for kind in kinds)):
             figure, kind = FIGURES.get(judgement.claim.number, ("", None))
             undecided = judgement.verdict == hypotheses.INCONCLUSIVE
-            chapter = f"[chapter]({judgement.claim.chapter}.ipynb)"
+            drawn = study in figures.get(kind, {})
+            tables = f"[tables]({judgement.claim.chapter}-tables.ipynb)"
             table.append(
                 {
                     "number": judgement.claim.number,
@@ -58,9 +59,9 @@ def rows(studies: Iterable[str]) -> pd.DataFrame:
                     "effect": claims.in_words(judgement.weakest, judgement.claim.unit).replace(
                         "lambda_max", "eigenvalue"
                     ),
-                    "n": judgement.seeds,
+                    "n": judgement.weakest.seeds,
                     "needed": judgement.needed if undecided else None,
-                    "figure": f"{{numref}}`{figure}`" if figures.get(kind) else chapter,
+                    "figure": f"{{numref}}`{figure}`" if drawn else tables,
                 }
             )
     return pd.DataFrame(table)
@@ -109,8 +110,7 @@ def tests() -> Markdown:
 
 def _rule(claim: claims.Claim) -> str:
     """What is measured for a claim, and when it holds."""
-    smallest = f"Smallest effect that matters: {claim.smallest:.3g}."
-    return f"Holds if {claim.holds}: {claim.metric}. {smallest}"
+    return f"Holds if {claim.holds}: {claim.metric}. Smallest effect that matters: {claim.matters}."
 
 
 def _badge(verdict: str, short: bool = False) -> str:

@@ -11,6 +11,7 @@ from moelib.report.hypotheses import (
     INCONCLUSIVE,
     LEVEL,
     SUPPORTED,
+    Evidence,
     detectable,
 )
 from moelib.study.run import Run
@@ -222,11 +223,26 @@ def test_the_thirteen_claims_are_one_family():
 def test_an_inconclusive_claim_says_what_its_seeds_could_have_seen():
     judged = {f.claim.number: f for f in claims.judge(accurate_heads(soft=0.1, sparse=0.1))}
     found = judged[1]
-    assert found.verdict == INCONCLUSIVE and found.seeds == 8
+    assert found.verdict == INCONCLUSIVE and found.weakest.seeds == 8
     deviation = 0.002 * np.std([NOISE, OTHER], axis=1, ddof=1).max()
     # Eight seeds at 5 % / 13 see about two and a half deviations with power 0.8.
     assert 1.5 * deviation < detectable(found.weakest, LEVEL / 13) < 3.5 * deviation
     assert found.needed >= 2
+
+
+def test_a_verdict_hangs_on_the_number_that_one_seed_cannot_decide():
+    records = accurate_heads(soft=3, sparse=3)
+    few = [r for r in records if r.head != "sparse" or r.seed == 0]
+    found = {f.claim.number: f for f in claims.judge(few)}[1]
+    assert found.verdict == INCONCLUSIVE
+    assert "sparse" in found.weakest.name and found.weakest.seeds == 1
+
+
+def test_the_smallest_effect_is_told_in_the_unit_of_its_claim():
+    told = {claim.number: claim.matters for claim in claims.CLAIMS}
+    assert told[1] == "0.5 points" and told[6] == "0.1 nats" and told[4] == "0.1"
+    assert told[7] == "a factor of 1.25"  # tested as a logarithm
+    assert claims.in_words(Evidence("dense", 0.99, 0.97, 1.2, 2, *[0.5] * 3), "%").count("100.00%")
 
 
 def test_the_numbers_of_a_claim_have_their_unit():

@@ -23,6 +23,13 @@ def test_a_row_says_what_the_judgement_says(rows):
     assert set(rows["claim"]) <= {claim.words for claim in claims.CLAIMS}
 
 
+def test_a_figure_is_named_only_where_the_study_is_drawn_in_it(rows, monkeypatch):
+    assert set(rows["figure"]) <= {f"[tables]({c.chapter}-tables.ipynb)" for c in claims.CLAIMS}
+    monkeypatch.setattr(verdicts.loading, "published", lambda: ["many"])
+    shown = verdicts.rows(["one", "many"]).set_index(["study", "number"])["figure"]
+    assert shown["many", 1] == "{numref}`accuracy`" and "tables" in shown["one", 1]
+
+
 def test_the_matrix_has_a_mark_for_each_claim_and_study(rows):
     lines = verdicts.matrix(rows).data.splitlines()
     body = [line for line in lines if line.startswith("| ")][2:]
