@@ -283,9 +283,14 @@ def departures(studies: Iterable[str], name: str = "departures") -> Iterator[Mar
     sure = frame[effects.verdicts(frame) != ALIKE]
     most = frame.loc[frame["value"].abs().idxmax()]
     interval = "" if pd.isna(most["low"]) else f" (95% interval {span(most)})"
+    keys = f"{frame['panel'].nunique()} of the switches"
+    claim = (
+        f"One seed of {keys} is here, and one seed decides nothing"
+        if frame["seeds"].max() < 2
+        else f"Of {keys}, thrown alone for {len(frame)} heads, {len(sure)} can be seen in accuracy"
+    )
     answer = (
-        f"**{len(sure)} of {len(frame)} switches, each thrown alone, can be seen in accuracy.** "
-        f"The largest change is that of `{most['panel']}` for {most['head']}: "
+        f"**{claim}.** The largest change is that of `{most['panel']}` for {most['head']}: "
         f"{signed(most['value'])} points{interval}."
     )
     yield Markdown(answer)

@@ -77,6 +77,25 @@ WEAK = (
 )
 
 
+def _part(question: str, head: str, reference: str, kind: str, threshold: float) -> Contrast:
+    return Contrast(question, Arm("ablations", head), Arm("ablations", reference), kind, threshold)
+
+
+PARTS = (
+    *(
+        _part("Is half a point lost without balance losses?", f"{head}-free", head, ABOVE,
+              -MATTERS)
+        for head in ("soft", "sparse", "switch")
+    ),
+    *(
+        _part("Does a gate that learns bring half a point?", head, reference, BELOW,
+              MATTERS)
+        for head, reference in (("soft", "uniform"), ("sparse", "frozen"))
+    ),
+    _part("Does a hidden layer bring half a point?", "dense", "linear", BELOW, MATTERS),
+)  # fmt: skip
+
+
 def _departure(
     key: str, name: str, head: str, reference: str = "ablations", kind: str = WITHIN
 ) -> Contrast:

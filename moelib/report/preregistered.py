@@ -13,7 +13,7 @@ from IPython.display import Markdown
 from moelib.records.kinds import SharpnessNumbers, TrainNumbers, UtilizationNumbers
 from moelib.records.record import Record
 from moelib.report import contrasts, frames, loading, pages
-from moelib.report.contrasts import DEPARTURES, SOMETHING_TO_DO, UNPAIRED, WEAK, Contrast
+from moelib.report.contrasts import DEPARTURES, PARTS, SOMETHING_TO_DO, UNPAIRED, WEAK, Contrast
 from moelib.report.forest import chart
 from moelib.report.hypotheses import CONTRADICTED, INCONCLUSIVE, SUPPORTED
 from moelib.report.wording import in_points, listed
@@ -59,6 +59,15 @@ def weak_backbone() -> list[Markdown]:
         _table(pd.concat([check, judged])),
         pages.source(records),
     ]  # fmt: skip
+
+
+def parts() -> list[Markdown]:
+    """Were losses, gates and a hidden layer worth as little as was expected?"""
+    records = _records(PARTS, TrainNumbers)
+    judged = contrasts.judge(PARTS, frames.finals(records), "test_accuracy")
+    if judged.empty:
+        return [missing(PARTS)]
+    return [Markdown(_tally(judged)), _table(judged)]
 
 
 def departures() -> list[Markdown]:

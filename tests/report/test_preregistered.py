@@ -67,6 +67,15 @@ def test_a_head_with_little_to_do_is_said_to_have_little():
     assert "little to do" in answer and "+0.10" in answer
 
 
+def test_what_parts_were_expected_to_bring_is_judged():
+    dense = np.array([0.800, 0.801, 0.802, 0.800, 0.801])
+    write("ablations", "dense", dense)
+    write("ablations", "linear", dense - [0.030, 0.031, 0.029, 0.030, 0.030])
+    answer, table = preregistered.parts()
+    assert verdicts(answer.data) == {"supported": 0, "contradicted": 1, "inconclusive": 0}
+    assert "| dense | linear | +3.00 |" in table.data
+
+
 def test_a_departure_is_told_with_the_noise_floor_and_the_checkpoints():
     base = np.array([0.80, 0.81, 0.82, 0.80, 0.81])
     write("ablations", "dense", base)
