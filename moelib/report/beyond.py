@@ -18,6 +18,7 @@ from moelib.report import (
     prediction,
     reliability,
 )
+from moelib.report.chapters import BARS
 from moelib.report.forest import chart
 from moelib.report.reliability import NEITHER, SAME_HEAD, SAME_SEED
 from moelib.report.statistics import CONFIDENCE
@@ -90,7 +91,7 @@ def corruptions(studies: Iterable[str]) -> list[Markdown]:
         Markdown(answer),
         curves,
         chart("corruption-errors", frame, records, f"{answer} Mean over corruptions of the "
-              "error, times that of dense in the same seed.", "error, times dense", 1),
+              f"error, times that of dense in the same seed. {BARS}", "error, times dense", 1),
     ]  # fmt: skip
 
 
@@ -115,7 +116,8 @@ def calibration(studies: Iterable[str]) -> list[Markdown]:
     return [
         Markdown(answer),
         chart("calibration", frame, records, f"{answer} Expected calibration error at the "
-              "temperature that suits validation images, minus that of dense in the same seed.",
+              "temperature that suits validation images, minus that of dense in the same seed. "
+              f"{BARS}",
               "ECE minus dense, points", 0),
         table,
     ]  # fmt: skip
@@ -167,14 +169,14 @@ def predictions(studies: Iterable[str]) -> list[Markdown]:
     )
     if table.empty:
         return [
-            Markdown("No study here has at least four runs with both sharpness and robustness.")
+            Markdown(f"No study here has {prediction.FEWEST} runs with sharpness and robustness.")
         ]
     pooled = (table["low"] > 0) | (table["high"] < 0)
     within = table["holm"] < 1 - CONFIDENCE
     answer = (
-        f"**Of {len(table)} pairs of a measure of sharpness and an outcome, {pooled.sum()} go "
-        f"together over all runs, and {within.sum()} among the seeds of one head** (after "
-        "correction for their number)."
+        f"**Of {len(table)} pairs of a measure of sharpness and an outcome, {pooled.sum()} have an "
+        f"interval over all runs that leaves 0 out, and {within.sum()} go together among the seeds "
+        "of one head** (the latter after correction for their number, the former without)."
     )
     rows = table.assign(
         measure=table["measure"].map(MEASURES), outcome=table["outcome"].map(OUTCOMES)

@@ -14,9 +14,10 @@ from numpy.typing import ArrayLike
 from scipy import stats
 
 from moelib.report.power import holm
-from moelib.report.statistics import CONFIDENCE, FEWEST_RUNS, kendall
+from moelib.report.statistics import CONFIDENCE, kendall
 
 RESAMPLES = 2000  # of the runs, for the interval
+FEWEST = 10  # runs, below which a bootstrap interval says little
 PERMUTATIONS = 5000  # within heads, for the p-value: at least 1 / 5001
 COLUMNS = [
     *("study", "measure", "outcome", "runs", "heads", "rho", "low", "high", "tau"),
@@ -75,7 +76,7 @@ def associations(
     """One row per study, measure and outcome: their association over the runs of the study.
 
     `holm` are the p-values within heads, corrected for all rows of a study (Holm 1979). Pairs with
-    fewer than four runs, or a measure that is the same for all, have no row.
+    fewer than `FEWEST` runs, or a measure that is the same for all, have no row.
 
     Args:
         frame: one row per run, with columns study, head, the measures and the outcomes.
@@ -89,7 +90,7 @@ def associations(
             for outcome in outcomes:
                 pairs = runs[["head", measure, outcome]].dropna()
                 values = pairs[[measure, outcome]]
-                if len(pairs) < FEWEST_RUNS or (values.nunique() == 1).any():
+                if len(pairs) < FEWEST or (values.nunique() == 1).any():
                     continue
                 correlation = association(pairs[measure], pairs[outcome], pairs["head"])
                 row = {"study": study, "measure": measure, "outcome": outcome, "runs": len(pairs)}
