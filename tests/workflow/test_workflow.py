@@ -167,9 +167,9 @@ class Project:
         notebook = {"cells": cells, "metadata": kernel, "nbformat": 4, "nbformat_minor": 5}
         self.write(name, json.dumps(notebook))
 
-    def start(self, *arguments: str) -> subprocess.Popen:
+    def start(self, *arguments: str, launcher: str = "run") -> subprocess.Popen:
         return subprocess.Popen(
-            [sys.executable, "workflow/run", *arguments],
+            [sys.executable, f"workflow/{launcher}", *arguments],
             cwd=self.root,
             env=os.environ | {"PYTHONPATH": str(self.root)},
             stdout=subprocess.PIPE,
@@ -177,8 +177,8 @@ class Project:
             text=True,
         )
 
-    def run(self, *arguments: str) -> tuple[int, str]:
-        process = self.start(*arguments)
+    def run(self, *arguments: str, launcher: str = "run") -> tuple[int, str]:
+        process = self.start(*arguments, launcher=launcher)
         output, _ = process.communicate(timeout=600)
         return process.returncode, output
 
@@ -344,32 +344,66 @@ def test_a_wrong_request_is_one_sentence(
         ("epochs: 1", "epochs: 1, device: cuda", "The study 'quick' wants a CUDA device"),
         (
             "soft: {hidden: 4}",
-            "soft: {experts: 100000000}",
+            "soft: {experts: 100000}",
             "heads.soft of the study 'quick' needs",
         ),
         (
             "{kind: small_resnet}",
-            "{kind: small_resnet, widths: [16, 1000000]}",
+            "{kind: small_resnet, widths: [16, 8000]}",
             "backbone of the study 'quick' needs",
         ),
     ],
 )
 def test_a_study_that_this_machine_cannot_run_is_one_sentence(
-    project: Project, old: str, new: str, sentence: str, monkeypatch: pytest.MonkeyPatch
+    project: Project, old: str, new: str, sentence: str
 ) -> None:
-    project.edit("workflow/run", "/proc/driver/nvidia", "/proc/driver/none")
-    project.edit("workflow/run", 'which("nvidia-smi")', 'which("no-smi")')
+    make_machine_small(project)
     project.edit("studies/quick.yaml", old, new)
-    status, output = project.run("study", "quick")
-    assert status == 1
-    assert output.startswith(sentence) and len(output.splitlines()) == 1
+    for launcher in (("run", "study", "quick"), ("fill", "quick", "--minutes", "1")):
+        status, output = project.run(*launcher[1:], launcher=launcher[0])
+        assert status == 1
+        assert output.startswith(sentence) and len(output.splitlines()) == 1
 
 
-def test_a_study_that_a_cluster_can_run_is_not_refused(project: Project) -> None:
+def make_machine_small(project: Project) -> None:
+    """Without a GPU, and with 2 GiB of memory."""
+    machine = "moelib/study/machine.py"
+    project.edit(machine, "def has_gpu() -> bool:", "def has_gpu() -> bool:\n    return False")
+    project.edit(machine, "psutil.virtual_memory().total", "2 * 2**30")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--workflow-profile", "workflow/profiles/slurm"),
+        ("--workflow-profile=workflow/profiles/slurm",),
+        ("--executor", "cluster-generic", "--cluster-generic-submit-cmd", "sh submit", "--jobs=1"),
+    ],
+)
+def test_a_study_that_a_cluster_can_run_is_not_refused(
+    project: Project, arguments: tuple[str, ...]
+) -> None:
+    make_machine_small(project)
     project.edit("studies/quick.yaml", "epochs: 1", "epochs: 1, device: cuda")
-    project.edit("workflow/run", "/proc/driver/nvidia", "/proc/driver/none")
-    profile = ("--workflow-profile", "workflow/profiles/default")
-    assert project.pending("study", "quick", *profile) == RUNS
+    assert project.pending("study", "quick", *arguments) == RUNS
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--executor", "local"),
+        ("--workflow-profile", "workflow/profiles/default/"),
+        ("--workflow-profile", "none"),
+        ("--config", "profile=other", "executor=other"),
+    ],
+)
+def test_other_words_in_arguments_do_not_spare_a_study(
+    project: Project, arguments: tuple[str, ...]
+) -> None:
+    make_machine_small(project)
+    project.edit("studies/quick.yaml", "epochs: 1", "epochs: 1, device: cuda")
+    status, output = project.run("study", "quick", *arguments)
+    assert status == 1 and "wants a CUDA device" in output
 
 
 @pytest.mark.parametrize(
