@@ -415,7 +415,28 @@ def test_the_name_of_a_study_reaches_the_shell_as_one_word(tmp_path: Path, name:
     run = f"{sys.executable} -c {shlex.quote(show)}"
     command = ["make", "--silent", "study", f"STUDY={name}", f"RUN={run}", "STAMP="]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-    assert done.stdout.strip() == str(["study", name if name[0] != "$" else name])
+    assert done.stdout.strip() == str(["study", name])
+    assert not (tmp_path / "owned").exists()
+
+
+def test_a_study_and_results_in_folders_with_blanks_are_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    results, study = "of it's own", "my studies/one $(touch owned)/mine.yaml"
+    monkeypatch.setenv("MOELIB_RESULTS", results)
+    project = Project(tmp_path).make(papermill=False)
+    for name in ("train", "utilization"):
+        write = f"""
+import os, pathlib
+assert study == {study!r}
+folder = pathlib.Path(os.environ["MOELIB_RESULTS"], "mine", head, f"seed-{{seed}}")
+(folder / "{name}.json").write_text("{{}}")
+"""
+        project.notebook(f"notebooks/{name}.ipynb", PARAMETERS, write)
+    project.write(study, "extends: quick\nheads: [soft]")
+    status, output = project.run("study", study)
+    assert status == 0, output
+    assert (tmp_path / results / "mine/soft/seed-0/utilization.json").exists()
     assert not (tmp_path / "owned").exists()
 
 
