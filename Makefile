@@ -60,7 +60,8 @@ lock: $(STAMP)  ## resolve requirements.lock anew from pyproject.toml
 	$(UV) pip compile --universal --python-version 3.11 --all-extras --quiet \
 		--custom-compile-command "make lock" pyproject.toml -o requirements.lock
 
-# .snakemake stays too: without it, nobody knows which results are still up to date.
+# .snakemake stays too: without it the graph executes every notebook again, though only to show what is
+# there, since a record itself tells whether it is up to date.
 clean:  ## remove .venv and the rendered book (_build); results/ stays
 	rm -rf $(VENV) _build
 
