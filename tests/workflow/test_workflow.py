@@ -309,6 +309,8 @@ def test_failure_keeps_the_old_record_and_the_other_runs(project: Project) -> No
     *_, elapsed, sentence, log = output.splitlines()
     assert elapsed.startswith("Elapsed time")  # what Snakemake tells of its job is in its log
     assert sentence == f"Failed: {failed}: ValueError: the gate is broken"
+    assert output.count("the gate is broken") == 1
+    assert len(output.splitlines()) <= 30, output
     log = project.root / log.removeprefix("The log: ")
     assert "results/quick/soft/seed-0 --each head soft -p study quick" in log.read_text()
     assert project.file("soft", "utilization.json").read_bytes() == old
