@@ -65,7 +65,8 @@ lock: $(STAMP)  ## resolve requirements.lock anew from pyproject.toml
 clean:  ## remove .venv and the rendered book (_build); results/ stays
 	rm -rf $(VENV) _build
 
-# The environment is made anew when the lock or pyproject.toml changes. The stamp comes last, so
+# The environment is made anew when the lock or pyproject.toml changes, and holds what is locked, pip, uv
+# and this project: `sync` takes all else away, the project too, which is then put there. The stamp comes last, so
 # an installation that was cut short starts again with the next command. One at a time: a second
 # make waits, and looks again at whether there is anything left to do.
 ifndef ALONE
@@ -77,7 +78,7 @@ else
 $(STAMP): requirements.lock pyproject.toml
 	$(PYTHON) -m venv --clear $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
-	$(INSTALL) install --compile-bytecode --requirement requirements.lock
+	$(INSTALL) sync --compile-bytecode requirements.lock
 	$(INSTALL) install --no-deps --no-build-isolation --editable .
 	touch $(STAMP)
 endif
