@@ -31,6 +31,8 @@ from moelib.training.model import build_model
 from moelib.training.state import State
 from moelib.training.train import ensure_trained, load_weights, train
 
+pytestmark = pytest.mark.slow
+
 HEADS = ("linear", "dense", "soft", "sparse", "switch", "uniform", "frozen")
 STEPS = 4  # of an epoch
 
