@@ -9,7 +9,8 @@ STAMP := $(VENV)/installed
 UV := $(VENV)/bin/python -m uv
 UV_VERSION := 0.13.9
 INSTALL := VIRTUAL_ENV=$(CURDIR)/$(VENV) $(UV) pip
-FAST := tests/study tests/records tests/heads tests/curvature tests/report tests/test_architecture.py moelib
+ROOMS := study records heads training curvature analyses report
+FAST := $(ROOMS:%=tests/%) tests/test_architecture.py moelib
 RUN := $(VENV)/bin/python workflow/run
 # What a user types as STUDY, as one word of the shell, whatever is in it.
 NAME = '$(subst ','\'',$(value STUDY))'
@@ -60,13 +61,15 @@ lock: $(STAMP)  ## resolve requirements.lock anew from pyproject.toml
 	$(UV) pip compile --universal --python-version 3.11 --all-extras --quiet \
 		--custom-compile-command "make lock" pyproject.toml -o requirements.lock
 
-# .snakemake stays too: without it, nobody knows which results are still up to date.
+# .snakemake stays too: without it the graph executes every notebook again, though only to show what
+# is there, since a record itself tells whether it is up to date.
 clean:  ## remove .venv and the rendered book (_build); results/ stays
 	rm -rf $(VENV) _build
 
-# The environment is made anew when the lock or pyproject.toml changes. The stamp comes last, so
-# an installation that was cut short starts again with the next command. One at a time: a second
-# make waits, and looks again at whether there is anything left to do.
+# The environment is made anew when the lock or pyproject.toml changes, and holds what is locked,
+# pip, uv and this project: `sync` takes all else away, the project too, which is then put there.
+# The stamp comes last, so an installation that was cut short starts again with the next command.
+# One at a time: a second make waits, and looks again at whether there is anything left to do.
 ifndef ALONE
 $(STAMP): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is \
@@ -76,7 +79,7 @@ else
 $(STAMP): requirements.lock pyproject.toml
 	$(PYTHON) -m venv --clear $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
-	$(INSTALL) install --compile-bytecode --requirement requirements.lock
+	$(INSTALL) sync --compile-bytecode requirements.lock
 	$(INSTALL) install --no-deps --no-build-isolation --editable .
 	touch $(STAMP)
 endif

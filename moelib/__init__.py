@@ -5,7 +5,7 @@ Its rooms, each of which says what lives there, what it may import, and where to
     study       what can be run              curvature   derivatives beyond the gradient
     records     what was measured            analyses    what is measured of a trained run
     heads       routing to experts           report      all that only reads records
-    training    from images to weights
+    training    from images to weights       modalities  routing between pictures and words
 
 Axis letters, the same in every shape comment and einsum:
 

@@ -1,10 +1,16 @@
 """The house rules that a tool can check: layers of imports, style."""
 
+import importlib
 import pkgutil
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
+import pytest
+
+import moelib
 from moelib import report
 from moelib.study.base import PROJECT
 
@@ -16,6 +22,43 @@ def test_imports_point_one_way():
         [TOOLS / "lint-imports", "--no-cache"], cwd=PROJECT, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def rooms_by_contract() -> dict[str, set[str]]:
+    """The rooms that each room may import, by the layers of pyproject.toml."""
+    (contract,) = tomllib.loads((PROJECT / "pyproject.toml").read_text())["tool"]["importlinter"][
+        "contracts"
+    ]
+    layers = [set(layer.split(" | ")) for layer in contract["layers"]]
+    return {
+        room: set().union(*layers[number:])
+        for number, layer in enumerate(layers, start=1)
+        for room in layer
+    }
+
+
+def test_the_package_names_all_rooms():
+    table = moelib.__doc__.split("\n\n")[2]
+    named = {room for row in table.splitlines() for room in re.split(r"  +", row.strip())[::2]}
+    folders = {path.parent.name for path in (PROJECT / "moelib").glob("*/__init__.py")}
+    assert named == folders == {*rooms_by_contract()}
+
+
+@pytest.mark.parametrize("room", sorted({*rooms_by_contract()} - {"report"}))
+def test_a_room_says_what_lives_there_what_it_may_import_and_where_to_add(room):
+    words = importlib.import_module(f"moelib.{room}").__doc__
+    (importing,) = re.findall(r"It may import [^.;]*", words)
+    rooms = rooms_by_contract()
+    assert {*re.findall(r"\w+", importing)} & {*rooms} == rooms[room]
+    assert words.index(importing) > words.index(".")  # first comes what lives there
+    assert re.search(r"\bAdd\b", words)
+
+
+def test_a_room_within_a_room_says_the_same():
+    inner = [path.parent for path in (PROJECT / "moelib").glob("*/*/__init__.py")]
+    for folder in inner:
+        words = importlib.import_module(".".join(folder.relative_to(PROJECT).parts)).__doc__
+        assert "It may import" in words and re.search(r"\bAdd\b", words), folder.name
 
 
 def test_the_report_reads_records_without_torch():

@@ -1,5 +1,5 @@
 """What is measured of a trained run, one analysis a file, and what benchmarks share.
 
-It may import everything but the report; analyses do not import each other. A new analysis is a
-file here, a kind of record, and a notebook.
+It may import curvature, training, heads, records and study; analyses do not import each other. Add
+one as a file here, with its kind of record and its notebook.
 """

@@ -1,5 +1,5 @@
 """Derivatives of a loss beyond the gradient, by products with the Hessian.
 
-It may import training and what that imports, and knows no analysis. A new estimator is a file of
-its own, over products with an operator.
+It may import training, heads, records and study, and knows no analysis. Add an estimator as a file
+of its own, over products with an operator.
 """

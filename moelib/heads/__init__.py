@@ -1,5 +1,5 @@
 """Routing to experts: plans, gates, balance losses, experts, and ways to execute them.
 
-It may import the study. A new gate goes into `gates`, a balance loss into `balance`; `head` puts
-a head together.
+It may import records and study. Add a gate to `gates`, a balance loss to `balance`; `head` puts a
+head together.
 """

@@ -1,6 +1,5 @@
 """One analysis of a trained run: shown if it is up to date, or measured and written."""
 
-import json
 import time
 from collections.abc import Callable
 
@@ -8,9 +7,8 @@ import torch
 
 from moelib.modalities.model import VisionLanguage
 from moelib.modalities.train import load_model, train
-from moelib.records.code import code_digest
-from moelib.records.freshness import up_to_date
-from moelib.records.provenance import digest, observe
+from moelib.records.freshness import modality_analysis_inputs, up_to_date
+from moelib.records.provenance import observe
 from moelib.records.record import N, Record, write_record
 from moelib.study.modalities import ModalityRun
 from moelib.training import device
@@ -31,7 +29,7 @@ def analyse(
     Args:
         run: whose weights are analysed.
         numbers: what is measured.
-        measure: (run as it was trained, model) -> numbers.
+        measure: (run as it was trained, model) -> numbers, in the module of the analysis.
         items: how many of each split are looked at; null: all.
         again: measure even if the record is up to date.
 
@@ -39,22 +37,14 @@ def analyse(
         ConfigError: the device is not there, or another process is at work on it.
         CheckpointError: the run's files are damaged.
     """
+    what = (measure.__module__.rpartition(".")[2], items, torch.__version__)
     trained = train(run)
-    inputs = {
-        "code": code_digest(
-            f"{measure.__module__}.{measure.__name__}",
-            "moelib.modalities.model.build",
-            kinds=[type(run.arm).__name__],
-        ),
-        "items": str(items),
-        "train": digest([json.dumps(trained.numbers.model_dump(mode="json")).encode()]),
-        "torch": torch.__version__,
-    }
     path = run.record_path(numbers.kind)
-    record = None if again else up_to_date(path, numbers, inputs)
-    if record is not None:
-        print(f"The record {path.name} is up to date: not measured again.")
-        return record
+    if not again:
+        record = up_to_date(path, numbers, modality_analysis_inputs(run, trained, *what))
+        if record is not None:
+            print(f"The record {path.name} is up to date: not measured again.")
+            return record
     trained = train(run, weights=True)
     asked = {"curvature_items": run.study.curvature_items}
     run = ModalityRun(trained.numbers.study.model_copy(update=asked), run.head, run.seed)
@@ -65,7 +55,7 @@ def analyse(
             kind=numbers.kind,
             head=run.head,
             seed=run.seed,
-            inputs=inputs,
+            inputs=modality_analysis_inputs(run, trained, *what),
             numbers=measured,
             provenance=observe(run.study.training.device, time.perf_counter() - start),
         )

@@ -21,6 +21,7 @@ from moelib.modalities.model import LONGEST, PLACES, Batch, VisionLanguage
 from moelib.modalities.programs import ANSWERS
 from moelib.modalities.scenes import SIDE
 from moelib.modalities.train import load_model, train
+from moelib.records.freshness import nlvr_inputs, up_to_date
 from moelib.records.modalities import NlvrNumbers
 from moelib.records.provenance import digest_files, observe
 from moelib.records.record import Record, write_record
@@ -117,15 +118,32 @@ def pictures(path: Path) -> np.ndarray:
 
 
 def analyse_nlvr(
-    run: ModalityRun, split: str, root: str | os.PathLike | None = None
+    run: ModalityRun, split: str, root: str | os.PathLike | None = None, *, again: bool = False
 ) -> Record[NlvrNumbers]:
-    """Let a finished run answer a split, and write its record.
+    """The record of a run's answers to a split: as it stands if up to date, else answered now.
+
+    A run that is not trained yet, or whose weights are gone, is trained first.
+
+    Args:
+        run: that answers.
+        split: of `SPLITS`.
+        root: as of `folder`.
+        again: answer even if the record is up to date.
 
     Raises:
         ConfigError: the files are missing or damaged.
     """
-    path = folder(root)
-    examples = read(path, split)
+    files = folder(root)
+    examples = read(files, split)
+    data = _data_digest(files / split / f"{split}.json", examples)
+    path = run.record_path(f"{NlvrNumbers.kind}-{split}")
+    trained = train(run)
+    if not again:
+        inputs = nlvr_inputs(run, trained, data, torch.__version__)
+        record = up_to_date(path, NlvrNumbers, inputs)
+        if record is not None:
+            print(f"The record {path.name} is up to date: not answered again.")
+            return record
     trained = train(run, weights=True)
     run = ModalityRun(trained.numbers.study, run.head, run.seed)
     start = time.perf_counter()
@@ -135,14 +153,20 @@ def analyse_nlvr(
             kind=NlvrNumbers.kind,
             head=run.head,
             seed=run.seed,
-            inputs={
-                "data": digest_files([path / split / f"{split}.json"]),
-                "train": trained.digest,
-            },
+            inputs=nlvr_inputs(run, trained, data, torch.__version__),
             numbers=numbers,
             provenance=observe(run.study.training.device, time.perf_counter() - start),
         )
-        return write_record(run.record_path(f"{NlvrNumbers.kind}-{split}"), record)
+        return write_record(path, record)
+
+
+def _data_digest(statements: Path, examples: list[Example]) -> str:
+    try:
+        return digest_files([statements, *(p for example in examples for p in example.pictures)])
+    except OSError as error:
+        raise ConfigError(
+            f"The picture {error.filename} cannot be read: {error.strerror}."
+        ) from None
 
 
 def measure(

@@ -12,10 +12,9 @@ from tqdm import tqdm
 from moelib.modalities import batches, questions, splits
 from moelib.modalities.model import VisionLanguage, build
 from moelib.records.atomic import remove_leftovers
-from moelib.records.code import code_digest
-from moelib.records.freshness import up_to_date
+from moelib.records.freshness import modality_training_inputs, up_to_date
 from moelib.records.modalities import Answers, ModalityEpoch, ModalityTrainNumbers
-from moelib.records.provenance import digest, observe
+from moelib.records.provenance import observe
 from moelib.records.record import Record, write_record
 from moelib.study.modalities import Dense, ModalityRun
 from moelib.study.training import Training
@@ -26,7 +25,6 @@ from moelib.training.schedule import learning_rate
 from moelib.training.seeding import reseed, seeded
 
 BETA_2, EPSILON = 0.98, 1e-8  # of AdamW
-UNTRAINED = {"name", "description", "arms", "seeds", "curvature_items"}  # no part of one training
 
 
 def train(run: ModalityRun, *, weights: bool = False) -> Record[ModalityTrainNumbers]:
@@ -43,7 +41,7 @@ def train(run: ModalityRun, *, weights: bool = False) -> Record[ModalityTrainNum
     training = device.resolve(run.study.training).model_copy(update={"compile": False})
     study = run.study.model_copy(update={"training": training})
     run = ModalityRun(study, run.head, run.seed)
-    inputs = training_inputs(run)
+    inputs = modality_training_inputs(run, torch.__version__)
     path = run.record_path(ModalityTrainNumbers.kind)
     record = up_to_date(path, ModalityTrainNumbers, inputs)
     if record is not None and (not weights or _has_weights(run, record)):
@@ -65,21 +63,6 @@ def train(run: ModalityRun, *, weights: bool = False) -> Record[ModalityTrainNum
         record = write_record(path, record)
         loop.path.unlink(missing_ok=True)
         return record
-
-
-def training_inputs(run: ModalityRun) -> dict[str, str]:
-    """Digests of all that determines a training on one machine; `run` has its training resolved."""
-    values = run.study.model_dump(mode="json", exclude=UNTRAINED)
-    part = [values, run.arm.model_dump(mode="json"), run.seed]
-    return {
-        "config": digest([json.dumps(part, sort_keys=True).encode()]),
-        "code": code_digest(
-            "moelib.modalities.train.Loop",
-            "moelib.modalities.model.build",
-            kinds=[type(run.arm).__name__],
-        ),
-        "torch": torch.__version__,
-    }
 
 
 def load_model(run: ModalityRun, record: Record[ModalityTrainNumbers]) -> VisionLanguage:

@@ -1,4 +1,5 @@
 """What was measured: the kinds of records, their provenance, and the code they depend on.
 
-It may import the study. A new kind of record goes into `kinds`.
+It may import study. Add a kind of record to `kinds`, what decides whether one is up to date to
+`freshness`.
 """

@@ -1,8 +1,8 @@
 """Whether a record is up to date: by what was asked, what was read, and what code computes.
 
-This is the one place that decides it, for training and for every analysis, from values alone: never
-from the time or the bytes of a file. It knows neither torch nor weights, so that the graph of a
-study can ask it too.
+This is the one place that decides it, for training and for every analysis, of heads and of
+modalities, from values alone: never from the time or the bytes of a file. It knows neither torch
+nor weights, so that the graph of a study can ask it too.
 """
 
 import json
@@ -10,14 +10,20 @@ from pathlib import Path
 
 from moelib.records.code import code_digest
 from moelib.records.kinds import TrainNumbers
+from moelib.records.modalities import ModalityTrainNumbers
 from moelib.records.provenance import digest
 from moelib.records.record import N, Record, RecordError, read_record
 from moelib.study.base import Frozen
+from moelib.study.modalities import ModalityRun
 from moelib.study.study import Study
 
 MODEL = "moelib.training.model.build_model"
 TRAINING = "moelib.training.loop.Loop"
 REFERENCE = "Dense"  # the head that analyses may build beside the run's own
+MODALITY_MODEL = "moelib.modalities.model.build"
+MODALITY_TRAINING = "moelib.modalities.train.Loop"
+# What of a study of modalities is no part of one training.
+UNTRAINED = {"name", "description", "arms", "seeds", "curvature_items"}
 
 
 def up_to_date(path: Path, numbers: type[N], inputs: dict[str, str]) -> Record[N] | None:
@@ -76,6 +82,65 @@ def analysis_inputs(
         "code": analysis_code(study, head, analysis),
         "train": _digest(trained.numbers.model_dump(mode="json")),
     }
+
+
+def modality_training_code(run: ModalityRun) -> str:
+    """Digest of the code that trains this arm."""
+    return _modality_code(run, MODALITY_TRAINING)
+
+
+def modality_analysis_code(run: ModalityRun, analysis: str) -> str:
+    """Digest of the code that makes one analysis of this arm: the module's `measure`."""
+    return _modality_code(run, f"moelib.modalities.{analysis}.measure")
+
+
+def modality_training_inputs(run: ModalityRun, torch: str) -> dict[str, str]:
+    """As `training_inputs`, of a run whose items are made from its study by its code."""
+    values = run.study.model_dump(mode="json", exclude=UNTRAINED)
+    part = [values, run.arm.model_dump(mode="json"), run.seed]
+    return {
+        "config": digest([json.dumps(part, sort_keys=True).encode()]),
+        "code": modality_training_code(run),
+        "torch": torch,
+    }
+
+
+def modality_analysis_inputs(
+    run: ModalityRun,
+    trained: Record[ModalityTrainNumbers],
+    analysis: str,
+    items: int | None,
+    torch: str,
+) -> dict[str, str]:
+    """Digests of all that determines an analysis of a trained run; `items` of each split."""
+    return {
+        "code": modality_analysis_code(run, analysis),
+        "items": str(items),
+        "train": _modality_numbers(trained),
+        "torch": torch,
+    }
+
+
+def nlvr_inputs(
+    run: ModalityRun, trained: Record[ModalityTrainNumbers], data: str, torch: str
+) -> dict[str, str]:
+    """Digests of all that determines answers to NLVR; `data` is that of statements and pictures."""
+    return {
+        "code": _modality_code(
+            run, "moelib.modalities.nlvr.read", "moelib.modalities.nlvr.measure"
+        ),
+        "data": data,
+        "train": _modality_numbers(trained),
+        "torch": torch,
+    }
+
+
+def _modality_code(run: ModalityRun, *roots: str) -> str:
+    return code_digest(*roots, MODALITY_MODEL, kinds=[type(run.arm).__name__])
+
+
+def _modality_numbers(trained: Record[ModalityTrainNumbers]) -> str:
+    return digest([json.dumps(trained.numbers.model_dump(mode="json")).encode()])
 
 
 def _kinds(study: Study, head: str) -> list[str]:

@@ -1,5 +1,5 @@
 """What can be run: studies, their heads and seeds, and the parameters of notebooks.
 
-It imports nothing else of moelib, and no torch. A new key of a study goes into the declaration it
+It may import nothing else of moelib, and no torch. Add a key of a study to the declaration that it
 belongs to, with its limits.
 """

@@ -12,6 +12,7 @@ an edit counts from the next notebook on.
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ from moelib.study.base import ConfigError
 from moelib.study.notebook import declared_in, parse
 
 FAILED = ".failed.ipynb"
+LAUNCHED = "MOELIB_WORKFLOW"  # in the environment of every process below workflow/run
 FORGET = """
 import sys
 for name in [name for name in sys.modules if name.partition(".")[0] == "moelib"]:
@@ -194,7 +196,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except ConfigError as error:
         sys.exit(str(error))
     for notebook in failed:
-        print(failure(notebook), file=sys.stderr)
+        if LAUNCHED not in os.environ or not notebook.exists():  # else the launcher ends with it
+            print(failure(notebook), file=sys.stderr)
     sys.exit(bool(failed))
 
 

@@ -13,8 +13,8 @@ from moelib.study.heads import Head, Sparse, chooses, has_experts
 from moelib.study.protocol import Protocol
 from moelib.study.training import Training
 
-# Folders of results/ that hold records of scripts, beside the folders of studies.
-SCRIPTS = ("benchmarks", "crosscheck", "scale")
+# Folders of results/ that hold other records: those of scripts, and of studies of modalities.
+TAKEN = ("benchmarks", "cost", "crosscheck", "modalities", "scale")
 
 
 class Study(Frozen):
@@ -38,10 +38,10 @@ class Study(Frozen):
                     f"'{name}' cannot name a study or a head, since both name folders: "
                     "use letters, digits, '_', '-' and '.'"
                 )
-        if self.name in SCRIPTS:
+        if self.name in TAKEN:
             raise ValueError(
                 f"'{self.name}' cannot name a study: results/{self.name} holds other records; "
-                f"{', '.join(SCRIPTS)} are taken"
+                f"{', '.join(TAKEN)} are taken"
             )
 
     @rule

@@ -37,7 +37,7 @@ class Training(Frozen):
     )
     device: Literal["cpu", "cuda"] = "cpu"
     threads: PositiveInt = 1  # of torch on the CPU; part of the study, since sums depend on it
-    precision: Literal["auto", "fp32", "tf32", "bf16"] = "auto"  # auto: `moelib.device.defaults`
+    precision: Literal["auto", "fp32", "tf32", "bf16"] = "auto"  # auto: `moelib.training.device`
     channels_last: Switchable = "auto"
     compile: Switchable = "auto"
     checkpoint_every: PositiveInt = 1  # epochs

@@ -37,6 +37,8 @@ from moelib.training.evaluate import evaluation_mode, network_input
 from moelib.training.model import Classifier
 from moelib.training.train import train
 
+pytestmark = pytest.mark.slow
+
 IMAGES = 40  # of the test split
 BATCHES = (1, 60)  # less and more than it
 TINY = {"batches": BATCHES, "repeats": 6, "at_least_ms": 1e-6, "footprint_batches": ()}

@@ -9,6 +9,8 @@ from moelib.heads.head import build_head
 from moelib.study.backbones import SmallResNet
 from moelib.training.model import Classifier, parameter_count
 
+pytestmark = pytest.mark.slow
+
 WIDTH, SHAPE, CLASSES, BATCH = 16, (32, 32, 3), 4, 256
 
 

@@ -17,7 +17,7 @@ from moelib.training.evaluate import predict
 from moelib.training.model import build_model
 from moelib.training.train import load_weights, train
 
-pytestmark = pytest.mark.usefixtures("results")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("results")]
 
 
 def asking(head: str, images: int = 3) -> Run:

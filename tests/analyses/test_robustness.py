@@ -19,6 +19,8 @@ from moelib.training.data import Split
 from moelib.training.evaluate import predict
 from moelib.training.train import train
 
+pytestmark = pytest.mark.slow
+
 SIZES = Robustness(images=12, corruptions=("jpeg", "gaussian_noise"), strengths=(1, 5))
 
 

@@ -18,6 +18,8 @@ from moelib.training.evaluate import network_input
 from moelib.training.model import build_model
 from moelib.training.train import load_weights, train
 
+pytestmark = pytest.mark.slow
+
 SIZES = Sharpness(
     images=24,
     eigenvalues=3,

@@ -23,6 +23,8 @@ from moelib.training.evaluate import network_input
 from moelib.training.model import build_model
 from moelib.training.train import train
 
+pytestmark = pytest.mark.slow
+
 EXACT = {"rel": 1e-12, "abs": 1e-12}  # float64, sums of some dozens of terms of order 1
 RADII = (-1.0, -0.5, 0.0, 0.5, 1.0)
 IMAGES = 32

@@ -9,6 +9,8 @@ from moelib.study.base import ConfigError
 from moelib.training.evaluate import predict
 from moelib.training.train import ensure_trained, train
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def fresh(results):

@@ -24,6 +24,8 @@ from moelib.training.evaluate import predict
 from moelib.training.model import build_model
 from moelib.training.train import load_weights, train
 
+pytestmark = pytest.mark.slow
+
 EXACT = {"abs": 1e-12}  # sums of some hundred terms of order 1 in float64
 
 

@@ -8,10 +8,12 @@ from moelib.analyses.efficiency import Routed
 from moelib.analyses.work import active_parameters, counted_macs, head_macs
 from moelib.heads.head import Mixture, build_head
 from moelib.heads.routing import fixed_routing, skewed_choices
+from moelib.report.paper import MACS
 from moelib.study import heads as config
 from moelib.study.backbones import ResNet18
 from moelib.study.heads import Dense, Linear, Sparse
 from moelib.study.protocol import PROTOCOLS
+from moelib.study.reader import load_study
 from moelib.training.backbones import build_backbone
 from moelib.training.model import Classifier, parameter_count
 
@@ -207,3 +209,12 @@ def test_a_head_of_the_paper_is_less_than_a_twentieth_of_a_percent_of_resnet_18(
     most = head_macs(every, resnet.features, 10)
     assert 0 < most < 0.0005 * counted_macs(resnet, image)
     assert counted_macs(whole, image) == counted_macs(resnet, image) + most  # one image: batched
+
+
+def test_the_papers_model_is_counted_as_the_book_says():
+    study = load_study("paper")
+    with torch.device("meta"):  # shapes alone, no numbers
+        backbone = build_backbone(study.backbone, channels=3).eval()
+        counts = {"backbone": counted_macs(backbone, torch.empty(1, 3, 32, 32))}
+    heads = {name: head_macs(head, backbone.features, 10) for name, head in study.heads.items()}
+    assert counts | heads == MACS

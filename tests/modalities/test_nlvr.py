@@ -8,6 +8,7 @@ from PIL import Image
 from small import small_run
 
 from moelib.modalities import nlvr
+from moelib.records import freshness
 from moelib.study.base import ConfigError
 
 
@@ -52,6 +53,34 @@ def test_scores_by_hand(results, root, monkeypatch):
     assert numbers.accuracy == numbers.majority == pytest.approx(2 / 3)
     assert numbers.consistency == 0.5  # sentence 9 is right, sentence 7 for one of two
     assert numbers.unknown_words == 0
+
+
+def test_answers_stand_until_something_changes_that_they_were_made_from(
+    results, root, monkeypatch, capsys
+):
+    answers = iter([np.ones, np.zeros, np.ones, np.zeros, np.ones])
+    monkeypatch.setattr(nlvr, "_answers", lambda run, model, rows: next(answers)(len(rows), bool))
+
+    def said(**options):
+        return nlvr.analyse_nlvr(small_run("dense"), "dev", root, **options).numbers.said_true
+
+    assert said() == said() == 1  # of the record
+    assert "not answered again" in capsys.readouterr().out
+    assert said(again=True) == said() == 0
+    picture = root / "dev" / "images" / "3" / "dev-7-0-0.png"
+    Image.fromarray(np.zeros((100, 400, 3), np.uint8)).save(picture)
+    assert said() == said() == 1
+    path = root / "dev" / "dev.json"
+    path.write_text(path.read_text().replace("yellow", "blue"))
+    assert said() == said() == 0
+    monkeypatch.setattr(freshness, "code_digest", lambda *_, **__: "other")
+    assert said() == said() == 1
+
+
+def test_a_picture_that_is_gone_is_told(results, root):
+    (root / "dev" / "images" / "3" / "dev-9-0-5.png").unlink()
+    with pytest.raises(ConfigError, match="The picture .*dev-9-0-5.png cannot be read"):
+        nlvr.analyse_nlvr(small_run("dense"), "dev", root)
 
 
 def test_a_model_answers(results, root):

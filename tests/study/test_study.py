@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from moelib.study import heads as config
 from moelib.study.backbones import ResNet18
-from moelib.study.base import ConfigError
+from moelib.study.base import PROJECT, ConfigError
 from moelib.study.data import Data
 from moelib.study.heads import Head, has_experts
 from moelib.study.protocol import PROTOCOLS, Protocol
@@ -340,8 +340,16 @@ def test_an_anchor_that_overrides_another_one_may_itself_be_overridden(tmp_path)
     assert (study.training.schedule.kind, study.backbone.kind) == ("onecycle", "small_resnet")
 
 
-@pytest.mark.parametrize("name", ["benchmarks", "crosscheck", "scale"])
-def test_a_study_does_not_share_its_folder_with_records_of_scripts(tmp_path, name):
+def folders_of_no_study():
+    """Of results/: those with records, none of which is of a run `<study>/<head>/seed-<seed>`."""
+    results = PROJECT / "results"
+    hold = {path.relative_to(results).parts[0] for path in results.glob("*/**/*.json")}
+    runs = {path.relative_to(results).parts[0] for path in results.glob("*/*/seed-*/*.json")}
+    return sorted(name for name in hold - runs if not (STUDIES / f"{name}.yaml").exists())
+
+
+@pytest.mark.parametrize("name", folders_of_no_study())
+def test_a_study_does_not_share_its_folder_with_other_records(tmp_path, name):
     path = save(tmp_path, name, "extends: quick")
     with pytest.raises(ConfigError, match=f"^{name}.yaml: '{name}' cannot name a study: results/"):
         load_study(path)

@@ -44,7 +44,7 @@ def parameters(module):
 @pytest.mark.parametrize("channels", [1, 3])
 def test_features_have_the_promised_width(backbone, size, features, channels):
     net = build_backbone(backbone, channels).eval()
-    assert net.features == features
+    assert net.features == backbone.features == features
     with torch.no_grad():
         assert net(torch.randn(2, channels, size, size)).shape == (2, features)
 

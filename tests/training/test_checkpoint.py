@@ -8,6 +8,8 @@ import torch
 
 from moelib.training.checkpoint import CheckpointError, load_tensors, save_tensors, tensors_digest
 
+pytestmark = pytest.mark.slow
+
 
 def some_tensors():
     generator = torch.Generator().manual_seed(0)

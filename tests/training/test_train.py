@@ -31,6 +31,8 @@ from moelib.training.model import build_model
 from moelib.training.state import State
 from moelib.training.train import ensure_trained, load_weights, train
 
+pytestmark = pytest.mark.slow
+
 HEADS = ("linear", "dense", "soft", "sparse", "switch", "uniform", "frozen")
 STEPS = 4  # of an epoch
 
@@ -437,7 +439,7 @@ def test_a_finished_run_is_not_trained_again(dataset, monkeypatch, capsys):
     run = tiny_run("dense", epochs=1)
     first = train(run, dataset)
     before = files(run)
-    monkeypatch.setattr(training_module, "Loop", dying)
+    monkeypatch.setattr(training_module, "WatchedLoop", dying)
     assert train(run, dataset) == first
     assert "not trained again" in capsys.readouterr().out
     assert files(run) == before
@@ -446,7 +448,7 @@ def test_a_finished_run_is_not_trained_again(dataset, monkeypatch, capsys):
 def test_words_analyses_and_further_seeds_train_nothing_again(dataset, monkeypatch):
     run = tiny_run("dense", epochs=1)
     train(run, dataset)
-    monkeypatch.setattr(training_module, "Loop", dying)
+    monkeypatch.setattr(training_module, "WatchedLoop", dying)
     update = {"description": "Other words.", "seeds": (0, 1, 2)}
     train(Run(run.study.model_copy(update=update), "dense", 0), dataset)
 
@@ -491,7 +493,7 @@ def test_another_head_of_the_same_name_is_trained_anew(dataset):
 def test_other_code_is_trained_anew(dataset, monkeypatch, change):
     run = tiny_run("dense", epochs=1)
     train(run, dataset)
-    monkeypatch.setattr(training_module, "Loop", dying)
+    monkeypatch.setattr(training_module, "WatchedLoop", dying)
     train(run, dataset)
     for name, value in change.items():
         monkeypatch.setattr(freshness, name, value)
@@ -502,7 +504,7 @@ def test_other_code_is_trained_anew(dataset, monkeypatch, change):
 def test_other_data_or_torch_are_trained_with_anew(dataset, monkeypatch):
     run = tiny_run("dense", epochs=1)
     train(run, dataset)
-    monkeypatch.setattr(training_module, "Loop", dying)
+    monkeypatch.setattr(training_module, "WatchedLoop", dying)
     with monkeypatch.context() as patch, pytest.raises(Killed):
         patch.setattr(torch, "__version__", "99.0")
         train(run, dataset)
@@ -516,7 +518,7 @@ def test_a_record_without_its_weights_stands_until_they_are_needed(dataset, monk
     for which in record.numbers.weights:
         (run.folder / f"{which}.safetensors").unlink()
     with monkeypatch.context() as patch:
-        patch.setattr(training_module, "Loop", dying)
+        patch.setattr(training_module, "WatchedLoop", dying)
         assert train(run, dataset) == record
         with pytest.raises(Killed):
             ensure_trained(run, dataset, weights=True)

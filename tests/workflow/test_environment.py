@@ -64,6 +64,18 @@ def test_conda_installs_the_lock_on_a_python_that_pyproject_allows(project: dict
     assert dependencies[-1] == {"pip": ["--requirement requirements.lock", "--editable ."]}
 
 
+def test_the_book_and_the_citation_have_the_same_authors() -> None:
+    read = YAML(typ="safe").load
+    book, citation = (read(CHECKOUT / name) for name in ("_config.yml", "CITATION.cff"))
+    assert [author["name"] for author in citation["authors"]] == [book["author"]]
+
+
+def test_the_readme_names_the_studies_of_modalities() -> None:
+    (named,) = re.findall(r"# studies/modalities/: (.*)", (CHECKOUT / "README.md").read_text())
+    studies = {path.stem for path in (CHECKOUT / "studies/modalities").glob("*.yaml")}
+    assert {*named.split(", ")} == studies
+
+
 def test_old_python_is_refused_with_a_sentence(tmp_path: Path) -> None:
     old = tmp_path / "old-python"
     old.write_text(

@@ -312,6 +312,7 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Copy:
     for recipe in RECIPES.values():
         copy.follow(recipe)
     write_notebook(copy.root / "notebooks/norm.ipynb", *CELLS)
+    copy.python("-m", "moelib.records.kinds")
     copy.python(
         *("-m", "moelib.study.execution", "notebooks/train.ipynb", "notebooks/norm.ipynb"),
         *("--into", "results/toy/even/seed-0", "-p", "study", "toy"),
@@ -338,6 +339,25 @@ def test_a_recipe_names_the_files_that_change(name: str) -> None:
     touched = {*RECIPES[name]}
     assert touched <= named  # nothing is to be edited that the recipe does not name
     assert len(told) == len(touched)
+
+
+def test_the_schema_is_made_anew_by_the_command_that_is_named(copy: Copy) -> None:
+    section = (PROJECT / "README.md").read_text().split("\n## Change it\n")[1]
+    assert section.index("python -m moelib.records.kinds") < section.index("\n- **")
+    written = json.loads((copy.root / "results/record.schema.json").read_text())
+    assert written == json.loads(copy.python("-c", SHOW_SCHEMA))
+    before = json.loads((PROJECT / "results/record.schema.json").read_text())
+    added = {*written["$defs"]} - {*before["$defs"]}
+    assert {"Even", "Flat", "Norm", "NormNumbers"} <= added
+    changed = {name for name, model in before["$defs"].items() if written["$defs"][name] != model}
+    assert changed >= {"Analyses", "Balance", "Data", "Study"}
+
+
+SHOW_SCHEMA = """
+import json
+from moelib.records.kinds import schema
+print(json.dumps(schema()))
+"""
 
 
 def test_a_study_and_a_data_set_are_run(copy: Copy) -> None:

@@ -167,9 +167,9 @@ class Project:
         notebook = {"cells": cells, "metadata": kernel, "nbformat": 4, "nbformat_minor": 5}
         self.write(name, json.dumps(notebook))
 
-    def start(self, *arguments: str) -> subprocess.Popen:
+    def start(self, *arguments: str, launcher: str = "run") -> subprocess.Popen:
         return subprocess.Popen(
-            [sys.executable, "workflow/run", *arguments],
+            [sys.executable, f"workflow/{launcher}", *arguments],
             cwd=self.root,
             env=os.environ | {"PYTHONPATH": str(self.root)},
             stdout=subprocess.PIPE,
@@ -177,8 +177,8 @@ class Project:
             text=True,
         )
 
-    def run(self, *arguments: str) -> tuple[int, str]:
-        process = self.start(*arguments)
+    def run(self, *arguments: str, launcher: str = "run") -> tuple[int, str]:
+        process = self.start(*arguments, launcher=launcher)
         output, _ = process.communicate(timeout=600)
         return process.returncode, output
 
@@ -309,6 +309,8 @@ def test_failure_keeps_the_old_record_and_the_other_runs(project: Project) -> No
     *_, elapsed, sentence, log = output.splitlines()
     assert elapsed.startswith("Elapsed time")  # what Snakemake tells of its job is in its log
     assert sentence == f"Failed: {failed}: ValueError: the gate is broken"
+    assert output.count("the gate is broken") == 1
+    assert len(output.splitlines()) <= 30, output
     log = project.root / log.removeprefix("The log: ")
     assert "results/quick/soft/seed-0 --each head soft -p study quick" in log.read_text()
     assert project.file("soft", "utilization.json").read_bytes() == old
@@ -344,32 +346,66 @@ def test_a_wrong_request_is_one_sentence(
         ("epochs: 1", "epochs: 1, device: cuda", "The study 'quick' wants a CUDA device"),
         (
             "soft: {hidden: 4}",
-            "soft: {experts: 100000000}",
+            "soft: {experts: 100000}",
             "heads.soft of the study 'quick' needs",
         ),
         (
             "{kind: small_resnet}",
-            "{kind: small_resnet, widths: [16, 1000000]}",
+            "{kind: small_resnet, widths: [16, 8000]}",
             "backbone of the study 'quick' needs",
         ),
     ],
 )
 def test_a_study_that_this_machine_cannot_run_is_one_sentence(
-    project: Project, old: str, new: str, sentence: str, monkeypatch: pytest.MonkeyPatch
+    project: Project, old: str, new: str, sentence: str
 ) -> None:
-    project.edit("workflow/run", "/proc/driver/nvidia", "/proc/driver/none")
-    project.edit("workflow/run", 'which("nvidia-smi")', 'which("no-smi")')
+    make_machine_small(project)
     project.edit("studies/quick.yaml", old, new)
-    status, output = project.run("study", "quick")
-    assert status == 1
-    assert output.startswith(sentence) and len(output.splitlines()) == 1
+    for launcher in (("run", "study", "quick"), ("fill", "quick", "--minutes", "1")):
+        status, output = project.run(*launcher[1:], launcher=launcher[0])
+        assert status == 1
+        assert output.startswith(sentence) and len(output.splitlines()) == 1
 
 
-def test_a_study_that_a_cluster_can_run_is_not_refused(project: Project) -> None:
+def make_machine_small(project: Project) -> None:
+    """Without a GPU, and with 2 GiB of memory."""
+    machine = "moelib/study/machine.py"
+    project.edit(machine, "def has_gpu() -> bool:", "def has_gpu() -> bool:\n    return False")
+    project.edit(machine, "psutil.virtual_memory().total", "2 * 2**30")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--workflow-profile", "workflow/profiles/slurm"),
+        ("--workflow-profile=workflow/profiles/slurm",),
+        ("--executor", "cluster-generic", "--cluster-generic-submit-cmd", "sh submit", "--jobs=1"),
+    ],
+)
+def test_a_study_that_a_cluster_can_run_is_not_refused(
+    project: Project, arguments: tuple[str, ...]
+) -> None:
+    make_machine_small(project)
     project.edit("studies/quick.yaml", "epochs: 1", "epochs: 1, device: cuda")
-    project.edit("workflow/run", "/proc/driver/nvidia", "/proc/driver/none")
-    profile = ("--workflow-profile", "workflow/profiles/default")
-    assert project.pending("study", "quick", *profile) == RUNS
+    assert project.pending("study", "quick", *arguments) == RUNS
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--executor", "local"),
+        ("--workflow-profile", "workflow/profiles/default/"),
+        ("--workflow-profile", "none"),
+        ("--config", "profile=other", "executor=other"),
+    ],
+)
+def test_other_words_in_arguments_do_not_spare_a_study(
+    project: Project, arguments: tuple[str, ...]
+) -> None:
+    make_machine_small(project)
+    project.edit("studies/quick.yaml", "epochs: 1", "epochs: 1, device: cuda")
+    status, output = project.run("study", "quick", *arguments)
+    assert status == 1 and "wants a CUDA device" in output
 
 
 @pytest.mark.parametrize(
@@ -381,7 +417,28 @@ def test_the_name_of_a_study_reaches_the_shell_as_one_word(tmp_path: Path, name:
     run = f"{sys.executable} -c {shlex.quote(show)}"
     command = ["make", "--silent", "study", f"STUDY={name}", f"RUN={run}", "STAMP="]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-    assert done.stdout.strip() == str(["study", name if name[0] != "$" else name])
+    assert done.stdout.strip() == str(["study", name])
+    assert not (tmp_path / "owned").exists()
+
+
+def test_a_study_and_results_in_folders_with_blanks_are_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    results, study = "of it's own", "my studies/one $(touch owned)/mine.yaml"
+    monkeypatch.setenv("MOELIB_RESULTS", results)
+    project = Project(tmp_path).make(papermill=False)
+    for name in ("train", "utilization"):
+        write = f"""
+import os, pathlib
+assert study == {study!r}
+folder = pathlib.Path(os.environ["MOELIB_RESULTS"], "mine", head, f"seed-{{seed}}")
+(folder / "{name}.json").write_text("{{}}")
+"""
+        project.notebook(f"notebooks/{name}.ipynb", PARAMETERS, write)
+    project.write(study, "extends: quick\nheads: [soft]")
+    status, output = project.run("study", study)
+    assert status == 0, output
+    assert (tmp_path / results / "mine/soft/seed-0/utilization.json").exists()
     assert not (tmp_path / "owned").exists()
 
 

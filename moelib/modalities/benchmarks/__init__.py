@@ -4,5 +4,5 @@ One file per benchmark: its rows, its reader, its scores. They share what a dama
 (`files`), what a prediction file is (`predictions`) and what a score is (`scores`). No model runs
 here: `python -m moelib.modalities.benchmarks score nlvr --questions ... --predictions ...`.
 
-It imports nothing else of moelib. A new benchmark is a file here and a line in `evaluate`.
+It may import nothing else of moelib. Add a benchmark as a file here and a line in `evaluate`.
 """
