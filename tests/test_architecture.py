@@ -44,11 +44,12 @@ def test_the_package_names_all_rooms():
     assert named == folders == {*rooms_by_contract()}
 
 
-@pytest.mark.parametrize("room", sorted({*rooms_by_contract()} - {"report"}))
+@pytest.mark.parametrize("room", sorted(rooms_by_contract()))
 def test_a_room_says_what_lives_there_what_it_may_import_and_where_to_add(room):
     words = importlib.import_module(f"moelib.{room}").__doc__
     (importing,) = re.findall(r"It may import [^.;]*", words)
     rooms = rooms_by_contract()
+    rooms["report"] -= {"curvature", "training", "heads"}  # which import torch
     assert {*re.findall(r"\w+", importing)} & {*rooms} == rooms[room]
     assert words.index(importing) > words.index(".")  # first comes what lives there
     assert re.search(r"\bAdd\b", words)

@@ -1,5 +1,8 @@
 """Everything that only reads records: frames, statistics, figures, tables and words of the book.
 
+It may import records and study, and no torch. Add a claim to `claims` and how its evidence is found
+to `evidence`; a figure to the file of its question; a chapter to `chapters`.
+
 A chapter asks one question. A function of `chapters` (or of another room, such as the one on
 modalities) takes names of studies and returns what the notebook of the page displays:
 
