@@ -78,14 +78,10 @@ def machines(records: Iterable[Record]) -> pd.DataFrame:
 
 def efforts(records: Iterable[Record]) -> pd.DataFrame:
     """One row per study and kind of records: how many, how long they took, the command for one."""
-    table = pd.DataFrame(
-        {
-            "study": record.study.name,
-            "notebook": record.kind,
-            "minutes": record.provenance.wall_time_s / 60,
-        }
-        for record in records
+    rows = (
+        (record.study.name, record.kind, record.provenance.wall_time_s / 60) for record in records
     )
+    table = pd.DataFrame(rows, columns=["study", "notebook", "minutes"])
     groups = table.groupby(["study", "notebook"], sort=False)["minutes"]
     spent = groups.agg(records="size", one="median", all="sum").reset_index()
     commands = (RUN_ONE.format(**row) for row in spent.to_dict("records"))

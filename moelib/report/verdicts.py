@@ -13,6 +13,7 @@ from moelib.records.kinds import (
     UtilizationNumbers,
 )
 from moelib.report import claims, effects, hypotheses, loading, pages
+from moelib.report.chapters import NOTHING
 
 MARKS = {
     hypotheses.SUPPORTED: ("\N{CHECK MARK}", "success"),
@@ -69,6 +70,8 @@ def rows(studies: Iterable[str]) -> pd.DataFrame:
 
 def matrix(rows: pd.DataFrame) -> Markdown:
     """Claims by study, each verdict as a coloured mark."""
+    if rows.empty:
+        return Markdown(NOTHING)
     studies = list(dict.fromkeys(rows["study"]))
     marks = rows.assign(mark=[_badge(verdict, short=True) for verdict in rows["verdict"]])
     frame = marks.pivot(index=["number", "claim"], columns="study", values="mark").fillna("")
@@ -81,6 +84,8 @@ def matrix(rows: pd.DataFrame) -> Markdown:
 
 def table(rows: pd.DataFrame) -> Markdown:
     """Every row, claim by claim; a script adds a choice of study and verdict above them."""
+    if rows.empty:
+        return Markdown(NOTHING)
     columns = {
         "study": ("Study", ""),
         "verdict": ("Verdict", ""),

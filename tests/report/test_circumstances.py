@@ -37,3 +37,7 @@ def test_efforts_sum_the_time_of_each_notebook_of_a_study():
     assert (row.records, row.all) == (9, pytest.approx(sum(minutes)))
     assert min(minutes) <= row.one <= max(minutes)
     assert "notebooks/train.ipynb" in row.command and "-p study tiny" in row.command
+
+
+def test_without_records_there_are_no_efforts():
+    assert circumstances.efforts([]).empty

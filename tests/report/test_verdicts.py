@@ -38,6 +38,11 @@ def test_the_matrix_has_a_mark_for_each_claim_and_study(rows):
     assert marks == len(rows)
 
 
+def test_without_records_there_is_no_verdict():
+    rows = verdicts.rows(["nothing"])
+    assert "make book" in verdicts.matrix(rows).data and "make book" in verdicts.table(rows).data
+
+
 def test_each_claim_stands_with_its_rule(rows):
     text = verdicts.table(rows).data
     for claim in claims.CLAIMS:
