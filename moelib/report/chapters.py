@@ -269,8 +269,11 @@ def layer(studies: Iterable[str]) -> Markdown:
 
 def _part(row) -> str:
     head, _, part = row.head.partition("-")
-    change = f"{signed(row.value)} points (95% interval {span(row)})"
-    return f"the {part} of {head} bring{'' if part == 'losses' else 's'} {change}"
+    verb, sign = ("bring", 1) if row.value > 0 else ("cost", -1)
+    low, high = sorted((sign * row.low, sign * row.high))
+    verb += "" if part == "losses" else "s"
+    interval = f"95% interval {plain(low)} to {plain(high)}"
+    return f"the {part} of {head} {verb} {sign * row.value:.2f} points ({interval})"
 
 
 def departures(studies: Iterable[str], name: str = "departures") -> Iterator[Markdown]:
