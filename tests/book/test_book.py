@@ -54,7 +54,7 @@ def html(tmp_path_factory) -> Path:
     shutil.copy(PROJECT / "_config.yml", source)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MOELIB_RESULTS", str(source / "results"))
-        single = synthetic.study("cifar10-cpu", seeds=(0,))
+        single = synthetic.study("cifar10-main", seeds=(0,))
         for study in (synthetic.study("paper"), single, synthetic.study("quick")):
             synthetic.write_all(study)
             synthetic.write_landscapes(study)
