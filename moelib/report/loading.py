@@ -95,6 +95,13 @@ def _read(path: Path, numbers: type[N], _: int) -> Record[N]:
     return read_record(path, numbers)
 
 
+def lowest_seed(records: Iterable[Record[N]]) -> list[Record[N]]:
+    """The records of the lowest seed among them: one net of each head stands for its others."""
+    records = list(records)
+    seed = min(record.seed for record in records)
+    return [record for record in records if record.seed == seed]
+
+
 def benchmarks() -> dict[str, Record[BenchmarkNumbers]]:
     """The records of all benchmarks, by the names of their files."""
     return _of_scripts("benchmarks", BenchmarkNumbers)
