@@ -93,14 +93,19 @@ def switches(records: Mapping[str, list[Record]]) -> pd.DataFrame:
     if, for this head, their protocols differ in one key alone. The key is the panel.
     """
     runs = list(chain.from_iterable(records.values()))
-    pairs: dict[tuple[str, str, str], list[float]] = {}
+    pairs: dict[tuple[str, str, str], dict[int, float]] = {}
     for ours in (run for run in runs if run.study.name.startswith(SWITCHED)):
         for theirs in runs:
             key = _only_key(ours, theirs)
             if key is not None:
                 difference = ours.numbers.test.accuracy - theirs.numbers.test.accuracy
-                pairs.setdefault((ours.study.name, key, ours.head), []).append(100 * difference)
-    return _table(_row(study, key, head, v, {}) for (study, key, head), v in pairs.items())
+                # Several studies may hold the same run without the key: it counts once.
+                by_seed = pairs.setdefault((ours.study.name, key, ours.head), {})
+                by_seed.setdefault(ours.seed, 100 * difference)
+    return _table(
+        _row(study, key, head, [*by_seed.values()], {})
+        for (study, key, head), by_seed in pairs.items()
+    )
 
 
 def _only_key(ours: Record, theirs: Record) -> str | None:

@@ -149,7 +149,8 @@ def _tally(judged: pd.DataFrame) -> str:
     return (
         f"**Hypotheses written beforehand: {listed(parts)}.** The largest difference is that of "
         f"{most['head']} against {most['against']} ({most['question']}): "
-        f"{in_points(most['difference'])} points, {most['seeds']} seeds."
+        f"{in_points(most['difference'])} points, {most['seeds']} seed"
+        f"{'s' if most['seeds'] > 1 else ''}."
     )
 
 
