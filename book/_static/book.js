@@ -80,6 +80,6 @@ for (const block of document.querySelectorAll(".filtered")) {
     }
   }
   block.prepend(bar);
-  block.classList.add("chosen");
+  block.classList.add("scripted");
   if (rows.length) { selects[0].value = text(rows[0], 0); show(); }
 }

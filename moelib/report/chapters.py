@@ -6,7 +6,7 @@ draws no figure. Words are chosen by the numbers.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import partial
+from typing import NamedTuple
 
 import pandas as pd
 from IPython.display import Markdown
@@ -116,68 +116,78 @@ def _beyond_frozen(records: Mapping[str, list[Record]]) -> str:
     return ""
 
 
+class Ratio(NamedTuple):
+    """A measure of each head, times that of dense: what is told and drawn of it."""
+
+    name: str  # of the chart
+    effects: pd.DataFrame
+    sentence: str  # on one head, with places for `head` and `number`
+    caption: str  # after the answer
+    label: str
+    condition: str = ""  # what qualifies the comparison
+
+
 def sharpness(studies: Iterable[str], name: str = "sharpness") -> Iterator[Markdown]:
     """Is the minimum of one head sharper than that of another?"""
-    records = effects.few_heads(loading.by_evidence(studies, SharpnessNumbers))
-    if not records:
-        yield Markdown(NOTHING)
-        return
-    verbs = {"higher": "sharper than", "lower": "flatter than"}
-    parts = [
-        _times_dense(
-            f"{name}-{measure.replace('_', '-')}", effects.sharpness(records, measure), records,
-            verbs,
+
+    def ratio(records, measure, quantity, condition, star) -> Ratio:
+        return Ratio(
+            f"{name}-{measure.replace('_', '-')}",
+            effects.sharpness(records, measure),
             f"on test images {{head}} has {{number}} times the {quantity} of dense{condition}",
             f"The {quantity}{condition}, times that of dense in the same seed. {BARS} {star}",
             f"{quantity}{condition}, times dense",
         )
-        for measure, quantity, condition, star in (
-            ("lambda_max", "largest eigenvalue", "", STAR),
-            ("matched_trace", "trace", " at matched loss", ""),
-        )
-    ]  # fmt: skip
-    yield from _answers_first(parts)
+
+    measures = (
+        ("lambda_max", "largest eigenvalue", "", STAR),
+        ("matched_trace", "trace", " at matched loss", ""),
+    )
+    return _times_dense(studies, SharpnessNumbers, ratio, measures, "sharper", "flatter")
 
 
 def surface(studies: Iterable[str], name: str = "surface") -> Iterator[Markdown]:
     """Does the loss rise faster around one head than around another, at finite steps?"""
-    records = effects.few_heads(loading.by_evidence(studies, SurfaceNumbers))
-    if not records:
-        yield Markdown(NOTHING)
-        return
-    verbs = {"higher": "steeper than", "lower": "shallower than"}
-    parts = [
-        _times_dense(
-            f"{name}-{short}", effects.surface(records, kind), records,
-            verbs, "around {head} the loss of test images rises {number} times as far",
+
+    def ratio(records, kind, short, direction, star) -> Ratio:
+        return Ratio(
+            f"{name}-{short}",
+            effects.surface(records, kind),
+            "around {head} the loss of test images rises {number} times as far",
             f"Rise of the loss at the farthest step along {direction}, times that of dense in the "
             f"same seed. {BARS} {star}",
-            "rise of the loss, times dense", condition=f" along {direction}",
+            "rise of the loss, times dense",
+            f" along {direction}",
         )
-        for kind, short, direction, star in (
-            (RANDOM, "random", "random directions", ""),
-            (EIGENVECTOR, "eigenvector", "the top eigenvector", STAR),
-        )
-    ]  # fmt: skip
-    yield from _answers_first(parts)
+
+    directions = (
+        (RANDOM, "random", "random directions", ""),
+        (EIGENVECTOR, "eigenvector", "the top eigenvector", STAR),
+    )
+    return _times_dense(studies, SurfaceNumbers, ratio, directions, "steeper", "shallower")
 
 
 def _times_dense(
-    name, frame, records, verbs, sentence, caption, label, condition=""
-) -> tuple[str, Callable[[], Markdown]] | None:
-    """The answer on ratios to dense, and what draws them; None where no value is known."""
-    frame = frame.dropna(subset="value")
-    if frame.empty:
-        return None
-    answer = comparison(frame, verbs, plain, sentence, 1, condition)
-    caption = f"{answer} {caption}"
-    return answer, partial(chart, name, frame, records, caption, label, line=1, log=True)
-
-
-def _answers_first(parts: Iterable[tuple[str, Callable] | None]) -> Iterator[Markdown]:
-    answers, charts = zip(*filter(None, parts), strict=True)
-    yield Markdown("\n\n".join(answers))
-    yield from (draw() for draw in charts)
+    studies: Iterable[str],
+    kind: type,
+    ratio: Callable[..., Ratio],
+    measures: Iterable[tuple],
+    above: str,
+    below: str,
+) -> Iterator[Markdown]:
+    """The answers on all measures that are known, and then their charts."""
+    records = effects.few_heads(loading.by_evidence(studies, kind))
+    ratios = [ratio(records, *measure) for measure in measures] if records else []
+    ratios = [part._replace(effects=part.effects.dropna(subset="value")) for part in ratios]
+    ratios = [part for part in ratios if len(part.effects)]
+    verbs = {"higher": f"{above} than", "lower": f"{below} than"}
+    answers = [
+        comparison(part.effects, verbs, plain, part.sentence, 1, part.condition) for part in ratios
+    ]
+    yield Markdown("\n\n".join(answers) or NOTHING)
+    for part, answer in zip(ratios, answers, strict=True):
+        caption = f"{answer} {part.caption}"
+        yield chart(part.name, part.effects, records, caption, part.label, line=1, log=True)
 
 
 def efficiency(studies: Iterable[str], name: str = "efficiency") -> Iterator[Markdown]:

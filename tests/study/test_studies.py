@@ -70,6 +70,6 @@ def test_the_papers_study_in_miniature(results, images, monkeypatch, name, head)
 
 
 @pytest.mark.parametrize("name", ["paper", "paper-as-run"])
-def test_the_papers_batch_is_timed(name):
+def test_the_papers_batch_is_timed_both_eager_and_compiled(name):
     sizes = load_study(name).analyses.efficiency
-    assert PAPER_BATCH in sizes.batches
+    assert PAPER_BATCH in sizes.batches and sizes.compiled_batches == (PAPER_BATCH,)
