@@ -61,8 +61,7 @@ def write_record(path: Path, record: Record[N]) -> Record[N]:
         "provenance_digest": _digest(record.provenance.model_dump(mode="json")),
     }
     record = record.model_copy(update=digests)
-    text = record.model_dump_json(indent=1)
-    write_atomically(path, (text + "\n").encode())
+    write_atomically(path, (record.model_dump_json() + "\n").encode())
     return record
 
 

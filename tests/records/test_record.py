@@ -134,7 +134,7 @@ def test_a_truncated_record_is_refused_wherever_it_ends(path, written):
 
 def test_one_changed_digit_is_noticed(path, written):
     text = path.read_text()
-    path.write_text(text.replace('"value": 0.1', '"value": 0.2'))
+    path.write_text(text.replace('"value":0.1', '"value":0.2'))
     with pytest.raises(RecordError) as error:
         read_record(path, Measured)
     assert str(error.value) == (
@@ -146,8 +146,8 @@ def test_one_changed_letter_of_the_provenance_is_noticed(path, written):
     assert read_record(path, Measured).provenance_digest == written["provenance_digest"]
     version = written["provenance"]["packages"]["torch"]
     text = path.read_text()
-    assert text.count(f'"torch": "{version}"') == 1
-    path.write_text(text.replace(f'"torch": "{version}"', f'"torch": "{version}1"'))
+    assert text.count(f'"torch":"{version}"') == 1
+    path.write_text(text.replace(f'"torch":"{version}"', f'"torch":"{version}1"'))
     with pytest.raises(RecordError, match="its provenance has another digest"):
         read_record(path, Measured)
 

@@ -597,7 +597,7 @@ def test_a_damaged_record_is_written_again(dataset, monkeypatch):
     run = tiny_run("dense", epochs=1)
     record = train(run, dataset)
     path = run.record_path("train")
-    path.write_text(path.read_text().replace('"seed": 0', '"seed": 1'))
+    path.write_text(path.read_text().replace('"seed":0', '"seed":1'))
     monkeypatch.setattr(loop.Loop, "_train_epoch", dying)
     assert train(run, dataset).digest == record.digest
 
