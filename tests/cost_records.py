@@ -36,18 +36,18 @@ def cell(
     **others,
 ) -> CostCell:
     """An arm that took so long in every round, unless its times are given."""
-    of = next(s for s in SHAPES if s.name == (shape or arm))
+    size = next(s for s in SHAPES if s.name == (shape or arm))
     return CostCell(
         panel=panel,
         arm=arm,
-        shape=of.name,
+        shape=size.name,
         part=part,
         mode=mode,
         batch=batch,
         context=context,
-        layers=layers or of.layers,
-        executor="grouped" if of.experts > 1 else None,
-        trace="uniform" if of.experts > 1 else None,
+        layers=layers or size.layers,
+        executor="grouped" if size.experts > 1 else None,
+        trace="uniform" if size.experts > 1 else None,
         graphed=True,
         milliseconds=ms if isinstance(ms, tuple) else (ms, 2 * ms, ms),
         slots=others.pop("slots", None),
@@ -65,9 +65,9 @@ def mixture(arm: str, ms: float, **others) -> CostCell:
 def record(*cells: CostCell, device: str = "Some GPU", **numbers) -> Record[CostNumbers]:
     """A record of these cells."""
     checks = (Check(executor="grouped", trace="uniform", error=0.004),)
-    given = {"tiny": False, "seconds": 90.0, "whole": True, "beside": "", "loads": (0.0, 0.0)}
+    defaults = {"tiny": False, "seconds": 90.0, "whole": True, "beside": "", "loads": (0.0, 0.0)}
     measured = CostNumbers(
-        **given | numbers,
+        **defaults | numbers,
         predictions=PREDICTIONS,
         peaks=PEAKS,
         checks=numbers.pop("checks", checks),
@@ -97,6 +97,6 @@ def traffic() -> Record[TrafficNumbers]:
 
 def write_all() -> None:
     """Write a record of each kind under the results root."""
-    found = {"cost": record(cell("Vicuna-7B", 1.0)), "traffic": traffic()}
-    for kind, of_kind in found.items():
-        write_record(results_root() / "cost" / f"{kind}.some-cpu.json", of_kind)
+    records = {"cost": record(cell("Vicuna-7B", 1.0)), "traffic": traffic()}
+    for kind, entry in records.items():
+        write_record(results_root() / "cost" / f"{kind}.some-cpu.json", entry)

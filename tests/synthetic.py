@@ -123,8 +123,8 @@ def seen(run: Run, noisy: bool = True) -> Record[GalleryNumbers]:
     def picture(split: str, index: int, first: int, predicted: int = 0) -> Picture:
         logits = tuple(2.0 if expert == first else 1.0 - expert / 10 for expert in range(EXPERTS))
         deviations = (0.5,) * EXPERTS if noisy else None
-        said = {"label": 0, "predicted": predicted, "probability": 0.9}
-        return Picture(split=split, index=index, logits=logits, noise=deviations, **said)
+        outcome = {"label": 0, "predicted": predicted, "probability": 0.9}
+        return Picture(split=split, index=index, logits=logits, noise=deviations, **outcome)
 
     numbers = GalleryNumbers(
         epoch=3,
@@ -251,11 +251,11 @@ def write_crosscheck(head: str = "dense") -> Record[CrosscheckNumbers]:
 def crosschecked() -> CrosscheckNumbers:
     """Of two calls of PyHessian one returns an unsorted list, and a trace from two probes."""
     largest = (10.0, 8.0, 6.0)
-    found = _eigenvalues(10.0).model_copy(update={"largest": largest})
-    off = found.model_copy(update={"largest": (10.0, 8.0, 6.03)})
+    reference = _eigenvalues(10.0).model_copy(update={"largest": largest})
+    off = reference.model_copy(update={"largest": (10.0, 8.0, 6.03)})
     return CrosscheckNumbers(
         images=IMAGES,
-        reference=found,
+        reference=reference,
         eigenvalues=off,
         eigenvalues_seconds=1.0,
         peer_eigenvalues=(
@@ -315,22 +315,22 @@ def efficient(run: Run, slower: float = 1.0, repeats: int = 6) -> Record[Efficie
 
     def timed(part: str, what: str, batch: int, ms: float, **routed) -> Timed:
         times = tuple(ms * batch * (1 + 0.1 * i) for i in range(repeats))  # pairs drift alike
-        said = {"executor": None, "routing": None, "compiled": False} | routed
-        return Timed(part=part, what=what, batch=batch, milliseconds=times, **said)
+        options = {"executor": None, "routing": None, "compiled": False} | routed
+        return Timed(part=part, what=what, batch=batch, milliseconds=times, **options)
 
     auto = {"executor": "auto", "routing": "learned"} if experts else {}
-    ways = []
+    entries = []
     for batch in (1, 256):
-        ways.append(timed("input", "normalise", batch, 0.01))
-        ways.append(timed("head", "reference", batch, 0.1))
-        ways.append(timed("head", "this head", batch, 0.1 * slower, **auto))
+        entries.append(timed("input", "normalise", batch, 0.01))
+        entries.append(timed("head", "reference", batch, 0.1))
+        entries.append(timed("head", "this head", batch, 0.1 * slower, **auto))
         if experts:
             for executor, routing in (("loop", "learned"), ("auto", "skewed")):
-                more = {"executor": executor, "routing": routing}
-                ways.append(timed("head", "this head", batch, 0.2 * slower, **more))
-        ways.append(timed("model", "backbone", batch, 1.0))
-        ways.append(timed("model", "reference", batch, 1.1))
-        ways.append(timed("model", "this head", batch, 1.1 * slower, **auto))
+                choice = {"executor": executor, "routing": routing}
+                entries.append(timed("head", "this head", batch, 0.2 * slower, **choice))
+        entries.append(timed("model", "backbone", batch, 1.0))
+        entries.append(timed("model", "reference", batch, 1.1))
+        entries.append(timed("model", "this head", batch, 1.1 * slower, **auto))
     numbers = EfficiencyNumbers(
         precision="fp32",
         reference_hidden=32 if experts else None,
@@ -344,7 +344,7 @@ def efficient(run: Run, slower: float = 1.0, repeats: int = 6) -> Record[Efficie
             backbone_macs=950,
         ),
         chosen={"1": "batched", "256": "grouped"} if experts else {},
-        timed=tuple(ways),
+        timed=tuple(entries),
         footprints=(Footprint(batch=256, weights_mib=0.5, peak_mib=20.0),),
     )
     return _record(run, numbers)

@@ -75,8 +75,8 @@ def write_study(name: str, seeds: tuple[int, ...] = (0, 1, 2, 3, 4), every: bool
         for seed in seeds:
             run = ModalityRun(study, arm, seed)
             iid = 0.8 + 0.001 * seed + 0.01 * (arm == "dense") - 0.03 * (arm == "hard")
-            found = trained(run, iid, iid - 0.05 - 0.0005 * (seed * rank % 3))
-            write_record(run.record_path("vlm-train"), found)
+            record = trained(run, iid, iid - 0.05 - 0.0005 * (seed * rank % 3))
+            write_record(run.record_path("vlm-train"), record)
             if every and not isinstance(run.arm, Dense):
                 write_record(run.record_path("vlm-utilization"), utilized(run))
             if every:

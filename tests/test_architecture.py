@@ -18,10 +18,10 @@ TOOLS = Path(sys.executable).parent
 
 
 def test_imports_point_one_way():
-    done = subprocess.run(
+    call = subprocess.run(
         [TOOLS / "lint-imports", "--no-cache"], cwd=PROJECT, capture_output=True, text=True
     )
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert call.returncode == 0, call.stdout + call.stderr
 
 
 def rooms_by_contract() -> dict[str, set[str]]:
@@ -39,9 +39,9 @@ def rooms_by_contract() -> dict[str, set[str]]:
 
 def test_the_package_names_all_rooms():
     table = moelib.__doc__.split("\n\n")[2]
-    named = {room for row in table.splitlines() for room in re.split(r"  +", row.strip())[::2]}
+    rooms = {room for row in table.splitlines() for room in re.split(r"  +", row.strip())[::2]}
     folders = {path.parent.name for path in (PROJECT / "moelib").glob("*/__init__.py")}
-    assert named == folders == {*rooms_by_contract()}
+    assert rooms == folders == {*rooms_by_contract()}
 
 
 @pytest.mark.parametrize("room", sorted(rooms_by_contract()))
@@ -65,8 +65,8 @@ def test_a_room_within_a_room_says_the_same():
 def test_the_report_reads_records_without_torch():
     every = [f"moelib.report.{module.name}" for module in pkgutil.iter_modules(report.__path__)]
     code = f"import sys, {', '.join(every)}; sys.exit('torch' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    call = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True)
+    assert call.returncode == 0, call.stderr
 
 
 def test_no_module_is_over_400_lines():
@@ -75,10 +75,10 @@ def test_no_module_is_over_400_lines():
 
 
 def test_style():
-    done = subprocess.run(
+    call = subprocess.run(
         [TOOLS / "ruff", "check", "--no-cache", "."], cwd=PROJECT, capture_output=True, text=True
     )
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert call.returncode == 0, call.stdout + call.stderr
 
 
 def test_notebooks_are_committed_without_outputs():

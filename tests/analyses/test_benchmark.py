@@ -27,17 +27,17 @@ def threads():
 def call(monkeypatch):
     """`benchmark.command_line` of what a user types."""
 
-    def read(*typed, repeats=9, devices=("cpu", "cuda")):
-        monkeypatch.setattr("sys.argv", ["script.py", *typed])
+    def read(*arguments, repeats=9, devices=("cpu", "cuda")):
+        monkeypatch.setattr("sys.argv", ["script.py", *arguments])
         return benchmark.command_line("What is measured.", repeats, devices)
 
     return read
 
 
-def refused(capsys, read, *typed, **options):
+def refused(capsys, read, *arguments, **options):
     """The sentence with which the program ends."""
     with pytest.raises(SystemExit) as stopped:
-        read(*typed, **options)
+        read(*arguments, **options)
     assert stopped.value.code == 2
     return capsys.readouterr().err
 
@@ -71,29 +71,29 @@ def test_help_says_what_is_measured(call, capsys):
 def test_too_few_repeats_for_a_spread_are_refused(call, capsys, usual, fewest):
     """A script that is content with fewer than the rule asks for may be so, and with no less."""
     assert call("--repeats", str(fewest), repeats=usual).repeats == fewest
-    said = refused(capsys, call, "--repeats", str(fewest - 1), repeats=usual)
-    assert f"--repeats must be at least {fewest}, for a spread" in said
+    message = refused(capsys, call, "--repeats", str(fewest - 1), repeats=usual)
+    assert f"--repeats must be at least {fewest}, for a spread" in message
 
 
 def test_a_cuda_device_that_is_not_there_is_refused(call, capsys, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    said = refused(capsys, call, "--device", "cuda")
-    assert "--device is cuda, but torch finds no CUDA device on this machine" in said
-    said = refused(capsys, call, devices=("cuda",))  # the only one of the script
-    assert "torch finds no CUDA device" in said
+    message = refused(capsys, call, "--device", "cuda")
+    assert "--device is cuda, but torch finds no CUDA device on this machine" in message
+    message = refused(capsys, call, devices=("cuda",))  # the only one of the script
+    assert "torch finds no CUDA device" in message
 
 
-@pytest.mark.parametrize("typed", [("--device", "cuda"), ("--device", "tpu"), ("--repeats", "x")])
-def test_what_a_script_does_not_offer_is_refused(call, capsys, monkeypatch, typed):
+@pytest.mark.parametrize("words", [("--device", "cuda"), ("--device", "tpu"), ("--repeats", "x")])
+def test_what_a_script_does_not_offer_is_refused(call, capsys, monkeypatch, words):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    said = refused(capsys, call, *typed, devices=("cpu",))
-    assert re.search(f"argument {typed[0]}: invalid .*'{typed[1]}'", said)
+    message = refused(capsys, call, *words, devices=("cpu",))
+    assert re.search(f"argument {words[0]}: invalid .*'{words[1]}'", message)
 
 
 @pytest.mark.parametrize("threads", ["0", "-1"])
 def test_no_thread_is_refused(call, capsys, threads):
-    said = refused(capsys, call, "--threads", threads)
-    assert "--threads must be at least 1" in said
+    message = refused(capsys, call, "--threads", threads)
+    assert "--threads must be at least 1" in message
 
 
 def test_a_refused_command_line_sets_no_threads(call, capsys):
@@ -112,7 +112,7 @@ def script(tmp_path):
     return path
 
 
-def on(device):
+def machine(device):
     return observe().model_copy(update={"device": device})
 
 
@@ -126,7 +126,7 @@ def on(device):
 )
 def test_the_records_path_carries_the_device(results, script, device, slug):
     numbers = synthetic.benchmark().numbers
-    path = benchmark.write_benchmark(str(script), "benchmarks/step", numbers, on(device))
+    path = benchmark.write_benchmark(str(script), "benchmarks/step", numbers, machine(device))
     assert path == results / "benchmarks" / f"step.{slug}.json"
     record = read_record(path, BenchmarkNumbers)
     assert (record.kind, record.numbers) == ("benchmark", numbers)
@@ -138,7 +138,7 @@ def test_the_records_path_carries_the_device(results, script, device, slug):
 def test_devices_are_never_mixed(results, script):
     numbers = synthetic.benchmark().numbers
     paths = {
-        benchmark.write_benchmark(str(script), "benchmarks/step", numbers, on(device))
+        benchmark.write_benchmark(str(script), "benchmarks/step", numbers, machine(device))
         for device in ("A CPU", "A GPU")
     }
     assert set((results / "benchmarks").iterdir()) == paths and len(paths) == 2
@@ -146,30 +146,30 @@ def test_devices_are_never_mixed(results, script):
 
 def test_a_record_of_another_number_of_threads_is_not_overwritten(results, script):
     """It is replaced by one of as many, and a damaged one by any."""
-    numbers, one = synthetic.benchmark().numbers, on("A CPU").model_copy(update={"threads": 1})
-    two = one.model_copy(update={"threads": 2})
+    numbers = synthetic.benchmark().numbers
+    first, second = (machine("A CPU").model_copy(update={"threads": n}) for n in (1, 2))
 
     def write(provenance):
         return benchmark.write_benchmark(str(script), "benchmarks/step", numbers, provenance)
 
-    path = write(one)
+    path = write(first)
     with pytest.raises(ConfigError) as error:
-        write(two)
+        write(second)
     assert str(error.value) == (
         f"The record {path} was made with --threads 1, this one would be of 2, and one name "
         "cannot stand for both: measure with --threads 1, or move that record elsewhere."
     )
     assert read_record(path, BenchmarkNumbers).provenance.threads == 1
-    assert write(one) == path
+    assert write(first) == path
     path.write_text("{")
-    assert read_record(write(two), BenchmarkNumbers).provenance.threads == 2
+    assert read_record(write(second), BenchmarkNumbers).provenance.threads == 2
 
 
 def test_a_script_that_has_changed_is_another_input(results, script):
     numbers, digests = synthetic.benchmark().numbers, []
     for text in ("one", "two"):
         script.write_text(text)
-        path = benchmark.write_benchmark(str(script), "benchmarks/step", numbers, on("A CPU"))
+        path = benchmark.write_benchmark(str(script), "benchmarks/step", numbers, machine("A CPU"))
         digests.append(read_record(path, BenchmarkNumbers).inputs["script"])
     assert digests[0] != digests[1]
 
@@ -180,7 +180,7 @@ def test_inputs_are_merged_and_the_run_is_named(results, script):
         str(script),
         "scale/scale",
         synthetic.scaled().numbers,
-        on("A CPU"),
+        machine("A CPU"),
         study=run.study,
         head=run.head,
         seed=run.seed,
@@ -196,16 +196,16 @@ def test_inputs_are_merged_and_the_run_is_named(results, script):
 
 
 def test_a_benchmark_measures_prints_and_writes(results, script, capsys, monkeypatch):
-    asked = []
+    calls = []
 
     def measure(repeats):
         """What is measured."""
-        asked.append((repeats, torch.get_num_threads()))
+        calls.append((repeats, torch.get_num_threads()))
         return synthetic.benchmark().numbers
 
     monkeypatch.setattr("sys.argv", ["script.py", "--repeats", "7", "--threads", "2"])
     path = benchmark.run_benchmark(str(script), measure, repeats=9)
-    assert asked == [(7, 2)]
+    assert calls == [(7, 2)]
     # Pairs 2, 3 and 4: 3 times, and quartiles half-way.
     assert capsys.readouterr().out.splitlines() == [
         "step batch=8: 3.00 times (2.50 to 3.50)",
@@ -230,21 +230,21 @@ def test_a_benchmark_of_a_gpu_is_recorded_as_one(results, script, monkeypatch):
 
 def test_a_benchmark_that_is_refused_measures_nothing(results, script, capsys, monkeypatch):
     monkeypatch.setattr("sys.argv", ["script.py", "--device", "cuda"])
-    asked = []
-    said = refused(capsys, lambda: benchmark.run_benchmark(str(script), asked.append, repeats=9))
-    assert "invalid choice: 'cuda'" in said
-    assert asked == [] and not results.exists()
+    calls = []
+    message = refused(capsys, lambda: benchmark.run_benchmark(str(script), calls.append, repeats=9))
+    assert "invalid choice: 'cuda'" in message
+    assert calls == [] and not results.exists()
 
 
 def test_a_benchmark_that_would_overwrite_other_threads_measures_nothing(
     results, tmp_path, monkeypatch
 ):
-    numbers, asked = synthetic.benchmark().numbers, []
+    numbers, calls = synthetic.benchmark().numbers, []
     script = tmp_path / "step.py"
     script.write_text("")
     monkeypatch.setattr("sys.argv", ["step.py", "--threads", "1"])
     benchmark.run_benchmark(str(script), lambda _: numbers, repeats=9)
     monkeypatch.setattr("sys.argv", ["step.py", "--threads", "2"])
     with pytest.raises(ConfigError, match="was made with --threads 1, this one would be of 2"):
-        benchmark.run_benchmark(str(script), asked.append, repeats=9)
-    assert asked == []
+        benchmark.run_benchmark(str(script), calls.append, repeats=9)
+    assert calls == []

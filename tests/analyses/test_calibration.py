@@ -19,16 +19,16 @@ def test_certain_and_right_is_perfect_certain_and_wrong_is_worst():
     logits = torch.tensor([[1000.0, 0.0], [0.0, 1000.0]])
     right = reliability(logits, torch.tensor([0, 1]), bins=10)
     assert (right.accuracy, right.loss, right.brier, right.ece) == (1, 0, 0, 0)
-    wrong = reliability(logits, torch.tensor([1, 0]), bins=10)
-    assert (wrong.accuracy, wrong.loss, wrong.brier, wrong.ece) == (0, 1000, 2, 1)
+    worst = reliability(logits, torch.tensor([1, 0]), bins=10)
+    assert (worst.accuracy, worst.loss, worst.brier, worst.ece) == (0, 1000, 2, 1)
 
 
 def test_no_knowledge_of_c_classes():
     logits, labels = torch.zeros(8, 4), torch.arange(8) % 4
-    found = reliability(logits, labels, bins=15)
-    assert found.loss == pytest.approx(math.log(4), abs=1e-12)
-    assert found.brier == pytest.approx(0.75**2 + 3 * 0.25**2, abs=1e-12)
-    assert found.accuracy == 0.25 and found.ece == pytest.approx(0, abs=1e-12)
+    scores = reliability(logits, labels, bins=15)
+    assert scores.loss == pytest.approx(math.log(4), abs=1e-12)
+    assert scores.brier == pytest.approx(0.75**2 + 3 * 0.25**2, abs=1e-12)
+    assert scores.accuracy == 0.25 and scores.ece == pytest.approx(0, abs=1e-12)
 
 
 @pytest.mark.parametrize("bins", [1, 7, 15])
@@ -41,9 +41,9 @@ def test_calibration_error_against_a_loop(bins):
         if inside.any():
             accuracy = (predicted == labels)[inside].double().mean()
             expected += inside.double().mean() * abs(accuracy - confidence[inside].mean())
-    found = calibration_error(confidence, predicted == labels, bins)
-    assert found == pytest.approx(float(expected), abs=1e-12)
-    assert reliability(logits, labels, bins).ece == pytest.approx(found, abs=1e-12)
+    error = calibration_error(confidence, predicted == labels, bins)
+    assert error == pytest.approx(float(expected), abs=1e-12)
+    assert reliability(logits, labels, bins).ece == pytest.approx(error, abs=1e-12)
 
 
 def test_both_ends_of_the_bins_hold_images():
@@ -54,9 +54,9 @@ def test_both_ends_of_the_bins_hold_images():
 
 def test_the_temperature_of_calibrated_logits_is_one_and_scales_with_them():
     logits, labels = random_logits(n=20_000)
-    found = best_temperature(logits, labels)
-    assert found == pytest.approx(1, abs=0.05)  # three standard errors of the estimate
-    assert best_temperature(3 * logits, labels) == pytest.approx(3 * found, rel=1e-4)
+    temperature = best_temperature(logits, labels)
+    assert temperature == pytest.approx(1, abs=0.05)  # three standard errors of the estimate
+    assert best_temperature(3 * logits, labels) == pytest.approx(3 * temperature, rel=1e-4)
 
 
 def test_a_temperature_lowers_the_loss_and_keeps_the_predictions():

@@ -80,8 +80,8 @@ def test_brightness_raises_the_value_and_keeps_the_hue():
     pixel = np.array([[[[120, 60, 30]]]], np.uint8)
     hue, saturation, value = colorsys.rgb_to_hsv(*(pixel[0, 0, 0] / 255))
     expected = colorsys.hsv_to_rgb(hue, saturation, value + 0.15)
-    found = corrupted(pixel, "brightness", 3)[0, 0, 0] / 255
-    assert found == pytest.approx(expected, abs=1 / 255)  # rounded down
+    colour = corrupted(pixel, "brightness", 3)[0, 0, 0] / 255
+    assert colour == pytest.approx(expected, abs=1 / 255)  # rounded down
     assert (corrupted(pixel * 0, "brightness", 3) == 38).all()  # black has no hue: 0.15 x 255
 
 

@@ -88,7 +88,7 @@ def test_a_record_of_a_trained_run(dataset, head, monkeypatch):
     for batch in BATCHES:
         expected["input", "normalise", None, None, batch] += 1
         expected["head", "reference", None, None, batch] += 1
-        expected.update(("head", "this head", *way, batch) for way in HEAD_WAYS[head])
+        expected.update(("head", "this head", *setting, batch) for setting in HEAD_WAYS[head])
         expected["model", "backbone", None, None, batch] += 1
         expected["model", "reference", None, None, batch] += 1
         expected["model", "this head", *auto, batch] += 1
@@ -147,41 +147,41 @@ def test_work_by_hand(dataset, head, needed, executed, idle):
 def test_the_model_is_left_as_it_was(dataset, monkeypatch):
     """Weights, averages of its norms, the mode of each module, gradients."""
     run = small_run("sparse", dataset)
-    seen = []
+    log = []
 
     @contextmanager
-    def noting(*arguments, **options):
+    def reopened(*arguments, **options):
         with opened(*arguments, **options) as trained:
             model = trained.model
             model.backbone.stem.eval()  # a mixed mode, which no single switch restores
-            seen.append((copy.deepcopy(model.state_dict()), [m.training for m in model.modules()]))
+            log.append((copy.deepcopy(model.state_dict()), [m.training for m in model.modules()]))
             yield trained
-            seen.append((model.state_dict(), [m.training for m in model.modules()]))
+            log.append((model.state_dict(), [m.training for m in model.modules()]))
             assert all(p.grad is None and p.requires_grad for p in model.parameters())
 
-    monkeypatch.setattr(analysis, "opened", noting)
+    monkeypatch.setattr(analysis, "opened", reopened)
     files = {path: path.read_bytes() for path in run.folder.glob("*.safetensors")}
     analyse_efficiency(run, dataset)
-    (weights, modes), (weights_after, modes_after) = seen
+    (weights, modes), (weights_after, modes_after) = log
     assert modes_after == modes and True in modes and False in modes
     assert all(torch.equal(weights_after[name], tensor) for name, tensor in weights.items())
     assert files and all(path.read_bytes() == kept for path, kept in files.items())
 
 
 def test_memory_is_measured_of_this_model_in_its_resolved_format(dataset, monkeypatch):
-    asked = []
+    calls = []
 
-    def noting(study, head, batch, shape, classes):
-        asked.append((head, batch, shape, classes))
+    def footprint(study, head, batch, shape, classes):
+        calls.append((head, batch, shape, classes))
         assert study.backbone == run.study.backbone and study.heads == run.study.heads
         assert study.training == resolve(run.study.training) != run.study.training
         return Footprint(batch=batch, weights_mib=1.0, peak_mib=2.0)
 
-    monkeypatch.setattr(efficiency, "footprint", noting)
+    monkeypatch.setattr(efficiency, "footprint", footprint)
     auto = {"precision": "auto", "channels_last": "auto", "compile": "auto"}
     run = small_run("linear", dataset, training=auto, footprint_batches=(3, 100))
     numbers = analyse_efficiency(run, dataset).numbers
-    assert asked == [("linear", 3, (8, 8, 3), 4), ("linear", 100, (8, 8, 3), 4)]
+    assert calls == [("linear", 3, (8, 8, 3), 4), ("linear", 100, (8, 8, 3), 4)]
     assert [footprint.batch for footprint in numbers.footprints] == [3, 100]
 
 
@@ -212,13 +212,13 @@ def panels(monkeypatch):
     """What each panel's ways return, in their order; nothing is timed."""
     panels = []
 
-    def called(ways, repeats, *, at_least, device):
+    def race(cases, repeats, *, at_least, device):
         assert torch.is_inference_mode_enabled()
         assert (repeats, at_least, device) == (6, 1e-6, "cpu")
-        panels.append([way() for way in ways])
-        return [(1.0,) * repeats] * len(ways)
+        panels.append([case() for case in cases])
+        return [(1.0,) * repeats] * len(cases)
 
-    monkeypatch.setattr(efficiency, "race", called)
+    monkeypatch.setattr(efficiency, "race", race)
     return panels
 
 
@@ -235,15 +235,15 @@ def test_a_batch_beyond_the_test_split_starts_over_with_its_first_images(dataset
     with opened(run, "logits", dataset) as trained, torch.inference_mode():
         model = trained.model.eval()
         features, logits = model.backbone(images), model(images)
-    backbone, reference, this = panels[5]
+    backbone, reference, whole = panels[5]
     torch.testing.assert_close(backbone, features)
-    torch.testing.assert_close(this, logits)
-    assert torch.equal(this[IMAGES:], this[:20])
-    assert reference.shape == this.shape and not torch.allclose(reference, this)
+    torch.testing.assert_close(whole, logits)
+    assert torch.equal(whole[IMAGES:], whole[:20])
+    assert reference.shape == whole.shape and not torch.allclose(reference, whole)
     # The head alone, on the features of these images: learned routing by each executor.
     alone = [t for t in numbers.timed if (t.part, t.batch) == ("head", 60)]
-    for way, output in zip(alone, panels[3], strict=True):
-        if way.what == "this head" and way.routing in ("learned", None):
+    for timed, output in zip(alone, panels[3], strict=True):
+        if timed.what == "this head" and timed.routing in ("learned", None):
             torch.testing.assert_close(output, logits)
         else:
             assert not torch.allclose(output, logits)
@@ -254,11 +254,11 @@ def test_no_way_has_weights_that_were_made_under_inference_mode(dataset, head, m
     """They are faster to use: what has them would not be timed beside its like."""
     modules = []
 
-    def noting(ways, repeats, **_):
-        modules.extend(way.func for way in ways if isinstance(way.func, torch.nn.Module))
-        return [(1.0,) * repeats] * len(ways)
+    def race(cases, repeats, **_):
+        modules.extend(case.func for case in cases if isinstance(case.func, torch.nn.Module))
+        return [(1.0,) * repeats] * len(cases)
 
-    monkeypatch.setattr(efficiency, "race", noting)
+    monkeypatch.setattr(efficiency, "race", race)
     analyse_efficiency(small_run(head, dataset), dataset)
     of_heads = len(HEAD_WAYS[head]) + 1  # and backbone, reference and this head of whole models
     assert len(modules) == len(BATCHES) * (of_heads + 3)
@@ -268,9 +268,9 @@ def test_no_way_has_weights_that_were_made_under_inference_mode(dataset, head, m
 def test_under_bfloat16_the_backbone_is_narrow_and_heads_are_not(dataset, panels):
     run = small_run("sparse", dataset, training={"precision": "bf16"})
     assert analyse_efficiency(run, dataset).numbers.precision == "bf16"
-    _, (images,), _, head, _, (backbone, reference, this) = panels
+    _, (images,), _, head, _, (backbone, reference, whole) = panels
     assert (images.dtype, backbone.dtype) == (torch.float32, torch.bfloat16)
-    assert {logits.dtype for logits in (reference, this, *head)} == {torch.float32}
+    assert {logits.dtype for logits in (reference, whole, *head)} == {torch.float32}
 
 
 def test_compiled_ways_stand_beside_the_eager_ones_at_the_batches_asked_for(
@@ -287,10 +287,10 @@ def test_compiled_ways_stand_beside_the_eager_ones_at_the_batches_asked_for(
     monkeypatch.setattr(torch, "compile", compile)
     run = small_run("sparse", dataset, compiled_batches=(60,))
     numbers = analyse_efficiency(run, dataset).numbers
-    of = [t for t in numbers.timed if t.part == "model"]
+    models = [t for t in numbers.timed if t.part == "model"]
     eager = ["backbone", "reference", "this head"]
-    assert [t.what for t in of if t.batch == 1] == eager
-    assert [(t.what, t.compiled) for t in of if t.batch == 60] == [
+    assert [t.what for t in models if t.batch == 1] == eager
+    assert [(t.what, t.compiled) for t in models if t.batch == 60] == [
         (what, flag) for flag in (False, True) for what in eager
     ]
     assert len(compiled) == 3 and isinstance(compiled[2], Classifier)
@@ -348,15 +348,15 @@ def test_a_routed_head_follows_the_plan_by_every_executor(executor, plan):
 def test_the_head_alone_is_run_by_each_executor_and_on_each_kind_of_routing():
     head, reference, features = mixture(k=2), torch.nn.Linear(D, C), torch.randn(N, D)
     with torch.no_grad():
-        ways = head_cases(head, reference, features)
-        assert ways[0].call is reference and ways[0][1:] == ("reference", None, None, False)
-        assert not any(way.compiled for way in ways)
+        cases = head_cases(head, reference, features)
+        assert cases[0].call is reference and cases[0][1:] == ("reference", None, None, False)
+        assert not any(case.compiled for case in cases)
         loads = {}
-        for way in ways[1:]:
-            plan = way.call.plan or head.gate(features)
-            loads[way.routing] = plan.indices.flatten().bincount(minlength=6).tolist()
+        for case in cases[1:]:
+            plan = case.call.plan or head.gate(features)
+            loads[case.routing] = plan.indices.flatten().bincount(minlength=6).tolist()
             expected = wide(head, features, plan)
-            torch.testing.assert_close(way.call(features).double(), expected, rtol=1e-5, atol=1e-5)
+            torch.testing.assert_close(case.call(features).double(), expected, rtol=1e-5, atol=1e-5)
     assert loads["uniform"] == [N * 2 // 6] * 6
     assert loads["skewed"] == [N, N, 0, 0, 0, 0]
     assert loads["learned"] not in (loads["uniform"], loads["skewed"])
@@ -366,14 +366,14 @@ def test_the_head_alone_is_run_by_each_executor_and_on_each_kind_of_routing():
     ("k", "routings"), [(6, {"learned"}), (5, {"learned", "uniform", "skewed"})]
 )
 def test_only_a_head_that_leaves_experts_out_has_other_routings(k, routings):
-    ways = head_cases(mixture(k=k), torch.nn.Linear(D, C), torch.randn(N, D))
-    assert {way.routing for way in ways[1:]} == routings
+    cases = head_cases(mixture(k=k), torch.nn.Linear(D, C), torch.randn(N, D))
+    assert {case.routing for case in cases[1:]} == routings
 
 
 def test_an_executor_that_torch_lacks_for_a_dtype_is_left_out():
     features = torch.randn(N, D, dtype=torch.float64)
-    ways = head_cases(mixture().double(), torch.nn.Linear(D, C).double(), features)
-    learned = [way.executor for way in ways if way.routing == "learned"]
+    cases = head_cases(mixture().double(), torch.nn.Linear(D, C).double(), features)
+    learned = [case.executor for case in cases if case.routing == "learned"]
     assert learned == ["auto", "batched", "loop"]
     assert [executors.fits(name, features) for name in EXECUTORS] == [True, True, False]
     assert all(executors.fits(name, features.bfloat16()) for name in EXECUTORS)
@@ -387,12 +387,12 @@ def test_the_whole_model_is_timed_beside_a_backbone_and_the_same_backbone_with_a
     )
     images = torch.randn(N, 9)
     with torch.no_grad():
-        bare, other, this = (
-            way.call(images) for way in model_cases(model, reference, compiled=False)
+        bare, baseline, whole = (
+            case.call(images) for case in model_cases(model, reference, compiled=False)
         )
         assert torch.equal(bare, backbone(images))
-        assert torch.equal(other, reference(bare))
-        assert torch.equal(this, head(bare))
+        assert torch.equal(baseline, reference(bare))
+        assert torch.equal(whole, head(bare))
 
 
 def test_the_reference_of_a_mixture_is_dense_with_the_hidden_units_of_all_its_experts():

@@ -30,21 +30,21 @@ def test_weights_are_four_bytes_for_each_parameter(head):
     """Those that are trained: buffers, such as a frozen gate or a norm's averages, are none."""
     settings = study()
     module = build_head(settings.heads[head], WIDTH, CLASSES, settings.protocol)
-    found = measure(settings, head, 1, (8, 8, 3), CLASSES)
-    assert found.weights_mib == 4 * (backbone_parameters() + parameter_count(module)) / MIB
-    assert found.batch == 1
+    footprint = measure(settings, head, 1, (8, 8, 3), CLASSES)
+    assert footprint.weights_mib == 4 * (backbone_parameters() + parameter_count(module)) / MIB
+    assert footprint.batch == 1
 
 
 def test_more_images_take_more_memory_and_at_least_two_feature_maps_of_them():
     settings = study()
-    one, many = (footprint(settings, "sparse", batch, SHAPE, CLASSES) for batch in (1, BATCH))
-    assert (one.batch, many.batch) == (1, BATCH)
-    assert one.weights_mib == many.weights_mib
+    small, large = (footprint(settings, "sparse", batch, SHAPE, CLASSES) for batch in (1, BATCH))
+    assert (small.batch, large.batch) == (1, BATCH)
+    assert small.weights_mib == large.weights_mib
     # A convolution of the block holds its input while it writes its output: two maps of 32 x 32 x
     # 16 float32.
-    for found in (one, many):
-        assert found.peak_mib >= 2 * found.batch * WIDTH * 32 * 32 * 4 / MIB
-    assert many.peak_mib > one.peak_mib
+    for memory in (small, large):
+        assert memory.peak_mib >= 2 * memory.batch * WIDTH * 32 * 32 * 4 / MIB
+    assert large.peak_mib > small.peak_mib
 
 
 def test_a_process_that_fails_is_an_error_that_says_why():
@@ -57,12 +57,12 @@ def test_a_process_that_fails_is_an_error_that_says_why():
 
 def test_the_pass_has_the_threads_and_the_format_that_the_training_asks_for(monkeypatch):
     """A fresh process starts with all cores and in float32."""
-    seen = []
+    log = []
 
     def look(self, images):
         first_map = self.backbone.stem[0](images)
-        seen.append((len(images), torch.get_num_threads(), first_map.dtype, self.training))
-        seen.append(images.is_contiguous(memory_format=torch.channels_last))
+        log.append((len(images), torch.get_num_threads(), first_map.dtype, self.training))
+        log.append(images.is_contiguous(memory_format=torch.channels_last))
         assert torch.is_inference_mode_enabled()
 
     settings = study()
@@ -73,4 +73,4 @@ def test_the_pass_has_the_threads_and_the_format_that_the_training_asks_for(monk
         measure(changed, "soft", 2, (8, 8, 3), CLASSES)
     finally:
         torch.set_num_threads(1)
-    assert seen == [(2, 2, torch.bfloat16, False), True]  # no pass before: it would leave memory
+    assert log == [(2, 2, torch.bfloat16, False), True]  # no pass before: it would leave memory

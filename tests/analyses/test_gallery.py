@@ -31,49 +31,49 @@ def asking(head: str, images: int = 3) -> Run:
 def test_images_are_the_surest_and_the_least_sure_of_each_first_choice(head):
     run, data = asking(head), tiny_dataset()
     record = analyse_gallery(run, data)
-    found = record.numbers
+    gallery = record.numbers
     model = build_model(run, data)
     load_weights(run, model, train(run, data), "last")
     logits, routing = predict(model, data.test, data)
     first = routing.ranked.argmax(dim=1)
     sure = routing.logits.softmax(dim=1).gather(1, first[:, None]).flatten()
-    wrong = (logits.argmax(dim=1) != data.test.labels).nonzero().flatten().tolist()
+    errors = (logits.argmax(dim=1) != data.test.labels).nonzero().flatten().tolist()
     for expert in range(4):
-        mine = (first == expert).nonzero().flatten().tolist()
-        by_certainty = sorted(mine, key=lambda i: -sure[i].item())
+        rows = (first == expert).nonzero().flatten().tolist()
+        by_certainty = sorted(rows, key=lambda i: -sure[i].item())
         for group, expected in (
-            (found.certain, by_certainty[:3]),
-            (found.uncertain, by_certainty[::-1][:3]),
+            (gallery.certain, by_certainty[:3]),
+            (gallery.uncertain, by_certainty[::-1][:3]),
         ):
-            shown = [found.pictures[place].index for place in group[expert]]
+            indices = [gallery.pictures[place].index for place in group[expert]]
             # Equally certain images may come in another order.
-            assert sure[shown].tolist() == pytest.approx(sure[expected].tolist(), abs=1e-6)
-            assert set(shown) <= set(mine)
-        assert {found.pictures[p].index for p in found.wrong[expert]} <= set(wrong) & set(mine)
-    counts = np.array(found.class_expert)
+            assert sure[indices].tolist() == pytest.approx(sure[expected].tolist(), abs=1e-6)
+            assert set(indices) <= set(rows)
+        assert {gallery.pictures[p].index for p in gallery.wrong[expert]} <= set(errors) & set(rows)
+    counts = np.array(gallery.class_expert)
     assert counts.sum(axis=0).tolist() == first.bincount(minlength=4).tolist()
     assert counts.sum(axis=1).tolist() == data.test.labels.bincount().tolist()
 
 
 def test_noise_is_kept_and_leaves_the_gate_as_it_was():
     run, data = asking("sparse"), tiny_dataset()
-    found = analyse_gallery(run, data).numbers
-    assert 0 <= found.moved_by_noise <= 1
-    assert all(min(p.noise) > 0.3 for p in found.pictures if p.split == "test")  # the floor
-    again = analyse_gallery(run, data, again=True).numbers
-    assert again == found  # the draw is the run's own
+    gallery = analyse_gallery(run, data).numbers
+    assert 0 <= gallery.moved_by_noise <= 1
+    assert all(min(p.noise) > 0.3 for p in gallery.pictures if p.split == "test")  # the floor
+    repeated = analyse_gallery(run, data, again=True).numbers
+    assert repeated == gallery  # the draw is the run's own
     without = analyse_gallery(asking("soft"), data).numbers
     assert without.moved_by_noise is None and without.pictures[0].noise is None
 
 
 def test_the_images_whose_gates_training_kept_are_there_in_its_order():
     run, data = asking("sparse"), tiny_dataset()
-    found = analyse_gallery(run, data).numbers
-    kept = train(run, data).numbers.epochs[-1].watched
-    pictures = [found.pictures[place] for place in found.watched]
-    assert [picture.index for picture in pictures] == list(range(len(kept)))
+    gallery = analyse_gallery(run, data).numbers
+    watched = train(run, data).numbers.epochs[-1].watched
+    pictures = [gallery.pictures[place] for place in gallery.watched]
+    assert [picture.index for picture in pictures] == list(range(len(watched)))
     # The last epoch's weights are those that are analysed: their largest gates agree.
-    for picture, gates in zip(pictures, kept, strict=True):
+    for picture, gates in zip(pictures, watched, strict=True):
         assert int(np.argmax(picture.logits)) == int(np.argmax(gates))
 
 
@@ -95,8 +95,8 @@ def test_a_head_that_chooses_nothing_is_refused(head):
 
 def test_only_the_first_seed_of_heads_that_choose_is_asked_for():
     study = asking("sparse").study
-    asked = {
+    runs = {
         (h, s) for h in study.heads for s in study.seeds if "gallery" in study.analyses_of(h, s)
     }
-    assert asked == {(head, 0) for head in ("soft", "sparse", "switch", "frozen")}
+    assert runs == {(head, 0) for head in ("soft", "sparse", "switch", "frozen")}
     assert "gallery" not in tiny_run().study.analyses_of("sparse", 0)

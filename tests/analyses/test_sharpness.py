@@ -60,8 +60,8 @@ def naive_hessian(run, dataset, trained, name):
     parameters = dict(model.named_parameters())
     weights = torch.cat([p.detach().flatten() for p in parameters.values()]).requires_grad_()
     parts = weights.split([p.numel() for p in parameters.values()])
-    given = {n: part.view(p.shape) for (n, p), part in zip(parameters.items(), parts, strict=True)}
-    logits = torch.func.functional_call(model, given, (images,))
+    state = {n: part.view(p.shape) for (n, p), part in zip(parameters.items(), parts, strict=True)}
+    logits = torch.func.functional_call(model, state, (images,))
     loss = torch.nn.functional.cross_entropy(logits, split.labels)
     (gradient,) = torch.autograd.grad(loss, weights, create_graph=True)
     rows = [torch.autograd.grad(g, weights, retain_graph=True)[0] for g in gradient]
@@ -72,31 +72,31 @@ def naive_hessian(run, dataset, trained, name):
 def test_numbers_are_those_of_the_full_hessian(head):
     run, dataset, trained, record = analysed(head)
     for name in ("train", "test"):
-        found = getattr(record.numbers, name)
+        curvature = getattr(record.numbers, name)
         hessian, weights = naive_hessian(run, dataset, trained, name)
         exact = torch.linalg.eigvalsh(hessian)
         # A residual of 1e-3 of the largest eigenvalue, and float32 beside float64.
         tolerance = 2e-3 * exact.abs().max().item()
-        assert found.eigenvalues.converged
+        assert curvature.eigenvalues.converged
         largest = exact.flip(0)[:3].tolist()
-        assert found.eigenvalues.largest == pytest.approx(largest, abs=tolerance)
-        assert found.eigenvalues.lowest == pytest.approx(exact[0].item(), abs=tolerance)
+        assert curvature.eigenvalues.largest == pytest.approx(largest, abs=tolerance)
+        assert curvature.eigenvalues.lowest == pytest.approx(exact[0].item(), abs=tolerance)
         scaled = weights.abs()[:, None] * hessian * weights.abs()
         adaptive = torch.linalg.eigvalsh(scaled)[-1].item()
-        assert found.adaptive.largest[0] == pytest.approx(adaptive, rel=5e-3)
-        for estimate, matrix in ((found.trace, hessian), (found.adaptive_trace, scaled)):
+        assert curvature.adaptive.largest[0] == pytest.approx(adaptive, rel=5e-3)
+        for estimate, matrix in ((curvature.trace, hessian), (curvature.adaptive_trace, scaled)):
             error = abs(estimate.value - matrix.trace().item())
             assert error <= 4 * estimate.standard_error + 1e-4 * abs(estimate.value)
-        assert found.images == 24 and found.matched.loss == pytest.approx(1.3, rel=1e-4)
+        assert curvature.images == 24 and curvature.matched.loss == pytest.approx(1.3, rel=1e-4)
     assert record.numbers.parameters == len(weights)
     assert record.numbers.weight_norm == pytest.approx(weights.norm().item())
 
 
 def test_groups_add_up():
     _, _, _, record = analysed("sparse")
-    for found in (record.numbers.train, record.numbers.test):
-        traces = {name: group.trace.value for name, group in found.groups.items()}
-        total = pytest.approx(found.trace.value, rel=1e-4)
+    for curvature in (record.numbers.train, record.numbers.test):
+        traces = {name: group.trace.value for name, group in curvature.groups.items()}
+        total = pytest.approx(curvature.trace.value, rel=1e-4)
         assert traces["backbone"] + traces["head"] == total
         assert traces["backbone"] + traces["gate"] + traces["experts"] == total
         assert sum(traces[f"expert {e}"] for e in range(4)) == pytest.approx(

@@ -71,47 +71,47 @@ def step_of(objective: Objective, seed: int = 1) -> torch.Tensor:
 def test_a_sweep_of_a_quadratic(bowl):
     """L(r) = L(0) + r g.d + r^2 d.H d / 2, so that the rise is r^2 d.H d / 2 alone."""
     step = step_of(bowl)
-    found = sweep(bowl, step, RADII, direction="ahead", split="all")
+    line = sweep(bowl, step, RADII, direction="ahead", split="all")
     value, gradient = bowl.value_and_gradient()
     slope, bend = (gradient @ step).item(), (step @ bowl.hessian(step[None])[0]).item()
-    assert found.loss == pytest.approx(
+    assert line.loss == pytest.approx(
         [value + r * slope + r * r * bend / 2 for r in RADII], **EXACT
     )
-    assert found.rise == pytest.approx([0.25 * bend / 2, bend / 2], **EXACT)
+    assert line.rise == pytest.approx([0.25 * bend / 2, bend / 2], **EXACT)
     pushed = bowl.images @ step.view(3, 4).T
     assert bend == pytest.approx((pushed**2).sum(dim=1).mean().item(), **EXACT)
-    for r, accuracy in zip(RADII, found.accuracy, strict=True):
+    for r, accuracy in zip(RADII, line.accuracy, strict=True):
         logits = bowl.images @ (bowl.weights + r * step).view(3, 4).T
         assert accuracy == (logits.argmax(dim=1) == bowl.labels).double().mean().item()
-    assert found.rerouted is None
-    assert found.length == pytest.approx(step.norm().item(), **EXACT)
-    assert (found.direction, found.split, found.radii) == ("ahead", "all", RADII)
+    assert line.rerouted is None
+    assert line.length == pytest.approx(step.norm().item(), **EXACT)
+    assert (line.direction, line.split, line.radii) == ("ahead", "all", RADII)
 
 
 def test_the_rise_does_not_depend_on_the_sign(bowl):
     step = step_of(bowl)
-    there, back = (sweep(bowl, s, RADII, direction="", split="") for s in (step, -step))
-    assert there.rise == back.rise
-    assert there.loss == back.loss[::-1] != back.loss
+    ahead, back = (sweep(bowl, s, RADII, direction="", split="") for s in (step, -step))
+    assert ahead.rise == back.rise
+    assert ahead.loss == back.loss[::-1] != back.loss
 
 
 def test_a_plane_of_a_quadratic_and_its_axes(bowl):
     first, second = step_of(bowl, 1), step_of(bowl, 2)
-    found = plane(bowl, first, second, RADII, split="all")
+    grid = plane(bowl, first, second, RADII, split="all")
     for i, a in enumerate(RADII):
         for j, b in enumerate(RADII):
             expected = bowl.value(bowl.weights + (a * first + b * second))
-            assert found.loss[i][j] == pytest.approx(expected, **EXACT)
+            assert grid.loss[i][j] == pytest.approx(expected, **EXACT)
     along = partial(sweep, bowl, radii=RADII, direction="", split="")
-    assert tuple(row[2] for row in found.loss) == along(first).loss
-    assert found.loss[2] == along(second).loss
+    assert tuple(row[2] for row in grid.loss) == along(first).loss
+    assert grid.loss[2] == along(second).loss
 
 
 def test_a_temperature_is_part_of_the_loss(bowl):
     model = Bowl(4, 3)
     cold = Objective(model, bowl.images, bowl.labels, temperature=3.0)
-    found = sweep(cold, step_of(cold), RADII, direction="", split="")
-    assert found.loss[2] == cold.value()
+    line = sweep(cold, step_of(cold), RADII, direction="", split="")
+    assert line.loss[2] == cold.value()
 
 
 def test_each_point_ticks(bowl):
@@ -190,21 +190,21 @@ def test_a_sweep_against_a_copy_that_holds_the_moved_weights(dataset, head):
     model, objective = objective_of(head, dataset)
     before = copy.deepcopy(model.state_dict())
     step = 3 * filter_normalised(model, torch.Generator().manual_seed(3))
-    found = sweep(objective, step, RADII, direction="", split="")
+    line = sweep(objective, step, RADII, direction="", split="")
     _, here = naive_outputs(model, objective.weights, objective)
     for i, r in enumerate(RADII):
         logits, routing = naive_outputs(model, objective.weights + r * step, objective)
         # Folded normalisations multiply in another order: roundings of float64 through ten layers.
         expected = F.cross_entropy(logits, objective.labels).item()
-        assert found.loss[i] == pytest.approx(expected, rel=1e-10)
+        assert line.loss[i] == pytest.approx(expected, rel=1e-10)
         right = [z.argmax() == y for z, y in zip(logits, objective.labels, strict=True)]
-        assert found.accuracy[i] == sum(right) / len(right)
-        others = [
+        assert line.accuracy[i] == sum(right) / len(right)
+        changes = [
             set(a.tolist()) != set(b.tolist())
             for a, b in zip(routing.indices, here.indices, strict=True)
         ]
-        assert found.rerouted[i] == sum(others) / len(others)
-    assert found.rerouted[2] == 0 < max(found.rerouted)
+        assert line.rerouted[i] == sum(changes) / len(changes)
+    assert line.rerouted[2] == 0 < max(line.rerouted)
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
 
 
@@ -229,8 +229,8 @@ def test_experts_in_another_order_are_the_same_choice(dataset):
     step = flat(swapped.parameters()).detach() - flat(model.parameters()).detach()
     test = dataset.test
     objective = Objective(model, test.images, test.labels, prepare=objective.prepare)
-    found = sweep(objective, step, (-1.0, 0.0, 1.0), direction="", split="")
-    assert found.rerouted == (0.0, 0.0, 0.0)
+    line = sweep(objective, step, (-1.0, 0.0, 1.0), direction="", split="")
+    assert line.rerouted == (0.0, 0.0, 0.0)
     far = sweep(objective, 4 * step, (-1.0, 0.0, 1.0), direction="", split="")
     assert far.rerouted == (1.0, 0.0, 1.0)  # logits 7, -2, 0, -1 and -1, 6, 0, -1
 
@@ -272,24 +272,24 @@ def test_a_record_of_a_trained_run(dataset, head, protocol):
     assert [(s.split, s.direction) for s in numbers.sweeps] == [
         (split, name) for split in ("train", "test") for name in names
     ]
-    for found in numbers.sweeps:
-        eigenvector = found.direction == "eigenvector"
-        assert found.radii == ((-0.1, 0.0, 0.1) if eigenvector else RADII)
+    for line in numbers.sweeps:
+        eigenvector = line.direction == "eigenvector"
+        assert line.radii == ((-0.1, 0.0, 0.1) if eigenvector else RADII)
         # A unit vector of float32; a direction is at most as long as the weights.
         if eigenvector:
-            assert found.length == pytest.approx(1, abs=1e-6)
-        assert 0 < found.length <= numbers.weight_norm
-        middle = len(found.radii) // 2
-        assert len(found.rise) == middle
+            assert line.length == pytest.approx(1, abs=1e-6)
+        assert 0 < line.length <= numbers.weight_norm
+        middle = len(line.radii) // 2
+        assert len(line.rise) == middle
         if head == "sparse":
-            assert found.rerouted[middle] == 0 and all(0 <= r <= 1 for r in found.rerouted)
+            assert line.rerouted[middle] == 0 and all(0 <= r <= 1 for r in line.rerouted)
         else:
-            assert found.rerouted is None
-    for split, found in zip(("train", "test"), numbers.planes, strict=True):
-        assert found.split == split
+            assert line.rerouted is None
+    for split, grid in zip(("train", "test"), numbers.planes, strict=True):
+        assert grid.split == split
         along = {s.direction: s for s in numbers.sweeps if s.split == split}
-        assert tuple(row[1] for row in found.loss) == along["random 0"].loss[1:4]
-        assert found.loss[1] == along["random 1"].loss[1:4]
+        assert tuple(row[1] for row in grid.loss) == along["random 0"].loss[1:4]
+        assert grid.loss[1] == along["random 1"].loss[1:4]
         assert len({s.loss[len(s.radii) // 2] for s in along.values()}) == 1
 
 
@@ -307,10 +307,10 @@ def test_the_eigenvector_bends_the_training_loss_by_its_eigenvalue(dataset):
 def test_the_whole_splits_agree_with_the_training_record(dataset):
     run = small_run("sparse", dataset, images=40)
     trained = read_record(run.record_path("train"), TrainNumbers).numbers
-    found = {s.split: s for s in analyse_surface(run, dataset).numbers.sweeps}
+    sweeps = {s.split: s for s in analyse_surface(run, dataset).numbers.sweeps}
     # All 40 test images; sums of float32 in another order.
-    assert found["test"].loss[2] == pytest.approx(trained.test.loss, rel=1e-5)
-    assert found["test"].accuracy[2] == trained.test.accuracy
+    assert sweeps["test"].loss[2] == pytest.approx(trained.test.loss, rel=1e-5)
+    assert sweeps["test"].accuracy[2] == trained.test.accuracy
 
 
 def test_the_analysis_repeats_and_leaves_the_weights_alone(dataset):
@@ -319,7 +319,7 @@ def test_the_analysis_repeats_and_leaves_the_weights_alone(dataset):
     first = analyse_surface(run, dataset)
     torch.manual_seed(3)
     assert analyse_surface(run, dataset, again=True).digest == first.digest
-    assert weights and all(path.read_bytes() == kept for path, kept in weights.items())
+    assert weights and all(path.read_bytes() == content for path, content in weights.items())
     assert [s.direction for s in first.numbers.sweeps[:2]] == ["eigenvector", "random 0"]
     assert len(first.numbers.sweeps) == 4 and len(first.numbers.planes) == 2
 

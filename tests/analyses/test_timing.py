@@ -1,4 +1,4 @@
-"""Alternation and warm-up, by ways that note when they are called and clocks that are made up."""
+"""Alternation and warm-up, by work that notes when it is called and clocks that are made up."""
 
 import re
 from itertools import count
@@ -15,13 +15,13 @@ TICK = 2.0**-13  # seconds, in binary: sums of ticks are exact
 
 @pytest.fixture
 def clock(monkeypatch):
-    """A clock of moelib.analyses.timing that only `ways` move on."""
+    """A clock of moelib.analyses.timing that only `work` moves on."""
     clock = SimpleNamespace(now=0.0)
     monkeypatch.setattr(timing, "time", SimpleNamespace(perf_counter=lambda: clock.now))
     return clock
 
 
-def way(clock, ticks, calls, name="", first=None):
+def work(clock, ticks, calls, name="", first=None):
     """Work that takes so many ticks, in its first call another number, and notes its calls."""
 
     def call():
@@ -34,8 +34,8 @@ def way(clock, ticks, calls, name="", first=None):
 # -- alternation ----------------------------------------------------------------------------------
 
 
-def noting(order, name, clock):
-    """A way whose time is the number of calls before it, of all ways."""
+def turn(order, name, clock):
+    """Work whose time is the number of calls before it, of all works."""
 
     def call():
         order.append(name)
@@ -46,12 +46,12 @@ def noting(order, name, clock):
 
 def test_ways_take_turns_in_another_order_each_round():
     order, calls = [], count()
-    times = interleave(*(noting(order, name, calls) for name in "abc"), repeats=30)
+    times = interleave(*(turn(order, name, calls) for name in "abc"), repeats=30)
     rounds = ["".join(order[i : i + 3]) for i in range(0, 93, 3)]
-    assert {"".join(sorted(one)) for one in rounds} == {"abc"}
+    assert {"".join(sorted(row)) for row in rounds} == {"abc"}
     assert len(set(rounds)) == 6  # every order occurs
     # The first round is not recorded; times of one index are of one round, whatever its order.
-    expected = [tuple(3 * i + one.index(name) for i, one in enumerate(rounds)) for name in "abc"]
+    expected = [tuple(3 * i + row.index(name) for i, row in enumerate(rounds)) for name in "abc"]
     assert times == [series[1:] for series in expected]
 
 
@@ -59,17 +59,17 @@ def test_the_order_is_the_same_each_time():
     orders = []
     for _ in range(2):
         orders.append([])
-        interleave(*(noting(orders[-1], name, count()) for name in "abcd"), repeats=5)
+        interleave(*(turn(orders[-1], name, count()) for name in "abcd"), repeats=5)
     assert orders[0] == orders[1]
 
 
 @pytest.mark.parametrize("repeats", [1, 2, 7])
-@pytest.mark.parametrize("ways", [1, 2, 5])
-def test_each_way_is_timed_as_often_as_asked_and_called_once_more(ways, repeats):
+@pytest.mark.parametrize("works", [1, 2, 5])
+def test_each_way_is_timed_as_often_as_asked_and_called_once_more(works, repeats):
     order, calls = [], count()
-    times = interleave(*(noting(order, name, calls) for name in range(ways)), repeats=repeats)
-    assert [len(series) for series in times] == [repeats] * ways
-    assert [order.count(name) for name in range(ways)] == [repeats + 1] * ways
+    times = interleave(*(turn(order, name, calls) for name in range(works)), repeats=repeats)
+    assert [len(series) for series in times] == [repeats] * works
+    assert [order.count(name) for name in range(works)] == [repeats + 1] * works
 
 
 def test_a_drift_that_slows_all_ways_leaves_ratios_of_one_index_alone():
@@ -90,11 +90,11 @@ def test_a_drift_that_slows_all_ways_leaves_ratios_of_one_index_alone():
 
 @pytest.mark.parametrize("calls", [1, 4, 7])
 def test_a_time_is_the_mean_over_calls_in_a_row(clock, calls):
-    made = []
-    found = milliseconds(way(clock, 3, made, first=3 + calls), calls)
-    assert len(made) == calls
+    log = []
+    time = milliseconds(work(clock, 3, log, first=3 + calls), calls)
+    assert len(log) == calls
     # One call takes `calls` ticks longer, the mean so one tick. Rounding of two operations.
-    assert found == pytest.approx((3 + 1) * TICK * 1e3, rel=1e-15)
+    assert time == pytest.approx((3 + 1) * TICK * 1e3, rel=1e-15)
 
 
 def test_a_gpu_is_waited_for_before_the_clock_starts_and_before_it_stops(clock, monkeypatch):
@@ -123,7 +123,7 @@ def test_short_work_is_called_so_often_that_a_timing_lasts_and_the_time_is_of_on
     clock, ticks, expected
 ):
     calls = []
-    (times,) = race([way(clock, ticks, calls)], 6, at_least=16.5 * TICK * 1e3)
+    (times,) = race([work(clock, ticks, calls)], 6, at_least=16.5 * TICK * 1e3)
     assert expected * ticks >= 16.5
     assert times == pytest.approx((ticks * TICK * 1e3,) * 6, rel=1e-15)
     # One call warms it, a second one tells how long it takes; one round of seven is unrecorded.
@@ -132,15 +132,15 @@ def test_short_work_is_called_so_often_that_a_timing_lasts_and_the_time_is_of_on
 
 def test_a_slow_first_call_counts_for_nothing(clock):
     calls = []
-    (times,) = race([way(clock, 1, calls, first=1000)], 6, at_least=8 * TICK * 1e3)
+    (times,) = race([work(clock, 1, calls, first=1000)], 6, at_least=8 * TICK * 1e3)
     assert times == pytest.approx((TICK * 1e3,) * 6, rel=1e-15)
     assert len(calls) == 2 + 7 * 8
 
 
 def test_every_way_is_warm_before_any_is_timed_and_then_they_alternate(clock):
     calls = []
-    ways = [way(clock, ticks, calls, name) for name, ticks in (("a", 4), ("b", 2))]
-    slow, fast = race(ways, 6, at_least=4 * TICK * 1e3)
+    works = [work(clock, ticks, calls, name) for name, ticks in (("a", 4), ("b", 2))]
+    slow, fast = race(works, 6, at_least=4 * TICK * 1e3)
     rounds = "".join(calls).removeprefix("abab")  # one call warms a way, one tells how long it is
     assert set(re.findall("a(?:bb)|(?:bb)a", rounds)) <= {"abb", "bba"} and len(rounds) == 7 * 3
     assert [a / b for a, b in zip(slow, fast, strict=True)] == [2.0] * 6
@@ -158,7 +158,7 @@ def test_too_few_repeats_are_refused_before_anything_is_called(repeats):
 
 
 @pytest.mark.parametrize(
-    ("wrong", "sentence"),
+    ("option", "sentence"),
     [
         ({"at_least": 0.0}, "A timing must last more than 0 ms, not 0."),
         ({"at_least": -2.0}, "A timing must last more than 0 ms, not -2."),
@@ -167,15 +167,15 @@ def test_too_few_repeats_are_refused_before_anything_is_called(repeats):
         ({"device": "cuda"}, "Nothing can be timed on 'cuda': torch finds no CUDA device here."),
     ],
 )
-def test_what_cannot_be_timed_is_refused_before_anything_is_called(monkeypatch, wrong, sentence):
+def test_what_cannot_be_timed_is_refused_before_anything_is_called(monkeypatch, option, sentence):
     monkeypatch.setattr(timing.torch.cuda, "is_available", lambda: False)
     calls = []
     with pytest.raises(ConfigError) as error:
-        race([lambda: calls.append(0)], 6, **{"at_least": 1.0, **wrong})
+        race([lambda: calls.append(0)], 6, **{"at_least": 1.0, **option})
     assert str(error.value) == sentence
     assert calls == []
 
 
 def test_six_repeats_are_enough(clock):
-    (times,) = race([way(clock, 1, [])], 6, at_least=TICK)
+    (times,) = race([work(clock, 1, [])], 6, at_least=TICK)
     assert len(times) == 6

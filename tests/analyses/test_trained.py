@@ -40,8 +40,8 @@ def test_gate_noise_is_removed_where_there_is_some_and_only_when_exact(dataset, 
     noisy = head == "sparse" and protocol == "as-run"
 
     def repeats(trained) -> bool:
-        one, two = (predict(trained.model, dataset.test, dataset)[0] for _ in range(2))
-        return torch.equal(one, two)
+        first, second = (predict(trained.model, dataset.test, dataset)[0] for _ in range(2))
+        return torch.equal(first, second)
 
     with opened(run, "analysis", dataset) as trained:
         assert not trained.gate_noise_removed

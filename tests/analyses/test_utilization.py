@@ -79,8 +79,8 @@ def test_information_against_the_definition():
     for c in range(3):
         for e in range(4):
             joint = share[labels == c, e].sum().item() / 50
-            both = (labels == c).double().mean().item() * share[:, e].mean().item()
-            total += joint * math.log(joint / both)
+            independent = (labels == c).double().mean().item() * share[:, e].mean().item()
+            total += joint * math.log(joint / independent)
     assert mutual_information(gates, labels, 3).item() == pytest.approx(total, **EXACT)
 
 
@@ -115,14 +115,14 @@ def test_the_null_of_independent_selections_has_the_bias_of_theory():
     generator = torch.Generator().manual_seed(0)
     labels = torch.randint(classes, (n,), generator=generator)
     gates = one_hot(torch.randint(experts, (n,), generator=generator), experts)
-    found = information(gates, labels, classes, permutations=400)
+    info = information(gates, labels, classes, permutations=400)
     expected = (classes - 1) * (experts - 1) / (2 * n)
     # 2n I is chi-squared with 12 degrees: its deviation over its mean is sqrt(2 / 12) = 0.41, so
     # the mean of 400 has a standard error of 2 %.
-    assert found.null_mean == pytest.approx(expected, rel=0.08)
-    assert found.null_deviation == pytest.approx(expected * math.sqrt(2 / 12), rel=0.2)
+    assert info.null_mean == pytest.approx(expected, rel=0.08)
+    assert info.null_deviation == pytest.approx(expected * math.sqrt(2 / 12), rel=0.2)
     # 95 % of a chi-squared with 12 degrees lie below 21.03.
-    assert found.null_95 == pytest.approx(21.03 / (2 * n), rel=0.1)
+    assert info.null_95 == pytest.approx(21.03 / (2 * n), rel=0.1)
 
 
 def test_p_values_of_independent_data_are_uniform():
@@ -141,9 +141,9 @@ def test_p_values_of_independent_data_are_uniform():
 
 def test_real_information_has_the_least_p_value():
     labels = torch.arange(100) % 4
-    found = information(one_hot(labels, 4) + 0.1, labels, 4, permutations=99)
-    assert found.p_value == 1 / 100
-    assert found.null_mean < found.null_95 < found.value < found.bound == pytest.approx(math.log(4))
+    info = information(one_hot(labels, 4) + 0.1, labels, 4, permutations=99)
+    assert info.p_value == 1 / 100
+    assert info.null_mean < info.null_95 < info.value < info.bound == pytest.approx(math.log(4))
 
 
 @pytest.mark.parametrize("seed", [1, 3, 4])
@@ -152,25 +152,25 @@ def test_gates_that_are_all_alike_are_never_significant(experts, seed):
     """All shuffles give the same table; rounding alone must not tell them apart."""
     labels = torch.randint(10, (9973,), generator=torch.Generator().manual_seed(seed))
     gates = torch.full((9973, experts), 1 / experts, dtype=torch.float64)
-    found = information(gates, labels, 10, permutations=20)
-    assert found.value == pytest.approx(0, abs=1e-9)
-    assert found.p_value == 1
+    info = information(gates, labels, 10, permutations=20)
+    assert info.value == pytest.approx(0, abs=1e-9)
+    assert info.p_value == 1
 
 
 def test_the_null_is_the_same_whatever_ran_before():
     gates, labels = random_gates(40, 3), torch.arange(40) % 2
-    found = []
+    estimates = []
     for seed in (1, 2):
         torch.manual_seed(seed)
-        found.append(information(gates, labels, 2, permutations=20))
-    assert found[0] == found[1]
+        estimates.append(information(gates, labels, 2, permutations=20))
+    assert estimates[0] == estimates[1]
 
 
 def test_bound_is_the_entropy_of_the_classes():
     labels = torch.tensor([0] * 3 + [1])
-    found = information(random_gates(4, 2), labels, 3, permutations=2)  # no image of class 2
+    info = information(random_gates(4, 2), labels, 3, permutations=2)  # no image of class 2
     expected = -(0.75 * math.log(0.75) + 0.25 * math.log(0.25))
-    assert found.bound == pytest.approx(expected, **EXACT)
+    assert info.bound == pytest.approx(expected, **EXACT)
 
 
 # -- dead experts -------------------------------------------------------------------------------
@@ -206,22 +206,22 @@ def test_a_record_of_a_trained_run(dataset, head, protocol):
     assert len(numbers.dead_per_epoch) == 2
     model = build_model(run, dataset)
     load_weights(run, model, trained, run.study.protocol.checkpoint)
-    for split, found in ((dataset.train, numbers.train), (dataset.test, numbers.test)):
-        assert found.images == len(split)
+    for split, stats in ((dataset.train, numbers.train), (dataset.test, numbers.test)):
+        assert stats.images == len(split)
         chosen = {"sparse": 2, "frozen": 2, "switch": 1}.get(head, 4)
-        assert found.entropy_bound == pytest.approx(math.log(chosen))
-        assert sum(found.load) == pytest.approx(chosen)
-        assert 0 <= found.information.p_value <= 1 and found.information.permutations == 20
+        assert stats.entropy_bound == pytest.approx(math.log(chosen))
+        assert sum(stats.load) == pytest.approx(chosen)
+        assert 0 <= stats.information.p_value <= 1 and stats.information.permutations == 20
         if protocol == "as-run" and head == "sparse":
             continue  # its evaluation is noisy
         _, routing = predict(model, split, dataset)
         mass = routing.gates.double().mean(dim=0)
-        assert found.gate_mass == pytest.approx(mass.tolist(), rel=1e-6)
-        assert found.gate_mass_variation == pytest.approx(
+        assert stats.gate_mass == pytest.approx(mass.tolist(), rel=1e-6)
+        assert stats.gate_mass_variation == pytest.approx(
             usage.coefficient_of_variation(mass).item(), rel=1e-6, abs=1e-9
         )
         expected = usage.class_expert(routing.gates.double(), split.labels, 4)
-        assert torch.tensor(found.class_expert).double().sub(expected).abs().max() < 1e-6
+        assert torch.tensor(stats.class_expert).double().sub(expected).abs().max() < 1e-6
     if head == "uniform":
         assert numbers.test.information.p_value == 1 and numbers.test.dead == ()
     if protocol == "corrected":
@@ -242,9 +242,9 @@ def test_a_class_without_images_is_null(dataset):
     labels = dataset.test.labels.clone()
     labels[labels == 2] = 3
     test = replace(dataset.test, labels=labels)
-    found = analyse_utilization(run, replace(dataset, test=test)).numbers
-    assert [row is None for row in found.test.class_expert] == [False, False, True, False]
-    assert None not in found.train.class_expert
+    numbers = analyse_utilization(run, replace(dataset, test=test)).numbers
+    assert [row is None for row in numbers.test.class_expert] == [False, False, True, False]
+    assert None not in numbers.train.class_expert
 
 
 @pytest.mark.parametrize("head", ["dense", "linear"])
@@ -277,15 +277,15 @@ def test_the_protocols_weights_are_analysed(dataset):
     """The best epoch is not the last: a rate that grows a hundredfold breaks the net."""
     schedule = {"kind": "multistep", "milestones": [3], "gamma": 100.0}
     recipe = {"epochs": 4, "batch_size": 16, "schedule": schedule}
-    found = {}
-    for which in ("last", "best_validation"):
-        run = tiny_run("soft", seed=1, protocol={"checkpoint": which}, **recipe)
+    analyses = {}
+    for checkpoint in ("last", "best_validation"):
+        run = tiny_run("soft", seed=1, protocol={"checkpoint": checkpoint}, **recipe)
         trained = train(run, dataset).numbers
-        found[which] = analyse_utilization(run, dataset).numbers
-        assert found[which].epoch == trained.tested_epoch
-        assert found[which].test.gate_mass == pytest.approx(trained.test.gate_mass)
-    assert found["last"].epoch != found["best_validation"].epoch
-    assert found["last"].test.gate_mass != found["best_validation"].test.gate_mass
+        analyses[checkpoint] = analyse_utilization(run, dataset).numbers
+        assert analyses[checkpoint].epoch == trained.tested_epoch
+        assert analyses[checkpoint].test.gate_mass == pytest.approx(trained.test.gate_mass)
+    assert analyses["last"].epoch != analyses["best_validation"].epoch
+    assert analyses["last"].test.gate_mass != analyses["best_validation"].test.gate_mass
 
 
 def test_what_changed_is_made_again(dataset):

@@ -75,8 +75,8 @@ def test_batched_multiplies_all_experts(head):
     e, h = head.experts, head.hidden
     gate = 0 if head.kind == "uniform" else FEATURES * e
     expected = gate + e * FEATURES * h + e * h * CLASSES + e * CLASSES
-    found = counted_macs(Routed(built(head), "batched"), torch.randn(IMAGES, FEATURES))
-    assert found == IMAGES * expected
+    macs = counted_macs(Routed(built(head), "batched"), torch.randn(IMAGES, FEATURES))
+    assert macs == IMAGES * expected
 
 
 @mixtures
@@ -93,15 +93,15 @@ def test_grouped_multiplies_the_chosen_experts_padded_to_whole_rows(head):
     gate = 0 if head.kind == "uniform" else FEATURES * e
     first = padded(FEATURES) * padded(h)
     second = h * CLASSES if IMAGES * k < e else padded(h) * padded(CLASSES)
-    found = counted_macs(Routed(built(head), "grouped"), torch.randn(IMAGES, FEATURES))
-    assert found == IMAGES * (gate + k * (first + second + CLASSES))
+    macs = counted_macs(Routed(built(head), "grouped"), torch.randn(IMAGES, FEATURES))
+    assert macs == IMAGES * (gate + k * (first + second + CLASSES))
 
 
 def test_aligned_grouped_and_looped_experts_are_the_same_work():
     head = Sparse(kind="sparse", experts=8, k=2, hidden=16)
     module, features = built(head, features=32, classes=12), torch.randn(10, 32)
-    found = {name: counted_macs(Routed(module, name), features) for name in ("loop", "grouped")}
-    assert found == dict.fromkeys(found, 10 * (32 * 8 + 2 * (32 * 16 + 16 * 12 + 12)))
+    macs = {name: counted_macs(Routed(module, name), features) for name in ("loop", "grouped")}
+    assert macs == dict.fromkeys(macs, 10 * (32 * 8 + 2 * (32 * 16 + 16 * 12 + 12)))
 
 
 def test_no_product_of_a_large_expert_is_left_out():
@@ -110,8 +110,8 @@ def test_no_product_of_a_large_expert_is_left_out():
     module = Routed(built(head, features=1025), "loop")
     for n in (10, 100):
         module.plan = fixed_routing(skewed_choices(n, 1), 2)
-        found = counted_macs(module, torch.randn(n, 1025))
-        assert found == n * head_macs(head, 1025, CLASSES)
+        macs = counted_macs(module, torch.randn(n, 1025))
+        assert macs == n * head_macs(head, 1025, CLASSES)
 
 
 def test_a_sparse_head_by_hand():
@@ -168,12 +168,12 @@ def resnet():
 
 def test_the_multiply_accumulates_of_resnet_18_are_those_of_its_convolutions(resnet):
     """Each output value of a convolution sums over the kernel and the inputs of its group."""
-    found = []
+    products = []
 
     def note(module, _, output):
         if isinstance(module, nn.Conv2d):
             window = module.in_channels // module.groups * torch.Size(module.kernel_size).numel()
-            found.append(output[0].numel() * window)
+            products.append(output[0].numel() * window)
 
     hooks = [module.register_forward_hook(note) for module in resnet.modules()]
     image = torch.randn(1, 3, 32, 32)
@@ -181,12 +181,12 @@ def test_the_multiply_accumulates_of_resnet_18_are_those_of_its_convolutions(res
         resnet(image)
     for hook in hooks:
         hook.remove()
-    assert len(found) == 20  # a stem, sixteen in blocks, three projections
-    assert counted_macs(resnet, image) == sum(found)
+    assert len(products) == 20  # a stem, sixteen in blocks, three projections
+    assert counted_macs(resnet, image) == sum(products)
     # 3 * 9 * 64 * 32^2 of the stem; 4 * 9 * 64^2 * 32^2 of each of four stages, less what the
     # first halving convolution of three of them spares, and their 1x1 projections.
     stage = 4 * 9 * 64**2 * 32**2
-    assert sum(found) == 3 * 9 * 64 * 32**2 + 4 * stage - 3 * stage // 8 + 3 * stage // 72
+    assert sum(products) == 3 * 9 * 64 * 32**2 + 4 * stage - 3 * stage // 8 + 3 * stage // 72
 
 
 @pytest.mark.parametrize(
@@ -201,14 +201,14 @@ def test_the_multiply_accumulates_of_resnet_18_are_those_of_its_convolutions(res
 )
 def test_a_head_of_the_paper_is_less_than_a_twentieth_of_a_percent_of_resnet_18(resnet, head):
     """Even where all experts are run: whatever a head spares, the model is not faster for it."""
-    whole = Classifier(resnet, built(head, resnet.features, 10))
+    model = Classifier(resnet, built(head, resnet.features, 10))
     image = torch.randn(1, 3, 32, 32)
     every = head
     if config.has_experts(head):
         every = config.Soft(kind="soft", experts=head.experts, hidden=head.hidden)
-    most = head_macs(every, resnet.features, 10)
-    assert 0 < most < 0.0005 * counted_macs(resnet, image)
-    assert counted_macs(whole, image) == counted_macs(resnet, image) + most  # one image: batched
+    macs = head_macs(every, resnet.features, 10)
+    assert 0 < macs < 0.0005 * counted_macs(resnet, image)
+    assert counted_macs(model, image) == counted_macs(resnet, image) + macs  # one image: batched
 
 
 def test_the_papers_model_is_counted_as_the_book_says():

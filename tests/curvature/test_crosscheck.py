@@ -21,14 +21,14 @@ def test_products_agree_on_every_head(head):
     model, images, labels = classifier(head)
     model, images = model.float(), images.float()
     objective, peer = Objective(model, images, labels), Peered(model, images, labels, batch=11)
-    seen = torch.cat(
+    smooth = torch.cat(
         [torch.full((p.numel(),), p.requires_grad) for p in peer.peer.model.parameters()]
     )
-    assert peer.size == seen.sum()
-    vector = torch.randn(objective.size, generator=torch.Generator().manual_seed(0)) * seen
+    assert peer.size == smooth.sum()
+    vector = torch.randn(objective.size, generator=torch.Generator().manual_seed(0)) * smooth
     products = objective.hessian(vector[None])[0]
-    assert not products[~seen].any()
-    torch.testing.assert_close(peer.product(vector[seen]), products[seen], rtol=1e-3, atol=1e-4)
+    assert not products[~smooth].any()
+    torch.testing.assert_close(peer.product(vector[smooth]), products[smooth], rtol=1e-3, atol=1e-4)
     assert peer.products == 1
 
 
@@ -41,15 +41,15 @@ def test_both_agree_with_the_full_hessian(head, batch):
     model, images = model.float(), images.float()
     objective, peer = Objective(model, images, labels), Peered(model, images, labels, batch)
     start = torch.randn(objective.size, generator=torch.Generator().manual_seed(0))
-    found = spectrum(objective.hessian, start, 2, residual=1e-4, budget=100)
-    assert found.eigenvalues.largest == pytest.approx(exact.flip(0)[:2].tolist(), rel=1e-3)
+    pair = spectrum(objective.hessian, start, 2, residual=1e-4, budget=100)
+    assert pair.eigenvalues.largest == pytest.approx(exact.flip(0)[:2].tolist(), rel=1e-3)
     estimate, _ = trace(
         objective.hessian,
         objective.size,
         error=0.02,
         budget=200,
         generator=torch.Generator().manual_seed(1),
-        krylov=found.krylov,
+        krylov=pair.krylov,
     )
     total = hessian.trace().item()
     assert abs(estimate.value - total) <= 4 * estimate.standard_error

@@ -19,9 +19,9 @@ HEADS = ("linear", "dense", "soft", "sparse", "switch", "uniform", "frozen")
 def direction(model: nn.Module, seed: int = 0) -> dict[str, torch.Tensor]:
     """The direction, cut into tensors of the parameters' shapes."""
     flat = filter_normalised(model, torch.Generator().manual_seed(seed))
-    named = dict(model.named_parameters())
-    parts = flat.split([p.numel() for p in named.values()])
-    return {name: part.view(named[name].shape) for name, part in zip(named, parts, strict=True)}
+    params = dict(model.named_parameters())
+    parts = flat.split([p.numel() for p in params.values()])
+    return {name: part.view(params[name].shape) for name, part in zip(params, parts, strict=True)}
 
 
 def experts() -> Experts:
@@ -71,8 +71,8 @@ def test_an_expert_that_is_scaled_has_its_direction_scaled_and_no_other():
     after = direction(model)
     for name, axis in Experts.EXPERT_AXES.items():
         for e in range(3):
-            was, now = (part[name].select(axis, e) for part in (before, after))
-            assert torch.equal(now, 2 * was if e == 1 else was)  # a power of 2 is exact
+            old, new = (part[name].select(axis, e) for part in (before, after))
+            assert torch.equal(new, 2 * old if e == 1 else old)  # a power of 2 is exact
 
 
 def test_a_unit_that_is_scaled_has_its_own_filter_scaled_and_no_other():
@@ -122,18 +122,18 @@ def test_heads_of_a_seed_share_the_backbones_direction(dataset):
 
 def test_a_direction_is_of_its_generator_alone(dataset):
     model = build_model(tiny_run("sparse"), dataset)
-    one, same, other = (
+    first, repeated, other = (
         filter_normalised(model, torch.Generator().manual_seed(seed)) for seed in (0, 0, 1)
     )
-    assert torch.equal(one, same) and not torch.equal(one, other)
-    assert abs((one @ other) / (one.norm() * other.norm())) < 0.5
-    assert not one.requires_grad
+    assert torch.equal(first, repeated) and not torch.equal(first, other)
+    assert abs((first @ other) / (first.norm() * other.norm())) < 0.5
+    assert not first.requires_grad
 
 
 def test_memory_format_does_not_enter(dataset):
     model = build_model(tiny_run("sparse"), dataset)
-    one = filter_normalised(model, torch.Generator().manual_seed(0))
+    contiguous = filter_normalised(model, torch.Generator().manual_seed(0))
     model = model.to(memory_format=torch.channels_last)
-    other = filter_normalised(model, torch.Generator().manual_seed(0))
+    strided = filter_normalised(model, torch.Generator().manual_seed(0))
     # Sums over a filter run in another order: some roundings of float32.
-    torch.testing.assert_close(one, other, rtol=1e-6, atol=0)
+    torch.testing.assert_close(contiguous, strided, rtol=1e-6, atol=0)

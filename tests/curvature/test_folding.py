@@ -46,9 +46,9 @@ def test_folding_keeps_outputs_and_gradients(backbone):
         outputs = functional_call(module, parameters, (images,))
         return outputs, *torch.autograd.grad(outputs.square().sum(), parameters.values())
 
-    found, expected = (outputs_and_gradients(module) for module in (folded(net), net))
+    results, expected = (outputs_and_gradients(module) for module in (folded(net), net))
     assert all(n.op != "call_module" or "norm" not in n.target for n in folded(net).graph.nodes)
-    torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)  # float64, many layers
+    torch.testing.assert_close(results, expected, rtol=1e-9, atol=1e-9)  # float64, many layers
 
 
 @pytest.mark.parametrize("bias", [True, False])

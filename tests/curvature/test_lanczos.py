@@ -31,12 +31,12 @@ SPECTRA = {
 def test_extreme_eigenvalues(name):
     matrix = with_spectrum(SPECTRA[name])
     size = len(matrix)
-    found = spectrum(lambda v: v @ matrix, random(size), 3, residual=1e-10, budget=size)
+    pairs = spectrum(lambda v: v @ matrix, random(size), 3, residual=1e-10, budget=size)
     expected = torch.linalg.eigvalsh(matrix)
     tolerance = 1e-8 * max(
         1, expected.abs().max().item()
     )  # residual 1e-10 of the largest, and rounding
-    numbers = found.eigenvalues
+    numbers = pairs.eigenvalues
     assert numbers.converged
     assert numbers.largest == pytest.approx(expected.flip(0)[:3].tolist(), abs=tolerance)
     assert numbers.lowest == pytest.approx(expected[0].item(), abs=tolerance)
@@ -45,13 +45,13 @@ def test_extreme_eigenvalues(name):
 
 def test_eigenvectors_and_residuals_are_true():
     matrix = with_spectrum(SPECTRA["steep and indefinite"])
-    found = spectrum(lambda v: v @ matrix, random(60), 5, residual=1e-3, budget=60)
-    torch.testing.assert_close(found.vectors @ found.vectors.T, torch.eye(5).double())
-    values = torch.tensor(found.eigenvalues.largest).double()
-    residuals = (found.vectors @ matrix - values[:, None] * found.vectors).norm(dim=1)
-    assert residuals.tolist() == pytest.approx(found.eigenvalues.residuals, rel=1e-6, abs=1e-10)
-    assert max(found.eigenvalues.residuals) <= 1e-3 * 100
-    assert found.eigenvalues.products < 60  # it stopped when it was good enough
+    pairs = spectrum(lambda v: v @ matrix, random(60), 5, residual=1e-3, budget=60)
+    torch.testing.assert_close(pairs.vectors @ pairs.vectors.T, torch.eye(5).double())
+    values = torch.tensor(pairs.eigenvalues.largest).double()
+    residuals = (pairs.vectors @ matrix - values[:, None] * pairs.vectors).norm(dim=1)
+    assert residuals.tolist() == pytest.approx(pairs.eigenvalues.residuals, rel=1e-6, abs=1e-10)
+    assert max(pairs.eigenvalues.residuals) <= 1e-3 * 100
+    assert pairs.eigenvalues.products < 60  # it stopped when it was good enough
 
 
 def test_the_most_negative_ones_have_true_vectors_and_residuals():
@@ -59,20 +59,20 @@ def test_the_most_negative_ones_have_true_vectors_and_residuals():
         torch.cat([torch.rand(190), -torch.tensor([9.0, 5.0, 3.0]), 9 * torch.ones(1)])
     )
     size = len(matrix)
-    found = spectrum(lambda v: v @ matrix, random(size), 1, lowest=3, residual=1e-6, budget=size)
-    assert found.lowest.tolist() == pytest.approx([-9, -5, -3], rel=1e-4)
-    assert found.eigenvalues.lowest == found.lowest[0]
-    vectors = found.lowest_vectors  # (3, p)
+    pairs = spectrum(lambda v: v @ matrix, random(size), 1, lowest=3, residual=1e-6, budget=size)
+    assert pairs.lowest.tolist() == pytest.approx([-9, -5, -3], rel=1e-4)
+    assert pairs.eigenvalues.lowest == pairs.lowest[0]
+    vectors = pairs.lowest_vectors  # (3, p)
     torch.testing.assert_close(vectors @ vectors.T, torch.eye(3).double())
-    residuals = (vectors @ matrix - found.lowest[:, None] * vectors).norm(dim=1)
-    torch.testing.assert_close(residuals, found.lowest_residuals, rtol=1e-6, atol=1e-10)
+    residuals = (vectors @ matrix - pairs.lowest[:, None] * vectors).norm(dim=1)
+    torch.testing.assert_close(residuals, pairs.lowest_residuals, rtol=1e-6, atol=1e-10)
 
 
 def test_the_lowest_found_is_never_below_the_true_one():
     matrix = with_spectrum(torch.cat([torch.linspace(0, 10, 190), -torch.linspace(0, 6, 10)]))
     for budget in (6, 12, 24):
-        found = spectrum(lambda v: v @ matrix, random(200), 1, residual=1e-9, budget=budget)
-        assert -6 - 1e-9 <= found.eigenvalues.lowest
+        pairs = spectrum(lambda v: v @ matrix, random(200), 1, residual=1e-9, budget=budget)
+        assert -6 - 1e-9 <= pairs.eigenvalues.lowest
 
 
 def test_each_of_the_largest_is_as_accurate_as_asked():

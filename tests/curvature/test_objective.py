@@ -45,11 +45,11 @@ def naive_loss(model: nn.Module, images, labels, temperature: float = 1.0):
 
     def loss(weights):
         parts = weights.split(sizes)
-        given = {
+        state = {
             name: part.view(p.shape)
             for (name, p), part in zip(parameters.items(), parts, strict=True)
         }
-        return F.cross_entropy(functional_call(model, given, (images,)) / temperature, labels)
+        return F.cross_entropy(functional_call(model, state, (images,)) / temperature, labels)
 
     return loss, torch.cat([p.detach().flatten() for p in parameters.values()])
 
@@ -71,9 +71,9 @@ def test_products_are_those_of_the_definition(head):
     assert value == pytest.approx(loss(weights).item(), rel=1e-12)
     assert objective.value() == pytest.approx(value, rel=1e-12)
     torch.testing.assert_close(gradient, torch.func.grad(loss)(weights), **EXACT)
-    given = vectors(2, objective.size)
-    expected = [torch.autograd.functional.hvp(loss, weights, v)[1] for v in given]
-    torch.testing.assert_close(objective.hessian(given), torch.stack(expected), **EXACT)
+    directions = vectors(2, objective.size)
+    expected = [torch.autograd.functional.hvp(loss, weights, v)[1] for v in directions]
+    torch.testing.assert_close(objective.hessian(directions), torch.stack(expected), **EXACT)
 
 
 @pytest.mark.parametrize("product", ["hessian", "gauss_newton"])
@@ -87,50 +87,50 @@ def test_vectors_of_another_shape_are_refused(product, shape):
 @pytest.mark.parametrize("keep", [6, 7, 14, 29, 30, 1000])  # none, none, one, three, and all graphs
 def test_kept_graphs_change_nothing(keep):
     model, images, labels = classifier("sparse")
-    again, kept = (Objective(model, images, labels, batch=7, keep=keep) for keep in (0, keep))
-    given = vectors(2, again.size)
+    recomputed, kept = (Objective(model, images, labels, batch=7, keep=keep) for keep in (0, keep))
+    directions = vectors(2, recomputed.size)
     for _ in range(2):
-        assert torch.equal(kept.hessian(given), again.hessian(given))
+        assert torch.equal(kept.hessian(directions), recomputed.hessian(directions))
 
 
 def test_graphs_of_so_many_images_at_most_are_in_memory_at_once():
     model, images, labels = classifier("soft")
 
     def peak(images, labels, keep):
-        alive, most = weakref.WeakSet(), 0
+        alive, largest = weakref.WeakSet(), 0
 
         class Saved:
             def __init__(self, tensor):
                 self.tensor = tensor
 
         def pack(tensor):
-            nonlocal most
+            nonlocal largest
             saved = Saved(tensor.detach())  # its graph would keep itself alive through it
             alive.add(saved)
-            most = max(most, len(alive))
+            largest = max(largest, len(alive))
             return saved
 
         objective = Objective(model, images, labels, batch=5, keep=keep)
         with torch.autograd.graph.saved_tensors_hooks(pack, lambda saved: saved.tensor):
             for _ in range(2):
                 objective.hessian(vectors(1, objective.size))
-        return most
+        return largest
 
-    one = peak(images[:5], labels[:5], 0)
-    assert peak(images, labels, 0) == one  # the graph before is gone
-    assert 5 * one < peak(images, labels, 30) <= 6 * one  # a pass needs a little more than it keeps
-    assert 2 * one < peak(images, labels, 15) == peak(images[:15], labels[:15], 15) <= 3 * one
+    unit = peak(images[:5], labels[:5], 0)
+    assert peak(images, labels, 0) == unit  # the graph before is gone
+    assert 5 * unit < peak(images, labels, 30) <= 6 * unit  # a pass needs more than it keeps
+    assert 2 * unit < peak(images, labels, 15) == peak(images[:15], labels[:15], 15) <= 3 * unit
 
 
 def test_gauss_newton_is_that_of_the_definition():
     model, images, labels = classifier("soft")
     objective = Objective(model, images[:4], labels[:4], group="head", batch=3)
-    given = vectors(3, objective.size)
+    directions = vectors(3, objective.size)
     jacobian = torch.func.jacrev(lambda w: _head_logits(model, images[:4], w))(objective.weights)
     probabilities = objective.logits().softmax(dim=1)  # (n, c)
     inner = torch.diag_embed(probabilities) - probabilities[:, :, None] * probabilities[:, None]
     matrix = torch.einsum("ncp,ncd,ndq->pq", jacobian, inner, jacobian) / 4
-    torch.testing.assert_close(objective.gauss_newton(given), given @ matrix, **EXACT)
+    torch.testing.assert_close(objective.gauss_newton(directions), directions @ matrix, **EXACT)
 
 
 @pytest.mark.parametrize(
@@ -143,26 +143,26 @@ def test_a_loss_that_is_linear_in_the_logits_has_no_gauss_newton_matrix(layers):
         return logits.gather(1, labels[:, None])[:, 0]
 
     objective = Objective(nn.Sequential(*layers), INPUTS, LABELS, loss=picked)
-    given = torch.randn(2, objective.size)
-    assert not objective.gauss_newton(given).any()
-    assert objective.hessian(given).any() == (len(layers) > 1)
+    directions = torch.randn(2, objective.size)
+    assert not objective.gauss_newton(directions).any()
+    assert objective.hessian(directions).any() == (len(layers) > 1)
 
 
 def _head_logits(model, images, weights):
     model = copy.deepcopy(model).eval()
     parameters = {n: p for n, p in model.named_parameters() if n.startswith("head.")}
     parts = weights.split([p.numel() for p in parameters.values()])
-    given = {n: part.view(p.shape) for (n, p), part in zip(parameters.items(), parts, strict=True)}
-    return functional_call(model, given, (images,))
+    state = {n: part.view(p.shape) for (n, p), part in zip(parameters.items(), parts, strict=True)}
+    return functional_call(model, state, (images,))
 
 
 def test_temperature_divides_the_logits():
     model, images, labels = classifier("dense")
     loss, weights = naive_loss(model, images, labels, temperature=3.0)
     objective = Objective(model, images, labels, temperature=3.0)
-    given = vectors(1, objective.size)
-    expected = torch.autograd.functional.hvp(loss, weights, given[0])[1]
-    torch.testing.assert_close(objective.hessian(given)[0], expected, **EXACT)
+    directions = vectors(1, objective.size)
+    expected = torch.autograd.functional.hvp(loss, weights, directions[0])[1]
+    torch.testing.assert_close(objective.hessian(directions)[0], expected, **EXACT)
 
 
 def test_moved_weights_give_the_moved_model():
@@ -208,9 +208,9 @@ def test_a_backbone_whose_trace_is_another_function_is_not_folded(backbone):
     objective = Objective(model, images, labels, batch=4)
     loss, weights = naive_loss(model, images, labels)
     assert objective.value() == pytest.approx(loss(weights).item(), rel=1e-12)
-    given = vectors(1, objective.size)
-    expected = torch.autograd.functional.hvp(loss, weights, given[0])[1]
-    torch.testing.assert_close(objective.hessian(given)[0], expected, **EXACT)
+    directions = vectors(1, objective.size)
+    expected = torch.autograd.functional.hvp(loss, weights, directions[0])[1]
+    torch.testing.assert_close(objective.hessian(directions)[0], expected, **EXACT)
 
 
 # -- closed forms ---------------------------------------------------------------------------------
@@ -226,10 +226,10 @@ def test_linear_regression():
     inputs = vectors(20, 5)
     model = nn.Linear(5, 1, bias=False).double()
     objective = Objective(model, inputs, torch.zeros(20, dtype=torch.long), loss=squared, batch=6)
-    given = vectors(3, 5)
-    expected = given @ inputs.T @ inputs / 20
-    torch.testing.assert_close(objective.hessian(given), expected, **EXACT)
-    torch.testing.assert_close(objective.gauss_newton(given), expected, **EXACT)
+    directions = vectors(3, 5)
+    expected = directions @ inputs.T @ inputs / 20
+    torch.testing.assert_close(objective.hessian(directions), expected, **EXACT)
+    torch.testing.assert_close(objective.gauss_newton(directions), expected, **EXACT)
 
 
 def test_two_layers_by_hand():
@@ -263,11 +263,11 @@ def test_groups_are_blocks_of_the_whole():
     }
     for name in ("gate", "expert 2", "backbone"):
         part = Objective(model, images, labels, group=name)
-        given = vectors(1, part.size)
+        directions = vectors(1, part.size)
         padded = torch.zeros(1, whole.size).double()
-        padded[0, groups[name]] = given[0]
+        padded[0, groups[name]] = directions[0]
         expected = whole.hessian(padded)[0, groups[name]]
-        torch.testing.assert_close(part.hessian(given)[0], expected, **EXACT)
+        torch.testing.assert_close(part.hessian(directions)[0], expected, **EXACT)
 
 
 def test_experts_divide_all_their_parameters():
@@ -435,7 +435,7 @@ LINEAR, INPUTS, LABELS = nn.Linear(4, 3), torch.randn(9, 4), torch.arange(9) % 3
 
 
 @pytest.mark.parametrize(
-    ("given", "sentence"),
+    ("arguments", "sentence"),
     [
         ((LINEAR, INPUTS[:0], LABELS[:0]), "There are no images"),
         ((LINEAR, INPUTS, LABELS[:3]), "There are 9 images and 3 labels"),
@@ -451,9 +451,9 @@ LINEAR, INPUTS, LABELS = nn.Linear(4, 3), torch.randn(9, 4), torch.arange(9) % 3
         ((Pair(), INPUTS, LABELS), "must return logits.*not a tuple"),
     ],
 )
-def test_unfit_input_is_refused(given, sentence):
+def test_unfit_input_is_refused(arguments, sentence):
     with pytest.raises(ConfigError, match=sentence):
-        Objective(*given)
+        Objective(*arguments)
 
 
 @pytest.mark.parametrize("sizes", [{"batch": 0}, {"temperature": 0.0}, {"keep": -1}])
@@ -554,11 +554,11 @@ def test_a_network_that_is_sure_of_every_image_is_no_broken_loss(margin, count, 
         model.bias.zero_()
     objective = Objective(model.to(dtype), images.to(dtype), labels)
     exact = Objective(model.double(), images.to(dtype).double(), labels)
-    given = torch.randn(1, exact.size, generator=generator).double()
-    found, wanted = objective.hessian(given.to(dtype)), exact.hessian(given)
+    directions = torch.randn(1, exact.size, generator=generator).double()
+    product, expected = objective.hessian(directions.to(dtype)), exact.hessian(directions)
     # A curvature of p (1 - p) keeps the digits of 1 - p, whose error is an eps.
-    limit = 1e-3 * wanted.norm() + 100 * torch.finfo(dtype).eps * given.norm()
-    assert (found.double() - wanted).norm() <= limit
+    limit = 1e-3 * expected.norm() + 100 * torch.finfo(dtype).eps * directions.norm()
+    assert (product.double() - expected).norm() <= limit
 
 
 def test_a_curvature_that_is_not_finite_is_refused():

@@ -20,7 +20,7 @@ def generator(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def estimate(matrix, seed, krylov=None, error=1e-9, budget=40, **given):
+def estimate(matrix, seed, krylov=None, error=1e-9, budget=40, **options):
     return trace(
         lambda v: v @ matrix,
         len(matrix),
@@ -29,7 +29,7 @@ def estimate(matrix, seed, krylov=None, error=1e-9, budget=40, **given):
         generator=generator(seed),
         krylov=krylov,
         like=matrix,
-        **given,
+        **options,
     )
 
 
@@ -44,8 +44,8 @@ def test_errors_are_as_large_as_they_say(eigenvalues, deflated):
         ).krylov
     scores = []
     for seed in range(60):
-        found, _ = estimate(matrix, seed, krylov)
-        scores.append((found.value - matrix.trace().item()) / found.standard_error)
+        total, _ = estimate(matrix, seed, krylov)
+        scores.append((total.value - matrix.trace().item()) / total.standard_error)
     scores = torch.tensor(scores)
     # 40 probes: t with 39 degrees of freedom. 3 standard errors are passed once in 200.
     assert (scores.abs() > 3).sum() <= 3
@@ -55,18 +55,18 @@ def test_errors_are_as_large_as_they_say(eigenvalues, deflated):
 
 def test_deflation_saves_products_on_a_peaked_spectrum():
     matrix = with_spectrum(PEAKED)
-    found = spectrum(lambda v: v @ matrix, random(200, seed=1), 8, residual=1e-2, budget=60)
-    few, _ = estimate(matrix, 0, found.krylov, error=0.01, budget=4000)
+    pairs = spectrum(lambda v: v @ matrix, random(200, seed=1), 8, residual=1e-2, budget=60)
+    few, _ = estimate(matrix, 0, pairs.krylov, error=0.01, budget=4000)
     many, _ = estimate(matrix, 0, error=0.01, budget=4000)
     assert few.stopped == "standard error" and few.standard_error <= 0.01 * few.value
     assert many.products > 20 * few.products
-    assert many.products > 5 * (few.products + found.eigenvalues.products)
+    assert many.products > 5 * (few.products + pairs.eigenvalues.products)
 
 
 def test_the_whole_space_leaves_nothing_to_estimate():
     matrix = with_spectrum(torch.linspace(-1, 2, 15))
-    found = spectrum(lambda v: v @ matrix, random(15), 15, residual=1e-12, budget=15)
-    total, _ = estimate(matrix, 0, found.krylov)
+    pairs = spectrum(lambda v: v @ matrix, random(15), 15, residual=1e-12, budget=15)
+    total, _ = estimate(matrix, 0, pairs.krylov)
     assert total.value == pytest.approx(matrix.trace().item(), rel=1e-9)
     assert total.standard_error < 1e-9
 
@@ -87,14 +87,14 @@ def test_groups_sum_their_own_diagonal(deflated):
 
 
 def test_the_budget_stops():
-    found, _ = estimate(with_spectrum(FLAT), 0, budget=9)
-    assert found.products == 9 and found.stopped == "budget"
+    total, _ = estimate(with_spectrum(FLAT), 0, budget=9)
+    assert total.products == 9 and total.stopped == "budget"
 
 
 def test_few_probes_are_not_trusted():
-    found, _ = estimate(torch.eye(200).double(), 0, error=0.5, budget=100)
-    assert found.products == FEWEST and found.stopped == "standard error"
-    assert found.value == pytest.approx(200)
+    total, _ = estimate(torch.eye(200).double(), 0, error=0.5, budget=100)
+    assert total.products == FEWEST and total.stopped == "standard error"
+    assert total.value == pytest.approx(200)
 
 
 def test_an_error_that_stops_the_probes_is_a_little_too_small():
@@ -104,9 +104,9 @@ def test_an_error_that_stops_the_probes_is_a_little_too_small():
     krylov = spectrum(lambda v: v @ matrix, start, 5, residual=2e-2, budget=60).krylov
     exact, scores = matrix.trace().item(), []
     for seed in range(400):
-        found, _ = estimate(matrix, seed, krylov, error=0.004, budget=200)
-        assert found.stopped == "standard error"
-        scores.append((found.value - exact) / found.standard_error)
+        total, _ = estimate(matrix, seed, krylov, error=0.004, budget=200)
+        assert total.stopped == "standard error"
+        scores.append((total.value - exact) / total.standard_error)
     scores = torch.tensor(scores)
     # 400 scores: a share of 0.12 within three deviations of 0.016, one of 0.04 within four of 0.01.
     assert (scores.abs() > 1.96).double().mean() < 0.17

@@ -28,15 +28,15 @@ GATES = torch.tensor(
 )
 
 
-def given(gates, indices=None, logits=None):
+def route(gates, indices=None, logits=None):
     """A routing of which only the tested parts matter."""
     logits = gates if logits is None else logits
     indices = gates.topk(2, dim=1).indices if indices is None else indices
     return Routing(gates.gather(1, indices), indices, gates, logits, logits, None)
 
 
-SKEWED = given(GATES)
-UNIFORM = given(torch.full((4, 3), 1 / 3, dtype=torch.float64))
+SKEWED = route(GATES)
+UNIFORM = route(torch.full((4, 3), 1 / 3, dtype=torch.float64))
 
 
 def test_kl_to_uniform():
@@ -56,11 +56,11 @@ def test_kl_from_uniform_is_what_a_batchmean_of_a_vector_gives():
     p = torch.tensor([0.4, 0.3, 0.2, 0.1], dtype=torch.float64)
     uniform = torch.full_like(p, 0.25)
     as_run = torch.nn.functional.kl_div(p.log(), uniform, reduction="batchmean")
-    loss = kl_from_uniform_over_experts(given(p[None]))
+    loss = kl_from_uniform_over_experts(route(p[None]))
     torch.testing.assert_close(loss, as_run, rtol=0, atol=1e-12)
     # KL(u||p) = 1/4 ln(1 / (4^4 * 0.0024)) = 0.12177, over 4: 0.03044; KL(p||u) = 0.10644.
     assert loss.item() == pytest.approx(0.03044, abs=1e-5)
-    assert kl_to_uniform(given(p[None])).item() == pytest.approx(0.10644, abs=1e-5)
+    assert kl_to_uniform(route(p[None])).item() == pytest.approx(0.10644, abs=1e-5)
 
 
 @pytest.mark.parametrize("loss", [kl_to_uniform, kl_from_uniform_over_experts])
@@ -73,7 +73,7 @@ def test_kl_and_its_gradient_stay_finite_when_an_expert_has_no_mass(loss):
 
 @pytest.mark.parametrize("loss", [kl_to_uniform, kl_from_uniform_over_experts])
 def test_kl_of_gates_that_sum_to_less_than_1_is_0_when_they_are_balanced(loss):
-    assert loss(given(0.4 * torch.eye(3).double())).item() == pytest.approx(0, abs=1e-12)
+    assert loss(route(0.4 * torch.eye(3).double())).item() == pytest.approx(0, abs=1e-12)
 
 
 def test_importance():
@@ -85,19 +85,19 @@ def test_importance():
 def test_switch():
     # Selections 4, 2, 2 of 8: f = (1/2, 1/4, 1/4). Logits ln(2), 0, 0: P the same.
     logits = torch.tensor([[2.0, 1.0, 1.0]] * 4, dtype=torch.float64).log()
-    loss = switch_loss(given(GATES, logits=logits))
+    loss = switch_loss(route(GATES, logits=logits))
     assert loss.item() == pytest.approx(3 * (1 / 4 + 1 / 16 + 1 / 16), abs=1e-12)  # 9/8
     flat = torch.zeros(4, 3, dtype=torch.float64)
     even = torch.tensor([[0, 1], [2, 0], [1, 2]])  # each expert twice
-    assert switch_loss(given(GATES[:3], even, logits[:3])).item() == pytest.approx(1, abs=1e-12)
-    assert switch_loss(given(GATES, logits=flat)).item() == pytest.approx(1, abs=1e-12)
+    assert switch_loss(route(GATES[:3], even, logits[:3])).item() == pytest.approx(1, abs=1e-12)
+    assert switch_loss(route(GATES, logits=flat)).item() == pytest.approx(1, abs=1e-12)
 
 
 def test_router_z():
     # logsumexp(ln 2, 0, 0) = ln 4 and logsumexp(0, 0, 0) = ln 3.
     logits = torch.tensor([[2.0, 1.0, 1.0], [1.0, 1.0, 1.0]], dtype=torch.float64).log()
     expected = (math.log(4) ** 2 + math.log(3) ** 2) / 2
-    loss = router_z_loss(given(GATES[:2], logits=logits))
+    loss = router_z_loss(route(GATES[:2], logits=logits))
     assert loss.item() == pytest.approx(expected, abs=1e-12)
 
 
@@ -171,26 +171,26 @@ def test_parts_are_weighted_and_zero_coefficients_are_not_computed():
 
 
 def test_protocol_kl_picks_the_direction():
-    turned = CORRECTED.model_copy(update={"kl": AS_RUN.kl})
+    protocol = CORRECTED.model_copy(update={"kl": AS_RUN.kl})
     assert balance_losses(SKEWED, Balance(kl=1.0), CORRECTED)["kl"] == kl_to_uniform(SKEWED)
-    as_run = balance_losses(SKEWED, Balance(kl=1.0), turned)["kl"]
+    as_run = balance_losses(SKEWED, Balance(kl=1.0), protocol)["kl"]
     assert as_run == kl_from_uniform_over_experts(SKEWED)
 
 
 def test_protocol_load_picks_the_estimator():
     torch.manual_seed(0)
     routing = noisy(torch.randn(9, 4), torch.ones(9, 4), k=2)
-    turned = CORRECTED.model_copy(update={"load": AS_RUN.load})
+    protocol = CORRECTED.model_copy(update={"load": AS_RUN.load})
     assert balance_losses(routing, Balance(load=1.0), CORRECTED)["load"] == load_loss(routing)
     # The authors' "load" is importance a second time.
-    parts = balance_losses(routing, Balance(load=1.0, importance=1.0), turned)
+    parts = balance_losses(routing, Balance(load=1.0, importance=1.0), protocol)
     assert parts["load"] == parts["importance"] == importance_loss(routing)
 
 
 def test_selection_bias_rises_for_idle_experts_and_falls_for_busy_ones():
     bias = torch.tensor([0.0, 1.0, 0.5])
-    routing = given(GATES, torch.tensor([[0, 1], [0, 1], [0, 2], [0, 1]]))  # loads 4, 3, 1
+    routing = route(GATES, torch.tensor([[0, 1], [0, 1], [0, 2], [0, 1]]))  # loads 4, 3, 1
     moved = updated_bias(bias, routing, rate=0.125) - bias
     assert moved.tolist() == [-0.125, -0.125, 0.125]  # mean load 8/3
-    even = given(GATES[:3], torch.tensor([[0, 1], [1, 2], [2, 0]]))
+    even = route(GATES[:3], torch.tensor([[0, 1], [1, 2], [2, 0]]))
     assert torch.equal(updated_bias(bias, even, rate=0.125), bias)

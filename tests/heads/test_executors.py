@@ -65,17 +65,17 @@ def values_and_gradients(compute, features, make, logits, weights):
     routing = make(logits)
     output = compute(features, routing, weights)
     direction = torch.arange(output.numel()).cos().view_as(output).to(output.dtype)
-    wanted = [features, logits, *weights]
+    leaves = [features, logits, *weights]
     return [
         output,
         *torch.autograd.grad(
-            (output * direction).sum(), wanted, allow_unused=True, materialize_grads=True
+            (output * direction).sum(), leaves, allow_unused=True, materialize_grads=True
         ),
     ]
 
 
 def run(executor):
-    return lambda *given: execute(*given, dropout=0.0, executor=executor)
+    return lambda *arguments: execute(*arguments, dropout=0.0, executor=executor)
 
 
 def fits(executor, dtype):
@@ -91,7 +91,7 @@ def test_values_and_all_gradients_equal_the_double_loop(executor, route, dtype, 
         pytest.skip("torch has no grouped product in float64")
     experts, make = route
     features, logits, weights = inputs(n, experts, dtype=dtype)
-    got = values_and_gradients(run(executor), features, make, logits, weights)
+    results = values_and_gradients(run(executor), features, make, logits, weights)
     # The same rounded numbers in float64: what remains is the executor's own rounding.
     exact = [t.detach().double().requires_grad_() for t in (features, logits, *weights)]
 
@@ -99,10 +99,10 @@ def test_values_and_all_gradients_equal_the_double_loop(executor, route, dtype, 
         return make(z)._replace(indices=make(logits).indices)
 
     expected = values_and_gradients(mixture_by_loops, exact[0], plan, exact[1], Weights(*exact[2:]))
-    for ours, wanted in zip(got, expected, strict=True):
-        limit = TOLERANCE[dtype] * max(1.0, wanted.abs().max().item())
-        assert (ours.double() - wanted.double()).abs().max().item() <= limit
-        assert ours.dtype == dtype
+    for result, reference in zip(results, expected, strict=True):
+        limit = TOLERANCE[dtype] * max(1.0, reference.abs().max().item())
+        assert (result.double() - reference.double()).abs().max().item() <= limit
+        assert result.dtype == dtype
 
 
 @pytest.mark.parametrize("executor", ["batched", "loop"])
@@ -113,9 +113,9 @@ def test_second_derivatives_in_float64(executor, k):
     def compute(x, z, *stacked):
         return run(executor)(x, top_k_routing(z, k), Weights(*stacked))
 
-    given = (features, logits, *weights)
-    assert torch.autograd.gradcheck(compute, given, fast_mode=True)
-    assert torch.autograd.gradgradcheck(compute, given, fast_mode=True)
+    leaves = (features, logits, *weights)
+    assert torch.autograd.gradcheck(compute, leaves, fast_mode=True)
+    assert torch.autograd.gradgradcheck(compute, leaves, fast_mode=True)
 
 
 def test_second_derivatives_of_the_grouped_product():
@@ -123,15 +123,15 @@ def test_second_derivatives_of_the_grouped_product():
 
     def curvature(executor):
         features, logits, weights = inputs(13, 6, dtype=torch.float32)
-        wanted = [features, logits, *weights]
+        leaves = [features, logits, *weights]
         loss = run(executor)(features, top_k_routing(logits, 2), weights).square().mean()
-        first = torch.autograd.grad(loss, wanted, create_graph=True)
+        first = torch.autograd.grad(loss, leaves, create_graph=True)
         along = sum((g * torch.arange(g.numel()).cos().view_as(g)).sum() for g in first)
-        return torch.autograd.grad(along, wanted)
+        return torch.autograd.grad(along, leaves)
 
-    for ours, expected in zip(curvature("grouped"), curvature("batched"), strict=True):
+    for result, expected in zip(curvature("grouped"), curvature("batched"), strict=True):
         # Some hundred float32 roundings of 6e-8 each, relative to the largest entry.
-        assert (ours - expected).abs().max() <= 2e-5 * expected.abs().max().clamp(min=1)
+        assert (result - expected).abs().max() <= 2e-5 * expected.abs().max().clamp(min=1)
 
 
 @executors
@@ -191,9 +191,9 @@ def test_compiled_as_one_graph():
     def compute(x, z, *stacked):
         return run("auto")(x, top_k_routing(z, 2), Weights(*stacked))
 
-    given = [t.detach() for t in (features, logits, *weights)]
+    leaves = [t.detach() for t in (features, logits, *weights)]
     compiled = torch.compile(compute, backend="aot_eager", fullgraph=True)
-    torch.testing.assert_close(compiled(*given), compute(*given))
+    torch.testing.assert_close(compiled(*leaves), compute(*leaves))
 
 
 # -- choice and bad input -------------------------------------------------------------------------
@@ -249,8 +249,8 @@ def _all_on_first(rows):
 
 
 def test_the_automatic_choice_is_what_runs():
-    given = plan(4000, 64, 8, 2, 128)
-    assert torch.equal(run("auto")(*given), run("grouped")(*given))
+    arguments = plan(4000, 64, 8, 2, 128)
+    assert torch.equal(run("auto")(*arguments), run("grouped")(*arguments))
 
 
 @pytest.mark.parametrize("constant", ["SORTING", "GATHERING", "READING", "LARGE", "SHARE"])
@@ -260,7 +260,7 @@ def test_no_constant_of_the_rule_would_do_better_halved_or_doubled(constant, mon
     points = read_record(path, ScaleNumbers).numbers.points
 
     def regret():
-        found = []
+        losses = []
         for point in points:
             chosen = choose(
                 point.batch,
@@ -271,8 +271,8 @@ def test_no_constant_of_the_rule_would_do_better_halved_or_doubled(constant, mon
             )
             times = {name: median(rounds) for name, rounds in point.sparse.items()}
             if chosen in times:  # a few of the slowest ways were not timed
-                found.append(math.log(times[chosen] / min(times.values())))
-        return sum(found) / len(found)
+                losses.append(math.log(times[chosen] / min(times.values())))
+        return sum(losses) / len(losses)
 
     fitted, value = regret(), getattr(moelib.study.executors, constant)
     assert fitted < 0.02

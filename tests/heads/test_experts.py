@@ -41,20 +41,20 @@ def test_outputs_and_all_gradients_equal_the_double_loop(route):
     features = torch.randn(IMAGES, FEATURES, dtype=torch.float64, requires_grad=True)
     logits = torch.randn(IMAGES, count, dtype=torch.float64, requires_grad=True)
     direction = torch.randn(IMAGES, CLASSES, dtype=torch.float64)
-    wanted = [features, logits, *experts.parameters()]
+    leaves = [features, logits, *experts.parameters()]
 
     def run(execute):
         output = execute()
         gradients = torch.autograd.grad(
-            (output * direction).sum(), wanted, allow_unused=True, materialize_grads=True
+            (output * direction).sum(), leaves, allow_unused=True, materialize_grads=True
         )
         return [output, *gradients]
 
     routing = make(logits)
     fast = run(lambda: experts(features, make(logits)))
     slow = run(lambda: naive(experts, features, make(logits).weights, routing.indices))
-    for got, expected in zip(fast, slow, strict=True):
-        torch.testing.assert_close(got, expected, **EXACT)
+    for result, expected in zip(fast, slow, strict=True):
+        torch.testing.assert_close(result, expected, **EXACT)
 
 
 def test_an_expert_without_images_has_gradient_exactly_0():

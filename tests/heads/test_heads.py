@@ -108,28 +108,28 @@ def test_forward_is_the_first_part_of_routed(name):
 )
 @pytest.mark.parametrize("protocol", [CORRECTED, AS_RUN], ids=["corrected", "as-run"])
 def test_one_expert_is_the_dense_head_in_values_and_gradients(head, protocol):
-    one = small_head(head, protocol).eval()
+    single = small_head(head, protocol).eval()
     dense = small_head(config.Dense(kind="dense", hidden=5)).eval()
     with torch.no_grad():
-        dense.hidden.weight.copy_(one.experts.w_in[:, 0].T)
-        dense.hidden.bias.copy_(one.experts.b_in[0])
-        dense.output.weight.copy_(one.experts.w_out[0].T)
-        dense.output.bias.copy_(one.experts.b_out[0])
+        dense.hidden.weight.copy_(single.experts.w_in[:, 0].T)
+        dense.hidden.bias.copy_(single.experts.b_in[0])
+        dense.output.weight.copy_(single.experts.w_out[0].T)
+        dense.output.bias.copy_(single.experts.b_out[0])
     x, same = images().requires_grad_(), images().requires_grad_()
-    logits, expected = one(x), dense(same)
+    logits, expected = single(x), dense(same)
     torch.testing.assert_close(logits, expected, **EXACT)
     logits.logsumexp(1).sum().backward()
     expected.logsumexp(1).sum().backward()
     pairs = [
         (x.grad, same.grad),
-        (one.experts.w_in.grad[:, 0].T, dense.hidden.weight.grad),
-        (one.experts.b_in.grad[0], dense.hidden.bias.grad),
-        (one.experts.w_out.grad[0].T, dense.output.weight.grad),
-        (one.experts.b_out.grad[0], dense.output.bias.grad),
+        (single.experts.w_in.grad[:, 0].T, dense.hidden.weight.grad),
+        (single.experts.b_in.grad[0], dense.hidden.bias.grad),
+        (single.experts.w_out.grad[0].T, dense.output.weight.grad),
+        (single.experts.b_out.grad[0], dense.output.bias.grad),
     ]
-    for got, wanted in pairs:
-        torch.testing.assert_close(got, wanted, **EXACT)
-    for parameter in one.gate.parameters():  # one gate is 1, whatever its logit
+    for gradient, reference in pairs:
+        torch.testing.assert_close(gradient, reference, **EXACT)
+    for parameter in single.gate.parameters():  # one gate is 1, whatever its logit
         assert parameter.grad is None or (parameter.grad == 0).all()
 
 
@@ -202,13 +202,13 @@ def test_hessian_vector_product_by_double_backward(name, protocol):
         with torch.no_grad():
             for p, v in zip(parameters, direction, strict=True):
                 p -= sign * step * v
-    for got, plus, minus in zip(product, *shifted, strict=True):
+    for part, plus, minus in zip(product, *shifted, strict=True):
         if plus is None:  # the gate of a renormalised top-1
-            assert got is None
+            assert part is None
             continue
         # Central differences: error of order step^2 = 1e-10, and rounding 1e-16 / step = 1e-11.
         expected = (plus - minus) / (2 * step)
-        torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-7)
+        torch.testing.assert_close(part, expected, rtol=1e-5, atol=1e-7)
 
 
 @pytest.mark.parametrize("name", HEADS)
@@ -227,10 +227,10 @@ def test_training_is_random(name):
 
 
 def test_noise_at_evaluation():
-    on = small_head("sparse", corrected_but(noise_at_evaluation=True)).eval()
+    noisy = small_head("sparse", corrected_but(noise_at_evaluation=True)).eval()
     off = small_head("sparse").eval()
-    assert not torch.equal(on(images()), on(images()))
-    assert on.routed(images())[1].noise_std.min() > 0.3  # the floor
+    assert not torch.equal(noisy(images()), noisy(images()))
+    assert noisy.routed(images())[1].noise_std.min() > 0.3  # the floor
     assert off.routed(images())[1].noise_std is None
 
 
@@ -269,12 +269,12 @@ def test_ties():
 @pytest.mark.parametrize("name", ["soft", "sparse"])
 def test_logit_dropout(name):
     features = images(500)
-    for on in (True, False):
-        head = small_head(name, corrected_but(logit_dropout=on))
+    for dropout in (True, False):
+        head = small_head(name, corrected_but(logit_dropout=dropout))
         routing = head.train().routed(features)[1]
         zeros = (routing.ranked == 0).double().mean().item()
         # 2000 draws with probability 0.1: standard error 0.0067; 5 of them.
-        assert zeros == pytest.approx(0.1 if on else 0.0, abs=0.034 if on else 0)
+        assert zeros == pytest.approx(0.1 if dropout else 0.0, abs=0.034 if dropout else 0)
         assert not (routing.logits == 0).any()  # clean logits are as they were
         routing = head.eval().routed(features)[1]
         assert not (routing.ranked == 0).any()
@@ -338,15 +338,15 @@ def test_the_router_z_loss_grows_with_the_scale_of_the_gates_own_logits(
     """Of standardised logits it would stay, and bound nothing."""
     settings = {"k": k, "standardise": standardise, "temperature": temperature, **SMALL}
     head = small_head(config.Sparse(kind="sparse", **settings)).eval()
-    features, found = images(), []
+    features, losses = images(), []
     for scale in (1.0, 10.0):
         with torch.no_grad():
             head.gate.score.weight.mul_(scale)
             head.gate.score.bias.mul_(scale)
             raw = head.gate.score(features) / temperature
         routing = head.routed(features)[1]
-        found.append(router_z_loss(routing))
-        torch.testing.assert_close(found[-1], raw.exp().sum(dim=1).log().square().mean())
-    assert found[1] > 2 * found[0]
-    found[1].backward()
+        losses.append(router_z_loss(routing))
+        torch.testing.assert_close(losses[-1], raw.exp().sum(dim=1).log().square().mean())
+    assert losses[1] > 2 * losses[0]
+    losses[1].backward()
     assert head.gate.score.weight.grad.norm() > 0

@@ -18,11 +18,11 @@ def test_a_layer_by_hand():
     slots = torch.tensor([2.0, 1.0, 1.0])
     plan = routing.slot_routing(logits, slots, most=2, experts=3, share=0.0)
     types = torch.tensor([TOKENS.index("value"), TOKENS.index("frame"), TOKENS.index("object")])
-    found = utilization.layer([plan], types, torch.tensor([0, 0, 1]))
-    assert found.real == {"value": 2, "frame": 1, "object": 1}
-    assert found.load == (pytest.approx((2 / 3, 1 / 3, 0)), pytest.approx((0, 0, 1)))
-    assert found.specialisation == pytest.approx(1)
-    assert found.dead == ()
+    usage = utilization.layer([plan], types, torch.tensor([0, 0, 1]))
+    assert usage.real == {"value": 2, "frame": 1, "object": 1}
+    assert usage.load == (pytest.approx((2 / 3, 1 / 3, 0)), pytest.approx((0, 0, 1)))
+    assert usage.specialisation == pytest.approx(1)
+    assert usage.dead == ()
 
 
 def test_tokens_have_the_types_of_their_words_and_patches():
@@ -67,5 +67,5 @@ def test_a_model_of_items_is_the_model():
     net = build(run.study, run.arm).eval()
     inputs, _ = batches.batch(splits.held_out(run.study, "validation"), CPU)
     of_items = OfItems(net, inputs)
-    some = torch.tensor([3, 1, 7])
-    torch.testing.assert_close(of_items(some), net(inputs)[some], rtol=1e-4, atol=1e-5)
+    rows = torch.tensor([3, 1, 7])
+    torch.testing.assert_close(of_items(rows), net(inputs)[rows], rtol=1e-4, atol=1e-5)

@@ -24,8 +24,8 @@ def test_balance_within_groups_by_hand():
     p = logits.softmax(dim=1).mean(dim=0)
     first = 2 * (2 / 3 * p[0] + 1 / 3 * p[1]) / (p[0] + p[1])
     second = 2 * p[2] / (p[2] + p[3])
-    found = losses.balance(plan, torch.tensor([0, 0, 1, 1]))
-    assert found.item() == pytest.approx(((first + second) / 2).item())
+    loss = losses.balance(plan, torch.tensor([0, 0, 1, 1]))
+    assert loss.item() == pytest.approx(((first + second) / 2).item())
 
 
 def test_balance_counts_used_choices_alone():

@@ -11,8 +11,8 @@ from moelib.study.base import PROJECT
 @pytest.fixture
 def script():
     defined = runpy.run_path(str(PROJECT / "benchmarks" / "modalities.py"))
-    defined["measure"].__globals__["interleave"] = lambda *ways, repeats: (
-        [(1.0,) * repeats] * len(ways)
+    defined["measure"].__globals__["interleave"] = lambda *works, repeats: (
+        [(1.0,) * repeats] * len(works)
     )
     return SimpleNamespace(**defined)
 

@@ -74,8 +74,8 @@ def test_effects_are_in_points_and_paired():
 def test_records_of_other_settings_are_refused(results):
     study = load_modality_study("quick")
     other = study.model_copy(update={"data_seed": 5})
-    for arm, of in (("dense", study), ("top-2", other)):
-        run = ModalityRun(of, arm, 0)
+    for arm, settings in (("dense", study), ("top-2", other)):
+        run = ModalityRun(settings, arm, 0)
         write_record(run.record_path("vlm-train"), trained(run, 0.8, 0.7))
     with pytest.raises(RecordError, match="top-2, seed 0 differs in data_seed"):
         comparisons.load("quick")
@@ -84,9 +84,9 @@ def test_records_of_other_settings_are_refused(results):
 def test_words_are_chosen_by_the_numbers(results):
     assert "no records" in chapters.missing("main", []).data
     synthetic_modalities.write_study("main", seeds=(0, 1))
-    found = comparisons.load("main")
-    assert "28 of 70 runs" in chapters.missing("main", found).data
-    assert chapters.answer(comparisons.judged(found, comparisons.MAIN))
+    records = comparisons.load("main")
+    assert "28 of 70 runs" in chapters.missing("main", records).data
+    assert chapters.answer(comparisons.judged(records, comparisons.MAIN))
     assert "few runs" in chapters.allocation([])
 
 
@@ -116,10 +116,10 @@ def test_allocation_helps_if_both_gaps_are_smaller(top_2, hard, verdict):
 
 def test_figures(results, closed):
     synthetic_modalities.write_study("sparsity", seeds=(0, 1))
-    found = comparisons.load("sparsity")
-    assert figures.sparsity(chapters.sparsity(found))
-    assert figures.splits(comparisons.by_split(found))
-    assert figures.curves(chapters.epochs(found))
+    records = comparisons.load("sparsity")
+    assert figures.sparsity(chapters.sparsity(records))
+    assert figures.splits(comparisons.by_split(records))
+    assert figures.curves(chapters.epochs(records))
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS)
@@ -128,5 +128,5 @@ def test_a_chapter_without_records_can_be_read(results, tmp_path, chapter):
     code = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
     script = tmp_path / "chapter.py"
     script.write_text(f"import matplotlib\nmatplotlib.use('Agg')\n{code}\n")
-    done = subprocess.run([sys.executable, script], cwd=PROJECT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-2000:]
+    process = subprocess.run([sys.executable, script], cwd=PROJECT, capture_output=True, text=True)
+    assert process.returncode == 0, process.stderr[-2000:]

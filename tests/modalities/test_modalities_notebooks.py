@@ -30,12 +30,12 @@ def folder(tmp_path_factory):
     study.write_text(STUDY)
     notebooks = [f"notebooks/modalities_{name}.ipynb" for name in KIND]
     command = [sys.executable, "-m", "moelib.study.execution", *notebooks, "--into", folder]
-    given = {"study": study, "arm": "slots", "seed": 3}
-    for name, value in given.items():
+    parameters = {"study": study, "arm": "slots", "seed": 3}
+    for name, value in parameters.items():
         command += ["-p", name, str(value)]
     environment = os.environ | {"MOELIB_RESULTS": str(folder / "results"), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-3000:]
+    process = subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, text=True)
+    assert process.returncode == 0, process.stderr[-3000:]
     return folder
 
 

@@ -56,16 +56,16 @@ def test_accumulated_scores_by_hand():
     # Norms 3 and 1: (3 * 0.2 + 1 * 1.0) / 4 = 0.4.
     scores, mixed = torch.tensor([[1.0, 0.0]]), torch.tensor([[0.2, 0.8]])
     moved, stream = torch.tensor([[3.0, 0.0]]), torch.tensor([[0.0, 1.0]])
-    found = routing.accumulated_scores(scores, mixed, moved, stream)
-    torch.testing.assert_close(found, torch.tensor([[0.4, 0.6]]))
+    sums = routing.accumulated_scores(scores, mixed, moved, stream)
+    torch.testing.assert_close(sums, torch.tensor([[0.4, 0.6]]))
 
 
 def test_accumulated_scores_stay_a_distribution():
     scores = torch.rand(9, 2, dtype=torch.float64).softmax(dim=1)
     mixed = torch.rand(9, 2, dtype=torch.float64).softmax(dim=1)
     moved, stream = torch.randn(2, 9, 4, dtype=torch.float64)
-    found = routing.accumulated_scores(scores, mixed, moved, stream)
-    torch.testing.assert_close(found.sum(dim=1), torch.ones(9, dtype=torch.float64))
+    sums = routing.accumulated_scores(scores, mixed, moved, stream)
+    torch.testing.assert_close(sums.sum(dim=1), torch.ones(9, dtype=torch.float64))
 
 
 def test_gaussian_scores_against_torch_distributions():

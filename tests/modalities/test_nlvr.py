@@ -61,20 +61,20 @@ def test_answers_stand_until_something_changes_that_they_were_made_from(
     answers = iter([np.ones, np.zeros, np.ones, np.zeros, np.ones])
     monkeypatch.setattr(nlvr, "_answers", lambda run, model, rows: next(answers)(len(rows), bool))
 
-    def said(**options):
+    def share_of_yes(**options):
         return nlvr.analyse_nlvr(small_run("dense"), "dev", root, **options).numbers.said_true
 
-    assert said() == said() == 1  # of the record
+    assert share_of_yes() == share_of_yes() == 1  # of the record
     assert "not answered again" in capsys.readouterr().out
-    assert said(again=True) == said() == 0
+    assert share_of_yes(again=True) == share_of_yes() == 0
     picture = root / "dev" / "images" / "3" / "dev-7-0-0.png"
     Image.fromarray(np.zeros((100, 400, 3), np.uint8)).save(picture)
-    assert said() == said() == 1
+    assert share_of_yes() == share_of_yes() == 1
     path = root / "dev" / "dev.json"
     path.write_text(path.read_text().replace("yellow", "blue"))
-    assert said() == said() == 0
+    assert share_of_yes() == share_of_yes() == 0
     monkeypatch.setattr(freshness, "code_digest", lambda *_, **__: "other")
-    assert said() == said() == 1
+    assert share_of_yes() == share_of_yes() == 1
 
 
 def test_a_picture_that_is_gone_is_told(results, root):

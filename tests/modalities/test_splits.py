@@ -44,13 +44,13 @@ def objects(scenes, row: int, picture: int) -> list[tuple[dict, int, int]]:
     ]
 
 
-def fitting(things, field: int):
-    wanted = values(int(field)).items()
-    return [thing for thing in things if all(thing[0][k] == v for k, v in wanted)]
+def fitting(scene, field: int):
+    attributes = values(int(field)).items()
+    return [item for item in scene if all(item[0][k] == v for k, v in attributes)]
 
 
-def holds(programs, row: int, p: int, things) -> bool:
-    a, b = (fitting(things, d[row, p]) for d in (programs.first, programs.second))
+def holds(programs, row: int, p: int, scene) -> bool:
+    a, b = (fitting(scene, d[row, p]) for d in (programs.first, programs.second))
     match PREDICATES[programs.predicates[row, p]]:
         case "exist":
             return len(a) > 0
@@ -75,47 +75,47 @@ def interpreted(programs, scenes, row: int) -> str:
         fits = fitting(pictures[programs.frame[row]], programs.first[row, 0])
         if form == "count":
             return str(len(fits))
-        (thing,) = fits
-        return thing[0][list(ATTRIBUTES)[programs.attribute[row]]]
+        (item,) = fits
+        return item[0][list(ATTRIBUTES)[programs.attribute[row]]]
     truths = []
-    for things in pictures:
-        value = holds(programs, row, 0, things)
+    for scene in pictures:
+        value = holds(programs, row, 0, scene)
         for p, link in enumerate(programs.links[row], start=1):
             if link:
-                other = holds(programs, row, p, things)
+                other = holds(programs, row, p, scene)
                 value = value and other if LINKS[link - 1] == "and" else value or other
         truths.append(value)
     number = sum(truths)
-    said = {
+    answer = {
         "left": truths[0],
         "right": truths[1],
         "both": number == 2,
         "one": number == 1,
         "neither": number == 0,
     }[frame]
-    return {True: "yes", False: "no"}[said] if frame in FRAMES[:2] else str(said).lower()
+    return {True: "yes", False: "no"}[answer] if frame in FRAMES[:2] else str(answer).lower()
 
 
 @pytest.mark.parametrize("name", ["validation", *splits.TESTS])
 def test_answers_are_those_of_a_naive_interpreter(items, name):
-    found = items[name]
-    for row in range(0, len(found), 3):
-        assert ANSWERS[found.answers[row]] == interpreted(found.programs, found.scenes, row)
+    split = items[name]
+    for row in range(0, len(split), 3):
+        assert ANSWERS[split.answers[row]] == interpreted(split.programs, split.scenes, row)
 
 
 def test_cells_fit_the_descriptions_that_their_objects_fit(items):
-    found = items["iid"]
-    fits = programs_.fitting(found.programs, found.scenes)
-    described = found.programs.described
-    for row in range(0, len(found), 7):
+    split = items["iid"]
+    fits = programs_.fitting(split.programs, split.scenes)
+    described = split.programs.described
+    for row in range(0, len(split), 7):
         for picture in (0, 1):
-            things = {y * GRID + x: thing for thing, y, x in objects(found.scenes, row, picture)}
+            occupants = {y * GRID + x: item for item, y, x in objects(split.scenes, row, picture)}
             for cell in range(GRID * GRID):
                 for part, field in enumerate(described[row]):
                     expected = -1
                     if field:
-                        thing = [(things.get(cell, {}), 0, 0)] if cell in things else []
-                        expected = len(fitting(thing, field))
+                        scene = [(occupants.get(cell, {}), 0, 0)] if cell in occupants else []
+                        expected = len(fitting(scene, field))
                     assert fits[row, picture, cell, part] == expected
 
 
@@ -123,10 +123,10 @@ def test_cells_fit_the_descriptions_that_their_objects_fit(items):
 
 
 def test_answers_are_balanced_in_every_sentence(items):
-    for found in items.values():
-        answers = found.answers.reshape(-1, questions.SCENES)
-        assert (found.words.reshape(len(answers), questions.SCENES, -1).std(axis=1) == 0).all()
-        form = found.programs.form.reshape(-1, questions.SCENES)[:, 0]
+    for split in items.values():
+        answers = split.answers.reshape(-1, questions.SCENES)
+        assert (split.words.reshape(len(answers), questions.SCENES, -1).std(axis=1) == 0).all()
+        form = split.programs.form.reshape(-1, questions.SCENES)[:, 0]
         for row, kind in zip(answers, form, strict=True):
             counts = sorted(np.unique(row, return_counts=True)[1])
             if FORMS[kind] == "truth":
@@ -139,13 +139,13 @@ def test_answers_are_balanced_in_every_sentence(items):
 
 def test_the_best_guess_from_words_alone_is_chance(items):
     """Over the group of a form and attribute: half of truths, about a fifth of counts."""
-    found = items["validation"]
-    form = found.programs.form
-    counts = found.answers[form == FORMS.index("count")]
+    split = items["validation"]
+    form = split.programs.form
+    counts = split.answers[form == FORMS.index("count")]
     assert np.bincount(counts).max() / len(counts) < 0.26
     for attribute, options in enumerate(ATTRIBUTES.values()):
-        rows = (form == FORMS.index("query")) & (found.programs.attribute == attribute)
-        share = np.bincount(found.answers[rows]).max() / rows.sum()
+        rows = (form == FORMS.index("query")) & (split.programs.attribute == attribute)
+        share = np.bincount(split.answers[rows]).max() / rows.sum()
         assert share < 1 / len(options) + 0.15
 
 
@@ -156,12 +156,12 @@ def pairs_of_scenes(scenes) -> set[tuple[str, str]]:
     return {(v["shape"], v["colour"]) for v in map(values, np.unique(scenes.objects).tolist()) if v}
 
 
-def pairs_of_words(found) -> list[set[tuple[str, str]]]:
-    named = [
+def pairs_of_words(split) -> list[set[tuple[str, str]]]:
+    pairs_by_row = [
         {(v.get("shape"), v.get("colour")) for v in map(values, row.tolist())}
-        for row in found.programs.described
+        for row in split.programs.described
     ]
-    return [pairs & HELD_PAIRS for pairs in named]
+    return [pairs & HELD_PAIRS for pairs in pairs_by_row]
 
 
 def composed(programs, row: int) -> set[tuple[str, str]]:
@@ -178,14 +178,14 @@ def training_items():
 
 
 def test_training_holds_nothing_that_is_held_out():
-    for found in [*training_items(), splits.held_out(STUDY, "validation")]:
-        assert not pairs_of_scenes(found.scenes) & HELD_PAIRS
-        assert not any(pairs_of_words(found))
-        assert max(found.programs.length) == 2
-        number = (found.scenes.objects > 0).sum(axis=2)
+    for split in [*training_items(), splits.held_out(STUDY, "validation")]:
+        assert not pairs_of_scenes(split.scenes) & HELD_PAIRS
+        assert not any(pairs_of_words(split))
+        assert max(split.programs.length) == 2
+        number = (split.scenes.objects > 0).sum(axis=2)
         assert number.min() >= 2 and number.max() <= 5
-        for row in range(len(found)):
-            assert not composed(found.programs, row) & HELD_COMPOSITIONS
+        for row in range(len(split)):
+            assert not composed(split.programs, row) & HELD_COMPOSITIONS
 
 
 def test_each_split_differs_in_its_one_thing(items):
@@ -203,25 +203,25 @@ def test_each_split_differs_in_its_one_thing(items):
 
 
 def test_every_part_of_what_is_held_out_is_seen_in_training():
-    found = training_items()
-    seen = set().union(*(pairs_of_scenes(part.scenes) for part in found))
-    assert {shape for shape, _ in seen} == set(ATTRIBUTES["shape"])
-    assert {colour for _, colour in seen} == set(ATTRIBUTES["colour"])
-    composed_ = set().union(*(composed(p.programs, r) for p in found for r in range(len(p))))
+    training = training_items()
+    pairs = set().union(*(pairs_of_scenes(part.scenes) for part in training))
+    assert {shape for shape, _ in pairs} == set(ATTRIBUTES["shape"])
+    assert {colour for _, colour in pairs} == set(ATTRIBUTES["colour"])
+    composed_ = set().union(*(composed(p.programs, r) for p in training for r in range(len(p))))
     assert {outer for outer, _ in composed_} == {*FRAMES, *LINKS}
     assert {inner for _, inner in composed_} == set(PREDICATES)
 
 
 def test_test_items_are_not_among_training_items(items):
-    def keys(found):
-        parts = (found.scenes.objects, found.scenes.cells)
-        flat = np.concatenate([p.reshape(len(found), -1) for p in parts], axis=1)
+    def keys(split):
+        parts = (split.scenes.objects, split.scenes.cells)
+        flat = np.concatenate([p.reshape(len(split), -1) for p in parts], axis=1)
         return {
-            (w.tobytes().rstrip(b"\0"), s.tobytes()) for w, s in zip(found.words, flat, strict=True)
+            (w.tobytes().rstrip(b"\0"), s.tobytes()) for w, s in zip(split.words, flat, strict=True)
         }
 
-    seen = set().union(*map(keys, training_items()))
-    assert not seen & keys(items["iid"]) and not seen & keys(items["validation"])
+    training = set().union(*map(keys, training_items()))
+    assert not training & keys(items["iid"]) and not training & keys(items["validation"])
 
 
 def test_items_are_determined_by_their_seed():

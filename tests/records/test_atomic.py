@@ -110,8 +110,8 @@ write_atomically(Path(sys.argv[1]), b"new")
 def test_a_kill_before_the_rename_leaves_the_old_file(tmp_path):
     path = tmp_path / "file"
     write_atomically(path, b"old")
-    done = subprocess.run([sys.executable, "-c", KILLED, path], cwd=PROJECT)
-    assert done.returncode == -9
+    process = subprocess.run([sys.executable, "-c", KILLED, path], cwd=PROJECT)
+    assert process.returncode == -9
     assert path.read_bytes() == b"old"
 
 

@@ -29,10 +29,10 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def digests() -> dict[tuple[str, str], str]:
     """The code of each training and each analysis of the default study."""
     study = load_study("quick")
-    found = {("train", head): training_code(study, head) for head in TRAINING}
+    codes = {("train", head): training_code(study, head) for head in TRAINING}
     for analysis in ANALYSES:
-        found |= {(analysis, head): analysis_code(study, head, analysis) for head in TRAINING}
-    return found
+        codes |= {(analysis, head): analysis_code(study, head, analysis) for head in TRAINING}
+    return codes
 
 
 SILENT = {
@@ -139,11 +139,11 @@ def test_names_are_followed_through_modules_and_aliases(tmp_path, monkeypatch):
     )
     (package / "room" / "b.py").write_text("def f(): return LIMIT\ndef g(): return 2\nLIMIT = 1\n")
     monkeypatch.setattr(code, "PACKAGE", package)
-    reached = {
+    closure = {
         name: [str(d) for d in code.definitions(f"moelib.room.a.{name}")]
         for name in ("one", "two", "three")
     }
-    assert reached == {
+    assert closure == {
         "one": ["moelib.room.a.one", "moelib.room.b.LIMIT", "moelib.room.b.f"],
         "two": ["moelib.room.a.two", "moelib.room.b.g"],
         "three": ["moelib.room.a.three"],

@@ -41,21 +41,21 @@ def test_no_two_lists_of_parts_collide():
 
 
 def test_digest_of_files_depends_on_names_and_contents_and_not_on_their_order(tmp_path):
-    one, two = tmp_path / "one", tmp_path / "two"
-    one.write_text("1")
-    two.write_text("2")
-    before = digest_files([one, two])
-    assert digest_files([two, one]) == before
-    one.write_text("2")
-    two.write_text("1")
-    assert digest_files([one, two]) != before
+    first, second = tmp_path / "one", tmp_path / "two"
+    first.write_text("1")
+    second.write_text("2")
+    before = digest_files([first, second])
+    assert digest_files([second, first]) == before
+    first.write_text("2")
+    second.write_text("1")
+    assert digest_files([first, second]) != before
 
 
 def test_commit_of_the_checkout_and_whether_sources_changed(checkout):
     head = subprocess.run(["git", "-C", checkout, "rev-parse", "HEAD"], capture_output=True)
-    seen = observe()
-    assert seen.commit == head.stdout.decode().strip() and len(seen.commit) == 40
-    assert not seen.uncommitted_changes
+    origin = observe()
+    assert origin.commit == head.stdout.decode().strip() and len(origin.commit) == 40
+    assert not origin.uncommitted_changes
     (checkout / "results" / "record.json").write_text("2")  # what the run itself writes
     (checkout / "new.py").write_text("not tracked")
     assert not observe().uncommitted_changes
@@ -81,15 +81,15 @@ def test_looking_takes_no_lock_in_the_checkout(checkout):
 
 
 def test_what_is_seen_of_the_machine():
-    seen = observe(wall_time_s=1.23456, epoch_seconds=iter([0.5, 0.70049]))
-    assert seen == Provenance.model_validate_json(seen.model_dump_json())
-    assert (seen.wall_time_s, seen.epoch_seconds) == (1.235, (0.5, 0.7))
-    assert seen.packages["torch"] == torch.__version__.split("+")[0] or "+" in torch.__version__
-    assert set(seen.packages) == set(PACKAGES)
-    assert seen.device == seen.cpu != ""
-    assert seen.threads == torch.get_num_threads()
-    assert seen.cores >= 1 and seen.memory_gib > 0.1
-    age = datetime.now(UTC) - datetime.fromisoformat(seen.date)
+    origin = observe(wall_time_s=1.23456, epoch_seconds=iter([0.5, 0.70049]))
+    assert origin == Provenance.model_validate_json(origin.model_dump_json())
+    assert (origin.wall_time_s, origin.epoch_seconds) == (1.235, (0.5, 0.7))
+    assert origin.packages["torch"] == torch.__version__.split("+")[0] or "+" in torch.__version__
+    assert set(origin.packages) == set(PACKAGES)
+    assert origin.device == origin.cpu != ""
+    assert origin.threads == torch.get_num_threads()
+    assert origin.cores >= 1 and origin.memory_gib > 0.1
+    age = datetime.now(UTC) - datetime.fromisoformat(origin.date)
     assert -1 <= age.total_seconds() < 600
 
 

@@ -34,19 +34,19 @@ def test_notebooks_share_a_kernel_and_no_name_or_module_of_ours(tmp_path: Path) 
         "print(hasattr(colorsys, 'seen'))\ncolorsys.seen = True"
     )
     sources = [write_notebook(tmp_path / f"{n}.ipynb", DECLARED, "head, seed", look) for n in "ab"]
-    into = tmp_path / "out"
-    assert execution.execute(sources, {into: {"seed": "3"}}) == []
-    (pid, *first), (again, *second) = (
-        " ".join(texts(into / source.name)).split() for source in sources
+    out = tmp_path / "out"
+    assert execution.execute(sources, {out: {"seed": "3"}}) == []
+    (pid, *first), (second_pid, *second) = (
+        " ".join(texts(out / source.name)).split() for source in sources
     )
     assert first == ["False", "False", "False"]
     assert second == ["False", "False", "True"]  # what takes long to import is there
-    assert pid == again
+    assert pid == second_pid
     for source in sources:
-        cells = json.loads((into / source.name).read_text())["cells"]
+        cells = json.loads((out / source.name).read_text())["cells"]
         assert [cell["execution_count"] for cell in cells] == [1, 2, 3, 4]
         assert cells[2]["outputs"][0]["data"]["text/plain"] == ["('soft', 3)"]
-    assert sorted(into.iterdir()) == [into / source.name for source in sources]
+    assert sorted(out.iterdir()) == [out / source.name for source in sources]
 
 
 @pytest.mark.parametrize("fault", ["1 / 0", "import os; os.kill(os.getpid(), 9)"])
@@ -54,32 +54,32 @@ def test_a_failed_notebook_is_kept_and_those_after_it_run(tmp_path: Path, fault:
     first = write_notebook(tmp_path / "first.ipynb", "x: int = 0")
     broken = write_notebook(tmp_path / "broken.ipynb", "x: int = 0", fault, "1")
     last = write_notebook(tmp_path / "last.ipynb", "x: int = 0", "2")
-    into = tmp_path / "out"
-    assert execution.execute([first, broken, last], {into: {}}) == [into / "broken.failed.ipynb"]
+    out = tmp_path / "out"
+    assert execution.execute([first, broken, last], {out: {}}) == [out / "broken.failed.ipynb"]
     names = ["broken.failed.ipynb", "first.ipynb", "last.ipynb"]
-    assert sorted(path.name for path in into.iterdir()) == names
+    assert sorted(path.name for path in out.iterdir()) == names
     write_notebook(broken, "x: int = 0", "1")
-    assert execution.execute([first, broken, last], {into: {}}) == []
-    assert sorted(path.name for path in into.iterdir()) == [p.replace(".failed", "") for p in names]
+    assert execution.execute([first, broken, last], {out: {}}) == []
+    assert sorted(path.name for path in out.iterdir()) == [p.replace(".failed", "") for p in names]
 
 
 def test_nothing_runs_after_the_first_that_fails(tmp_path: Path) -> None:
     first = write_notebook(tmp_path / "first.ipynb", "x: int = 0", "raise ValueError('so it is')")
     last = write_notebook(tmp_path / "last.ipynb", "x: int = 0")
-    into = tmp_path / "out"
-    assert execution.execute([first, last], {into: {}}) == [into / "first.failed.ipynb"]
-    assert [path.name for path in into.iterdir()] == ["first.failed.ipynb"]
-    told = execution.failure(into / "first.failed.ipynb")
-    assert told == f"{into / 'first.failed.ipynb'}: ValueError: so it is"
+    out = tmp_path / "out"
+    assert execution.execute([first, last], {out: {}}) == [out / "first.failed.ipynb"]
+    assert [path.name for path in out.iterdir()] == ["first.failed.ipynb"]
+    message = execution.failure(out / "first.failed.ipynb")
+    assert message == f"{out / 'first.failed.ipynb'}: ValueError: so it is"
 
 
 def test_several_runs_share_a_kernel_and_one_that_fails_stops_no_other(tmp_path: Path) -> None:
     fault = "import os\nif head == 'soft': raise ValueError\nprint(os.getpid())"
     source = write_notebook(tmp_path / "in.ipynb", DECLARED, fault)
     last = write_notebook(tmp_path / "last.ipynb", DECLARED, "print(head, seed)")
-    into = ["--into", str(tmp_path / "{head}" / "out"), "-p", "seed", "7"]
+    options = ["--into", str(tmp_path / "{head}" / "out"), "-p", "seed", "7"]
     with pytest.raises(SystemExit) as error:
-        execution.main([str(source), str(last), *into, "--each", "head", "a", "b", "soft", "c"])
+        execution.main([str(source), str(last), *options, "--each", "head", "a", "b", "soft", "c"])
     assert error.value.code == 1
     pids = [texts(tmp_path / head / "out" / "in.ipynb") for head in "abc"]
     assert pids[0] == pids[1] != pids[2]  # another kernel after the failure
@@ -89,15 +89,15 @@ def test_several_runs_share_a_kernel_and_one_that_fails_stops_no_other(tmp_path:
 
 def test_a_refused_parameter_starts_no_kernel(tmp_path: Path) -> None:
     sources = [write_notebook(tmp_path / f"{n}.ipynb", DECLARED) for n in "ab"]
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-m", "moelib.study.execution", *sources, "--into", tmp_path / "out"]
         + ["-p", "sede", "1"],
         capture_output=True,
         text=True,
     )
-    assert done.returncode == 1
-    assert "The notebook has no parameter 'sede'" in done.stderr
-    assert len(done.stderr.splitlines()) == 1
+    assert process.returncode == 1
+    assert "The notebook has no parameter 'sede'" in process.stderr
+    assert len(process.stderr.splitlines()) == 1
     assert sorted(tmp_path.iterdir()) == sources
 
 
@@ -114,11 +114,11 @@ def test_a_failure_on_the_command_line_is_one_sentence(
 
 def full_after(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """The disk is full after papermill has written so many times; then a part of a file is left."""
-    write, written = papermill.iorw.LocalHandler.write, []
+    write, paths = papermill.iorw.LocalHandler.write, []
 
     def full(self: object, text: str, path: str) -> None:
-        written.append(path)
-        if len(written) <= count:
+        paths.append(path)
+        if len(paths) <= count:
             return write(self, text, path)
         Path(path).write_text(text[: len(text) // 2])
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -144,14 +144,14 @@ def test_output_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_text("")
     (tmp_path / "out/in.ipynb").mkdir(parents=True)
-    for into, sentence in [
+    for out, sentence in [
         (file, "Cannot write {}: File exists."),
         (file / "below", "Cannot write {}: Not a directory."),
         (tmp_path / "out", "The output {} is a folder; it must be a file."),
     ]:
         with pytest.raises(ConfigError) as error:
-            execution.execute([source], {into: {}})
-        assert str(error.value) == sentence.format(into / "in.ipynb")
+            execution.execute([source], {out: {}})
+        assert str(error.value) == sentence.format(out / "in.ipynb")
     assert sorted(tmp_path.iterdir()) == [file, source, tmp_path / "out"]
 
 

@@ -36,15 +36,15 @@ def fresh(results):
 @pytest.fixture
 def batches(monkeypatch):
     """The images of each training step, as they come to the network."""
-    seen = []
+    inputs = []
     network_input = batching.network_input
 
     def spied(images, dataset, channels_last):
-        seen.append(images.clone())
+        inputs.append(images.clone())
         return network_input(images, dataset, channels_last)
 
     monkeypatch.setattr(batching, "network_input", spied)
-    return seen
+    return inputs
 
 
 def in_turn(run, dataset, batches) -> list[torch.Tensor]:
@@ -54,8 +54,8 @@ def in_turn(run, dataset, batches) -> list[torch.Tensor]:
     return list(batches)
 
 
-def equal(one: list[torch.Tensor], two: list[torch.Tensor]) -> bool:
-    return len(one) == len(two) and all(map(torch.equal, one, two))
+def equal(a: list[torch.Tensor], b: list[torch.Tensor]) -> bool:
+    return len(a) == len(b) and all(map(torch.equal, a, b))
 
 
 def sorted_images(images: torch.Tensor) -> torch.Tensor:
@@ -66,29 +66,25 @@ def sorted_images(images: torch.Tensor) -> torch.Tensor:
 
 
 def test_heads_of_a_seed_see_the_same_batches_bit_by_bit(dataset, batches):
-    seen = [in_turn(tiny_run(head, epochs=2), dataset, batches) for head in HEADS]
-    assert [len(batch) for batch in seen[0]] == 2 * [32, 32, 32, LAST_BATCH]
-    assert all(equal(other, seen[0]) for other in seen[1:])
-    assert not equal(seen[0][:4], seen[0][4:])  # each epoch anew
+    sequences = [in_turn(tiny_run(head, epochs=2), dataset, batches) for head in HEADS]
+    assert [len(batch) for batch in sequences[0]] == 2 * [32, 32, 32, LAST_BATCH]
+    assert all(equal(other, sequences[0]) for other in sequences[1:])
+    assert not equal(sequences[0][:4], sequences[0][4:])  # each epoch anew
 
 
 def test_seeds_see_other_batches(dataset, batches):
-    one, two = (in_turn(tiny_run("dense", seed, epochs=1), dataset, batches) for seed in (0, 1))
-    assert not any(map(torch.equal, one, two))
+    a, b = (in_turn(tiny_run("dense", seed, epochs=1), dataset, batches) for seed in (0, 1))
+    assert not any(map(torch.equal, a, b))
 
 
 def test_heads_see_other_batches_when_pairing_is_given_up(dataset, batches):
     key = {"paired": False}
-    one, two = (
-        in_turn(tiny_run(head, epochs=1, protocol=key), dataset, batches) for head in HEADS[:2]
-    )
-    assert not any(map(torch.equal, one, two))
+    a, b = (in_turn(tiny_run(head, epochs=1, protocol=key), dataset, batches) for head in HEADS[:2])
+    assert not any(map(torch.equal, a, b))
     # Even without augmentation: the order itself is another.
     key = {"paired": False, "augment": False}
-    one, two = (
-        in_turn(tiny_run(head, epochs=1, protocol=key), dataset, batches) for head in HEADS[:2]
-    )
-    assert not any(map(torch.equal, one, two))
+    a, b = (in_turn(tiny_run(head, epochs=1, protocol=key), dataset, batches) for head in HEADS[:2])
+    assert not any(map(torch.equal, a, b))
 
 
 def test_batches_do_not_depend_on_the_default_generator_or_on_resuming(dataset, batches):
@@ -100,8 +96,8 @@ def test_batches_do_not_depend_on_the_default_generator_or_on_resuming(dataset, 
 
 def test_an_epoch_is_every_training_image_once(dataset, batches):
     run = tiny_run("dense", epochs=2, protocol={"augment": False})
-    seen = in_turn(run, dataset, batches)
-    for epoch in (seen[:4], seen[4:]):
+    sequence = in_turn(run, dataset, batches)
+    for epoch in (sequence[:4], sequence[4:]):
         assert torch.equal(sorted_images(torch.cat(epoch)), sorted_images(dataset.train.images))
 
 
@@ -133,15 +129,15 @@ def augmented(monkeypatch):
 @pytest.fixture
 def evaluated(monkeypatch):
     """The images of each evaluation."""
-    seen = []
+    inputs = []
     network_input = evaluate.network_input
 
     def spied(images, dataset, channels_last):
-        seen.append(images.clone())
+        inputs.append(images.clone())
         return network_input(images, dataset, channels_last)
 
     monkeypatch.setattr(evaluate, "network_input", spied)
-    return seen
+    return inputs
 
 
 @pytest.mark.parametrize("on", [True, False])
@@ -158,14 +154,14 @@ def test_augmentation_touches_training_batches_alone(dataset, augmented, evaluat
 
 
 def test_the_studies_crop_and_flip_reach_the_augmentation(dataset, monkeypatch):
-    given = []
+    calls = []
     monkeypatch.setattr(
-        batching, "random_crop_flip", lambda images, *args: given.append(args) or images
+        batching, "random_crop_flip", lambda images, *args: calls.append(args) or images
     )
     run = tiny_run("dense", epochs=1)
     data = run.study.data.model_copy(update={"crop_padding": 3, "flip": False})
     train(replace(run, study=run.study.model_copy(update={"data": data})), dataset)
-    assert {args[:2] for args in given} == {(3, False)}
+    assert {args[:2] for args in calls} == {(3, False)}
 
 
 # -- checkpoint ---------------------------------------------------------------------------------
@@ -176,14 +172,14 @@ def test_the_checkpoint_that_is_tested_is_the_protocols(dataset):
     schedule = {"kind": "multistep", "milestones": [3], "gamma": 100.0}
     recipe = {"epochs": 4, "batch_size": 16, "learning_rate": 0.1, "schedule": schedule}
     records = {}
-    for which in ("last", "best_validation"):
-        run = tiny_run("dense", seed=1, protocol={"checkpoint": which}, **recipe)
-        records[which] = train(run, dataset)
+    for name in ("last", "best_validation"):
+        run = tiny_run("dense", seed=1, protocol={"checkpoint": name}, **recipe)
+        records[name] = train(run, dataset)
         model = build_model(run, dataset)
-        load_weights(run, model, records[which], which)
+        load_weights(run, model, records[name], name)
         logits, _ = predict(model, dataset.test, dataset)
-        assert metrics(logits, dataset.test.labels, None) == records[which].numbers.test
-    last, best = (records[which].numbers for which in ("last", "best_validation"))
+        assert metrics(logits, dataset.test.labels, None) == records[name].numbers.test
+    last, best = (records[name].numbers for name in ("last", "best_validation"))
     accuracies = [epoch.validation.accuracy for epoch in last.epochs]
     assert last.best_validation_epoch == accuracies.index(max(accuracies)) + 1 < 4
     assert (last.tested_epoch, best.tested_epoch) == (4, last.best_validation_epoch)
@@ -198,8 +194,8 @@ def test_of_equal_validation_accuracies_the_first_is_best(dataset):
     numbers = train(run, replace(dataset, validation=one_image)).numbers
     accuracies = [epoch.validation.accuracy for epoch in numbers.epochs]
     assert numbers.best_validation_epoch == accuracies.index(max(accuracies)) + 1
-    about = load_tensors(run.folder / "best_validation.safetensors")[1]
-    assert about == {"epoch": numbers.best_validation_epoch}
+    metadata = load_tensors(run.folder / "best_validation.safetensors")[1]
+    assert metadata == {"epoch": numbers.best_validation_epoch}
 
 
 # -- loss_mean ----------------------------------------------------------------------------------
@@ -307,8 +303,8 @@ def test_running_train_metrics_are_of_the_steps_as_they_passed(dataset, monkeypa
     monkeypatch.setattr(F, "cross_entropy", spied)
     run = tiny_run("sparse", epochs=2, protocol={"train_metrics": "running"})
     record = train(run, dataset)
-    for epoch, passed in zip(record.numbers.epochs, (steps[:4], steps[4:]), strict=True):
-        losses, right = (torch.cat(parts) for parts in zip(*passed, strict=True))
+    for epoch, epoch_steps in zip(record.numbers.epochs, (steps[:4], steps[4:]), strict=True):
+        losses, right = (torch.cat(parts) for parts in zip(*epoch_steps, strict=True))
         assert epoch.train.loss == pytest.approx(losses.mean().item(), rel=1e-12)
         assert epoch.train.accuracy == pytest.approx(right.double().mean().item(), rel=1e-12)
     assert sum(record.numbers.epochs[0].train.load) == pytest.approx(2)  # k of each image
@@ -362,20 +358,20 @@ def test_noise_at_evaluation_is_of_streams_of_its_own(dataset):
     model = build_model(run, dataset)
     load_weights(run, model, record, "last")
     (epoch,) = record.numbers.epochs
-    for name, index, split, found in (
+    for name, index, split, numbers in (
         ("evaluation", 1, dataset.validation, epoch.validation),
         ("test", 0, dataset.test, record.numbers.test),
     ):
         with seeded(run.stream(f"sparse/{name}", index), torch.device("cpu")):
             logits, routing = predict(model, split, dataset)
-        assert metrics(logits, split.labels, routing, batch=32) == found
+        assert metrics(logits, split.labels, routing, batch=32) == numbers
 
 
 def test_validation_and_test_images_reach_no_gradient(dataset):
     """Other held-out images, the same weights."""
     other = tiny_dataset(held_out=20)
     run = tiny_run("sparse", epochs=2)
-    one = train(run, dataset).numbers
-    two = train(run, replace(dataset, validation=other.test, test=other.validation, digest="b"))
-    assert two.numbers.weights["last"] == one.weights["last"]
-    assert two.numbers.test != one.test
+    first = train(run, dataset).numbers
+    swapped = train(run, replace(dataset, validation=other.test, test=other.validation, digest="b"))
+    assert swapped.numbers.weights["last"] == first.weights["last"]
+    assert swapped.numbers.test != first.test

@@ -30,9 +30,9 @@ def test_results_lie_in_the_checkout_unless_the_environment_says_otherwise(monke
 
 
 def test_runs_of_a_study_go_seed_by_seed():
-    found = [(run.seed, run.head) for run in runs(load_study("quick"))]
-    assert found[:5] == [(0, "dense"), (0, "soft"), (0, "sparse"), (0, "switch"), (1, "dense")]
-    assert len(found) == 12
+    order = [(run.seed, run.head) for run in runs(load_study("quick"))]
+    assert order[:5] == [(0, "dense"), (0, "soft"), (0, "sparse"), (0, "switch"), (1, "dense")]
+    assert len(order) == 12
 
 
 def test_open_run_refuses_what_the_study_does_not_list():

@@ -72,8 +72,8 @@ ARMS = dict.fromkeys(
 @pytest.mark.parametrize("name", sorted(path.stem for path in STUDIES.glob("protocol-*.yaml")))
 def test_a_departure_differs_in_one_key_from_what_it_is_compared_with(name):
     study, arm = load_study(name), load_study(ARMS[name.removeprefix("protocol-")])
-    other = {"name", "description", "heads", "protocol", "analyses"}
-    assert study.model_dump(exclude=other) == arm.model_dump(exclude=other)
+    exceptions = {"name", "description", "heads", "protocol", "analyses"}
+    assert study.model_dump(exclude=exceptions) == arm.model_dump(exclude=exceptions)
     compared = {"utilization", "sharpness"}
     assert study.analyses.model_dump(include=compared) == arm.analyses.model_dump(include=compared)
     shared = study.heads.keys() & arm.heads.keys()
@@ -162,9 +162,9 @@ def test_presets_differ_in_every_key():
 @pytest.mark.parametrize("key", [key for key in Protocol.model_fields if key != "base"])
 def test_one_key_of_a_preset_can_be_turned_alone(base, key):
     (other,) = (protocol for name, protocol in PROTOCOLS.items() if name != base)
-    turned = parse_study(raw_with("protocol", {"base": base, key: getattr(other, key)})).protocol
-    assert turned == PROTOCOLS[base].model_copy(update={key: getattr(other, key)})
-    assert turned != PROTOCOLS[base]
+    protocol = parse_study(raw_with("protocol", {"base": base, key: getattr(other, key)})).protocol
+    assert protocol == PROTOCOLS[base].model_copy(update={key: getattr(other, key)})
+    assert protocol != PROTOCOLS[base]
 
 
 # -- extends ------------------------------------------------------------------------------------
@@ -532,16 +532,16 @@ def test_an_analysis_of_the_extended_study_can_be_left_out(tmp_path):
 
 def test_analyses_are_made_of_the_runs_that_they_suit():
     study = load_study("quick")
-    everything = ["utilization", "sharpness", "surface", "efficiency", "robustness", "gallery"]
-    assert study.analyses_of("sparse", 0) == everything
-    assert study.analyses_of("dense", 0) == everything[1:-1]
+    names = ["utilization", "sharpness", "surface", "efficiency", "robustness", "gallery"]
+    assert study.analyses_of("sparse", 0) == names
+    assert study.analyses_of("dense", 0) == names[1:-1]
     assert study.analyses_of("dense", 1) == ["sharpness", "surface", "robustness"]
     without = parse_study(raw_with("analyses", {"sharpness": None}))
     assert without.analyses_of("sparse", 0) == ["utilization", "surface", "efficiency"]
 
 
 @pytest.mark.parametrize(
-    ("sizes", "said"),
+    ("sizes", "pattern"),
     [
         ({"batches": [0]}, "analyses.efficiency.batches"),
         ({"batches": [8, 8]}, "batches must not hold a number twice"),
@@ -551,6 +551,6 @@ def test_analyses_are_made_of_the_runs_that_they_suit():
         ({"repeats": 4}, "analyses.efficiency.repeats"),
     ],
 )
-def test_impossible_timings_are_refused(sizes, said):
-    with pytest.raises(ConfigError, match=said):
+def test_impossible_timings_are_refused(sizes, pattern):
+    with pytest.raises(ConfigError, match=pattern):
         parse_study(raw_with("analyses", {"efficiency": sizes}))

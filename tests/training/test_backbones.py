@@ -71,13 +71,13 @@ def test_resnet18_has_the_stem_for_small_images_and_no_classifier():
 
 
 def test_resnet18_keeps_full_resolution_in_its_first_stage():
-    net, seen = build_backbone(RESNET18, 3).eval(), {}
+    net, shapes = build_backbone(RESNET18, 3).eval(), {}
     for name in ("layer1", "layer2", "layer3", "layer4"):
         module = getattr(net, name)
-        module.register_forward_hook(lambda m, i, out, name=name: seen.update({name: out.shape}))
+        module.register_forward_hook(lambda m, i, out, name=name: shapes.update({name: out.shape}))
     with torch.no_grad():
         net(torch.randn(1, 3, 32, 32))
-    assert [tuple(shape[1:]) for shape in seen.values()] == [
+    assert [tuple(shape[1:]) for shape in shapes.values()] == [
         (64, 32, 32),
         (128, 16, 16),
         (256, 8, 8),
@@ -195,9 +195,9 @@ def test_random_features_are_those_of_a_loop_over_patches(channels):
     words = torch.stack([root @ (patches[i] - mean) for i in chosen])
     words = words / words.norm(dim=1, keepdim=True)
 
-    found = net._pooled(images[:3])  # (3, 8 filter)
+    means = net._pooled(images[:3])  # (3, 8 filter)
     steps = range(0, 12 - size + 1, RandomFeatures.STRIDE)  # 4 positions a side: 2 a quadrant
-    for image, row in zip(images[:3].double(), found, strict=True):
+    for image, row in zip(images[:3].double(), means, strict=True):
         maps = torch.zeros(10, 4, 4, dtype=torch.float64)
         for i, r in enumerate(steps):
             for j, c in enumerate(steps):

@@ -39,15 +39,15 @@ def saved(tmp_path):
 def test_values_types_and_shapes_come_back_bit_by_bit(tmp_path):
     tensors = some_tensors()
     path = tmp_path / "folder" / "weights.safetensors"
-    about = {"epochs": [1.0, 0.1], "inputs": {"data": "é"}}
-    sha256 = save_tensors(path, tensors, about)
+    metadata = {"epochs": [1.0, 0.1], "inputs": {"data": "é"}}
+    sha256 = save_tensors(path, tensors, metadata)
     loaded, loaded_about, loaded_sha256 = load_tensors(path)
     assert loaded.keys() == tensors.keys()
     for name, tensor in tensors.items():
         assert loaded[name].dtype == tensor.dtype and loaded[name].shape == tensor.shape
         bits = [t.detach().contiguous().flatten().view(torch.uint8) for t in (loaded[name], tensor)]
         assert torch.equal(*bits)
-    assert (loaded_about, loaded_sha256) == (about, sha256)
+    assert (loaded_about, loaded_sha256) == (metadata, sha256)
     assert tensors_digest(loaded) == sha256
 
 
@@ -100,7 +100,7 @@ def test_a_truncated_file_is_refused_wherever_it_ends(saved):
 @pytest.mark.parametrize("change", [1, 0x10, 0x80], ids=["1", "16", "128"])
 def test_one_changed_byte_is_noticed_wherever_it_is(saved, change):
     whole = saved.read_bytes()
-    tensors, about, sha256 = load_tensors(saved)
+    tensors, metadata, sha256 = load_tensors(saved)
     unnoticed = 0
     for place in range(len(whole)):
         damaged = bytearray(whole)
@@ -111,7 +111,7 @@ def test_one_changed_byte_is_noticed_wherever_it_is(saved, change):
         except CheckpointError as error:
             assert "is damaged: " in str(error) and str(error).endswith(".")
         else:  # only where nothing depends on it: the name of the description's digest
-            assert (loaded_about, loaded_sha256) == (about, sha256)
+            assert (loaded_about, loaded_sha256) == (metadata, sha256)
             assert all(torch.equal(loaded[name], tensor) for name, tensor in tensors.items())
             unnoticed += 1
     assert unnoticed <= len("about_sha256") + 8  # and spaces that fill the header up

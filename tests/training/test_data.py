@@ -195,8 +195,8 @@ def test_damaged_archive_without_a_network_is_named_and_kept(published, tmp_path
     root.mkdir()
     part = (published / CIFAR10.filename).read_bytes()[:keep]
     (root / CIFAR10.filename).write_bytes(part)
-    named = f"{root / CIFAR10.filename} is damaged: its MD5 sum is not the official one[.] Put"
-    with pytest.raises(ConfigError, match=named):
+    message = f"{root / CIFAR10.filename} is damaged: its MD5 sum is not the official one[.] Put"
+    with pytest.raises(ConfigError, match=message):
         data.load_data(cifar10(root))
     assert [path.read_bytes() for path in root.iterdir()] == [part]
 
@@ -267,10 +267,10 @@ def test_folder_of_colour_images(tmp_path):
     dataset = data.load_data(folder(tmp_path, validation_share=0.2))
     assert dataset.classes == ("cat", "dog")
     assert [len(split) for split in splits(dataset)] == [12, 3, 5]
-    found = torch.cat([split.images for split in splits(dataset)])
+    stored = torch.cat([split.images for split in splits(dataset)])
     labels = torch.cat([split.labels for split in splits(dataset)])
     for path in paths:
-        same = (found == torch.from_numpy(np.array(Image.open(path)))).flatten(1).all(1)
+        same = (stored == torch.from_numpy(np.array(Image.open(path)))).flatten(1).all(1)
         assert same.sum() == 1
         assert dataset.classes[labels[same]] == path.parent.name
     for channel in range(3):

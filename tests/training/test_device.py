@@ -47,10 +47,10 @@ def test_a_gpu_computes_in_bf16_compiled(monkeypatch):
 
 def test_what_is_not_auto_stays_as_it_is(monkeypatch):
     processor_with(monkeypatch, "amx_bf16")
-    asked = {"precision": "fp32", "channels_last": False, "compile": True}
-    training = Training(epochs=50, **asked)
+    settings = {"precision": "fp32", "channels_last": False, "compile": True}
+    training = Training(epochs=50, **settings)
     assert device.resolve(training) == training
-    for key, value in asked.items():
+    for key, value in settings.items():
         assert getattr(device.resolve(Training(epochs=50, **{key: value})), key) == value
 
 
@@ -68,8 +68,8 @@ def test_a_gpu_that_is_not_there_is_refused_and_not_replaced(monkeypatch):
 def test_numerics_are_set_and_put_back(precision):
     before = state()
     training = Training(epochs=50, threads=3, device="cuda", precision=precision)
-    with device.numerics(training) as on:
-        assert on == torch.device("cuda")
+    with device.numerics(training) as chosen:
+        assert chosen == torch.device("cuda")
         assert state() == (3, precision == "tf32", precision == "tf32", True)
     assert state() == before
 

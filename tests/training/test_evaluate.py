@@ -24,11 +24,11 @@ def test_cross_entropy_and_accuracy_of_known_logits():
     # Softmax of (ln 3, 0) is (3/4, 1/4).
     logits = torch.tensor([[math.log(3), 0.0], [math.log(3), 0.0], [0.0, 0.0], [0.0, math.log(3)]])
     labels = torch.tensor([0, 1, 0, 1])
-    found = metrics(logits, labels, None)
+    scores = metrics(logits, labels, None)
     expected = (2 * math.log(4 / 3) + math.log(4) + math.log(2)) / 4
-    assert found.loss == pytest.approx(expected, rel=1e-6)  # the logits are float32
-    assert found.accuracy == 0.75  # of two equal logits the first counts
-    assert (found.gate_mass, found.load, found.entropy) == (None, None, None)
+    assert scores.loss == pytest.approx(expected, rel=1e-6)  # the logits are float32
+    assert scores.accuracy == 0.75  # of two equal logits the first counts
+    assert (scores.gate_mass, scores.load, scores.entropy) == (None, None, None)
 
 
 def test_means_of_batches_weigh_a_last_small_batch_more():
@@ -45,17 +45,17 @@ def test_means_of_batches_weigh_a_last_small_batch_more():
 def test_loss_is_summed_in_double():
     logits = torch.zeros(100_000, 2)
     logits[0, 1] = 1e4  # one image of loss 1e4 among many of ln 2
-    found = metrics(logits, torch.zeros(100_000, dtype=torch.int64), None).loss
-    assert found == pytest.approx((99_999 * math.log(2) + 1e4) / 1e5, rel=1e-12)
+    loss = metrics(logits, torch.zeros(100_000, dtype=torch.int64), None).loss
+    assert loss == pytest.approx((99_999 * math.log(2) + 1e4) / 1e5, rel=1e-12)
 
 
 def test_usage_of_known_routing():
     logits = torch.tensor([[3.0, 3.0, 0.0], [0.0, 5.0, 5.0]])
     routing = top_k_routing(logits, k=2)
-    found = metrics(torch.zeros(2, 2), torch.tensor([0, 1]), routing)
-    assert found.gate_mass == pytest.approx((0.25, 0.5, 0.25))
-    assert found.load == pytest.approx((0.5, 1.0, 0.5))
-    assert found.entropy == pytest.approx(math.log(2))
+    usage = metrics(torch.zeros(2, 2), torch.tensor([0, 1]), routing)
+    assert usage.gate_mass == pytest.approx((0.25, 0.5, 0.25))
+    assert usage.load == pytest.approx((0.5, 1.0, 0.5))
+    assert usage.entropy == pytest.approx(math.log(2))
 
 
 def test_joined_routings_are_one():

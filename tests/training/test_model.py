@@ -15,8 +15,8 @@ from moelib.training.data import normalise
 from moelib.training.model import build_model, parameter_count
 
 
-def same(one: dict, two: dict) -> bool:
-    return one.keys() == two.keys() and all(torch.equal(one[name], two[name]) for name in one)
+def same(a: dict, b: dict) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
 @pytest.mark.parametrize("study", ["paper", "paper-as-run"])
@@ -68,12 +68,12 @@ def test_speednet_is_whitened_by_training_images_alone(dataset):
     net = SpeedNet(kind="speednet", widths=(4, 4, 4))
     run = Run(tiny_run().study.model_copy(update={"backbone": net}), "soft", 0)
     images = tiny_dataset(size=9)
-    found = build_model(run, images).backbone.whitening
+    whitening = build_model(run, images).backbone.whitening
     expected = backbones.SpeedNet(3, (4, 4, 4))
     expected.whiten(normalise(images.train.images, images.mean, images.std))
-    assert torch.equal(found, expected.whitening)
+    assert torch.equal(whitening, expected.whitening)
     other = replace(images, validation=images.train, test=images.train)
-    assert torch.equal(build_model(run, other).backbone.whitening, found)
+    assert torch.equal(build_model(run, other).backbone.whitening, whitening)
 
 
 def test_images_that_a_speednet_would_shrink_to_nothing_are_refused(dataset):
@@ -90,12 +90,12 @@ def test_images_that_a_speednet_would_shrink_to_nothing_are_refused(dataset):
 def test_the_head_computes_in_float32_under_bf16(dataset, head):
     model = build_model(tiny_run(head), dataset).eval()
     images = normalise(dataset.test.images, dataset.mean, dataset.std)
-    seen = {}
-    model.backbone.register_forward_hook(lambda m, i, out: seen.update(backbone=out.dtype))
+    types = {}
+    model.backbone.register_forward_hook(lambda m, i, out: types.update(backbone=out.dtype))
     with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
         logits, routing = model.routed(images)
         features = model.backbone(images)
-    assert seen["backbone"] == torch.bfloat16
+    assert types["backbone"] == torch.bfloat16
     assert logits.dtype == torch.float32
     if routing is not None:
         assert routing.gates.dtype == torch.float32

@@ -14,8 +14,8 @@ def rates(training, steps_per_epoch):
 
 @pytest.mark.parametrize("study", ["paper", "paper-as-run"])
 def test_the_papers_rates(study):
-    found = rates(load_study(study).training, steps_per_epoch=352)
-    epochs = [found[352 * epoch : 352 * (epoch + 1)] for epoch in range(50)]
+    schedule = rates(load_study(study).training, steps_per_epoch=352)
+    epochs = [schedule[352 * epoch : 352 * (epoch + 1)] for epoch in range(50)]
     assert all(len(set(epoch)) == 1 for epoch in epochs)  # constant within an epoch
     by_epoch = [epoch[0] for epoch in epochs]
     assert by_epoch[:30] == [0.1] * 30
@@ -32,11 +32,11 @@ def test_milestones_in_any_order():
 def test_one_cycle_starts_at_a_fifth_peaks_after_warm_up_and_ends_just_above_0():
     schedule = OneCycle(kind="onecycle", warmup=0.2)
     training = Training(epochs=10, learning_rate=3.0, schedule=schedule)
-    found = rates(training, steps_per_epoch=5)  # 50 steps, 10 of them of warm-up
-    assert found[0] == pytest.approx(0.6)
-    assert found[10] == max(found) == pytest.approx(3.0)
-    assert found[49] == pytest.approx(3.0 / 40)  # one of 40 steps before 0
-    rises = [b - a for a, b in zip(found, found[1:], strict=False)]
+    curve = rates(training, steps_per_epoch=5)  # 50 steps, 10 of them of warm-up
+    assert curve[0] == pytest.approx(0.6)
+    assert curve[10] == max(curve) == pytest.approx(3.0)
+    assert curve[49] == pytest.approx(3.0 / 40)  # one of 40 steps before 0
+    rises = [b - a for a, b in zip(curve, curve[1:], strict=False)]
     assert rises[:10] == pytest.approx([0.24] * 10)  # 4/5 of the peak over 10 steps
     assert rises[10:] == pytest.approx([-3.0 / 40] * 39)
 

@@ -52,22 +52,22 @@ def interrupt(monkeypatch):
     rate = loop.learning_rate
 
     def at(step: int | None) -> None:
-        def dying(training, now, steps_per_epoch):
-            if now == step:
+        def dying(training, position, steps_per_epoch):
+            if position == step:
                 raise Killed
-            return rate(training, now, steps_per_epoch)
+            return rate(training, position, steps_per_epoch)
 
         monkeypatch.setattr(loop, "learning_rate", dying)
 
     return at
 
 
-def weights(run: Run, which: str = "last") -> dict[str, torch.Tensor]:
-    return load_tensors(run.folder / f"{which}.safetensors")[0]
+def weights(run: Run, name: str = "last") -> dict[str, torch.Tensor]:
+    return load_tensors(run.folder / f"{name}.safetensors")[0]
 
 
-def same_weights(one: dict, two: dict) -> bool:
-    return one.keys() == two.keys() and all(torch.equal(one[name], two[name]) for name in one)
+def same_weights(a: dict, b: dict) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
 def files(run: Run) -> dict[str, bytes]:
@@ -81,10 +81,10 @@ def elsewhere(monkeypatch, tmp_path, name: str) -> None:
 
 # -- watching -----------------------------------------------------------------------------------
 def test_who_watches_sees_every_epoch_and_changes_no_number(monkeypatch, tmp_path):
-    dataset, sights = tiny_dataset(), []
-    watched = train(tiny_run("sparse"), dataset, watch=lambda epochs: sights.append([*epochs]))
-    assert [len(epochs) for epochs in sights] == [*range(1, len(watched.numbers.epochs) + 1)]
-    assert sights[-1] == [*watched.numbers.epochs]
+    dataset, calls = tiny_dataset(), []
+    watched = train(tiny_run("sparse"), dataset, watch=lambda epochs: calls.append([*epochs]))
+    assert [len(epochs) for epochs in calls] == [*range(1, len(watched.numbers.epochs) + 1)]
+    assert calls[-1] == [*watched.numbers.epochs]
     elsewhere(monkeypatch, tmp_path, "unwatched")
     assert train(tiny_run("sparse"), dataset).numbers == watched.numbers
 
@@ -157,14 +157,14 @@ def test_a_training_repeats_bit_by_bit_whatever_the_default_generator(
 
 
 def test_seeds_give_other_trainings(dataset):
-    one, two = (train(tiny_run("dense", seed, epochs=1), dataset) for seed in (0, 1))
-    assert one.numbers.weights != two.numbers.weights
+    first, second = (train(tiny_run("dense", seed, epochs=1), dataset) for seed in (0, 1))
+    assert first.numbers.weights != second.numbers.weights
 
 
 def test_learning_rates_are_the_schedules(dataset):
     record = train(tiny_run("linear", epochs=3), dataset)
-    found = [epoch.learning_rate for epoch in record.numbers.epochs]
-    assert found == pytest.approx([0.1, 0.1, 0.01])
+    trained_rates = [epoch.learning_rate for epoch in record.numbers.epochs]
+    assert trained_rates == pytest.approx([0.1, 0.1, 0.01])
 
 
 def test_numerics_of_the_process_are_put_back(dataset):
@@ -213,8 +213,8 @@ def test_balance_losses_are_part_of_what_is_minimised(dataset):
     unbalanced = run.study.heads["soft"].model_copy(update={"balance": Balance()})
     heads = run.study.heads | {"soft": unbalanced}
     other = Run(run.study.model_copy(update={"heads": heads}), "soft", 0)
-    one, two = (train(r, dataset).numbers.weights["last"] for r in (run, other))
-    assert one != two
+    balanced, plain = (train(r, dataset).numbers.weights["last"] for r in (run, other))
+    assert balanced != plain
 
 
 def test_the_selection_bias_moves_with_each_step(dataset):
@@ -299,15 +299,15 @@ def test_rounding_of_a_tiny_loss_is_no_reason_to_refuse(dataset, monkeypatch):
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory, dataset):
     """Record and weights of the tiny run of three epochs, for each protocol."""
-    found = {}
+    trainings = {}
     with pytest.MonkeyPatch.context() as patch:
         for protocol in ("corrected", "as-run"):
             elsewhere(patch, tmp_path_factory.mktemp("whole"), protocol)
             run = tiny_run(protocol=protocol)
             record = train(run, dataset)
-            parts = [weights(run, which) for which in ("last", "best_validation")]
-            found[protocol] = record, *parts
-    return found
+            parts = [weights(run, name) for name in ("last", "best_validation")]
+            trainings[protocol] = record, *parts
+    return trainings
 
 
 def assert_equal_run(run: Run, record, whole) -> None:
@@ -376,7 +376,7 @@ def test_the_state_holds_weights_momentum_and_the_best_so_far(dataset, channels_
     interrupt(2 * STEPS)
     with pytest.raises(Killed):
         train(run, dataset)
-    tensors, about, _ = load_tensors(run.folder / "state.safetensors")
+    tensors, metadata, _ = load_tensors(run.folder / "state.safetensors")
     model = build_model(run, dataset)
     names = {part: set() for part in ("model", "best", "momentum")}
     for name in tensors:
@@ -384,7 +384,7 @@ def test_the_state_holds_weights_momentum_and_the_best_so_far(dataset, channels_
         names[part].add(rest)
     assert names["model"] == names["best"] == model.state_dict().keys()
     assert names["momentum"] == {name for name, _ in model.named_parameters()}
-    assert about["epochs"][1]["epoch"] == 2
+    assert metadata["epochs"][1]["epoch"] == 2
 
 
 KILLED_CHILD = """
@@ -410,8 +410,8 @@ training_module.train(tiny_run(), tiny_dataset())
 def test_a_killed_process_leaves_what_the_next_one_ends(dataset, uninterrupted, capsys):
     run = tiny_run()
     child = [sys.executable, "-c", KILLED_CHILD, Path(__file__).parents[1]]
-    done = subprocess.run(child, cwd=PROJECT, capture_output=True)
-    assert done.returncode == -signal.SIGKILL, done.stderr
+    process = subprocess.run(child, cwd=PROJECT, capture_output=True)
+    assert process.returncode == -signal.SIGKILL, process.stderr
     assert (run.folder / "state.safetensors").exists()
     assert not run.record_path("train").exists()
     record = train(run, dataset)
@@ -422,14 +422,14 @@ def test_a_killed_process_leaves_what_the_next_one_ends(dataset, uninterrupted, 
 def test_files_that_a_process_killed_in_their_writing_left_are_removed(dataset, tmp_path):
     run = tiny_run("dense", epochs=1)
     run.folder.mkdir(parents=True)
-    written = ("state.safetensors", "last.safetensors", "best_validation.safetensors", "train.json")
-    leftovers = [f".{name}.abcd_123" for name in written]
+    outputs = ("state.safetensors", "last.safetensors", "best_validation.safetensors", "train.json")
+    leftovers = [f".{name}.abcd_123" for name in outputs]
     others = [".sharpness.json.abcd_123", "train.ipynb"]  # an analysis may be writing just now
     for name in leftovers + others:
         (run.folder / name).write_text("a part")
     train(run, dataset)
-    left = files(run).keys()
-    assert not left & set(leftovers) and left > set(others)
+    names = files(run).keys()
+    assert not names & set(leftovers) and names > set(others)
 
 
 # -- what is used again, and what is not --------------------------------------------------------
@@ -515,8 +515,8 @@ def test_other_data_or_torch_are_trained_with_anew(dataset, monkeypatch):
 def test_a_record_without_its_weights_stands_until_they_are_needed(dataset, monkeypatch):
     run = tiny_run("dense", epochs=1)
     record = train(run, dataset)
-    for which in record.numbers.weights:
-        (run.folder / f"{which}.safetensors").unlink()
+    for name in record.numbers.weights:
+        (run.folder / f"{name}.safetensors").unlink()
     with monkeypatch.context() as patch:
         patch.setattr(training_module, "WatchedLoop", dying)
         assert train(run, dataset) == record
@@ -577,20 +577,20 @@ def test_a_damaged_state_is_refused_with_what_to_do(dataset, uninterrupted, inte
     assert_equal_run(run, train(run, dataset), uninterrupted["corrected"])
 
 
-@pytest.mark.parametrize("which", ["last", "best_validation"])
+@pytest.mark.parametrize("name", ["last", "best_validation"])
 @pytest.mark.parametrize("harm", [damage, cut, Path.unlink])
 def test_damaged_weights_of_a_finished_run_are_refused_and_made_again(
-    dataset, monkeypatch, which, harm
+    dataset, monkeypatch, name, harm
 ):
     run = tiny_run("dense", epochs=2)
     record = train(run, dataset)
-    expected = weights(run, which)
-    harm(run.folder / f"{which}.safetensors")
+    expected = weights(run, name)
+    harm(run.folder / f"{name}.safetensors")
     with pytest.raises(CheckpointError, match="is damaged|There is no checkpoint"):
-        load_weights(run, build_model(run, dataset), record, which)
+        load_weights(run, build_model(run, dataset), record, name)
     monkeypatch.setattr(loop.Loop, "_train_epoch", dying)  # the state has them
     assert ensure_trained(run, dataset, weights=True).digest == record.digest
-    assert same_weights(weights(run, which), expected)
+    assert same_weights(weights(run, name), expected)
 
 
 def test_a_damaged_record_is_written_again(dataset, monkeypatch):
@@ -621,8 +621,8 @@ def test_divergence_names_the_step_and_keeps_the_last_good_state(dataset, monkey
         train(run, dataset)
     assert str(error.value).startswith("tiny dense seed 0: the loss is not finite at step ")
     assert "of 12; the state after epoch 1 is kept. A lower training.learning_" in str(error.value)
-    tensors, about, _ = load_tensors(run.folder / "state.safetensors")
-    assert len(about["epochs"]) == 1
+    tensors, metadata, _ = load_tensors(run.folder / "state.safetensors")
+    assert len(metadata["epochs"]) == 1
     assert all(t.isfinite().all() for t in tensors.values())
     assert not run.record_path("train").exists()
 
@@ -665,9 +665,9 @@ def test_divergence_keeps_the_last_finished_epoch_however_seldom_states_are_save
         with pytest.raises(TrainingError, match=f"; the state after epoch {good} is kept[.]"):
             train(tiny_run("dense", **recipe), dataset)
     run = tiny_run("dense", **recipe)
-    tensors, about, _ = load_tensors(run.folder / "state.safetensors")
-    assert [epoch["epoch"] for epoch in about["epochs"]] == list(range(1, good + 1))
-    assert len(about["seconds"]) == good
+    tensors, metadata, _ = load_tensors(run.folder / "state.safetensors")
+    assert [epoch["epoch"] for epoch in metadata["epochs"]] == list(range(1, good + 1))
+    assert len(metadata["seconds"]) == good
     assert all(t.isfinite().all() for t in tensors.values())
 
 

@@ -21,7 +21,7 @@ def project() -> dict:
 
 
 @pytest.fixture(scope="module")
-def asked(project: dict) -> dict[str, Requirement]:
+def required(project: dict) -> dict[str, Requirement]:
     """Everything that pyproject.toml asks for, the tests' extra included."""
     extras = project["optional-dependencies"].values()
     lines = project["dependencies"] + [line for extra in extras for line in extra]
@@ -36,13 +36,13 @@ def locked() -> dict[str, Requirement]:
     return {r.name: r for r in requirements if not r.marker or r.marker.evaluate()}
 
 
-def test_pyproject_pins_what_it_asks_for(asked: dict[str, Requirement]) -> None:
-    assert all([s.operator for s in asked[name].specifier] == ["=="] for name in asked)
+def test_pyproject_pins_what_it_asks_for(required: dict[str, Requirement]) -> None:
+    assert all([s.operator for s in required[name].specifier] == ["=="] for name in required)
 
 
-def test_lock_holds_what_pyproject_asks_for(asked: dict, locked: dict) -> None:
-    assert {name: str(asked[name].specifier) for name in asked} == {
-        name: str(locked[name].specifier) for name in asked if name in locked
+def test_lock_holds_what_pyproject_asks_for(required: dict, locked: dict) -> None:
+    assert {name: str(required[name].specifier) for name in required} == {
+        name: str(locked[name].specifier) for name in required if name in locked
     }
 
 
@@ -71,9 +71,9 @@ def test_the_book_and_the_citation_have_the_same_authors() -> None:
 
 
 def test_the_readme_names_the_studies_of_modalities() -> None:
-    (named,) = re.findall(r"# studies/modalities/: (.*)", (CHECKOUT / "README.md").read_text())
+    (names,) = re.findall(r"# studies/modalities/: (.*)", (CHECKOUT / "README.md").read_text())
     studies = {path.stem for path in (CHECKOUT / "studies/modalities").glob("*.yaml")}
-    assert {*named.split(", ")} == studies
+    assert {*names.split(", ")} == studies
 
 
 def test_old_python_is_refused_with_a_sentence(tmp_path: Path) -> None:
@@ -83,12 +83,12 @@ def test_old_python_is_refused_with_a_sentence(tmp_path: Path) -> None:
         "sys.version = '3.9.1 (old)'\nexec(sys.argv[2])\n"
     )
     old.chmod(0o755)
-    made = subprocess.run(
+    process = subprocess.run(
         ["make", "install", f"VENV={tmp_path / 'venv'}", f"PYTHON={old}"],
         cwd=CHECKOUT,
         capture_output=True,
         text=True,
     )
-    assert made.returncode != 0
-    assert f"Python 3.11 or newer is needed, and {old} is 3.9.1" in made.stderr
+    assert process.returncode != 0
+    assert f"Python 3.11 or newer is needed, and {old} is 3.9.1" in process.stderr
     assert not (tmp_path / "venv").exists()

@@ -38,10 +38,10 @@ def fill(study, capsys):
     script = SimpleNamespace(**runpy.run_path(str(PROJECT / "workflow/fill")))
     started = []
 
-    def begin(job, now):
+    def begin(job, moment):
         started.append((job.run.seed, job.run.head, *job.kinds))
         ends = "false" if (job.run.head, job.kinds[0]) in run.broken else "true"
-        job.process, job.start = subprocess.Popen([ends]), now
+        job.process, job.start = subprocess.Popen([ends]), moment
 
     def run(minutes, workers=1, seeds=None, **chosen):
         started.clear()
@@ -60,8 +60,8 @@ def sessions(tmp_path):
 
 def test_one_run_is_made_for_real(study, tmp_path):
     command = [sys.executable, PROJECT / "workflow/fill", study, "--minutes", "10", "--seeds", "1"]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
+    process = subprocess.run(command, capture_output=True, text=True)
+    assert process.returncode == 0, process.stdout + process.stderr
     folder = tmp_path / "results" / "small"
     read_record(folder / "switch/seed-1/utilization.json", UtilizationNumbers)
     read_record(folder / "dense/seed-1/train.json", TrainNumbers)
@@ -94,16 +94,16 @@ def test_only_the_asked_heads_and_kinds_are_made(fill):
 
 
 def test_no_time_starts_nothing(fill, tmp_path):
-    printed, status, started = fill(0)
-    assert status == 0 and not started and "0 jobs done, 6 left" in printed
+    output, status, started = fill(0)
+    assert status == 0 and not started and "0 jobs done, 6 left" in output
     assert not (tmp_path / "results").exists()
 
 
 def test_a_failure_is_told_and_its_analyses_are_not_started(fill):
     fill.broken = (("switch", "train"),)
-    printed, status, started = fill(10, seeds=[3])
+    output, status, started = fill(10, seeds=[3])
     assert status == 1
-    assert "switch, seed 3: train: failed, see" in printed and "1 left" in printed
+    assert "switch, seed 3: train: failed, see" in output and "1 left" in output
     assert (3, "switch", "utilization") not in started
 
 
@@ -114,8 +114,8 @@ def test_no_job_is_started_that_recorded_sessions_show_to_take_too_long(fill, tm
     slow = [task.model_copy(update={"end_s": task.end_s + 3600}) for task in session.numbers.tasks]
     numbers = session.numbers.model_copy(update={"tasks": tuple(slow)})
     write_record(path, session.model_copy(update={"numbers": numbers}))
-    printed, status, started = fill(10, seeds=[1])
-    assert status == 0 and not started and "0 jobs done, 3 left" in printed
+    output, status, started = fill(10, seeds=[1])
+    assert status == 0 and not started and "0 jobs done, 3 left" in output
 
 
 def test_a_seed_that_the_study_lacks_is_refused(study):

@@ -48,8 +48,8 @@ def executed(tmp_path_factory) -> dict[str, dict]:
     command += [f"notebooks/{name}.ipynb" for name in NOTEBOOKS]
     command += ["--into", str(folder), "-p", "study", str(study), "-p", "head", "sparse"]
     environment = os.environ | {"MOELIB_RESULTS": str(folder / "results"), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-3000:]
+    process = subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, text=True)
+    assert process.returncode == 0, process.stderr[-3000:]
     return {
         name: {
             "notebook": json.loads((folder / f"{name}.ipynb").read_text()),

@@ -290,7 +290,7 @@ class Copy:
 
     def python(self, *arguments: str) -> str:
         environment = {k: v for k, v in os.environ.items() if k != "MOELIB_RESULTS"}
-        done = subprocess.run(
+        process = subprocess.run(
             [sys.executable, *arguments],
             cwd=self.root,
             env=environment
@@ -298,8 +298,8 @@ class Copy:
             capture_output=True,
             text=True,
         )
-        assert done.returncode == 0, done.stderr[-3000:]
-        return done.stdout
+        assert process.returncode == 0, process.stderr[-3000:]
+        return process.stdout
 
     def record(self, name: str) -> dict:
         return json.loads((self.root / "results/toy/even/seed-0" / f"{name}.json").read_text())
@@ -324,8 +324,8 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Copy:
 def bullets() -> dict[str, str]:
     """The recipes of the README by the name of what they add."""
     section = (PROJECT / "README.md").read_text().split("\n## Change it\n")[1].split("\n## ")[0]
-    found = re.findall(r"(?ms)^- \*\*An? (.+?)\*\*: (.*?)(?=\n- |\n\n|\Z)", section)
-    return dict(found)
+    recipes = re.findall(r"(?ms)^- \*\*An? (.+?)\*\*: (.*?)(?=\n- |\n\n|\Z)", section)
+    return dict(recipes)
 
 
 def test_each_recipe_of_the_readme_has_its_toy() -> None:
@@ -334,11 +334,11 @@ def test_each_recipe_of_the_readme_has_its_toy() -> None:
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_recipe_names_the_files_that_change(name: str) -> None:
-    told = re.findall(r"`((?:moelib|studies|notebooks|benchmarks|book)/[^` ]*)`", bullets()[name])
-    named = {path.replace("NAME", stem) for path in told for stem in ("toy", "norm", "sums")}
+    paths = re.findall(r"`((?:moelib|studies|notebooks|benchmarks|book)/[^` ]*)`", bullets()[name])
+    files = {path.replace("NAME", stem) for path in paths for stem in ("toy", "norm", "sums")}
     touched = {*RECIPES[name]}
-    assert touched <= named  # nothing is to be edited that the recipe does not name
-    assert len(told) == len(touched)
+    assert touched <= files  # nothing is to be edited that the recipe does not name
+    assert len(paths) == len(touched)
 
 
 def test_the_schema_is_made_anew_by_the_command_that_is_named(copy: Copy) -> None:
@@ -394,8 +394,8 @@ print(*load_study("toy").analyses_of("even", 0))
 
 
 def test_a_benchmark_writes_its_record_for_the_book(copy: Copy) -> None:
-    told = copy.python("benchmarks/sums.py", "--repeats", "6")
-    assert told == "sums length=1: 2.00 times (2.00 to 2.00)\n"
+    output = copy.python("benchmarks/sums.py", "--repeats", "6")
+    assert output == "sums length=1: 2.00 times (2.00 to 2.00)\n"
     assert len([*(copy.root / "results/benchmarks").glob("sums.*.json")]) == 1
 
 

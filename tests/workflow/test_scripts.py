@@ -20,8 +20,8 @@ def test_heads_are_compared_at_every_size_of_the_grid_and_never_to_be_slower():
     heads = script("heads")
     heads.names["interleave"] = lambda *_, repeats: [(1.0,) * repeats] * 2
     cases = heads.measure(6).cases
-    found = Counter((*list(case.setting.values())[:-2], case.setting["mode"]) for case in cases)
-    assert found == {
+    counts = Counter((*list(case.setting.values())[:-2], case.setting["mode"]) for case in cases)
+    assert counts == {
         ("soft", 8, 64, "inference"): 7,
         ("soft", 8, 64, "training"): 7,
         ("sparse", 8, 64, 2, "inference"): 7,

@@ -416,8 +416,8 @@ def test_the_name_of_a_study_reaches_the_shell_as_one_word(tmp_path: Path, name:
     show = "import sys; print(sys.argv[1:])"
     run = f"{sys.executable} -c {shlex.quote(show)}"
     command = ["make", "--silent", "study", f"STUDY={name}", f"RUN={run}", "STAMP="]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-    assert done.stdout.strip() == str(["study", name])
+    process = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert process.stdout.strip() == str(["study", name])
     assert not (tmp_path / "owned").exists()
 
 
@@ -446,9 +446,9 @@ def test_results_that_cannot_be_written_are_one_sentence(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     project.write("file", "")
-    for path, why in [("file", "File exists"), ("file/below", "Not a directory")]:
+    for path, reason in [("file", "File exists"), ("file/below", "Not a directory")]:
         monkeypatch.setenv("MOELIB_RESULTS", path)
-        assert project.run("book") == (1, f"Cannot write into {path}: {why}.\n")
+        assert project.run("book") == (1, f"Cannot write into {path}: {reason}.\n")
 
 
 def test_a_failed_notebook_that_was_cut_short_is_named_all_the_same(project: Project) -> None:

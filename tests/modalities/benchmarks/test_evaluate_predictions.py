@@ -61,13 +61,13 @@ def test_the_command_prints_a_table_or_json(capsys):
     main(command)
     assert re.search(r"^accuracy +all +60\.00 ", capsys.readouterr().out, re.MULTILINE)
     main([*command, "--json"])
-    printed = json.loads(capsys.readouterr().out)
-    files = printed.pop("files")
-    assert printed == json.loads(json.dumps(evaluate("nlvr2", questions, predictions).plain()))
+    output = json.loads(capsys.readouterr().out)
+    files = output.pop("files")
+    assert output == json.loads(json.dumps(evaluate("nlvr2", questions, predictions).plain()))
     for name, path in (("questions", questions), ("predictions", predictions)):
         digest = hashlib.sha256(Path(path).read_bytes()).hexdigest()
         assert files[name] == {Path(path).name: digest}
-    assert printed["scores"][0]["value"] == 0.6
+    assert output["scores"][0]["value"] == 0.6
 
 
 def test_the_command_of_gqa_has_its_options(capsys):
@@ -82,18 +82,18 @@ def test_the_command_ends_with_the_sentence(tmp_path):
     predictions = tmp_path / "p.csv"
     predictions.write_text("1-0,true\n1-0,false\n")
     command = ["score", "nlvr", "--questions", str(questions), "--predictions", str(predictions)]
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-m", MODULE, *command], cwd=PROJECT, capture_output=True, text=True
     )
-    assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == f"{predictions}, line 2: '1-0' has a prediction in line 1 already.\n"
+    assert (process.returncode, process.stdout) == (1, "")
+    assert process.stderr == f"{predictions}, line 2: '1-0' has a prediction in line 1 already.\n"
 
 
 @pytest.mark.parametrize("name", BENCHMARKS)
 def test_the_help_says_the_formats(name, capsys):
-    with pytest.raises(SystemExit) as done:
+    with pytest.raises(SystemExit) as stop:
         main(["score", name, "--help"])
-    assert done.value.code == 0
+    assert stop.value.code == 0
     assert "Questions:" in capsys.readouterr().out
 
 
@@ -155,26 +155,26 @@ def lose_lines(draw, raw):
 
 
 @pytest.mark.parametrize("damage", [cut, drop, double, swap, lose_lines])
-@pytest.mark.parametrize("which", ["questions", "predictions", "choices"])
+@pytest.mark.parametrize("part", ["questions", "predictions", "choices"])
 @pytest.mark.parametrize("benchmark", BENCHMARKS)
-def test_damage_gives_scores_or_a_sentence(benchmark, which, damage, tmp_path):
+def test_damage_gives_scores_or_a_sentence(benchmark, part, damage, tmp_path):
     """Whatever is damaged where: never another exception, never a score that is no share."""
     files = dict(zip(("questions", "predictions"), example(benchmark), strict=True))
     if benchmark == "gqa":
         files |= {"choices": GQA_CHOICES, "consistency": True}
-    if which not in files:
+    if part not in files:
         return
-    draw = random.Random(f"{benchmark} {which} {damage.__name__}")
-    raw = files[which].read_bytes()
-    damaged = tmp_path / files[which].name
+    draw = random.Random(f"{benchmark} {part} {damage.__name__}")
+    raw = files[part].read_bytes()
+    damaged = tmp_path / files[part].name
     refused = 0
     for _ in range(25):
         damaged.write_bytes(damage(draw, raw))
         try:
-            scores = evaluate(benchmark, **files | {which: damaged})
+            scores = evaluate(benchmark, **files | {part: damaged})
         except FileError as error:
             refused += 1
-            assert_sentence(str(error), files | {which: damaged})
+            assert_sentence(str(error), files | {part: damaged})
         else:
             assert all(0 <= s.value <= 1 for s in scores.scores if s.value is not None and s.share)
             assert str(scores)

@@ -127,10 +127,10 @@ def test_the_front_shows_measured_times_only_where_there_are_any():
 
 
 def test_figures_are_drawn(closed):
-    shown = full()
+    records = full()
     for figure in (
-        figures.decoding(frames.cells(shown)),
-        figures.executors(chapter.tracking(shown)),
+        figures.decoding(frames.cells(records)),
+        figures.executors(chapter.tracking(records)),
         figures.front(published.front(None)),
     ):
         assert figure.get_label().endswith(".")
@@ -140,5 +140,5 @@ def test_figures_are_drawn(closed):
 @pytest.mark.parametrize("module", ["chapter", "figures", "frames", "published", "verdicts"])
 def test_chapters_do_without_torch(module):
     code = f"import sys, moelib.modalities.cost.{module}; sys.exit('torch' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    call = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True)
+    assert call.returncode == 0, call.stderr

@@ -12,8 +12,8 @@ from moelib.study.shapes import DEEPSEEK, MOE_LLAVA, OLMOE, VICUNA_7B, VICUNA_13
 
 
 def test_a_cell_stands_beside_the_bound_of_what_it_met():
-    found = frames.cells(record(mixture("top-8", 5.0, batch=4, slots=4.8, touched=20.0)))
-    row = found.iloc[0]
+    table = frames.cells(record(mixture("top-8", 5.0, batch=4, slots=4.8, touched=20.0)))
+    row = table.iloc[0]
     least = least_ms(demand(OLMOE, "decode", 4, 640, slots=4.8, met=20.0), PEAKS)
     assert row["bound_ms"] == pytest.approx(least)
     assert row["of_bound"] == pytest.approx(least / 5)
@@ -41,10 +41,10 @@ def test_ratios_are_of_pairs_of_one_round():
 
 
 def test_what_failed_is_told_and_has_no_time():
-    found = record(cell("Vicuna-7B", (), fault="no memory"), cell("Vicuna-13B", 3.0))
-    assert list(frames.cells(found)["arm"]) == ["Vicuna-13B"]
-    assert frames.faults(found)[["arm", "fault"]].values.tolist() == [["Vicuna-7B", "no memory"]]
-    assert frames.cells(record(found.numbers.cells[0])).empty
+    measured = record(cell("Vicuna-7B", (), fault="no memory"), cell("Vicuna-13B", 3.0))
+    assert list(frames.cells(measured)["arm"]) == ["Vicuna-13B"]
+    assert frames.faults(measured)[["arm", "fault"]].values.tolist() == [["Vicuna-7B", "no memory"]]
+    assert frames.cells(record(measured.numbers.cells[0])).empty
 
 
 def test_traffic_has_a_row_for_each_link():

@@ -89,9 +89,9 @@ def test_the_pool_is_as_large_as_the_largest_arm_needs():
     machine = measure.prepare("cpu", panels)
     machine.layers = None  # all of them, as on a GPU
     for panel in panels:
-        for way in panel.arms:
-            made = measure.prepare_way(way, panel, machine)
-            assert made.fault is None or "numbers" in made.fault
+        for arm in panel.arms:
+            work = measure.prepare_way(arm, panel, machine)
+            assert work.fault is None or "numbers" in work.fault
 
 
 def test_an_arm_without_room_or_with_too_many_tokens_says_so():
@@ -102,8 +102,8 @@ def test_an_arm_without_room_or_with_too_many_tokens_says_so():
     assert cell.milliseconds == ()
     assert cell.fault.startswith("ConfigError: The pool holds 1,000 numbers")
     many = Panel("published", "model", "prefill", 128, 640, (dense(OLMOE),))
-    way = measure.prepare_way(many.arms[0], many, machine)
-    assert way.fault == "more than 65,536 tokens"
+    work = measure.prepare_way(many.arms[0], many, machine)
+    assert work.fault == "more than 65,536 tokens"
 
 
 def test_a_session_writes_a_record_that_says_what_computed_it(results, capsys):

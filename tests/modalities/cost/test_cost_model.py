@@ -29,15 +29,15 @@ def naive_attention(features, layer, shape):
     qkv = (features @ layer.qkv.T).view(B, T, -1, shape.head_width)
     half = shape.head_width // 2
     cosines, sines = (table[:, 0] for table in call(shape).rotation)
-    turned = qkv.clone()
+    rotated = qkv.clone()
     for i in range(half):  # a rotation of each plane (i, i + half) by the position's angle
         x, y = qkv[..., i], qkv[..., i + half]
         c, s = cosines[:, i].unsqueeze(1), sines[:, i].unsqueeze(1)
-        turned[..., i], turned[..., i + half] = x * c - y * s, y * c + x * s
+        rotated[..., i], rotated[..., i + half] = x * c - y * s, y * c + x * s
     outputs = torch.zeros(B, T, shape.heads, shape.head_width)
     for head in range(shape.heads):
         shared = shape.heads + head // (shape.heads // shape.cached_heads)
-        queries, keys = turned[:, :, head], turned[:, :, shared]
+        queries, keys = rotated[:, :, head], rotated[:, :, shared]
         values = qkv[:, :, shared + shape.cached_heads]
         for t in range(T):
             scores = torch.einsum("bd,bsd->bs", queries[:, t], keys[:, : t + 1])
@@ -64,13 +64,13 @@ def test_the_last_token_over_a_cache_sees_what_it_sees_in_prefill(shape):
     features = torch.randn(B, T, shape.width)
     expected = model.attention(features, layer, None, call(shape))[:, -1:]
     qkv = (features @ layer.qkv.T).view(B, T, -1, shape.head_width)
-    turned = shape.heads + shape.cached_heads
-    keys = model._rotated(qkv[:, :, shape.heads : turned], call(shape).rotation)
-    cache = (keys.transpose(1, 2).clone(), qkv[:, :, turned:].transpose(1, 2).clone())
+    boundary = shape.heads + shape.cached_heads
+    keys = model._rotated(qkv[:, :, shape.heads : boundary], call(shape).rotation)
+    cache = (keys.transpose(1, 2).clone(), qkv[:, :, boundary:].transpose(1, 2).clone())
     for part in cache:
         part[:, :, -1] = 0  # the token writes its own
-    found = model.attention(features[:, -1:], layer, cache, call(shape, start=T - 1))
-    torch.testing.assert_close(found, expected)
+    output = model.attention(features[:, -1:], layer, cache, call(shape, start=T - 1))
+    torch.testing.assert_close(output, expected)
 
 
 def test_a_pass_is_its_blocks_and_the_logits_of_the_last_token():
@@ -80,17 +80,17 @@ def test_a_pass_is_its_blocks_and_the_logits_of_the_last_token():
     draws = [
         model.draw(trace("uniform", torch.zeros(B * T).long(), 64, 8, generator), 8) for _ in layers
     ]
-    features, told = torch.randn(B, T, shape.width), call(shape, draws=draws)
+    features, context = torch.randn(B, T, shape.width), call(shape, draws=draws)
     unembedding = pool.take(shape.vocabulary, shape.width)
     expected = features
     for layer, drawn in zip(layers, draws, strict=True):
         width = (shape.width,)
-        expected = expected + model.attention(F.rms_norm(expected, width), layer, None, told)
+        expected = expected + model.attention(F.rms_norm(expected, width), layer, None, context)
         tokens = F.rms_norm(expected, width).view(-1, shape.width)
-        expected = expected + model.mlp(tokens, layer, drawn, told).view_as(expected)
-    found = model.forward(features, layers, None, unembedding, told)
-    assert found.shape == (B, shape.vocabulary)
-    torch.testing.assert_close(found, F.rms_norm(expected[:, -1], width) @ unembedding.T)
+        expected = expected + model.mlp(tokens, layer, drawn, context).view_as(expected)
+    logits = model.forward(features, layers, None, unembedding, context)
+    assert logits.shape == (B, shape.vocabulary)
+    torch.testing.assert_close(logits, F.rms_norm(expected[:, -1], width) @ unembedding.T)
 
 
 def test_the_routers_own_scores_do_not_change_the_plan():

@@ -11,11 +11,11 @@ from moelib.study.base import PROJECT
 
 
 def test_the_costs_are_measured_in_miniature(tmp_path):
-    given = os.environ | {"MOELIB_RESULTS": str(tmp_path), "OMP_NUM_THREADS": "1"}
+    environment = os.environ | {"MOELIB_RESULTS": str(tmp_path), "OMP_NUM_THREADS": "1"}
     notebook = ["notebooks/modalities_cost.ipynb", "--into", str(tmp_path)]
     command = [sys.executable, "-m", "moelib.study.execution", *notebook]
-    done = subprocess.run(command, cwd=PROJECT, env=given, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-3000:]
+    process = subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, text=True)
+    assert process.returncode == 0, process.stderr[-3000:]
     (record,) = tmp_path.glob("cost/tiny.*.json")
     assert read_record(record, CostNumbers).numbers.tiny
     cells = json.loads((tmp_path / "modalities_cost.ipynb").read_text())["cells"]

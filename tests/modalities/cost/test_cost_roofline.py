@@ -29,14 +29,14 @@ BILLIONS = {
 
 @pytest.mark.parametrize("shape", DECODE, ids=lambda shape: shape.name)
 def test_decoding_bounds_are_those_computed_by_hand_from_the_data_sheet(shape):
-    found = [least_ms(demand(shape, "decode", batch, 640), H100) for batch in BATCHES]
-    assert found == pytest.approx(DECODE[shape], rel=0.01)
+    bounds = [least_ms(demand(shape, "decode", batch, 640), H100) for batch in BATCHES]
+    assert bounds == pytest.approx(DECODE[shape], rel=0.01)
 
 
 @pytest.mark.parametrize("shape", PREFILL, ids=lambda shape: shape.name)
 def test_prefill_bounds_are_those_computed_by_hand_from_the_data_sheet(shape):
-    found = least_ms(demand(shape, "prefill", 8, 640), H100)
-    assert found == pytest.approx(PREFILL[shape], rel=0.05)
+    bound = least_ms(demand(shape, "prefill", 8, 640), H100)
+    assert bound == pytest.approx(PREFILL[shape], rel=0.05)
 
 
 @pytest.mark.parametrize("name", BILLIONS)
@@ -49,8 +49,8 @@ def test_shapes_have_the_published_numbers_of_parameters(name):
 def test_layers_add_up():
     part = {"part": "block", "slots": 4.8, "met": 40.0}
     whole = demand(OLMOE, "decode", 4, 640, **part)
-    one = demand(OLMOE, "decode", 4, 640, layers=1, **part)
-    assert whole == pytest.approx((16 * one.operations, 16 * one.bytes))
+    layer = demand(OLMOE, "decode", 4, 640, layers=1, **part)
+    assert whole == pytest.approx((16 * layer.operations, 16 * layer.bytes))
 
 
 def test_experts_alone_are_what_is_left_without_attention_cache_and_unembedding():

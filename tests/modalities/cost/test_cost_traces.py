@@ -34,9 +34,9 @@ def chosen(name, k=K):
     "tokens, patches", [(1, 0), (64, 0), (639, 0), (640, IMAGE), (1216, 2 * IMAGE), (2304, 1728)]
 )
 def test_a_sequence_holds_as_many_images_as_leave_room_for_words(tokens, patches):
-    found = modalities(3, tokens)
-    assert len(found) == 3 * tokens
-    assert (found == VISION).sum() == 3 * patches
+    tokens_of = modalities(3, tokens)
+    assert len(tokens_of) == 3 * tokens
+    assert (tokens_of == VISION).sum() == 3 * patches
 
 
 def test_uniform_and_guided_choices_have_the_shares_of_their_names():
@@ -85,9 +85,9 @@ def test_words_keep_their_slots_where_patches_give_up_theirs():
 
 @pytest.mark.parametrize("name", TRACES)
 def test_a_trace_is_that_of_its_seed(name):
-    once, again, other = drawn(name), drawn(name), drawn(name, seed=1)
-    assert torch.equal(once.scores, again.scores)
-    assert torch.equal(once.scores, other.scores) == (name == "adversarial")
+    first, repeated, other = drawn(name), drawn(name), drawn(name, seed=1)
+    assert torch.equal(first.scores, repeated.scores)
+    assert torch.equal(first.scores, other.scores) == (name == "adversarial")
 
 
 def test_impossible_traces_are_refused():

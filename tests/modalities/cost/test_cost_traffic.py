@@ -26,14 +26,14 @@ def by_token(choices, home, device):
     sent, loads = np.zeros((devices, devices)), np.zeros(devices)
     leaving = away = executed = 0
     for row, own in zip(choices.tolist(), home.tolist(), strict=True):
-        held = [device[e] for e in row if e != NONE]
-        for target in held:
+        targets = [device[e] for e in row if e != NONE]
+        for target in targets:
             loads[target] += 1
             away += target != own
             executed += 1
-        others = set(held) - {own}
-        leaving += bool(others)
-        for target in others:
+        remote = set(targets) - {own}
+        leaving += bool(remote)
+        for target in remote:
             sent[own, target] += 1
     return leaving / len(home), away / executed, sent, loads
 
@@ -42,36 +42,36 @@ def by_token(choices, home, device):
 @pytest.mark.parametrize("dropped", [0.0, 0.4])
 def test_counts_are_those_of_a_loop_over_tokens(devices, dropped):
     case = random_case(devices, dropped=dropped)
-    found = traffic.count(*case)
+    counts = traffic.count(*case)
     leaving, away, sent, loads = by_token(*case)
-    assert (found.leaving, found.away) == pytest.approx((leaving, away))
-    np.testing.assert_array_equal(found.sent, sent)
-    np.testing.assert_array_equal(found.loads, loads)
-    assert found.choices == loads.sum()
-    assert found.copies == sent.sum() <= found.away * found.choices + 1e-9
-    assert found.moved(2048) == 2 * sent.sum() * 2048 * 2
+    assert (counts.leaving, counts.away) == pytest.approx((leaving, away))
+    np.testing.assert_array_equal(counts.sent, sent)
+    np.testing.assert_array_equal(counts.loads, loads)
+    assert counts.choices == loads.sum()
+    assert counts.copies == sent.sum() <= counts.away * counts.choices + 1e-9
+    assert counts.moved(2048) == 2 * sent.sum() * 2048 * 2
 
 
 def test_nothing_leaves_one_device():
     choices, _, _ = random_case(2)
-    found = traffic.count(choices, np.zeros(N, int), np.zeros(E, int))
-    assert (found.leaving, found.away, found.copies, found.imbalance) == (0, 0, 0, 1)
+    counts = traffic.count(choices, np.zeros(N, int), np.zeros(E, int))
+    assert (counts.leaving, counts.away, counts.copies, counts.imbalance) == (0, 0, 0, 1)
 
 
 def test_uniform_choices_leave_as_often_as_chance_says():
     rng = np.random.default_rng(1)
     choices = rng.random((40_000, 64)).argsort(axis=1)[:, :8]
-    found = traffic.count(choices, rng.integers(2, size=40_000), traffic.in_order(64, 2))
-    assert found.away == pytest.approx(1 / 2, abs=0.005)
+    counts = traffic.count(choices, rng.integers(2, size=40_000), traffic.in_order(64, 2))
+    assert counts.away == pytest.approx(1 / 2, abs=0.005)
     # All eight at home: 32/64 31/63 ... 25/57, near the 1/2^8 of draws with replacement.
     at_home = np.prod([(32 - i) / (64 - i) for i in range(8)])
-    assert found.leaving == pytest.approx(1 - at_home, abs=0.001)
+    assert counts.leaving == pytest.approx(1 - at_home, abs=0.001)
 
 
 def test_all_tokens_to_one_expert_is_as_uneven_as_can_be():
-    found = traffic.count(np.full((10, 1), 3), np.zeros(10, int), traffic.in_order(4, 4))
-    assert found.imbalance == 4
-    assert (found.leaving, found.copies) == (1, 10)
+    counts = traffic.count(np.full((10, 1), 3), np.zeros(10, int), traffic.in_order(4, 4))
+    assert counts.imbalance == 4
+    assert (counts.leaving, counts.copies) == (1, 10)
 
 
 def test_a_perfect_partition_stays_at_home():
@@ -94,11 +94,11 @@ def test_numbering_experts_anew_changes_nothing(devices):
     order = np.random.default_rng(5).permutation(E)
     moved = np.empty_like(device)
     moved[order] = device
-    found, again = (
+    counts, renumbered = (
         traffic.count(c, home, d) for c, d in ((choices, device), (order[choices], moved))
     )
-    np.testing.assert_array_equal(found.sent, again.sent)
-    np.testing.assert_array_equal(found.loads, again.loads)
+    np.testing.assert_array_equal(counts.sent, renumbered.sent)
+    np.testing.assert_array_equal(counts.loads, renumbered.loads)
 
 
 @pytest.mark.parametrize("devices", traffic.DEVICES)
@@ -110,7 +110,7 @@ def test_loads_alone_tell_the_share_of_choices_away(devices):
     loads = traffic.loads_of(choices, modality, E)
     device = traffic.by_modality(loads, devices)
     shares = traffic.homes_by_work(loads, device, devices)
-    found = [
+    cases = [
         traffic.count(choices[modality == m], home[modality == m], device)
         for home in [traffic.homes_of_modalities(modality, shares)]
         for m in (0, 1)
@@ -118,28 +118,28 @@ def test_loads_alone_tell_the_share_of_choices_away(devices):
     expected = traffic.expect(
         loads / loads.sum(axis=1, keepdims=True), loads.sum(axis=1), np.full(2, K), shares, device
     )
-    assert expected.away == pytest.approx([case.away for case in found], abs=0.01)
+    assert expected.away == pytest.approx([case.away for case in cases], abs=0.01)
     # Choices without replacement spread a little more than independent ones.
-    leaving = np.array([case.leaving for case in found])
+    leaving = np.array([case.leaving for case in cases])
     assert expected.leaving_apart == pytest.approx(leaving, abs=0.06)
     assert (expected.leaving_low <= leaving).all() and (leaving <= expected.leaving_high).all()
-    work = sum(case.loads for case in found)
+    work = sum(case.loads for case in cases)
     assert expected.imbalance == pytest.approx(work.max() / work.mean())
 
 
 def test_expected_traffic_by_hand():
     # Two devices of an expert each; words live on the first, patches on both alike.
-    found = traffic.expect(
+    estimate = traffic.expect(
         loads=np.array([[0.75, 0.25], [0.5, 0.5]]),
         choices=np.array([100, 300]),
         slots=np.array([2.0, 1.0]),
         homes=np.array([[1.0, 0.0], [0.5, 0.5]]),
         device=np.array([0, 1]),
     )
-    assert found.away == pytest.approx([0.25, 0.5])
-    assert found.leaving_apart == pytest.approx([1 - 0.75**2, 0.5])
-    assert found.leaving_high == pytest.approx([0.5, 0.5])
-    assert found.imbalance == pytest.approx((75 + 150) / 200)
+    assert estimate.away == pytest.approx([0.25, 0.5])
+    assert estimate.leaving_apart == pytest.approx([1 - 0.75**2, 0.5])
+    assert estimate.leaving_high == pytest.approx([0.5, 0.5])
+    assert estimate.imbalance == pytest.approx((75 + 150) / 200)
 
 
 def test_modalities_live_where_their_work_is():
@@ -154,10 +154,10 @@ def test_modalities_live_where_their_work_is():
 def test_the_scripts_traces_have_all_cases(monkeypatch):
     script = runpy.run_path(str(PROJECT / "benchmarks" / "modalities_traffic.py"))
     script["measure"].__globals__.update(SEQUENCES=4)
-    found = script["measure"]().cases
-    assert len(found) == len(TRACES) * 3 * 2 * 2
-    assert {case.tokens for case in found} == {2 * 640}
-    variable = [case for case in found if case.source == "trace, variable"]
+    cases = script["measure"]().cases
+    assert len(cases) == len(TRACES) * 3 * 2 * 2
+    assert {case.tokens for case in cases} == {2 * 640}
+    variable = [case for case in cases if case.source == "trace, variable"]
     assert all(1 <= case.choices / case.tokens < 8 for case in variable)
 
 
@@ -182,16 +182,16 @@ def test_the_tokens_that_place_experts_are_not_those_that_are_counted():
     sequences = np.repeat(np.arange(10), 40)
     choices = rng.random((400, E)).argsort(axis=1)[:, :K]
     modality = np.arange(400) % 2
-    found = list(traffic.cases("", choices, modality, sequences, experts=E, width=8, hidden=8))
-    assert len(found) == 3 * 2 * 2
-    assert {case.tokens for case in found} == {200}
-    other = choices.copy()
-    other[sequences % 2 == 0] = 0  # only the placement by load may change
-    again = traffic.cases("", other, modality, sequences, experts=E, width=8, hidden=8)
-    for before, after in zip(found, again, strict=True):
+    cases = list(traffic.cases("", choices, modality, sequences, experts=E, width=8, hidden=8))
+    assert len(cases) == 3 * 2 * 2
+    assert {case.tokens for case in cases} == {200}
+    altered = choices.copy()
+    altered[sequences % 2 == 0] = 0  # only the placement by load may change
+    replaced = traffic.cases("", altered, modality, sequences, experts=E, width=8, hidden=8)
+    for before, after in zip(cases, replaced, strict=True):
         if before.placement == "in order" and before.homes == "sequences":
             assert before == after
-    halves = [case for case in found if case.devices == 2 and case.homes == "sequences"]
+    halves = [case for case in cases if case.devices == 2 and case.homes == "sequences"]
     for case in halves:
         assert case.leaving == pytest.approx((case.leaving_words + case.leaving_patches) / 2)
 

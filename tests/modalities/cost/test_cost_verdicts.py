@@ -39,32 +39,32 @@ def test_nothing_measured_decides_nothing():
 def test_a_crossing_is_interpolated_on_logarithmic_axes():
     # 10 times batch^(1/2) / 2^(1/2): equal at batch 2, between 1 and 4; back at 64 where it is 10.
     rising = {1: 10 / 2**0.5, 4: 10 * 2**0.5, 16: 20.0, 64: 10.0, 256: 5.0}
-    found = record(*decoding({"Vicuna-7B": FLAT, "Qwen3-30B-A3B": rising}))
-    assert crossings(found, "Qwen3-30B-A3B") == pytest.approx((2, 64, 256))
-    assert crossings(found, "DeepSeekMoE-16B") == (None, None, 0)
+    costs = record(*decoding({"Vicuna-7B": FLAT, "Qwen3-30B-A3B": rising}))
+    assert crossings(costs, "Qwen3-30B-A3B") == pytest.approx((2, 64, 256))
+    assert crossings(costs, "DeepSeekMoE-16B") == (None, None, 0)
 
 
 def test_crossings_hold_within_their_ranges_and_fail_outside():
     sixteen = {1: 4.0, 4: 8.0, 16: 15.0, 64: 12.0, 256: 8.0}
     thirty = {1: 5.0, 4: 10.0, 16: 20.0, 64: 30.0, 256: 40.0}
     arms = {"Vicuna-7B": FLAT, "DeepSeekMoE-16B": sixteen, "Qwen3-30B-A3B": thirty}
-    word, found = verdict("P1", *decoding(arms))
-    assert word == SUPPORTED, found
-    assert "Qwen3-30B-A3B is overtaken at batch 4" in found
+    word, reason = verdict("P1", *decoding(arms))
+    assert word == SUPPORTED, reason
+    assert "Qwen3-30B-A3B is overtaken at batch 4" in reason
     late = arms | {"Qwen3-30B-A3B": {1: 1.0, 4: 2.0, 16: 20.0, 64: 30.0, 256: 40.0}}
     assert verdict("P1", *decoding(late))[0] == CONTRADICTED
     never = arms | {"DeepSeekMoE-16B": {batch: 4.0 for batch in FLAT}}
-    word, found = verdict("P1", *decoding(never))
-    assert (word, "overtaken at no batch up to 256" in found) == (CONTRADICTED, True)
+    word, reason = verdict("P1", *decoding(never))
+    assert (word, "overtaken at no batch up to 256" in reason) == (CONTRADICTED, True)
     short = {arm: {b: ms for b, ms in row.items() if b < 100} for arm, row in arms.items()}
     assert verdict("P1", *decoding(short))[0] == INCONCLUSIVE  # it may pass again behind 64
 
 
 def test_tracking_needs_both_sides_of_the_threshold():
     few, enough = executors(80, grouped=1.5), executors(256, grouped=1.2)
-    word, found = verdict("P2", *few, *enough)
+    word, reason = verdict("P2", *few, *enough)
     assert word == SUPPORTED
-    assert prose.numbers(found) == ["1.50", "80", "1.20", "256"]  # times dense, tokens per expert
+    assert prose.numbers(reason) == ["1.50", "80", "1.20", "256"]  # times dense, tokens per expert
     assert verdict("P2", *enough)[0] == INCONCLUSIVE
     assert verdict("P2", *few, *executors(256, grouped=1.3))[0] == CONTRADICTED
     assert verdict("P2", *executors(80, grouped=1.1))[0] == CONTRADICTED
@@ -74,16 +74,16 @@ def test_masking_is_judged_where_experts_have_tokens_enough():
     assert verdict("P3", *executors(80, grouped=1.0, masked=1.0))[0] == INCONCLUSIVE
     assert verdict("P3", *executors(256, grouped=1.0, masked=9.9))[0] == SUPPORTED
     assert verdict("P3", *executors(256, grouped=1.0, masked=10.1))[0] == CONTRADICTED
-    found = verdict("P3", *executors(256, grouped=2.0, masked=16.0))[1]
-    assert prose.numbers(found) == ["8.00", "1"]  # times the grouped product, sizes
+    reason = verdict("P3", *executors(256, grouped=2.0, masked=16.0))[1]
+    assert prose.numbers(reason) == ["8.00", "1"]  # times the grouped product, sizes
 
 
 def test_savings_are_shares_of_uniform_routings_time():
     alone = kinds("mlp", "decode", 1, uniform=10.0, variable=7.0)
     more = kinds("mlp", "decode", 32, uniform=10.0, variable=9.0)
-    word, found = verdict("P4", *alone, *more)
+    word, reason = verdict("P4", *alone, *more)
     assert word == SUPPORTED
-    assert prose.numbers(found) == ["30%", "1", "10%", "32"]  # less, batch
+    assert prose.numbers(reason) == ["30%", "1", "10%", "32"]  # less, batch
     assert verdict("P4", *alone)[0] == INCONCLUSIVE
     assert verdict("P4", *kinds("mlp", "decode", 1, uniform=10.0, variable=9.0))[0] == CONTRADICTED
     prefill = {variable: kinds("model", "prefill", 8, uniform=10.0, variable=variable)
@@ -96,19 +96,19 @@ def test_savings_are_shares_of_uniform_routings_time():
     both = kinds("model", "decode", 32, uniform=10.0, guided=9.6)
     assert verdict("P6", *both)[0] == INCONCLUSIVE
     both += kinds("model", "prefill", 8, uniform=10.0, guided=10.4)
-    word, found = verdict("P6", *both)
+    word, reason = verdict("P6", *both)
     assert word == SUPPORTED
-    assert found.index("1.04") < found.index("prefill") < found.index("0.96")
+    assert reason.index("1.04") < reason.index("prefill") < reason.index("0.96")
 
 
 def test_few_layers_stand_for_all_of_their_model():
-    found = record(
+    costs = record(
         cell("Vicuna-7B", 10.0, part="block", layers=1, batch=1),
         cell("Vicuna-7B", 10.0, part="block", layers=1, batch=2),
         cell("DeepSeekMoE-16B", 10.0, part="block", layers=1, batch=1),
         cell("DeepSeekMoE-16B", 20.0, part="block", layers=1, batch=2),
     )
-    at, _, _ = crossings(found, "DeepSeekMoE-16B")  # 28 layers by 32: 0.875 and 1.75 times
+    at, _, _ = crossings(costs, "DeepSeekMoE-16B")  # 28 layers by 32: 0.875 and 1.75 times
     assert at == pytest.approx(8 / 7)
 
 
