@@ -5,6 +5,7 @@ import re
 import pytest
 import synthetic
 import torch
+from prose import lacking, refusal
 
 from moelib.analyses import benchmark
 from moelib.records.benchmarks import BenchmarkNumbers, ScaleNumbers
@@ -72,15 +73,15 @@ def test_too_few_repeats_for_a_spread_are_refused(call, capsys, usual, fewest):
     """A script that is content with fewer than the rule asks for may be so, and with no less."""
     assert call("--repeats", str(fewest), repeats=usual).repeats == fewest
     message = refused(capsys, call, "--repeats", str(fewest - 1), repeats=usual)
-    assert f"--repeats must be at least {fewest}, for a spread" in message
+    assert not lacking(message, ("--repeats", f"at least {fewest}"))
 
 
 def test_a_cuda_device_that_is_not_there_is_refused(call, capsys, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     message = refused(capsys, call, "--device", "cuda")
-    assert "--device is cuda, but torch finds no CUDA device on this machine" in message
+    assert not lacking(message, ("--device is cuda", "no CUDA device"))
     message = refused(capsys, call, devices=("cuda",))  # the only one of the script
-    assert "torch finds no CUDA device" in message
+    assert "no CUDA device" in message
 
 
 @pytest.mark.parametrize("words", [("--device", "cuda"), ("--device", "tpu"), ("--repeats", "x")])
@@ -93,7 +94,7 @@ def test_what_a_script_does_not_offer_is_refused(call, capsys, monkeypatch, word
 @pytest.mark.parametrize("threads", ["0", "-1"])
 def test_no_thread_is_refused(call, capsys, threads):
     message = refused(capsys, call, "--threads", threads)
-    assert "--threads must be at least 1" in message
+    assert not lacking(message, ("--threads", "at least 1"))
 
 
 def test_a_refused_command_line_sets_no_threads(call, capsys):
@@ -153,12 +154,8 @@ def test_a_record_of_another_number_of_threads_is_not_overwritten(results, scrip
         return benchmark.write_benchmark(str(script), "benchmarks/step", numbers, provenance)
 
     path = write(first)
-    with pytest.raises(ConfigError) as error:
+    with refusal(ConfigError, path, "--threads 1", "of 2"):
         write(second)
-    assert str(error.value) == (
-        f"The record {path} was made with --threads 1, this one would be of 2, and one name "
-        "cannot stand for both: measure with --threads 1, or move that record elsewhere."
-    )
     assert read_record(path, BenchmarkNumbers).provenance.threads == 1
     assert write(first) == path
     path.write_text("{")
@@ -245,6 +242,6 @@ def test_a_benchmark_that_would_overwrite_other_threads_measures_nothing(
     monkeypatch.setattr("sys.argv", ["step.py", "--threads", "1"])
     benchmark.run_benchmark(str(script), lambda _: numbers, repeats=9)
     monkeypatch.setattr("sys.argv", ["step.py", "--threads", "2"])
-    with pytest.raises(ConfigError, match="was made with --threads 1, this one would be of 2"):
+    with refusal(ConfigError, "--threads 1", "of 2"):
         benchmark.run_benchmark(str(script), calls.append, repeats=9)
     assert calls == []

@@ -6,6 +6,7 @@ from functools import partial
 import pytest
 import torch
 import torch.nn.functional as F
+from prose import refusal
 from tiny import tiny_run
 from torch import nn
 
@@ -124,24 +125,23 @@ def test_each_point_ticks(bowl):
 
 
 @pytest.mark.parametrize(
-    ("radii", "reason"),
+    ("radii", "rule"),
     [
-        ((-1.0, 1.0), "the radii must hold 0: a rise is measured from the loss there"),
-        ((), "the radii must hold 0: a rise is measured from the loss there"),
-        ((0.0,), "the radii must ascend and hold -r with each r, and more than 0 alone"),
-        ((0.0, 0.5), "the radii must ascend and hold -r with each r, and more than 0 alone"),
-        ((1.0, 0.0, -1.0), "the radii must ascend and hold -r with each r, and more than 0 alone"),
+        ((-1.0, 1.0), "must hold 0"),
+        ((), "must hold 0"),
+        ((0.0,), "must ascend"),
+        ((0.0, 0.5), "must ascend"),
+        ((1.0, 0.0, -1.0), "must ascend"),
     ],
 )
-def test_radii_that_make_no_surface_are_refused(bowl, radii, reason):
+def test_radii_that_make_no_surface_are_refused(bowl, radii, rule):
     step = step_of(bowl)
     for attempt in (
         lambda: sweep(bowl, step, radii, direction="", split=""),
         lambda: plane(bowl, step, step, radii, split=""),
     ):
-        with pytest.raises(ConfigError) as error:
+        with refusal(ConfigError, radii, rule):
             attempt()
-        assert str(error.value) == f"There is no surface at the radii {radii}: {reason}."
 
 
 def test_a_loss_that_is_not_finite_is_refused_by_name_and_the_model_stays():
@@ -152,13 +152,9 @@ def test_a_loss_that_is_not_finite_is_refused_by_name_and_the_model_stays():
     objective = Objective(model, images, labels, loss=squares)
     step = torch.ones_like(objective.weights)
     radii = (-1e200, 0.0, 1e200)  # whose squares are not numbers of float64
-    with pytest.raises(CurvatureError) as error:
+    with refusal(CurvatureError, "test", "inf", "-1e+200", "random 3", "analyses.surface"):
         sweep(objective, step, radii, direction="random 3", split="test")
-    assert str(error.value) == (
-        "The loss on the test images is inf at radius -1e+200 along random 3: choose smaller radii "
-        "in analyses.surface."
-    )
-    with pytest.raises(CurvatureError, match=r"is inf at radii -1e\+200 and -1e\+200 in the plane"):
+    with refusal(CurvatureError, "test", "inf", "-1e+200 and -1e+200", "plane"):
         plane(objective, step, step, radii, split="test")
     assert torch.equal(model.weight, before) and model.training and model.weight.grad is None
 
@@ -326,7 +322,6 @@ def test_the_analysis_repeats_and_leaves_the_weights_alone(dataset):
 
 def test_more_images_than_a_split_has_are_refused(dataset):
     run = small_run("linear", dataset, images=41)
-    with pytest.raises(ConfigError) as error:
+    with refusal(ConfigError, "analyses.*.images is 41", "test", 40):
         analyse_surface(run, dataset)
-    assert str(error.value) == "analyses.*.images is 41, and the test split has only 40 images."
     assert not run.record_path("surface").exists()

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from prose import refusal
 from tiny import tiny_dataset, tiny_run
 
 from moelib.analyses.trained import opened, subset
@@ -70,16 +71,15 @@ def test_a_subset_is_the_beginning_of_the_permutation_of_its_seed(dataset):
 
 def test_more_images_than_there_are_are_refused():
     dataset = tiny_dataset(train=8, held_out=4)
-    with pytest.raises(ConfigError) as error:
+    with refusal(ConfigError, "analyses.*.images is 5", "test", 4):
         subset(dataset, "test", 5, seed=0)
-    assert str(error.value) == "analyses.*.images is 5, and the test split has only 4 images."
 
 
 def test_two_analyses_of_one_run_can_be_made_at_the_same_time(results):
     run, dataset = tiny_run("dense"), tiny_dataset()
     train(run, dataset)
     with opened(run, "sharpness", dataset), opened(run, "surface", dataset):
-        with pytest.raises(ConfigError, match="at work on tiny/dense/seed-0: surface"):
+        with refusal(ConfigError, "tiny/dense/seed-0: surface"):
             with opened(run, "surface", dataset):
                 pass
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from prose import refusal
 from tiny import tiny_run
 
 from moelib.analyses.utilization import (
@@ -250,11 +251,8 @@ def test_a_class_without_images_is_null(dataset):
 @pytest.mark.parametrize("head", ["dense", "linear"])
 def test_a_head_without_experts_is_refused(dataset, head):
     run = tiny_run(head, epochs=1)
-    with pytest.raises(ConfigError) as error:
+    with refusal(ConfigError, f"'{head}'", "no experts", "utilization"):
         analyse_utilization(run, dataset)
-    assert str(error.value) == (
-        f"The head '{head}' has no experts: there is no utilization to analyse."
-    )
 
 
 def test_a_run_that_is_not_trained_is_trained(dataset):
@@ -311,5 +309,5 @@ def test_a_device_that_is_not_there_is_refused(dataset, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     on_gpu = run.study.training.model_copy(update={"device": "cuda"})
     run = Run(run.study.model_copy(update={"training": on_gpu}), "soft", 0)
-    with pytest.raises(ConfigError, match="torch finds no CUDA device on this machine"):
+    with refusal(ConfigError, "training.device", "no CUDA device"):
         analyse_utilization(run, dataset)

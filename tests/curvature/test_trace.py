@@ -6,6 +6,7 @@ Hutchinson's estimator with Rademacher probes is exact on a diagonal matrix what
 
 import pytest
 import torch
+from prose import refusal
 from test_lanczos import random, with_spectrum
 
 from moelib.curvature.error import CurvatureError
@@ -115,5 +116,5 @@ def test_an_error_that_stops_the_probes_is_a_little_too_small():
 
 
 def test_one_product_has_no_error():
-    with pytest.raises(CurvatureError, match="needs at least 2 products for its error, not 1"):
+    with refusal(CurvatureError, "at least 2 products", "not 1"):
         estimate(torch.eye(4).double(), 0, budget=1)

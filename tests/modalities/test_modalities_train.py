@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from prose import refusal
 from small import ARMS, small_run, small_study
 
 from moelib.heads.executors import Weights, loop
@@ -165,27 +166,27 @@ def test_a_loss_that_is_not_finite_stops_the_training(results, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("change", "sentence"),
+    ("change", "names"),
     [
-        ({"arm": {}}, "Unknown key 'arm'"),
-        ({"seeds": [0, 0]}, "must not hold a number twice"),
-        ({"sizes": {"train": 30}}, "must be a multiple of 4"),
-        ({"arms": {"a": {"kind": "top_k", "k": 9}}}, "k = 9 is more than 8 experts"),
-        ({"arms": {"a": {"kind": "slots", "most": 9}}}, "least <= k <= most <= experts"),
-        ({"arms": {"a": {"kind": "guided", "bins": 3}}}, "do not divide into 3 equal bins"),
-        ({"arms": {"a": {"kind": "hard", "vision_experts": 7}}}, "leaves a modality fewer"),
-        ({"scenes": {"objects": [2, 9]}}, "two numbers from 2 to 8"),
-        ({"held_out": {"compositions": [["one", "one"]]}}, "must be one of left"),
-        ({"questions": {"count": 0.5}}, "must sum to 1"),
-        ({"transformer": {"width": 10, "heads": 4}}, "not divisible"),
+        ({"arm": {}}, ["'arm'"]),
+        ({"seeds": [0, 0]}, ["seeds", "twice"]),
+        ({"sizes": {"train": 30}}, ["sizes", "multiple of 4"]),
+        ({"arms": {"a": {"kind": "top_k", "k": 9}}}, ["k = 9", "8 experts"]),
+        ({"arms": {"a": {"kind": "slots", "most": 9}}}, ["least <= k <= most <= experts"]),
+        ({"arms": {"a": {"kind": "guided", "bins": 3}}}, ["arms.a", "3 equal bins"]),
+        ({"arms": {"a": {"kind": "hard", "vision_experts": 7}}}, ["arms.a", "modality"]),
+        ({"scenes": {"objects": [2, 9]}}, ["objects", "2 to 8"]),
+        ({"held_out": {"compositions": [["one", "one"]]}}, ["compositions", "left"]),
+        ({"questions": {"count": 0.5}}, ["questions", "sum to 1"]),
+        ({"transformer": {"width": 10, "heads": 4}}, ["transformer", "divisible"]),
     ],
 )
-def test_an_impossible_study_is_refused(change, sentence):
+def test_an_impossible_study_is_refused(change, names):
     raw = small_study().model_dump(mode="json") | change
-    with pytest.raises(ConfigError, match=sentence):
+    with refusal(ConfigError, *names):
         parse_modality_study(raw)
 
 
 def test_there_is_no_such_study():
-    with pytest.raises(ConfigError, match="no modality study 'nothing'"):
+    with refusal(ConfigError, "'nothing'"):
         load_modality_study("nothing")

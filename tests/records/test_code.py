@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from prose import refusal
 
 from moelib.records import code
 from moelib.records.freshness import analysis_code, training_code
@@ -148,7 +149,7 @@ def test_names_are_followed_through_modules_and_aliases(tmp_path, monkeypatch):
         "two": ["moelib.room.a.two", "moelib.room.b.g"],
         "three": ["moelib.room.a.three"],
     }
-    with pytest.raises(LookupError, match="moelib defines no moelib.room.a.four"):
+    with refusal(LookupError, "no moelib.room.a.four"):
         code.code_digest("moelib.room.a.four")
 
 

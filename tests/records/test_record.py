@@ -9,6 +9,7 @@ import cost_records
 import jsonschema
 import pytest
 import synthetic
+from prose import refusal
 from pydantic import ValidationError
 
 import moelib
@@ -105,7 +106,7 @@ def test_a_study_of_earlier_rules_can_be_read_and_not_run(path):
     path.write_text(json.dumps(raw))
     head = read_record(path, Measured).study.heads["sparse"]
     assert head.k == head.experts + 1
-    with pytest.raises(ValidationError, match="must not exceed experts"):
+    with refusal(ValidationError, f"k = {sparse['k']}", f"experts = {sparse['experts']}"):
         Sparse.model_validate(sparse | {"balance": Balance()})
 
 
@@ -113,14 +114,13 @@ def test_a_study_of_earlier_rules_can_be_read_and_not_run(path):
 
 
 def test_a_record_that_is_not_there(path):
-    with pytest.raises(RecordError) as error:
+    with refusal(RecordError, f"no record {path}"):
         read_record(path, Measured)
-    assert str(error.value) == f"There is no record {path}."
 
 
 def test_a_folder_in_its_place(path):
     path.mkdir(parents=True)
-    with pytest.raises(RecordError, match="is damaged: .*directory"):
+    with refusal(RecordError, path, "damaged", "directory"):
         read_record(path, Measured)
 
 
@@ -128,18 +128,15 @@ def test_a_truncated_record_is_refused_wherever_it_ends(path, written):
     whole = path.read_bytes().rstrip()
     for length in range(0, len(whole), 7):
         path.write_bytes(whole[:length])
-        with pytest.raises(RecordError, match="^The record .* is damaged: .*\\.$"):
+        with refusal(RecordError, path, "damaged"):
             read_record(path, Measured)
 
 
 def test_one_changed_digit_is_noticed(path, written):
     text = path.read_text()
     path.write_text(text.replace('"value":0.1', '"value":0.2'))
-    with pytest.raises(RecordError) as error:
+    with refusal(RecordError, path, "damaged", "digest", "content"):
         read_record(path, Measured)
-    assert str(error.value) == (
-        f"The record {path} is damaged: its digest does not match its content."
-    )
 
 
 def test_one_changed_letter_of_the_provenance_is_noticed(path, written):
@@ -148,7 +145,7 @@ def test_one_changed_letter_of_the_provenance_is_noticed(path, written):
     text = path.read_text()
     assert text.count(f'"torch":"{version}"') == 1
     path.write_text(text.replace(f'"torch":"{version}"', f'"torch":"{version}1"'))
-    with pytest.raises(RecordError, match="its provenance has another digest"):
+    with refusal(RecordError, path, "provenance", "digest"):
         read_record(path, Measured)
 
 
@@ -159,44 +156,40 @@ KEYS = ("numbers", "kind", "inputs", "head", "schema_version", "digest", "proven
 def test_a_key_that_is_gone_is_noticed(path, written, key):
     del written[key]
     path.write_text(json.dumps(written))
-    with pytest.raises(RecordError, match=f"^The record {path} .*\\.$"):
+    with refusal(RecordError, path):
         read_record(path, Measured)
 
 
 def test_bytes_that_are_no_text(path, written):
     path.write_bytes(path.read_bytes().replace(b"0.1", b"\xff\xff\xff"))
-    with pytest.raises(RecordError, match="is damaged"):
+    with refusal(RecordError, path, "damaged"):
         read_record(path, Measured)
 
 
 def test_another_version(path, written):
     path.write_text(json.dumps(written | {"schema_version": 2}))
-    with pytest.raises(RecordError) as error:
+    with refusal(RecordError, path, "schema version 2", "version 1"):
         read_record(path, Measured)
-    assert str(error.value) == (
-        f"The record {path} has schema version 2; this code reads version 1."
-    )
 
 
 @pytest.mark.parametrize("content", ["[]", "3", "null", '"text"'])
 def test_json_that_is_no_record(path, content):
     path.parent.mkdir()
     path.write_text(content)
-    with pytest.raises(RecordError, match="has schema version None; this code reads version 1"):
+    with refusal(RecordError, path, "schema version None", "version 1"):
         read_record(path, Measured)
 
 
 def test_another_kind(path, written):
-    with pytest.raises(RecordError) as error:
+    with refusal(RecordError, path, "kind test", "not train"):
         read_record(path, TrainNumbers)
-    assert str(error.value) == f"The record {path} is of kind test, not train."
 
 
 def test_content_that_fits_its_digest_and_not_the_schema(path, written):
     written["numbers"]["value"] = "much"
     written["digest"] = digest_of(written)
     path.write_text(json.dumps(written))
-    with pytest.raises(RecordError, match="does not fit the schema: numbers.value: Input should"):
+    with refusal(RecordError, path, "schema", "numbers.value"):
         read_record(path, Measured)
 
 
@@ -212,7 +205,7 @@ def test_nan_and_infinity_are_refused_at_every_depth(value):
 
 def test_a_folder_that_cannot_be_written(tmp_path):
     (tmp_path / "results").write_text("a file")
-    with pytest.raises(ConfigError, match="^Cannot write into"):
+    with refusal(ConfigError, "Cannot write", tmp_path / "results"):
         write_record(tmp_path / "results" / "test.json", record_of())
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import papermill
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
+from prose import lacking, refusal
 from tiny import write_notebook
 
 from moelib.study import notebook
@@ -61,45 +62,40 @@ def test_cells_that_run_again_count_from_the_last_declaration(shell: Interactive
 
 
 @pytest.mark.parametrize(
-    "injected, sentence",
+    "injected, names",
     [
-        (
-            "sede = 1",
-            "The notebook has no parameter 'sede'; they are head, seed, rate, fast. "
-            "Did you mean 'seed'?",
-        ),
-        ('seed = "1"', "The parameter 'seed' = '1' must be of type int, and not str."),
-        ("seed = True", "The parameter 'seed' = True must be of type int, and not bool."),
-        ("head = 3", "The parameter 'head' = 3 must be of type str, and not int."),
-        ("fast = 1", "The parameter 'fast' = 1 must be of type bool, and not int."),
+        ("sede = 1", ["'sede'", "head, seed, rate, fast", "Did you mean 'seed'"]),
+        ('seed = "1"', ["'seed' = '1'", "int", "not str"]),
+        ("seed = True", ["'seed' = True", "int", "not bool"]),
+        ("head = 3", ["'head' = 3", "str", "not int"]),
+        ("fast = 1", ["'fast' = 1", "bool", "not int"]),
     ],
 )
 def test_wrong_injected_parameter_is_refused(
-    shell: InteractiveShell, injected: str, sentence: str
+    shell: InteractiveShell, injected: str, names: list[str]
 ) -> None:
-    with pytest.raises(ConfigError) as error:
+    with refusal(ConfigError, *names):
         run(shell, DECLARED, f"# Parameters\n{injected}\n", CHECK)
-    assert str(error.value) == sentence
 
 
 def test_texts_of_the_command_line_become_declared_types() -> None:
     declared = notebook.declaration(DECLARED)
     texts = {"head": "3", "seed": "3", "rate": "1", "fast": "True"}
     assert notebook.parse(texts, declared) == {"head": "3", "seed": 3, "rate": 1.0, "fast": True}
-    for name, text in {"seed": "3.5", "rate": "x", "fast": "yes"}.items():
-        with pytest.raises(ConfigError, match=f"'{name}' = '{text}' must be of type"):
+    for name, text, kind in ("seed", "3.5", "int"), ("rate", "x", "float"), ("fast", "yes", "bool"):
+        with refusal(ConfigError, f"'{name}' = '{text}'", kind):
             notebook.parse({name: text}, declared)
 
 
 @pytest.mark.parametrize("line", ["seed = 0", "seed: int", "seed: list = []", "print(1)"])
 def test_declaration_is_types_and_defaults_alone(line: str) -> None:
-    with pytest.raises(ConfigError, match="A parameters cell holds lines"):
+    with refusal(ConfigError, "parameters cell"):
         notebook.declaration(line)
 
 
 def test_papermill_by_hand_stops_at_a_wrong_name(tmp_path: Path) -> None:
     source = write_notebook(tmp_path / "in.ipynb", DECLARED, CHECK, "open('ran', 'w')")
-    with pytest.raises(papermill.PapermillExecutionError) as error:
+    with refusal(papermill.PapermillExecutionError) as error:
         papermill.execute_notebook(
             str(source),
             str(tmp_path / "out.ipynb"),
@@ -107,9 +103,8 @@ def test_papermill_by_hand_stops_at_a_wrong_name(tmp_path: Path) -> None:
             cwd=str(tmp_path),
             progress_bar=False,
         )
-    assert str(error.value).rstrip().splitlines()[-1] == (
-        "ConfigError: The notebook has no parameter 'typo'; they are head, seed, rate, fast."
-    )
+    sentence = str(error.value).rstrip().splitlines()[-1]
+    assert not lacking(sentence, ("ConfigError", "'typo'", "head, seed, rate, fast"))
     assert not (tmp_path / "ran").exists()
 
 
@@ -122,7 +117,7 @@ def test_a_refusal_in_any_cell_ends_papermill_with_its_sentence(tmp_path: Path) 
         papermill.execute_notebook(str(source), str(tmp_path / "out.ipynb"), progress_bar=False)
     _, rule, where, sentence = str(error.value).rstrip().splitlines()
     assert rule == "-" * len(rule) and where.startswith("Exception encountered at")
-    assert sentence.startswith("ConfigError: The study 'quick' has no seed 7")
+    assert not lacking(sentence, ("ConfigError", "'quick'", "seed 7"))
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
+from prose import refusal
 from pydantic import ValidationError
 
 from moelib.study import heads as config
@@ -28,6 +29,7 @@ RAW = {
     "training": {"epochs": 50},
 }
 GONE = "(taken away)"
+NAMES = ", ".join(sorted(path.stem for path in STUDIES.glob("*.yaml")))
 HEAD_KINDS = [
     get_args(model.model_fields["kind"].annotation)[0] for model in get_args(get_args(Head)[0])
 ]
@@ -208,12 +210,8 @@ def test_what_is_of_another_kind_starts_anew(tmp_path):
 
 def test_a_head_that_is_not_there_cannot_be_taken_away(tmp_path):
     path = save(tmp_path, "mine", "extends: quick\nheads:\n  linear:\n  dense: {hidden: 4}")
-    with pytest.raises(ConfigError) as error:
+    with refusal(ConfigError, "mine.yaml", "heads.linear", "null", "quick"):
         load_study(path)
-    assert str(error.value) == (
-        "mine.yaml: 'heads.linear' is null, which takes a head away, and 'quick' has none of that "
-        "name; {} is a head with all defaults."
-    )
 
 
 def test_a_head_of_defaults_is_extended_like_any_other(tmp_path):
@@ -232,10 +230,10 @@ def test_a_list_of_heads_keeps_these_alone(tmp_path):
     assert all(study.heads[name] == quick.heads[name] for name in study.heads)
 
 
-@pytest.mark.parametrize("name", ["spares", "[1]", "3"])
+@pytest.mark.parametrize("name", ["'spares'", "[1]", "3"])
 def test_a_list_of_heads_names_only_what_is_there(tmp_path, name):
     path = save(tmp_path, "mine", f"extends: quick\nheads: [dense, {name}]")
-    with pytest.raises(ConfigError, match=r"keeps heads of 'quick', and that has no .*; its heads"):
+    with refusal(ConfigError, "mine.yaml", "quick", f"no {name}", "dense, soft, sparse, switch"):
         load_study(path)
 
 
@@ -243,7 +241,7 @@ def test_a_list_of_heads_needs_a_study_to_extend(tmp_path):
     text = (STUDIES / "quick.yaml").read_text()
     start, end = text.index("heads:"), text.index("seeds:")
     path = save(tmp_path, "mine", text[:start] + "heads: [dense]\n" + text[end:])
-    with pytest.raises(ConfigError, match=r"'heads' = .* is not allowed"):
+    with refusal(ConfigError, "'heads' = ['dense']"):
         load_study(path)
 
 
@@ -264,7 +262,7 @@ def test_extends_can_change_the_preset(tmp_path):
 def test_a_study_that_extends_itself_is_refused(tmp_path, base):
     save(tmp_path, "first", f"extends: {base}")
     save(tmp_path, "second", "extends: first")
-    with pytest.raises(ConfigError, match=r"^\w+.yaml extends itself, directly or by way of"):
+    with refusal(ConfigError, f"{base}.yaml", "extends itself"):
         load_study(tmp_path / "first.yaml")
 
 
@@ -273,35 +271,27 @@ def test_a_study_that_extends_itself_is_refused(tmp_path, base):
 
 @pytest.mark.parametrize("missing", ["nothing", "nothing.yaml", "/nowhere/quick.yaml"])
 def test_a_study_that_is_not_there(missing):
-    with pytest.raises(ConfigError) as error:
+    with refusal(ConfigError, f"'{missing}'", NAMES):
         load_study(missing)
-    names = ", ".join(sorted(path.stem for path in STUDIES.glob("*.yaml")))
-    assert str(error.value) == f"There is no study '{missing}'; the studies are {names}."
 
 
-@pytest.mark.parametrize("base", ["nothing", "[quick]", "3"])
+@pytest.mark.parametrize("base", ["nothing", "['quick']", "3"])
 def test_extending_a_study_that_is_not_there(tmp_path, base):
     path = save(tmp_path, "mine", f"extends: {base}")
-    with pytest.raises(ConfigError, match="^There is no study '.*'; the studies are .*quick"):
+    with refusal(ConfigError, f"'{base}'", NAMES):
         load_study(path)
 
 
 @pytest.mark.parametrize(
-    ("content", "sentence"),
-    [
-        (b"heads: [", "mine.yaml is not readable as YAML"),
-        (b"\xff\xfe\xfa", "mine.yaml is not readable as YAML"),
-        (b"- 1\n- 2", "mine.yaml must be a mapping of keys to values."),
-        (b"", "mine.yaml must be a mapping of keys to values."),
-    ],
+    ("content", "word"),
+    [(b"heads: [", "YAML"), (b"\xff\xfe\xfa", "YAML"), (b"- 1\n- 2", "mapping"), (b"", "mapping")],
     ids=["syntax", "bytes", "list", "empty"],
 )
-def test_a_file_that_is_no_study(tmp_path, content, sentence):
+def test_a_file_that_is_no_study(tmp_path, content, word):
     path = tmp_path / "mine.yaml"
     path.write_bytes(content)
-    with pytest.raises(ConfigError) as error:
+    with refusal(ConfigError, "mine.yaml", word):
         load_study(path)
-    assert str(error.value).startswith(sentence) and str(error.value).endswith(".")
 
 
 @pytest.mark.parametrize(
@@ -315,9 +305,8 @@ def test_a_file_that_is_no_study(tmp_path, content, sentence):
 )
 def test_a_key_given_twice_is_refused(tmp_path, text, key, line):
     path = save(tmp_path, "mine", text)
-    with pytest.raises(ConfigError) as error:
+    with refusal(ConfigError, "mine.yaml", f"'{key}'", f"line {line}"):
         load_study(path)
-    assert str(error.value) == f"mine.yaml: the key '{key}' is given a second time in line {line}."
 
 
 def test_a_key_may_be_given_again_at_another_place_and_by_an_anchor(tmp_path):
@@ -351,121 +340,121 @@ def folders_of_no_study():
 @pytest.mark.parametrize("name", folders_of_no_study())
 def test_a_study_does_not_share_its_folder_with_other_records(tmp_path, name):
     path = save(tmp_path, name, "extends: quick")
-    with pytest.raises(ConfigError, match=f"^{name}.yaml: '{name}' cannot name a study: results/"):
+    with refusal(ConfigError, f"{name}.yaml", f"'{name}'", f"results/{name}"):
         load_study(path)
 
 
 # -- refused values -----------------------------------------------------------------------------
 
-NUMBER = "input should be a valid number"
-INTEGER = "input should be a valid integer"
-POSITIVE = "input should be greater than 0"
+ABOVE_0 = "greater than 0"
 
-FAULTS = [
+FAULTS = [  # a key, its value, and what the message names: the place and what is allowed there
     # unknown and missing keys
-    ("sedes", [0], "Unknown key 'sedes'; the keys there are .*Did you mean 'seeds'?"),
-    ("training.epoch", 1, "Unknown key 'training.epoch'; .* Did you mean 'epochs'?"),
-    ("heads.sparse.ks", 1, "Unknown key 'heads.sparse.ks'; the keys there are .*k, standardise"),
-    ("heads.sparse.balance", {"lod": 1.0}, "Unknown key 'heads.sparse.balance.lod'; .*'load'"),
-    ("heads.dense.k", 1, "Unknown key 'heads.dense.k'; the keys there are hidden, dropout."),
-    ("protocol", {"base": "as-run", "agument": True}, "Unknown key 'protocol.agument'; .*augment"),
-    ("analyses.utilisation", {}, "Unknown key 'analyses.utilisation'; .*'utilization'"),
-    ("data", GONE, "The key 'data' is missing."),
-    ("protocol", GONE, "The key 'protocol' is missing."),
-    ("training", {}, "The key 'training.epochs' is missing."),
-    ("backbone", {}, "The key 'backbone.kind' is missing."),
+    ("sedes", [0], "'sedes'", "Did you mean 'seeds'"),
+    ("training.epoch", 1, "'training.epoch'", "Did you mean 'epochs'"),
+    ("heads.sparse.ks", 1, "'heads.sparse.ks'", "k, standardise"),
+    ("heads.sparse.balance", {"lod": 1.0}, "'heads.sparse.balance.lod'", "'load'"),
+    ("heads.dense.k", 1, "'heads.dense.k'", "hidden, dropout"),
+    ("protocol", {"base": "as-run", "agument": True}, "'protocol.agument'", "augment"),
+    ("analyses.utilisation", {}, "'analyses.utilisation'", "'utilization'"),
+    ("data", GONE, "'data'", "missing"),
+    ("protocol", GONE, "'protocol'", "missing"),
+    ("training", {}, "'training.epochs'", "missing"),
+    ("backbone", {}, "'backbone.kind'", "missing"),
     # kinds and choices
-    ("heads.dnse", {}, "'heads.dnse': there is no kind 'dnse'; allowed are 'linear', 'dense',"),
-    ("heads.mine", {"kind": "moe"}, "'heads.mine': there is no kind 'moe'; allowed are 'linear'"),
-    ("backbone.kind", "vgg", "'backbone': there is no kind 'vgg'; allowed are 'resnet18', "),
-    ("training.schedule", {"kind": "cosine"}, "'training.schedule': there is no kind 'cosine'; "),
-    ("data.source", "mnist", "'data.source' = 'mnist' .*'cifar10', 'digits' or 'folder'"),
-    ("protocol", "fixed", "'protocol.base' = 'fixed' is not allowed: .*corrected, as-run"),
-    ("protocol", {"augment": True}, "'protocol.base' = None is not allowed: .*corrected, as-run"),
-    ("protocol", {"base": ["as-run"]}, "'protocol.base' = .'as-run'. is not allowed: "),
-    ("protocol", {"base": "as-run", "kl": "both"}, "'protocol.kl' = 'both' .*'p_u' or 'u_p"),
-    ("training.device", "tpu", "'training.device' = 'tpu' .*'cpu' or 'cuda'"),
-    ("training.precision", "fp16", "'training.precision' = 'fp16' .*'auto', 'fp32', 'tf32' or"),
-    ("training.compile", "yes", "'training.compile' = 'yes' .*True, False or 'auto'"),
+    ("heads.dnse", {}, "'heads.dnse'", "'dnse'", "'linear', 'dense'"),
+    ("heads.mine", {"kind": "moe"}, "'heads.mine'", "'moe'", "'linear'"),
+    ("backbone.kind", "vgg", "'backbone'", "'vgg'", "'resnet18'"),
+    ("training.schedule", {"kind": "cosine"}, "'training.schedule'", "'cosine'"),
+    ("data.source", "mnist", "'data.source' = 'mnist'", "'cifar10', 'digits' or 'folder'"),
+    ("protocol", "fixed", "'protocol.base' = 'fixed'", "corrected, as-run"),
+    ("protocol", {"augment": True}, "'protocol.base' = None", "corrected, as-run"),
+    ("protocol", {"base": ["as-run"]}, "'protocol.base' = ['as-run']"),
+    (
+        "protocol",
+        {"base": "as-run", "kl": "both"},
+        "'protocol.kl' = 'both'",
+        "'p_u' or 'u_p_over_e'",
+    ),
+    ("training.device", "tpu", "'training.device' = 'tpu'", "'cpu' or 'cuda'"),
+    ("training.precision", "fp16", "'training.precision' = 'fp16'", "'auto', 'fp32', 'tf32' or"),
+    ("training.compile", "yes", "'training.compile' = 'yes'", "True, False or 'auto'"),
     # wrong types
-    ("training.learning_rate", "0.1", f"'training.learning_rate' = '0.1' .*: {NUMBER}."),
-    ("training.learning_rate", True, f"'training.learning_rate' = True is not allowed: {NUMBER}."),
-    ("training.epochs", "3", f"'training.epochs' = '3' is not allowed: {INTEGER}."),
-    ("training.epochs", True, f"'training.epochs' = True is not allowed: {INTEGER}."),
-    ("training.epochs", 2.0, f"'training.epochs' = 2.0 is not allowed: {INTEGER}."),
-    ("heads.sparse.k", True, f"'heads.sparse.k' = True is not allowed: {INTEGER}."),
-    ("training.nesterov", 1, "'training.nesterov' = 1 is not allowed: .*boolean."),
-    ("data.flip", "no", "'data.flip' = 'no' is not allowed: .*boolean."),
-    ("heads", ["dense"], "'heads' = .'dense'. is not allowed: input should be a mapping."),
-    ("heads.dense", 3, "'heads.dense' = 3 is not allowed: input should be a mapping."),
-    ("backbone", "resnet18", "'backbone' = 'resnet18' is not allowed: input should be a mapping."),
-    ("protocol", 3, "'protocol' = 3 is not allowed: input should be a mapping."),
-    ("seeds", 3, "'seeds' = 3 is not allowed: input should be a list."),
-    ("seeds", ["0"], f"'seeds.0' = '0' is not allowed: {INTEGER}."),
+    ("training.learning_rate", "0.1", "'training.learning_rate' = '0.1'", "number"),
+    ("training.learning_rate", True, "'training.learning_rate' = True", "number"),
+    ("training.epochs", "3", "'training.epochs' = '3'", "integer"),
+    ("training.epochs", True, "'training.epochs' = True", "integer"),
+    ("training.epochs", 2.0, "'training.epochs' = 2.0", "integer"),
+    ("heads.sparse.k", True, "'heads.sparse.k' = True", "integer"),
+    ("training.nesterov", 1, "'training.nesterov' = 1", "boolean"),
+    ("data.flip", "no", "'data.flip' = 'no'", "boolean"),
+    ("heads", ["dense"], "'heads' = ['dense']", "mapping"),
+    ("heads.dense", 3, "'heads.dense' = 3", "mapping"),
+    ("backbone", "resnet18", "'backbone' = 'resnet18'", "mapping"),
+    ("protocol", 3, "'protocol' = 3", "mapping"),
+    ("seeds", 3, "'seeds' = 3", "list"),
+    ("seeds", ["0"], "'seeds.0' = '0'", "integer"),
     # impossible values
-    ("training.epochs", 0, f"'training.epochs' = 0 is not allowed: {POSITIVE}."),
-    ("training.epochs", -1, f"'training.epochs' = -1 is not allowed: {POSITIVE}."),
-    ("training.batch_size", 0, f"'training.batch_size' = 0 is not allowed: {POSITIVE}."),
-    ("training.threads", 0, f"'training.threads' = 0 is not allowed: {POSITIVE}."),
-    ("training.learning_rate", 0, f"'training.learning_rate' = 0 is not allowed: {POSITIVE}."),
-    ("training.learning_rate", float("inf"), "'training.learning_rate' = inf .*finite number."),
-    ("training.learning_rate", float("nan"), "'training.learning_rate' = nan .*finite number."),
-    ("training.schedule", {"kind": "onecycle", "warmup": 1}, "'training.schedule.warmup' = 1 "),
-    ("heads.sparse.k", 0, f"'heads.sparse.k' = 0 is not allowed: {POSITIVE}."),
-    ("heads.sparse.experts", 0, f"'heads.sparse.experts' = 0 is not allowed: {POSITIVE}."),
-    ("heads.sparse.experts", -8, f"'heads.sparse.experts' = -8 is not allowed: {POSITIVE}."),
-    ("heads.sparse.k", 9, "heads.sparse: k = 9 must not exceed experts = 8."),
-    ("heads.frozen", {"k": 3, "experts": 2}, "heads.frozen: k = 3 must not exceed experts = 2."),
-    ("heads.dense.dropout", 1.0, "'heads.dense.dropout' = 1.0 is not allowed: .*less than 1."),
-    ("heads.sparse.balance", {"kl": -0.1}, "'heads.sparse.balance.kl' = -0.1 .*or equal to 0."),
-    ("backbone.widths", [], "'backbone.widths' must not be empty."),
-    ("backbone.widths", [4, 0], f"'backbone.widths.1' = 0 is not allowed: {POSITIVE}."),
-    ("data.validation_share", 0, f"'data.validation_share' = 0 is not allowed: {POSITIVE}."),
-    ("data.validation_share", 1, "'data.validation_share' = 1 is not allowed: .*less than 1."),
-    ("data.test_share", 0.0, f"'data.test_share' = 0.0 is not allowed: {POSITIVE}."),
-    ("data.test_share", 1.0, "'data.test_share' = 1.0 is not allowed: .*less than 1."),
-    ("analyses.utilization", {"dead_below": 1}, "'analyses.utilization.dead_below' = 1 .*less"),
-    ("analyses.sharpness", {"images": 0}, f"'analyses.sharpness.images' = 0 is not .*{POSITIVE}"),
-    ("analyses.sharpness", {"average_draws": 1}, "'analyses.sharpness.average_draws' = 1 .* 2."),
-    ("analyses.surface", {"random_radii": [-1, 1]}, "analyses.surface.random_radii: the radii mu"),
-    ("analyses.surface", {"plane_radii": [0]}, "analyses.surface.plane_radii: the radii must as"),
-    ("analyses.surface", {"plane_radii": [-1, 0, 2]}, "analyses.surface.plane_radii: the radii "),
-    ("heads", {}, "'heads' must not be empty."),
-    ("seeds", [], "'seeds' must not be empty."),
-    ("seeds", [-1], "'seeds.0' = -1 is not allowed: input should be greater than or equal to 0."),
-    ("seeds", [2**63], "'seeds.0' = 9223372036854775808 is not allowed: .*less than"),
-    ("seeds", [4, 3, 4, 3, 5], "seeds: 3, 4 is given more than once."),
+    ("training.epochs", 0, "'training.epochs' = 0", ABOVE_0),
+    ("training.epochs", -1, "'training.epochs' = -1", ABOVE_0),
+    ("training.batch_size", 0, "'training.batch_size' = 0", ABOVE_0),
+    ("training.threads", 0, "'training.threads' = 0", ABOVE_0),
+    ("training.learning_rate", 0, "'training.learning_rate' = 0", ABOVE_0),
+    ("training.learning_rate", float("inf"), "'training.learning_rate' = inf", "finite"),
+    ("training.learning_rate", float("nan"), "'training.learning_rate' = nan", "finite"),
+    ("training.schedule", {"kind": "onecycle", "warmup": 1}, "'training.schedule.warmup' = 1"),
+    ("heads.sparse.k", 0, "'heads.sparse.k' = 0", ABOVE_0),
+    ("heads.sparse.experts", 0, "'heads.sparse.experts' = 0", ABOVE_0),
+    ("heads.sparse.experts", -8, "'heads.sparse.experts' = -8", ABOVE_0),
+    ("heads.sparse.k", 9, "heads.sparse", "k = 9", "experts = 8"),
+    ("heads.frozen", {"k": 3, "experts": 2}, "heads.frozen", "k = 3", "experts = 2"),
+    ("heads.dense.dropout", 1.0, "'heads.dense.dropout' = 1.0", "less than 1"),
+    ("heads.sparse.balance", {"kl": -0.1}, "'heads.sparse.balance.kl' = -0.1", "or equal to 0"),
+    ("backbone.widths", [], "'backbone.widths'", "empty"),
+    ("backbone.widths", [4, 0], "'backbone.widths.1' = 0", ABOVE_0),
+    ("data.validation_share", 0, "'data.validation_share' = 0", ABOVE_0),
+    ("data.validation_share", 1, "'data.validation_share' = 1", "less than 1"),
+    ("data.test_share", 0.0, "'data.test_share' = 0.0", ABOVE_0),
+    ("data.test_share", 1.0, "'data.test_share' = 1.0", "less than 1"),
+    ("analyses.utilization", {"dead_below": 1}, "'analyses.utilization.dead_below' = 1", "less"),
+    ("analyses.sharpness", {"images": 0}, "'analyses.sharpness.images' = 0", ABOVE_0),
+    ("analyses.sharpness", {"average_draws": 1}, "'analyses.sharpness.average_draws' = 1", 2),
+    ("analyses.surface", {"random_radii": [-1, 1]}, "analyses.surface.random_radii", "hold 0"),
+    ("analyses.surface", {"plane_radii": [0]}, "analyses.surface.plane_radii", "ascend"),
+    ("analyses.surface", {"plane_radii": [-1, 0, 2]}, "analyses.surface.plane_radii", "ascend"),
+    ("heads", {}, "'heads'", "empty"),
+    ("seeds", [], "'seeds'", "empty"),
+    ("seeds", [-1], "'seeds.0' = -1", "or equal to 0"),
+    ("seeds", [2**63], "'seeds.0' = 9223372036854775808", "less than"),
+    ("seeds", [4, 3, 4, 3, 5], "seeds", "3, 4"),
     # what does not fit together
-    ("data.test_share", GONE, "data: test_share is needed: digits has no official test set."),
-    ("data", {"source": "cifar10", "test_share": 0.1}, "data: test_share must be left out: "),
-    ("data", {"source": "folder", "test_share": 0.1}, "data: root is needed: the folder that "),
-    ("heads.soft", {"balance": {"load": 0.1}}, "heads.soft: balance.load does not apply to a soft"),
-    ("heads.soft", {"balance": {"switch": 0.1}}, "heads.soft: balance.switch does not apply to a"),
-    ("heads.soft", {"balance": {"bias_rate": 0.1}}, "heads.soft: balance.bias_rate does not apply"),
-    ("heads.switch", {"balance": {"load": 0.1}}, "heads.switch: balance.load does not apply to a"),
+    ("data.test_share", GONE, "data", "test_share", "needed", "digits"),
+    ("data", {"source": "cifar10", "test_share": 0.1}, "data", "test_share", "left out"),
+    ("data", {"source": "folder", "test_share": 0.1}, "data", "root", "needed"),
+    ("heads.soft", {"balance": {"load": 0.1}}, "heads.soft", "balance.load", "soft"),
+    ("heads.soft", {"balance": {"switch": 0.1}}, "heads.soft", "balance.switch", "soft"),
+    ("heads.soft", {"balance": {"bias_rate": 0.1}}, "heads.soft", "balance.bias_rate", "soft"),
+    ("heads.switch", {"balance": {"load": 0.1}}, "heads.switch", "balance.load", "switch"),
     (
-        "heads.sparse",
-        {"balance": {"load": 0.1, "bias_rate": 0.1}},
-        "heads.sparse.balance.load with protocol.load = 'smooth' .* under a selection bias: set",
+        *("heads.sparse", {"balance": {"load": 0.1, "bias_rate": 0.1}}),
+        *("heads.sparse.balance.load", "protocol.load = 'smooth'", "selection bias"),
     ),
-    ("training", {"epochs": 1, "nesterov": True, "momentum": 0}, "training: nesterov needs a mom"),
-    ("training", {"epochs": 30}, "training: schedule.milestones 30, 40 never come in 30 epo"),
+    ("training", {"epochs": 1, "nesterov": True, "momentum": 0}, "training", "nesterov"),
+    ("training", {"epochs": 30}, "training", "schedule.milestones 30, 40", "30 epochs"),
     (
-        "training.schedule",
-        {"kind": "multistep", "milestones": [50, 49, 60]},
-        "training: schedule.milestones 50, 60 never come in 50 epochs: a milestone is less than",
+        *("training.schedule", {"kind": "multistep", "milestones": [50, 49, 60]}),
+        *("training", "schedule.milestones 50, 60", "50 epochs"),
     ),
-    ("training.precision", "tf32", "training: precision tf32 needs a cuda device; a cpu has "),
-    ("heads", {"a/b": {"kind": "dense"}}, "'a/b' cannot name a study or a head, since both name "),
-    ("heads", {"..": {"kind": "dense"}}, "'..' cannot name a study or a head, since both name "),
+    ("training.precision", "tf32", "training", "precision tf32", "cuda", "cpu"),
+    ("heads", {"a/b": {"kind": "dense"}}, "'a/b'", "name"),
+    ("heads", {"..": {"kind": "dense"}}, "'..'", "name"),
 ]
 
 
-@pytest.mark.parametrize(
-    ("place", "value", "sentence"), FAULTS, ids=[f"{place}={value}" for place, value, _ in FAULTS]
-)
-def test_a_fault_is_one_sentence_that_names_the_key_and_what_is_allowed(place, value, sentence):
-    with pytest.raises(ConfigError, match=f"^mine.yaml: {sentence}") as error:
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: f"{fault[0]}={fault[1]}")
+def test_a_fault_is_one_sentence_that_names_the_key_and_what_is_allowed(fault):
+    place, value, *names = fault
+    with refusal(ConfigError, "mine.yaml", *names) as error:
         parse_study(raw_with(place, value), source="mine.yaml")
     text = str(error.value)
     assert text.endswith((".", "?"))
@@ -479,7 +468,7 @@ def test_a_smooth_load_is_refused_under_logit_dropout_and_only_there(key):
     sparse = {"kind": "sparse", "gate_dropout": 0.1, "balance": {"load": 0.1}}
     protocol = {"base": "corrected", "logit_dropout": True, "load": "smooth"}
     raw = raw_with("heads", {"mine": sparse}) | {"protocol": protocol}
-    with pytest.raises(ConfigError, match="^study: heads.mine.balance.load .* under logit dropout"):
+    with refusal(ConfigError, "study", "heads.mine.balance.load", "logit dropout"):
         parse_study(raw)
     allowed = {"logit_dropout": False, "load": "importance", "gate_dropout": 0.0}
     (sparse if key in sparse else protocol)[key] = allowed[key]
@@ -488,22 +477,20 @@ def test_a_smooth_load_is_refused_under_logit_dropout_and_only_there(key):
 
 def test_each_of_several_faults_gets_a_sentence():
     raw = raw_with("training", {"epochs": 0, "batch": 3})
-    with pytest.raises(ConfigError) as error:
+    with refusal(ConfigError, "'training.epochs' = 0", "Unknown key 'training.batch'"):
         parse_study(raw)
-    assert "'training.epochs' = 0" in str(error.value)
-    assert "Unknown key 'training.batch'" in str(error.value)
 
 
 @pytest.mark.parametrize("name", HEAD_KINDS)
 def test_a_place_is_named_right_where_a_head_bears_the_name_of_another_kind(name):
     raw = raw_with("heads", {name: {"kind": "switch", "temperature": -1}})
-    with pytest.raises(ConfigError, match=f"'heads.{name}.temperature' = -1 is not allowed"):
+    with refusal(ConfigError, f"'heads.{name}.temperature' = -1", ABOVE_0):
         parse_study(raw)
 
 
 def test_a_value_that_json_does_not_know_is_refused(tmp_path):
     path = save(tmp_path, "mine", "extends: quick\ndescription: 2026-01-21")
-    with pytest.raises(ConfigError, match="^mine.yaml: YAML reads 2026-01-21 as a date: write it"):
+    with refusal(ConfigError, "mine.yaml", "2026-01-21", "date"):
         load_study(path)
 
 
@@ -514,7 +501,7 @@ def test_a_number_with_an_exponent_and_no_point_is_a_number(tmp_path):
 
 def test_a_study_is_called_what_its_file_is_called(tmp_path):
     assert load_study(save(tmp_path, "mine", "extends: quick\nname: mine")).name == "mine"
-    with pytest.raises(ConfigError, match="^other.yaml: 'name' is 'mine', but a study is called"):
+    with refusal(ConfigError, "other.yaml", "'name' is 'mine'"):
         load_study(save(tmp_path, "other", "extends: quick\nname: mine"))
 
 
@@ -541,16 +528,16 @@ def test_analyses_are_made_of_the_runs_that_they_suit():
 
 
 @pytest.mark.parametrize(
-    ("sizes", "pattern"),
+    ("sizes", "names"),
     [
-        ({"batches": [0]}, "analyses.efficiency.batches"),
-        ({"batches": [8, 8]}, "batches must not hold a number twice"),
-        ({"compiled_batches": [8, 8]}, "compiled_batches must not hold a number twice"),
-        ({"footprint_batches": [1, 1]}, "footprint_batches must not hold a number twice"),
-        ({"batches": [8], "compiled_batches": [1]}, "compiled_batches must be among batches"),
-        ({"repeats": 4}, "analyses.efficiency.repeats"),
+        ({"batches": [0]}, ["'analyses.efficiency.batches.0' = 0", ABOVE_0]),
+        ({"batches": [8, 8]}, ["batches", "twice"]),
+        ({"compiled_batches": [8, 8]}, ["compiled_batches", "twice"]),
+        ({"footprint_batches": [1, 1]}, ["footprint_batches", "twice"]),
+        ({"batches": [8], "compiled_batches": [1]}, ["compiled_batches", "among batches"]),
+        ({"repeats": 4}, ["'analyses.efficiency.repeats' = 4", 6]),
     ],
 )
-def test_impossible_timings_are_refused(sizes, pattern):
-    with pytest.raises(ConfigError, match=pattern):
+def test_impossible_timings_are_refused(sizes, names):
+    with refusal(ConfigError, *names):
         parse_study(raw_with("analyses", {"efficiency": sizes}))

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from prose import refusal
 from sklearn.datasets import load_digits
 from torchvision.datasets import CIFAR10
 
@@ -142,7 +143,7 @@ def test_damaged_cifar10_file_is_named_and_kept(published, name, damage):
     content = path.read_bytes()
     bad = content[:-7] if damage == "truncated" else content[:-7] + b"\0" + content[-6:]
     path.write_bytes(bad)
-    with pytest.raises(ConfigError, match=f"{name} is damaged: .* MD5 .* Delete it"):
+    with refusal(ConfigError, path, "damaged", "MD5", "Delete"):
         data.load_data(cifar10(published))
     assert path.read_bytes() == bad
 
@@ -170,22 +171,20 @@ def test_cifar10_archive_in_the_root_is_enough(published, tmp_path, offline):
 
 
 def test_no_data_and_no_network(tmp_path, offline):
-    with pytest.raises(ConfigError, match="could not be downloaded .* MOELIB_DATA"):
+    with refusal(ConfigError, "downloaded", "MOELIB_DATA"):
         data.load_data(cifar10(tmp_path / "root"))
     assert list((tmp_path / "root").iterdir()) == []
 
 
 def test_data_root_that_is_a_file(tmp_path, offline):
     (tmp_path / "file").write_text("")
-    with pytest.raises(ConfigError) as error:
+    with refusal(ConfigError, tmp_path / "file", "data.root", "MOELIB_DATA", "folder"):
         data.load_data(cifar10(tmp_path / "file"))
-    sentence = f"{tmp_path}/file is a file; data.root or MOELIB_DATA must name a folder."
-    assert str(error.value) == sentence
 
 
 def test_data_root_that_cannot_be_made(tmp_path, offline):
     (tmp_path / "file").write_text("")
-    with pytest.raises(ConfigError, match="could not be downloaded .*Not a directory"):
+    with refusal(ConfigError, "downloaded", "Not a directory"):
         data.load_data(cifar10(tmp_path / "file" / "below"))
 
 
@@ -195,8 +194,7 @@ def test_damaged_archive_without_a_network_is_named_and_kept(published, tmp_path
     root.mkdir()
     part = (published / CIFAR10.filename).read_bytes()[:keep]
     (root / CIFAR10.filename).write_bytes(part)
-    message = f"{root / CIFAR10.filename} is damaged: its MD5 sum is not the official one[.] Put"
-    with pytest.raises(ConfigError, match=message):
+    with refusal(ConfigError, root / CIFAR10.filename, "damaged", "MD5", "Put"):
         data.load_data(cifar10(root))
     assert [path.read_bytes() for path in root.iterdir()] == [part]
 
@@ -289,24 +287,24 @@ def test_folder_stays_grey_only_if_all_images_are(tmp_path):
 
 
 def test_folder_that_is_not_there(tmp_path):
-    with pytest.raises(ConfigError, match="There is no folder .*nowhere"):
+    with refusal(ConfigError, f"no folder {tmp_path / 'nowhere'}"):
         data.load_data(folder(tmp_path / "nowhere"))
 
 
 def test_folder_without_classes(tmp_path):
-    with pytest.raises(ConfigError, match="one folder of images per class"):
+    with refusal(ConfigError, tmp_path, "folder", "class"):
         data.load_data(folder(tmp_path))
 
 
 def test_folder_with_an_empty_class(tmp_path):
     save_images(tmp_path, {"a": 3, "b": 0})
-    with pytest.raises(ConfigError, match="no valid file for the classes b"):
+    with refusal(ConfigError, "classes b"):
         data.load_data(folder(tmp_path))
 
 
 def test_folder_with_one_class(tmp_path):
     save_images(tmp_path, {"cat": 5})
-    with pytest.raises(ConfigError, match="one class only, cat"):
+    with refusal(ConfigError, "one class", "cat"):
         data.load_data(folder(tmp_path))
 
 
@@ -314,21 +312,21 @@ def test_folder_with_one_class(tmp_path):
 def test_unreadable_image_is_named(tmp_path, keep):
     path = save_images(tmp_path, {"a": 6, "b": 6})[7]
     path.write_bytes(path.read_bytes()[:keep])
-    with pytest.raises(ConfigError, match=f"{path.name} cannot be read as an image"):
+    with refusal(ConfigError, path.name, "image"):
         data.load_data(folder(tmp_path))
 
 
 def test_first_image_of_another_size_is_named(tmp_path):
     save_images(tmp_path, {"a": 6}, size=(6, 5))
     save_images(tmp_path, {"b": 6}, size=(7, 5))
-    with pytest.raises(ConfigError, match="b/0.png is 7 x 5, .*a/0.png is 6 x 5"):
+    with refusal(ConfigError, "b/0.png is 7 x 5", "a/0.png is 6 x 5"):
         data.load_data(folder(tmp_path))
 
 
 def test_sixteen_bit_image_is_refused(tmp_path):
     save_images(tmp_path, {"a": 6, "b": 6})
     Image.fromarray(np.zeros((5, 6), dtype=np.uint16)).save(tmp_path / "b" / "3.png")
-    with pytest.raises(ConfigError, match="b/3.png has more than 8 bits"):
+    with refusal(ConfigError, "b/3.png", "8 bits"):
         data.load_data(folder(tmp_path))
 
 
@@ -354,7 +352,7 @@ def test_split_neither_reads_nor_moves_the_global_generator():
 
 def test_empty_split_is_refused_with_the_sizes(tmp_path):
     save_images(tmp_path, {"a": 2, "b": 2})
-    with pytest.raises(ConfigError, match="3 training, 0 validation and 1 test"):
+    with refusal(ConfigError, "3 training", "0 validation", "1 test"):
         data.load_data(folder(tmp_path, validation_share=0.1))
 
 

@@ -4,8 +4,8 @@ import runpy
 from collections import Counter
 from types import SimpleNamespace
 
-import pytest
 import torch
+from prose import refusal
 
 from moelib.study.base import PROJECT, ConfigError
 
@@ -43,14 +43,10 @@ def test_trained_heads_are_timed_with_the_threads_of_their_study_alone():
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(3)
-        with pytest.raises(ConfigError) as error:
+        with refusal(ConfigError, "--threads is 3", "'cifar10-tradeoff'", "--threads at 1"):
             script("tradeoff").measure(6)
     finally:
         torch.set_num_threads(before)
-    assert str(error.value) == (
-        "--threads is 3, but the models of 'cifar10-tradeoff' are timed with the threads of their "
-        "study: leave --threads at 1."
-    )
 
 
 def test_a_gpu_has_the_size_with_an_aim_at_every_batch_in_bfloat16():

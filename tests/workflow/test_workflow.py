@@ -18,6 +18,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from prose import lacking
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 
@@ -324,47 +325,39 @@ def test_a_dry_run_names_no_page_that_is_not_there(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments, sentence",
+    "arguments, names",
     [
-        ((), "Say `workflow/run book` or `workflow/run study NAME`"),
-        (("study",), "Say `workflow/run book` or `workflow/run study NAME`"),
-        (("study", "-n"), "Say `workflow/run book` or `workflow/run study NAME`"),
-        (("study", "quik"), "There is no study 'quik'; the studies are other, quick."),
+        ((), ("workflow/run book", "workflow/run study NAME")),
+        (("study",), ("workflow/run book", "workflow/run study NAME")),
+        (("study", "-n"), ("workflow/run book", "workflow/run study NAME")),
+        (("study", "quik"), ("'quik'", "other, quick")),
     ],
 )
 def test_a_wrong_request_is_one_sentence(
-    project: Project, arguments: tuple[str, ...], sentence: str
+    project: Project, arguments: tuple[str, ...], names: tuple[str, ...]
 ) -> None:
     status, output = project.run(*arguments)
     assert status == 1
-    assert output.startswith(sentence) and len(output.splitlines()) == 1
+    assert not lacking(output, names) and len(output.splitlines()) == 1
 
 
 @pytest.mark.parametrize(
-    "old, new, sentence",
+    "old, new, need",
     [
-        ("epochs: 1", "epochs: 1, device: cuda", "The study 'quick' wants a CUDA device"),
-        (
-            "soft: {hidden: 4}",
-            "soft: {experts: 100000}",
-            "heads.soft of the study 'quick' needs",
-        ),
-        (
-            "{kind: small_resnet}",
-            "{kind: small_resnet, widths: [16, 8000]}",
-            "backbone of the study 'quick' needs",
-        ),
+        ("epochs: 1", "epochs: 1, device: cuda", "CUDA device"),
+        ("soft: {hidden: 4}", "soft: {experts: 100000}", "heads.soft"),
+        ("{kind: small_resnet}", "{kind: small_resnet, widths: [16, 8000]}", "backbone"),
     ],
 )
 def test_a_study_that_this_machine_cannot_run_is_one_sentence(
-    project: Project, old: str, new: str, sentence: str
+    project: Project, old: str, new: str, need: str
 ) -> None:
     make_machine_small(project)
     project.edit("studies/quick.yaml", old, new)
     for launcher in (("run", "study", "quick"), ("fill", "quick", "--minutes", "1")):
         status, output = project.run(*launcher[1:], launcher=launcher[0])
         assert status == 1
-        assert output.startswith(sentence) and len(output.splitlines()) == 1
+        assert not lacking(output, ("'quick'", need)) and len(output.splitlines()) == 1
 
 
 def make_machine_small(project: Project) -> None:

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from prose import lacking, refusal
 
 from moelib.modalities.benchmarks.__main__ import main
 from moelib.modalities.benchmarks.evaluate import BENCHMARKS, EXAMPLES, evaluate, example
@@ -86,7 +87,8 @@ def test_the_command_ends_with_the_sentence(tmp_path):
         [sys.executable, "-m", MODULE, *command], cwd=PROJECT, capture_output=True, text=True
     )
     assert (process.returncode, process.stdout) == (1, "")
-    assert process.stderr == f"{predictions}, line 2: '1-0' has a prediction in line 1 already.\n"
+    assert not lacking(process.stderr, (f"{predictions}, line 2", "'1-0'", "line 1"))
+    assert len(process.stderr.splitlines()) == 1
 
 
 @pytest.mark.parametrize("name", BENCHMARKS)
@@ -99,17 +101,13 @@ def test_the_help_says_the_formats(name, capsys):
 
 def test_options_and_names_that_do_not_exist_are_refused():
     files = example("nlvr")
-    with pytest.raises(
-        FileError, match="no benchmark 'vqa'; the benchmarks are mmbench, seed-bench"
-    ):
+    with refusal(FileError, "'vqa'", "mmbench, seed-bench"):
         evaluate("vqa", *files)
-    with pytest.raises(FileError, match="no benchmark 'vqa'"):
+    with refusal(FileError, "'vqa'"):
         example("vqa")
-    with pytest.raises(
-        FileError, match="choices and consistency are options of gqa, and not of nlvr"
-    ):
+    with refusal(FileError, "choices and consistency", "gqa", "not of nlvr"):
         evaluate("nlvr", *files, choices=files[0], consistency=True)
-    with pytest.raises(FileError, match="The file of predictions is not named"):
+    with refusal(FileError, "file of predictions"):
         evaluate("nlvr", files[0], "")
 
 

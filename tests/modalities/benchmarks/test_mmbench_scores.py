@@ -1,6 +1,7 @@
 """MMBench: CircularEval by hand, over questions of two to four options."""
 
 import pytest
+from prose import refusal
 
 from moelib.modalities.benchmarks import mmbench
 from moelib.modalities.benchmarks.evaluate import evaluate
@@ -107,51 +108,42 @@ def test_a_file_without_categories_has_no_subsets(file):
 
 def test_without_rotations_there_is_no_circular_eval(file):
     firsts = [row for row in ROWS if int(row["index"]) < 1_000_000]
-    with pytest.raises(
-        FileError, match="holds each question once, and CircularEval asks it once per"
-    ):
+    with refusal(FileError, "q.tsv", "CircularEval"):
         scored(file, {row["index"]: row["answer"] for row in firsts}, firsts)
 
 
 def test_every_pass_needs_its_prediction(file):
     answers = {index: answer for index, answer in RIGHT.items() if index != "2000002"}
-    with pytest.raises(FileError, match="no prediction for 1 of 13 questions, .* '2000002'"):
+    with refusal(FileError, "1 of 13 questions", "'2000002'"):
         scored(file, answers)
-    with pytest.raises(FileError, match="line 15: there is no question '4000001'"):
+    with refusal(FileError, "line 15", "no question '4000001'"):
         scored(file, RIGHT | {"4000001": "A"})
 
 
 @pytest.mark.parametrize(
-    ("change", "sentence"),
+    ("change", "names"),
     [
-        ({"answer": ""}, "line 3: the row has no answer; where the authors keep"),
-        ({"answer": "E"}, "line 3: the answer is 'E', and the options are A, B, C, D."),
-        ({"D": "", "answer": "D"}, "line 3: the answer is 'D', and the options are A, B, C."),
-        ({"index": "one"}, "line 3: 'index' is 'one': string should match pattern"),
-        ({"index": "1.0"}, "line 3: 'index' is '1.0': string should match pattern"),
-        ({"index": "1"}, "line 3: the question '1' stands twice."),
-        (
-            {"index": "1000077"},
-            "line 3: 1000077 rotates the question 77, which is not in the file.",
-        ),
-        ({"question": ""}, "line 3: 'question' is missing."),
-        (
-            {"A": "x", "B": "", "C": "", "D": ""},
-            "line 3: 'options' is {'A': 'x'}: dictionary should",
-        ),
+        ({"answer": ""}, ["no answer"]),
+        ({"answer": "E"}, ["answer is 'E'", "options are A, B, C, D"]),
+        ({"D": "", "answer": "D"}, ["answer is 'D'", "options are A, B, C."]),
+        ({"index": "one"}, ["'index' is 'one'", "pattern"]),
+        ({"index": "1.0"}, ["'index' is '1.0'", "pattern"]),
+        ({"index": "1"}, ["'1'", "twice"]),
+        ({"index": "1000077"}, [1000077, "question 77"]),
+        ({"question": ""}, ["'question'", "missing"]),
+        ({"A": "x", "B": "", "C": "", "D": ""}, ["'options' is {'A': 'x'}"]),
     ],
 )
-def test_a_damaged_row_has_its_line(file, change, sentence):
+def test_a_damaged_row_has_its_line(file, change, names):
     path = file("q.tsv", tsv([ROWS[0], ROWS[1] | change, *ROWS[2:]]))
-    with pytest.raises(FileError) as error:
+    with refusal(FileError, f"{path}, line 3", *names):
         mmbench.read(path)
-    assert str(error.value).startswith(f"{path}, {sentence}")
 
 
 def test_a_foreign_table_is_refused(file):
-    with pytest.raises(FileError, match="line 1: the header has no column 'index'"):
+    with refusal(FileError, "line 1", "no column 'index'"):
         mmbench.read(file("q.tsv", "question\tanswer\nx\ty\n"))
-    with pytest.raises(FileError, match="line 1: the header has no column 'index'"):
+    with refusal(FileError, "line 1", "no column 'index'"):
         mmbench.read(file("q.tsv", '[{"index": 1}]'))
     with pytest.raises(FileError, match="holds no question"):
         mmbench.read(file("q.tsv", "\t".join(COLUMNS)))

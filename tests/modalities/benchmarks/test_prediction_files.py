@@ -1,6 +1,7 @@
 """Prediction files: the same rows from every format, and a sentence for each fault."""
 
 import pytest
+from prose import refusal
 
 from moelib.modalities.benchmarks.files import FileError
 from moelib.modalities.benchmarks.predictions import read_predictions
@@ -36,78 +37,49 @@ def test_an_empty_cell_is_an_answer(file):
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "sentence"),
+    ("name", "text", "line", "names"),
     [
+        ("p.json", "[3]", 1, ["object with 'id'"]),
+        ("p.json", '["a"]', 1, ["object with 'id'"]),
+        ("p.json", '[\n{"prediction": "x"}]', 2, ["no 'id'"]),
+        ("p.json", '[{"id": null, "prediction": "x"}]', 1, ["no 'id'"]),
+        ("p.json", '[{"id": true, "prediction": "x"}]', 1, ["'id' is True"]),
+        ("p.json", '[{"id": 1.5, "prediction": "x"}]', 1, ["'id' is 1.5"]),
+        ("p.json", '[{"id": "", "prediction": "x"}]', 1, ["'id' is ''"]),
+        ("p.json", '[{"id": [1], "prediction": 1}]', 1, ["'id' is [1]"]),
         (
-            "p.xlsx",
-            "x",
-            ": predictions are .json, .jsonl, .csv or .tsv; save them as one of these.",
+            *("p.json", '[{"id": 1, "prediction": "x"},\n{"id": "1", "prediction": "x"}]', 2),
+            ["'1'", "line 1"],
         ),
-        ("p.json", "[3]", ", line 1: a prediction is an object with 'id'."),
-        ("p.json", '["a"]', ", line 1: a prediction is an object with 'id'."),
-        ("p.json", '[\n{"prediction": "x"}]', ", line 2: the prediction has no 'id'."),
-        ("p.json", '[{"id": null, "prediction": "x"}]', ", line 1: the prediction has no 'id'."),
-        ("p.json", '[{"id": true, "prediction": "x"}]', ", line 1: 'id' is True, which is no id."),
-        ("p.json", '[{"id": 1.5, "prediction": "x"}]', ", line 1: 'id' is 1.5, which is no id."),
-        ("p.json", '[{"id": "", "prediction": "x"}]', ", line 1: 'id' is '', which is no id."),
-        ("p.json", '[{"id": [1], "prediction": 1}]', ", line 1: 'id' is [1], which is no id."),
-        (
-            "p.json",
-            '[{"id": 1, "prediction": "x"},\n{"id": "1", "prediction": "x"}]',
-            ", line 2: '1' has a prediction in line 1 already.",
-        ),
-        ("p.csv", "1,x\n\n1,y\n", ", line 3: '1' has a prediction in line 1 already."),
-        (
-            "p.csv",
-            "1,x\n2,y,z\n",
-            ", line 2: the row and the first differ in length: 3 and 2 cells.",
-        ),
-        ("p.csv", "1,x\n,y\n", ", line 2: 'id' is '', which is no id."),
-        (
-            "p.csv",
-            "name,prediction\n1,x\n",
-            ", line 1: a header with 'id' and 'prediction' is needed, or these two columns without "
-            "one.",
-        ),
-        (
-            "p.csv",
-            "1;x\n",
-            ", line 1: a header with 'id' and 'prediction' is needed, or these two columns without "
-            "one.",
-        ),
-        ("p.csv", "id,answer\n1,x\n", ", line 2: the row of '1' has no 'prediction'."),
-        ("p.json", '[{"id": "1"}]', ", line 1: the row of '1' has no 'prediction'."),
-        (
-            "p.json",
-            '{"1": "a",\n"2": null}',
-            ", line 2: the row of '2' has the prediction None, which is no text.",
-        ),
-        (
-            "p.json",
-            '{"1": 0.5}',
-            ", line 1: the row of '1' has the prediction 0.5, which is no text.",
-        ),
-        (
-            "p.json",
-            '{"1": ["a"]}',
-            ", line 1: the row of '1' has the prediction ['a'], which is no text.",
-        ),
+        ("p.csv", "1,x\n\n1,y\n", 3, ["'1'", "line 1"]),
+        ("p.csv", "1,x\n2,y,z\n", 2, ["length", "3 and 2"]),
+        ("p.csv", "1,x\n,y\n", 2, ["'id' is ''"]),
+        ("p.csv", "name,prediction\n1,x\n", 1, ["header", "'id' and 'prediction'"]),
+        ("p.csv", "1;x\n", 1, ["header", "'id' and 'prediction'"]),
+        ("p.csv", "id,answer\n1,x\n", 2, ["'1'", "no 'prediction'"]),
+        ("p.json", '[{"id": "1"}]', 1, ["'1'", "no 'prediction'"]),
+        ("p.json", '{"1": "a",\n"2": null}', 2, ["'2'", "prediction None"]),
+        ("p.json", '{"1": 0.5}', 1, ["'1'", "prediction 0.5"]),
+        ("p.json", '{"1": ["a"]}', 1, ["'1'", "prediction ['a']"]),
     ],
 )
-def test_a_fault_has_its_line(file, name, text, sentence):
+def test_a_fault_has_its_line(file, name, text, line, names):
     path = file(name, text)
-    with pytest.raises(FileError) as error:
+    with refusal(FileError, f"{path}, line {line}", *names):
         read_predictions(path, "id").texts()
-    assert str(error.value) == f"{path}{sentence}"
+
+
+def test_a_file_of_another_format_is_refused(file):
+    path = file("p.xlsx", "x")
+    with refusal(FileError, path, ".json, .jsonl, .csv or .tsv"):
+        read_predictions(path, "id")
 
 
 def test_predictions_must_be_for_the_questions(file):
     predictions = read_predictions(file("p.csv", "1,x\n2,y\n"), "id")
     questions = file("q.json", "{}")
     predictions.match({"1", "2", "3"}, ["1"], questions)
-    with pytest.raises(FileError, match=r"p.csv, line 2: there is no question '2' in .*q.json"):
+    with refusal(FileError, "p.csv, line 2", "no question '2'", "q.json"):
         predictions.match({"1"}, ["1"], questions)
-    with pytest.raises(
-        FileError, match="no prediction for 2 of 3 questions, the first of them '3'"
-    ):
+    with refusal(FileError, "2 of 3 questions", "'3'"):
         predictions.match({"1", "2", "3", "4"}, ["1", "3", "4"], questions)

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from prose import refusal
 
 from moelib.modalities.benchmarks import seed_bench
 from moelib.modalities.benchmarks.evaluate import evaluate
@@ -115,72 +116,69 @@ def test_the_tsv_is_scored_by_letters(file):
 
 
 @pytest.mark.parametrize(
-    ("losses", "sentence"),
+    ("losses", "value"),
     [
-        ([1, 2, 3], "'loss_d' of '102' is None; ranking needs a finite number for each of"),
-        ([1, 2, 3, "x"], "'loss_d' of '102' is 'x'; ranking needs"),
-        ([1, "nan", 3, 4], "'loss_b' of '102' is 'nan'; ranking needs"),
-        ([1, "inf", 3, 4], "'loss_b' of '102' is 'inf'; ranking needs"),
-        ([1, True, 3, 4], "'loss_b' of '102' is True; ranking needs"),
-        ([1, [2], 3, 4], r"'loss_b' of '102' is \[2\]; ranking needs"),
-        ([1, 10**400, 3, 4], "'loss_b' of '102' is 1000"),
+        ([1, 2, 3], "'loss_d' of '102' is None"),
+        ([1, 2, 3, "x"], "'loss_d' of '102' is 'x'"),
+        ([1, "nan", 3, 4], "'loss_b' of '102' is 'nan'"),
+        ([1, "inf", 3, 4], "'loss_b' of '102' is 'inf'"),
+        ([1, True, 3, 4], "'loss_b' of '102' is True"),
+        ([1, [2], 3, 4], "'loss_b' of '102' is [2]"),
+        ([1, 10**400, 3, 4], f"'loss_b' of '102' is {10**400}"),
     ],
 )
-def test_a_loss_that_cannot_be_ranked_has_its_line(file, losses, sentence):
-    with pytest.raises(FileError, match=f"p.json, line 1: {sentence}"):
+def test_a_loss_that_cannot_be_ranked_has_its_line(file, losses, value):
+    with refusal(FileError, "p.json, line 1", value, "finite number"):
         scored(file, rows(LOSSES | {"102": losses}))
 
 
 def test_losses_and_letters_are_not_mixed(file):
     mixed = [*rows(LOSSES)[:3], {"question_id": "v1", "prediction": "D"}]
-    with pytest.raises(FileError, match="'loss_a' of 'v1' is None; ranking needs"):
+    with refusal(FileError, "'loss_a' of 'v1' is None"):
         scored(file, mixed)
-    with pytest.raises(FileError, match="the row of '103' has no 'prediction'"):
+    with refusal(FileError, "'103'", "no 'prediction'"):
         scored(file, mixed[::-1])
 
 
 def test_unknown_and_missing_questions_are_refused(file):
-    with pytest.raises(FileError, match="there is no question '104'"):
+    with refusal(FileError, "no question '104'"):
         scored(file, rows(LOSSES | {"104": [1, 2, 3, 4]}))
-    with pytest.raises(FileError, match="no prediction for 1 of 4 questions, .* 'v1'"):
+    with refusal(FileError, "1 of 4 questions", "'v1'"):
         scored(file, rows(LOSSES)[:3])
-    with pytest.raises(FileError, match="no prediction for 4 of 4 questions"):
+    with refusal(FileError, "4 of 4 questions"):
         scored(file, [])
 
 
 @pytest.mark.parametrize(
-    ("change", "sentence"),
+    ("change", "names"),
     [
-        ({"answer": "E"}, "'answer' is 'E': input should be 'A', 'B', 'C' or 'D'."),
-        ({"answer": None}, "'answer' is None: input should be 'A', 'B', 'C' or 'D'."),
-        ({"choice_c": None}, "'choice_c' is None: input should be a valid string."),
-        ({"question_type_id": "5"}, "'question_type_id' is '5', and no number."),
-        ({"question_id": None}, "'question_id' is None: input should be a valid string."),
-        ({"question_id": "101"}, "the question '101' stands twice."),
+        ({"answer": "E"}, ["'answer' is 'E'", "'A', 'B', 'C' or 'D'"]),
+        ({"answer": None}, ["'answer' is None", "'A', 'B', 'C' or 'D'"]),
+        ({"choice_c": None}, ["'choice_c' is None", "string"]),
+        ({"question_type_id": "5"}, ["'question_type_id' is '5'", "no number"]),
+        ({"question_id": None}, ["'question_id' is None", "string"]),
+        ({"question_id": "101"}, ["'101'", "twice"]),
     ],
 )
-def test_a_damaged_question_has_its_line(file, change, sentence):
+def test_a_damaged_question_has_its_line(file, change, names):
     first, second = question("101", 1, "A"), question("102", 5, "B") | change
     text = '{"questions": [\n' + json.dumps(first) + ",\n" + json.dumps(second) + "]}"
     path = file("q.json", text)
-    with pytest.raises(FileError) as error:
+    with refusal(FileError, f"{path}, line 3", *names):
         seed_bench.read(path)
-    assert str(error.value) == f"{path}, line 3: {sentence}"
 
 
 def test_foreign_files_are_refused(file):
-    with pytest.raises(FileError, match="the file holds no 'questions'"):
+    with refusal(FileError, "no 'questions'"):
         seed_bench.read(file("q.json", [question("1", 1, "A")]))
-    with pytest.raises(FileError, match="line 1: an object with question_id, question, choice_a"):
+    with refusal(FileError, "line 1", "question_id, question, choice_a"):
         seed_bench.read(file("q.json", {"questions": [3]}))
-    with pytest.raises(
-        FileError, match="the dimension 'x' has a number in 'question_type', and not"
-    ):
+    with refusal(FileError, "'x'", "number", "'question_type'"):
         seed_bench.read(file("q.json", {"questions": [], "question_type": {"x": [1]}}))
     with pytest.raises(FileError, match="holds no question"):
         seed_bench.read(file("q.json", {"questions": []}))
     tsv = "index\tquestion\tA\tB\tC\tD\tanswer\tcategory\n1\tWhat?\t1\t2\t3\t\tA\tx\n"
-    with pytest.raises(FileError, match="line 2: the column 'D' is empty"):  # as MMBench has them
+    with refusal(FileError, "line 2", "'D' is empty"):  # as MMBench has them
         seed_bench.read(file("q.tsv", tsv))
-    with pytest.raises(FileError, match="the header has no column 'category'"):
+    with refusal(FileError, "no column 'category'"):
         seed_bench.read(file("q.tsv", "index\tquestion\tA\tB\tC\tD\tanswer\n"))

@@ -4,6 +4,7 @@ import time
 
 import pytest
 import torch
+from prose import refusal
 
 from moelib.modalities.cost import grid, measure, session
 from moelib.modalities.cost.grid import Panel, dense, shrunk
@@ -116,11 +117,11 @@ def test_a_session_writes_a_record_that_says_what_computed_it(results, capsys):
 
 
 def test_impossible_sessions_are_refused(results):
-    with pytest.raises(ConfigError, match="more than 0 seconds, not 0"):
+    with refusal(ConfigError, "more than 0 seconds", "not 0"):
         session.record_costs("cpu", 0.0, tiny=True)
-    with pytest.raises(ConfigError, match="There is no device 'tpu'"):
+    with refusal(ConfigError, "'tpu'"):
         session.record_costs("tpu", 1.0, tiny=True)
     if not torch.cuda.is_available():
-        with pytest.raises(ConfigError, match="torch finds no CUDA device here"):
+        with refusal(ConfigError, "no CUDA device"):
             session.record_costs("cuda", 1.0, tiny=True)
     assert not results.exists()

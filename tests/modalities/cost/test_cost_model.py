@@ -3,6 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from prose import refusal
 
 from moelib.modalities.cost import model
 from moelib.modalities.cost.grid import OLMOE, QWEN3, TINYLLAMA, shrunk
@@ -109,7 +110,7 @@ def test_a_pool_gives_no_number_twice_and_no_more_than_it_has():
     pool = Pool(1000, "cpu")
     first, second = pool.take(3, 5), pool.take(100)
     assert second.data_ptr() >= first.data_ptr() + first.nbytes
-    with pytest.raises(ConfigError, match="holds 1,000 numbers, and 1,256 are needed"):
+    with refusal(ConfigError, "holds 1,000", "1,256"):
         pool.take(1000)
     pool.taken = 0
     assert pool.take(3, 5).data_ptr() == first.data_ptr()
