@@ -5,6 +5,7 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+from prose import refusal
 from tiny import tiny_run
 
 from moelib.study.analyses import Analyses
@@ -21,7 +22,7 @@ def test_an_analysis_that_the_study_leaves_out_trains_nothing(results: Path, nam
     analyses = run.study.analyses.model_copy(update={name: None})
     run = Run(run.study.model_copy(update={"analyses": analyses}), run.head, run.seed)
     analyse = getattr(import_module(f"moelib.analyses.{name}"), f"analyse_{name}")
-    with pytest.raises(ConfigError, match=rf"^analyses\.{name} is null: .*\.$"):
+    with refusal(ConfigError, f"analyses.{name}", "null"):
         analyse(run)
     assert not results.exists()
 

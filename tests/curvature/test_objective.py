@@ -358,20 +358,20 @@ class Live(nn.Module):
 @pytest.mark.parametrize(
     ("layer", "culprit"),
     [
-        (Live(), r"'1' \(Live\)"),
-        (nn.BatchNorm1d(6, track_running_stats=False), r"'1' \(BatchNorm1d\)"),
+        (Live(), "'1' (Live)"),
+        (nn.BatchNorm1d(6, track_running_stats=False), "'1' (BatchNorm1d)"),
     ],
     ids=["live dropout", "statistics of the batch"],
 )
 def test_a_random_model_is_refused_and_the_culprit_named(layer, culprit):
     model = nn.Sequential(nn.Linear(4, 6), layer, nn.Linear(6, 3)).double()
-    with pytest.raises(CurvatureError, match=rf"not a fixed function.*{culprit}"):
+    with refusal(CurvatureError, "not a fixed function", culprit):
         Objective(model, vectors(20, 4), torch.arange(20) % 3)
 
 
 def test_gate_noise_at_evaluation_is_refused():
     model, images, labels = classifier("sparse", protocol={"noise_at_evaluation": True})
-    with pytest.raises(CurvatureError, match=r"'head.gate' \(SparseGate\)"):
+    with refusal(CurvatureError, "'head.gate' (SparseGate)"):
         Objective(model, images, labels)
 
 
@@ -379,7 +379,7 @@ def test_a_random_loss_is_refused():
     def noisy(logits, labels):
         return F.cross_entropy(logits, labels, reduction="none") * torch.rand(len(labels))
 
-    with pytest.raises(CurvatureError, match="two passes over the same images differ"):
+    with refusal(CurvatureError, "two passes"):
         Objective(nn.Linear(4, 3), torch.randn(8, 4), torch.arange(8) % 3, loss=noisy)
 
 
@@ -387,7 +387,7 @@ def test_a_random_loss_is_refused_however_little_it_varies():
     def noisy(logits, labels):
         return F.cross_entropy(logits, labels, reduction="none") + 1e-4 * torch.rand(len(labels))
 
-    with pytest.raises(CurvatureError, match="two passes over the same images differ"):
+    with refusal(CurvatureError, "two passes"):
         Objective(nn.Linear(4, 3), torch.randn(8, 4), torch.arange(8) % 3, loss=noisy)
 
 
@@ -404,7 +404,7 @@ class Sometimes(nn.Module):
 
 def test_random_depth_is_refused():
     model = nn.Sequential(*(Sometimes() for _ in range(20)), nn.Linear(4, 3))
-    with pytest.raises(CurvatureError, match="not always pass through the same modules"):
+    with refusal(CurvatureError, "same modules"):
         Objective(model, INPUTS, LABELS)
 
 
@@ -486,7 +486,7 @@ def once(logits, labels):
 
 def test_a_loss_without_a_second_derivative_is_refused():
     # Here no graph leads to the gradient at all, and autograd alone would call the Hessian 0.
-    with pytest.raises(CurvatureError, match="not twice differentiable: its gradient changes"):
+    with refusal(CurvatureError, "not twice differentiable", "gradient"):
         Objective(LINEAR, INPUTS, LABELS, loss=once)
 
 
@@ -495,7 +495,7 @@ def test_a_term_without_a_second_derivative_is_refused():
     def mixed(logits, labels):
         return F.cross_entropy(logits, labels, reduction="none") + once(logits, labels)
 
-    with pytest.raises(CurvatureError, match="not twice differentiable: its second derivative"):
+    with refusal(CurvatureError, "not twice differentiable", "second derivative"):
         Objective(LINEAR, INPUTS, LABELS, loss=mixed)
 
 
@@ -520,7 +520,7 @@ def test_a_broken_term_that_ignores_shifts_of_the_logits_is_refused():
         )
 
     images = torch.randn(250, 20, generator=torch.Generator().manual_seed(0))
-    with pytest.raises(CurvatureError, match="not twice differentiable: its second derivative"):
+    with refusal(CurvatureError, "not twice differentiable", "second derivative"):
         Objective(nn.Linear(20, 10), images, torch.arange(250) % 10, loss=mixed)
 
 
@@ -584,7 +584,7 @@ class Attention(nn.Module):
 
 def test_an_operation_without_a_second_derivative_is_refused():
     objective = Objective(Attention(), INPUTS, LABELS)
-    with pytest.raises(CurvatureError, match="not twice differentiable.*not implemented"):
+    with refusal(CurvatureError, "not twice differentiable", "not implemented"):
         objective.hessian(torch.randn(1, objective.size))
 
 

@@ -97,7 +97,7 @@ def test_a_refused_parameter_starts_no_kernel(tmp_path: Path) -> None:
         text=True,
     )
     assert process.returncode == 1
-    assert "The notebook has no parameter 'sede'" in process.stderr
+    assert "no parameter 'sede'" in process.stderr
     assert len(process.stderr.splitlines()) == 1
     assert sorted(tmp_path.iterdir()) == sources
 

@@ -465,7 +465,7 @@ def test_another_configuration_is_trained_anew(dataset, interrupt, capsys, chang
     interrupt(0)
     with pytest.raises(Killed):  # it does train, from the first step
         train(new, dataset)
-    assert "another configuration, data, code or torch: starting anew" in capsys.readouterr().out
+    assert "starting anew" in capsys.readouterr().out
     interrupt(None)
     after = train(new, dataset)
     assert after.inputs["config"] != before.inputs["config"]

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
+from prose import lacking
 from ruamel.yaml import YAML
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -90,5 +91,5 @@ def test_old_python_is_refused_with_a_sentence(tmp_path: Path) -> None:
         text=True,
     )
     assert process.returncode != 0
-    assert f"Python 3.11 or newer is needed, and {old} is 3.9.1" in process.stderr
+    assert not lacking(process.stderr, ("Python 3.11", f"{old} is 3.9.1"))
     assert not (tmp_path / "venv").exists()

@@ -441,7 +441,8 @@ def test_results_that_cannot_be_written_are_one_sentence(
     project.write("file", "")
     for path, reason in [("file", "File exists"), ("file/below", "Not a directory")]:
         monkeypatch.setenv("MOELIB_RESULTS", path)
-        assert project.run("book") == (1, f"Cannot write into {path}: {reason}.\n")
+        status, output = project.run("book")
+        assert status == 1 and not lacking(output, (path, reason)) and output.count("\n") == 1
 
 
 def test_a_failed_notebook_that_was_cut_short_is_named_all_the_same(project: Project) -> None:
@@ -495,7 +496,7 @@ def test_killed_launcher_leaves_no_kernel_behind(tmp_path: Path) -> None:
 
     status, output = project.run("study", "quick")
     assert status != 0
-    assert output == f"Process {launcher.pid} is at work in {tmp_path}: wait for it, or end it.\n"
+    assert not lacking(output, (launcher.pid, tmp_path)) and output.count("\n") == 1
 
     launcher.kill()
     launcher.wait()

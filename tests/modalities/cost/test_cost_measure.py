@@ -4,7 +4,7 @@ import time
 
 import pytest
 import torch
-from prose import refusal
+from prose import lacking, refusal
 
 from moelib.modalities.cost import grid, measure, session
 from moelib.modalities.cost.grid import Panel, dense, shrunk
@@ -101,7 +101,7 @@ def test_an_arm_without_room_or_with_too_many_tokens_says_so():
     panel = Panel("published", "model", "prefill", 1, 8, (dense(shrunk(SHAPES["Vicuna-7B"])),))
     (cell,) = measure.measure_panel(panel, machine, time.monotonic() + 60)
     assert cell.milliseconds == ()
-    assert cell.fault.startswith("ConfigError: The pool holds 1,000 numbers")
+    assert not lacking(cell.fault, ("ConfigError", "1,000"))
     many = Panel("published", "model", "prefill", 128, 640, (dense(OLMOE),))
     work = measure.prepare_way(many.arms[0], many, machine)
     assert work.fault == "more than 65,536 tokens"
