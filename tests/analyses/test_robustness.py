@@ -42,9 +42,9 @@ def test_the_record_is_of_the_models_own_predictions():
     numbers = analyse_robustness(run, dataset).numbers
     with opened(run, "check", dataset) as model:
         clean, _ = predict(model.model, dataset.test, dataset)
-        chosen = subset(dataset, "test", 12, run.study.data.split_seed)
-        images = torch.from_numpy(corrupted(chosen.images.numpy(), "gaussian_noise", 5))
-        noisy, _ = predict(model.model, Split(images, chosen.labels), dataset)
+        sample = subset(dataset, "test", 12, run.study.data.split_seed)
+        images = torch.from_numpy(corrupted(sample.images.numpy(), "gaussian_noise", 5))
+        noisy, _ = predict(model.model, Split(images, sample.labels), dataset)
     assert numbers.clean == reliability(clean, dataset.test.labels, 15)
     assert numbers.clean.accuracy == trained.numbers.test.accuracy
     assert numbers.clean.loss == pytest.approx(trained.numbers.test.loss, abs=1e-12)
@@ -55,7 +55,7 @@ def test_the_record_is_of_the_models_own_predictions():
         ("gaussian_noise", 1),
         ("gaussian_noise", 5),
     ]
-    assert numbers.corrupted[-1].reliability == reliability(noisy, chosen.labels, 15)
+    assert numbers.corrupted[-1].reliability == reliability(noisy, sample.labels, 15)
     classes = [int(digit, 16) for digit in numbers.predicted]
     assert classes == clean.argmax(dim=1).tolist()
     right = np.unpackbits(np.frombuffer(bytes.fromhex(trained.numbers.test_correct), np.uint8))
@@ -66,9 +66,9 @@ def test_a_record_is_measured_once_and_the_same_again():
     run, dataset = run_with(SIZES, "dense"), tiny_dataset()
     first = analyse_robustness(run, dataset)
     assert analyse_robustness(run, dataset) == first
-    again = analyse_robustness(run, dataset, again=True)
-    assert again.digest == first.digest
-    assert read_record(run.record_path("robustness"), RobustnessNumbers) == again
+    repeated = analyse_robustness(run, dataset, again=True)
+    assert repeated.digest == first.digest
+    assert read_record(run.record_path("robustness"), RobustnessNumbers) == repeated
 
 
 def test_noise_kept_in_evaluation_is_drawn_alike_each_time():

@@ -118,8 +118,8 @@ def test_all_heads_are_measured_on_the_same_images():
     records = [analysed(head)[3] for head in ("linear", "switch")]
     assert all(record.numbers.epoch == 3 for record in records)
     dataset = tiny_dataset()
-    first, again = (subset(dataset, "test", 24, 42) for _ in range(2))
-    assert torch.equal(first.images, again.images)
+    first, repeated = (subset(dataset, "test", 24, 42) for _ in range(2))
+    assert torch.equal(first.images, repeated.images)
 
 
 def test_gate_noise_is_taken_out_and_that_is_said():

@@ -227,8 +227,8 @@ def test_experts_in_another_order_are_the_same_choice(dataset):
     objective = Objective(model, test.images, test.labels, prepare=objective.prepare)
     line = sweep(objective, step, (-1.0, 0.0, 1.0), direction="", split="")
     assert line.rerouted == (0.0, 0.0, 0.0)
-    far = sweep(objective, 4 * step, (-1.0, 0.0, 1.0), direction="", split="")
-    assert far.rerouted == (1.0, 0.0, 1.0)  # logits 7, -2, 0, -1 and -1, 6, 0, -1
+    distant = sweep(objective, 4 * step, (-1.0, 0.0, 1.0), direction="", split="")
+    assert distant.rerouted == (1.0, 0.0, 1.0)  # logits 7, -2, 0, -1 and -1, 6, 0, -1
 
 
 # -- the analysis -------------------------------------------------------------------------------

@@ -87,7 +87,7 @@ def test_two_analyses_of_one_run_can_be_made_at_the_same_time(results):
 def test_who_asks_for_a_finished_run_leaves_its_record_alone(results):
     run, dataset = tiny_run("dense"), tiny_dataset()
     record = ensure_trained(run, dataset)
-    written = run.record_path("train").stat().st_mtime_ns
+    time = run.record_path("train").stat().st_mtime_ns
     with run.locked():
         assert ensure_trained(run, dataset) == record
-    assert run.record_path("train").stat().st_mtime_ns == written
+    assert run.record_path("train").stat().st_mtime_ns == time

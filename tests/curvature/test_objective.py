@@ -275,8 +275,8 @@ def test_experts_divide_all_their_parameters():
     groups = parameter_groups(model)
     parts = torch.cat([groups[f"expert {e}"] for e in range(4)])
     assert torch.equal(parts.sort().values, groups["experts"])
-    both = torch.cat([groups["gate"], groups["experts"]]).sort().values
-    assert torch.equal(both, groups["head"])
+    head = torch.cat([groups["gate"], groups["experts"]])
+    assert torch.equal(head.sort().values, groups["head"])
 
 
 def test_an_expert_that_no_image_reaches_has_no_curvature():
@@ -480,20 +480,20 @@ def test_a_loss_without_derivatives_is_refused():
         Objective(LINEAR, INPUTS, LABELS, loss=errors)
 
 
-def once(logits, labels):
+def first_order(logits, labels):
     return FirstOrder.apply(logits).sum(dim=1)
 
 
 def test_a_loss_without_a_second_derivative_is_refused():
     # Here no graph leads to the gradient at all, and autograd alone would call the Hessian 0.
     with refusal(CurvatureError, "not twice differentiable", "gradient"):
-        Objective(LINEAR, INPUTS, LABELS, loss=once)
+        Objective(LINEAR, INPUTS, LABELS, loss=first_order)
 
 
 def test_a_term_without_a_second_derivative_is_refused():
     # Beside another term a graph leads to the gradient, and the Hessian would lack this one.
     def mixed(logits, labels):
-        return F.cross_entropy(logits, labels, reduction="none") + once(logits, labels)
+        return F.cross_entropy(logits, labels, reduction="none") + first_order(logits, labels)
 
     with refusal(CurvatureError, "not twice differentiable", "second derivative"):
         Objective(LINEAR, INPUTS, LABELS, loss=mixed)

@@ -178,10 +178,10 @@ def test_dropout_zeroes_and_rescales_hidden_units(executor):
     )
     routing = top_k_routing(torch.eye(2), 2)
     torch.manual_seed(0)
-    dropped = execute(torch.zeros(2, 4), routing, weights, dropout=0.25, executor=executor)
+    output = execute(torch.zeros(2, 4), routing, weights, dropout=0.25, executor=executor)
     # Means of 2000 values or more that are 0 or 4/3: deviation sqrt(1/3 / 2000) = 0.013; 5 of them.
-    assert ((dropped - 1).abs() < 0.065).all()
-    assert ((dropped - 1).abs() > 1e-5).all()
+    assert ((output - 1).abs() < 0.065).all()
+    assert ((output - 1).abs() > 1e-5).all()
 
 
 def test_compiled_as_one_graph():

@@ -13,9 +13,9 @@ EXACT = {"rtol": 0, "atol": 1e-12}  # float64, sums of some dozens of terms of o
 def naive(experts, features, weights, indices):
     """One image, one chosen expert at a time."""
     rows = []
-    for x, chosen, weight in zip(features, indices, weights, strict=True):
+    for x, choices, weight in zip(features, indices, weights, strict=True):
         y = torch.zeros(CLASSES, dtype=x.dtype)
-        for e, w in zip(chosen, weight, strict=True):
+        for e, w in zip(choices, weight, strict=True):
             hidden = (x @ experts.w_in[:, e] + experts.b_in[e]).relu()
             y = y + w * (hidden @ experts.w_out[e] + experts.b_out[e])
         rows.append(y)
@@ -90,7 +90,7 @@ def test_dropout_zeroes_and_rescales_hidden_units_in_training_only():
     routing = uniform_routing(features, 1)
     # A float32 sum of 2000 terms is off by less than 2000 roundings of 6e-8.
     assert experts.eval()(features, routing).item() == pytest.approx(1, abs=1.2e-4)
-    dropped = experts.train()(features, routing).item()
+    output = experts.train()(features, routing).item()
     # A mean of 2000 values that are 0 or 4/3: standard error sqrt(1/3 / 2000) = 0.013; 5 of them.
-    assert dropped != pytest.approx(1, abs=1.2e-4)
-    assert dropped == pytest.approx(1, abs=0.065)
+    assert output != pytest.approx(1, abs=1.2e-4)
+    assert output == pytest.approx(1, abs=0.065)

@@ -228,10 +228,10 @@ def test_training_is_random(name):
 
 def test_noise_at_evaluation():
     noisy = small_head("sparse", corrected_but(noise_at_evaluation=True)).eval()
-    off = small_head("sparse").eval()
+    silent = small_head("sparse").eval()
     assert not torch.equal(noisy(images()), noisy(images()))
     assert noisy.routed(images())[1].noise_std.min() > 0.3  # the floor
-    assert off.routed(images())[1].noise_std is None
+    assert silent.routed(images())[1].noise_std is None
 
 
 @pytest.mark.parametrize("name", ["switch", "sparse top-1"])

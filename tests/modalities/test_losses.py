@@ -50,9 +50,9 @@ def test_joint_bins_by_hand():
 def test_items_do_not_mix():
     scores, gates = torch.rand(6, 2), torch.rand(6, 4).softmax(dim=1)
     item, bins = torch.tensor([0, 0, 0, 1, 1, 1]), torch.tensor([0, 0, 1, 1])
-    both = losses.joint_bins(scores, gates, item, bins, 2)
+    joint = losses.joint_bins(scores, gates, item, bins, 2)
     alone = losses.joint_bins(scores[3:], gates[3:], item[:3], bins, 1)
-    torch.testing.assert_close(both[1:], alone)
+    torch.testing.assert_close(joint[1:], alone)
 
 
 def test_information_by_hand():

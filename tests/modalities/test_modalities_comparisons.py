@@ -61,8 +61,8 @@ def test_seeds_are_paired_and_a_family_counts_whole():
     arms = records("top-2", [0.03, 0.031, 0.029]) + records("dense", [0.01, 0.012])
     (alone,) = comparisons.judged(arms, family())
     assert len(alone.differences) == 2
-    more = (*family(), Comparison("I", "iid", "hard", "dense", iid, LOWER))
-    (first,) = comparisons.judged(arms, more)  # the second has no records, and counts
+    questions = (*family(), Comparison("I", "iid", "hard", "dense", iid, LOWER))
+    (first,) = comparisons.judged(arms, questions)  # the second has no records, and counts
     assert first.adjusted == pytest.approx(2 * alone.adjusted)
 
 
@@ -106,11 +106,11 @@ SCATTERED = [0.00, 0.08, 0.01, 0.05]
 def test_allocation_helps_if_both_gaps_are_smaller(top_2, hard, verdict):
     gaps = {"dense": LARGE, "top-2": top_2, "hard": hard}
     arms = [record for arm, values in gaps.items() for record in records(arm, values)]
-    both = (
+    questions = (
         Comparison("H1", "gap", "top-2", "dense", gap, LOWER),
         Comparison("H2", "gap", "hard", "dense", gap, LOWER),
     )
-    answer = chapters.allocation(comparisons.judged(arms, both))
+    answer = chapters.allocation(comparisons.judged(arms, questions))
     assert verdict in answer
     assert prose.numbers(answer.partition("top-2,")[0])[0] == "\N{MINUS SIGN}1.95"  # points
 

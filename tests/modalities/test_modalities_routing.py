@@ -22,11 +22,11 @@ def softmax(values):
 @pytest.mark.parametrize("k", [1, 2, 6])
 def test_top_k(logits, k):
     plan = routing.top_k(logits, k)
-    for row, chosen, weights in zip(
+    for row, choices, weights in zip(
         logits.tolist(), plan.routing.indices.tolist(), plan.routing.weights.tolist(), strict=True
     ):
         best = sorted(range(6), key=lambda e: -row[e])[:k]
-        assert chosen == best
+        assert choices == best
         expected = softmax([row[e] for e in best]) if k > 1 else [max(softmax(row))]
         assert weights == pytest.approx(expected)
 
@@ -35,7 +35,7 @@ def test_top_k(logits, k):
 def test_hard_split(logits, vision_experts):
     modality = torch.arange(40) % 2
     plan = routing.hard_split(logits, modality, 2, vision_experts)
-    for row, m, chosen, weights in zip(
+    for row, m, choices, weights in zip(
         logits.tolist(),
         modality.tolist(),
         plan.routing.indices.tolist(),
@@ -45,7 +45,7 @@ def test_hard_split(logits, vision_experts):
         first = 6 - vision_experts
         own = range(first, 6) if m == VISION else range(first)
         best = sorted(own, key=lambda e: -row[e])[:2]
-        assert chosen == best
+        assert choices == best
         assert weights == pytest.approx(softmax([row[e] for e in best]))
 
 
@@ -115,16 +115,16 @@ def test_bins_are_equal_and_sorted_by_their_share_of_text():
 def filled(row, slots, experts, share):
     """Slots of one token, filled one by one."""
     count = round(slots)
-    chosen, virtual = [], 0
+    indices, virtual = [], 0
     for e in sorted(range(len(row)), key=lambda e: -row[e]):
-        if sum(1 for _ in chosen) + virtual == count:
+        if sum(1 for _ in indices) + virtual == count:
             break
         if e >= experts:
             if virtual < math.floor(share * count + 1e-6):
                 virtual += 1
         else:
-            chosen.append(e)
-    return chosen
+            indices.append(e)
+    return indices
 
 
 @pytest.mark.parametrize("share", [0.0, 0.25, 0.5])

@@ -60,8 +60,8 @@ def test_every_arm_trains(results, arm):
         assert len(answers.correct) == answers.items // 4
     real = numbers.epochs[-1].real
     assert (real is None) == (run.arm.kind == "dense")
-    again = read_record(run.record_path("vlm-train"), ModalityTrainNumbers)
-    assert train(run).digest == again.digest == record.digest  # not trained again
+    stored = read_record(run.record_path("vlm-train"), ModalityTrainNumbers)
+    assert train(run).digest == stored.digest == record.digest  # not trained again
     assert load_model(run, record)
 
 
@@ -141,11 +141,11 @@ def test_grounding_counts_the_descriptions_there_are_alone():
     net.routed(inputs)
     each = torch.nn.functional.binary_cross_entropy_with_logits
     fits = inputs.fits.flatten(0, 1)
-    there = [
+    terms = [
         each(logits[0][patch, part], fits[patch, part].float())
         for patch, part in (fits >= 0).nonzero().tolist()
     ]
-    torch.testing.assert_close(loss, torch.stack(there).mean())
+    torch.testing.assert_close(loss, torch.stack(terms).mean())
     assert "grounding" not in net.eval().routed(inputs).losses
 
 

@@ -195,11 +195,11 @@ def test_each_split_differs_in_its_one_thing(items):
         assert not pairs_of_scenes(items[name].scenes) & HELD_PAIRS
     for name in splits.TESTS:
         programs = items[name].programs
-        held = [bool(composed(programs, r) & HELD_COMPOSITIONS) for r in range(len(items[name]))]
-        assert set(held) == {name == "compositions"}
+        flags = [bool(composed(programs, r) & HELD_COMPOSITIONS) for r in range(len(items[name]))]
+        assert set(flags) == {name == "compositions"}
         assert (programs.length.max() == 3) == (name == "depth")
-        most = (items[name].scenes.objects > 0).sum(axis=2).max()
-        assert (most > 5) == (name == "objects")
+        largest = (items[name].scenes.objects > 0).sum(axis=2).max()
+        assert (largest > 5) == (name == "objects")
 
 
 def test_every_part_of_what_is_held_out_is_seen_in_training():
@@ -225,10 +225,10 @@ def test_test_items_are_not_among_training_items(items):
 
 
 def test_items_are_determined_by_their_seed():
-    first, again = (splits.training(STUDY, 0, 1) for _ in range(2))
+    first, repeated = (splits.training(STUDY, 0, 1) for _ in range(2))
     other = splits.training(STUDY, 1, 1)
-    assert (first.words == again.words).all()
-    assert (first.scenes.positions == again.scenes.positions).all()
+    assert (first.words == repeated.words).all()
+    assert (first.scenes.positions == repeated.scenes.positions).all()
     assert first.words.shape != other.words.shape or (first.words != other.words).any()
 
 
@@ -237,13 +237,13 @@ def test_items_are_determined_by_their_seed():
 
 def test_entailed_answers_follow(items):
     base = items["iid"]
-    more, rows = questions.entailed(base)
-    for row in range(len(more)):
+    split, rows = questions.entailed(base)
+    for row in range(len(split)):
         origin = base.programs.form[rows[row]]
         answer = ANSWERS[base.answers[rows[row]]]
         expected = "no" if FORMS[origin] == "count" and answer == "0" else "yes"
-        assert ANSWERS[more.answers[row]] == expected
-        assert ANSWERS[more.answers[row]] == interpreted(more.programs, more.scenes, row)
+        assert ANSWERS[split.answers[row]] == expected
+        assert ANSWERS[split.answers[row]] == interpreted(split.programs, split.scenes, row)
 
 
 def test_sentences_read_as_english():

@@ -49,7 +49,7 @@ def path(tmp_path):
 
 
 @pytest.fixture
-def written(path):
+def raw(path):
     """A record on disk, as a dictionary."""
     write_record(path, record_of())
     return json.loads(path.read_text())
@@ -89,11 +89,11 @@ def test_digest_is_of_the_content_and_not_of_the_circumstances():
     assert len({record.content_digest() for record in [base, *others]}) == 8
 
 
-def test_a_record_is_plain_json_with_its_digest(written):
-    assert written["digest"] == digest_of(written)
-    assert written["numbers"]["parts"] == [1 / 3, 1e-300, 1e22, -0.0]
-    assert written["schema_version"] == 1
-    assert written["study"] is None and written["seed"] is None
+def test_a_record_is_plain_json_with_its_digest(raw):
+    assert raw["digest"] == digest_of(raw)
+    assert raw["numbers"]["parts"] == [1 / 3, 1e-300, 1e22, -0.0]
+    assert raw["schema_version"] == 1
+    assert raw["study"] is None and raw["seed"] is None
 
 
 def test_a_study_of_earlier_rules_can_be_read_and_not_run(path):
@@ -124,7 +124,7 @@ def test_a_folder_in_its_place(path):
         read_record(path, Measured)
 
 
-def test_a_truncated_record_is_refused_wherever_it_ends(path, written):
+def test_a_truncated_record_is_refused_wherever_it_ends(path, raw):
     whole = path.read_bytes().rstrip()
     for length in range(0, len(whole), 7):
         path.write_bytes(whole[:length])
@@ -132,16 +132,16 @@ def test_a_truncated_record_is_refused_wherever_it_ends(path, written):
             read_record(path, Measured)
 
 
-def test_one_changed_digit_is_noticed(path, written):
+def test_one_changed_digit_is_noticed(path, raw):
     text = path.read_text()
     path.write_text(text.replace('"value":0.1', '"value":0.2'))
     with refusal(RecordError, path, "damaged", "digest", "content"):
         read_record(path, Measured)
 
 
-def test_one_changed_letter_of_the_provenance_is_noticed(path, written):
-    assert read_record(path, Measured).provenance_digest == written["provenance_digest"]
-    version = written["provenance"]["packages"]["torch"]
+def test_one_changed_letter_of_the_provenance_is_noticed(path, raw):
+    assert read_record(path, Measured).provenance_digest == raw["provenance_digest"]
+    version = raw["provenance"]["packages"]["torch"]
     text = path.read_text()
     assert text.count(f'"torch":"{version}"') == 1
     path.write_text(text.replace(f'"torch":"{version}"', f'"torch":"{version}1"'))
@@ -153,21 +153,21 @@ KEYS = ("numbers", "kind", "inputs", "head", "schema_version", "digest", "proven
 
 
 @pytest.mark.parametrize("key", KEYS)
-def test_a_key_that_is_gone_is_noticed(path, written, key):
-    del written[key]
-    path.write_text(json.dumps(written))
+def test_a_key_that_is_gone_is_noticed(path, raw, key):
+    del raw[key]
+    path.write_text(json.dumps(raw))
     with refusal(RecordError, path):
         read_record(path, Measured)
 
 
-def test_bytes_that_are_no_text(path, written):
+def test_bytes_that_are_no_text(path, raw):
     path.write_bytes(path.read_bytes().replace(b"0.1", b"\xff\xff\xff"))
     with refusal(RecordError, path, "damaged"):
         read_record(path, Measured)
 
 
-def test_another_version(path, written):
-    path.write_text(json.dumps(written | {"schema_version": 2}))
+def test_another_version(path, raw):
+    path.write_text(json.dumps(raw | {"schema_version": 2}))
     with refusal(RecordError, path, "schema version 2", "version 1"):
         read_record(path, Measured)
 
@@ -180,15 +180,15 @@ def test_json_that_is_no_record(path, content):
         read_record(path, Measured)
 
 
-def test_another_kind(path, written):
+def test_another_kind(path, raw):
     with refusal(RecordError, path, "kind test", "not train"):
         read_record(path, TrainNumbers)
 
 
-def test_content_that_fits_its_digest_and_not_the_schema(path, written):
-    written["numbers"]["value"] = "much"
-    written["digest"] = digest_of(written)
-    path.write_text(json.dumps(written))
+def test_content_that_fits_its_digest_and_not_the_schema(path, raw):
+    raw["numbers"]["value"] = "much"
+    raw["digest"] = digest_of(raw)
+    path.write_text(json.dumps(raw))
     with refusal(RecordError, path, "schema", "numbers.value"):
         read_record(path, Measured)
 

@@ -184,14 +184,14 @@ def test_extends_merges_key_by_key(tmp_path):
         training: {epochs: 2}
         """,
     )
-    quick, mine = load_study("quick"), load_study(tmp_path / "mine.yaml")
-    assert mine.name == "mine" and mine.description == "Three experts."
-    assert mine.seeds == (5,)  # lists are replaced, not joined
-    assert list(mine.heads) == ["soft", "sparse", "switch", "linear"]
-    assert mine.heads["soft"] == quick.heads["soft"].model_copy(update={"experts": 3})
-    assert mine.heads["sparse"] == quick.heads["sparse"]
-    assert mine.training == quick.training.model_copy(update={"epochs": 2})
-    assert mine.data == quick.data
+    quick, study = load_study("quick"), load_study(tmp_path / "mine.yaml")
+    assert study.name == "mine" and study.description == "Three experts."
+    assert study.seeds == (5,)  # lists are replaced, not joined
+    assert list(study.heads) == ["soft", "sparse", "switch", "linear"]
+    assert study.heads["soft"] == quick.heads["soft"].model_copy(update={"experts": 3})
+    assert study.heads["sparse"] == quick.heads["sparse"]
+    assert study.training == quick.training.model_copy(update={"epochs": 2})
+    assert study.data == quick.data
 
 
 def test_what_is_of_another_kind_starts_anew(tmp_path):
@@ -201,11 +201,11 @@ def test_what_is_of_another_kind_starts_anew(tmp_path):
     heads: {sparse: {kind: linear}, soft: {kind: soft, experts: 3}}
     training: {schedule: {kind: multistep, milestones: [5]}}
     """
-    quick, mine = load_study("quick"), load_study(save(tmp_path, "mine", text))
-    assert mine.backbone == ResNet18(kind="resnet18")
-    assert mine.heads["sparse"] == config.Linear(kind="linear")
-    assert mine.heads["soft"] == quick.heads["soft"].model_copy(update={"experts": 3})
-    assert mine.training.schedule == MultiStep(kind="multistep", milestones=(5,))
+    quick, study = load_study("quick"), load_study(save(tmp_path, "mine", text))
+    assert study.backbone == ResNet18(kind="resnet18")
+    assert study.heads["sparse"] == config.Linear(kind="linear")
+    assert study.heads["soft"] == quick.heads["soft"].model_copy(update={"experts": 3})
+    assert study.training.schedule == MultiStep(kind="multistep", milestones=(5,))
 
 
 def test_a_head_that_is_not_there_cannot_be_taken_away(tmp_path):

@@ -191,8 +191,8 @@ def test_random_features_are_those_of_a_loop_over_patches(channels):
     mean = patches.mean(dim=0)
     values, vectors = torch.linalg.eigh(torch.cov(patches.T, correction=0))
     root = vectors @ torch.diag((values + 0.01) ** -0.5) @ vectors.T
-    chosen = [int(share * len(patches)) for share in net.drawn.double()]
-    words = torch.stack([root @ (patches[i] - mean) for i in chosen])
+    indices = [int(share * len(patches)) for share in net.drawn.double()]
+    words = torch.stack([root @ (patches[i] - mean) for i in indices])
     words = words / words.norm(dim=1, keepdim=True)
 
     means = net._pooled(images[:3])  # (3, 8 filter)
@@ -232,8 +232,8 @@ def test_random_features_train_nothing_and_keep_all_in_buffers():
 
 def test_random_features_are_drawn_from_the_default_generator():
     images = correlated_images(size=12)
-    first, again = whitened(images), whitened(images)
-    assert torch.equal(first.filters, again.filters)
+    first, repeated = whitened(images), whitened(images)
+    assert torch.equal(first.filters, repeated.filters)
     torch.manual_seed(1)
     other = RandomFeatures(3, 5)
     other.whiten(images)

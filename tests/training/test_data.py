@@ -121,12 +121,12 @@ def test_cifar10_is_what_torchvision_reads_split_as_torch_splits(published):
 
 def test_cifar10_order_is_that_of_random_split_at_full_size():
     pool = data.Split(torch.zeros(50_000, 1, 1, 1, dtype=torch.uint8), torch.arange(50_000))
-    rest, held = data.hold_out(pool, 0.1, torch.Generator().manual_seed(42))
+    training, validation = data.hold_out(pool, 0.1, torch.Generator().manual_seed(42))
     parts = torch.utils.data.random_split(
         range(50_000), [45_000, 5_000], generator=torch.Generator().manual_seed(42)
     )
-    assert rest.labels.tolist() == list(parts[0])
-    assert held.labels.tolist() == list(parts[1])
+    assert training.labels.tolist() == list(parts[0])
+    assert validation.labels.tolist() == list(parts[1])
 
 
 def test_cifar10_keeps_the_papers_constants(published):

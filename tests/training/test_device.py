@@ -24,7 +24,7 @@ def state():
     )
 
 
-def chosen(training):
+def choice(training):
     resolved = device.resolve(training)
     assert resolved.model_copy(update=AUTO) == training.model_copy(update=AUTO)  # nothing else
     return resolved.precision, resolved.channels_last, resolved.compile
@@ -33,17 +33,17 @@ def chosen(training):
 @pytest.mark.parametrize("extension", ["amx_bf16", "avx512_bf16", "bf16"])
 def test_a_cpu_with_bf16_instructions_uses_them(monkeypatch, extension):
     processor_with(monkeypatch, "avx2", extension)
-    assert chosen(Training(epochs=50)) == ("bf16", True, False)
+    assert choice(Training(epochs=50)) == ("bf16", True, False)
 
 
 def test_any_other_cpu_computes_in_fp32(monkeypatch):
     processor_with(monkeypatch, "avx2", "avx512f")
-    assert chosen(Training(epochs=50)) == ("fp32", True, False)
+    assert choice(Training(epochs=50)) == ("fp32", True, False)
 
 
 def test_a_gpu_computes_in_bf16_compiled(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    assert chosen(Training(epochs=50, device="cuda")) == ("bf16", True, True)
+    assert choice(Training(epochs=50, device="cuda")) == ("bf16", True, True)
 
 
 def test_what_is_not_auto_stays_as_it_is(monkeypatch):
@@ -65,8 +65,8 @@ def test_a_gpu_that_is_not_there_is_refused_and_not_replaced(monkeypatch):
 def test_numerics_are_set_and_put_back(precision):
     before = state()
     training = Training(epochs=50, threads=3, device="cuda", precision=precision)
-    with device.numerics(training) as chosen:
-        assert chosen == torch.device("cuda")
+    with device.numerics(training) as choice:
+        assert choice == torch.device("cuda")
         assert state() == (3, precision == "tf32", precision == "tf32", True)
     assert state() == before
 

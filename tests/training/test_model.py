@@ -47,10 +47,10 @@ def test_heads_of_a_seed_share_the_initial_backbone(dataset, protocol):
 
 
 def test_seeds_begin_apart_and_a_seed_begins_alike(dataset):
-    first, again, other = (
+    first, repeated, other = (
         build_model(tiny_run("soft", seed), dataset).state_dict() for seed in (0, 0, 1)
     )
-    assert same(first, again)
+    assert same(first, repeated)
     for name in ("backbone.stem.0.weight", "head.gate.score.weight", "head.experts.w_in"):
         assert not torch.equal(first[name], other[name])
 

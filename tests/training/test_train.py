@@ -193,9 +193,9 @@ def test_every_training_step_is_sgd_as_written(dataset, recipe, channels_last):
     model = build_model(run, dataset).train()
     generator = torch.Generator().manual_seed(run.stream("order", 1))
     velocity = [torch.zeros_like(p) for p in model.parameters()]
-    for chosen in torch.randperm(112, generator=generator).split(56):
-        images = (dataset.train.images[chosen].permute(0, 3, 1, 2).float() - 128) / 64
-        target = torch.nn.functional.one_hot(dataset.train.labels[chosen], 4).float()
+    for indices in torch.randperm(112, generator=generator).split(56):
+        images = (dataset.train.images[indices].permute(0, 3, 1, 2).float() - 128) / 64
+        target = torch.nn.functional.one_hot(dataset.train.labels[indices], 4).float()
         target = (1 - training.label_smoothing) * target + training.label_smoothing / 4
         loss = -(target * model(images).log_softmax(dim=1)).sum(dim=1).mean()
         gradients = torch.autograd.grad(loss, list(model.parameters()))
@@ -379,8 +379,8 @@ def test_the_state_holds_weights_momentum_and_the_best_so_far(dataset, channels_
     model = build_model(run, dataset)
     names = {part: set() for part in ("model", "best", "momentum")}
     for name in tensors:
-        part, _, rest = name.partition(".")
-        names[part].add(rest)
+        part, _, key = name.partition(".")
+        names[part].add(key)
     assert names["model"] == names["best"] == model.state_dict().keys()
     assert names["momentum"] == {name for name, _ in model.named_parameters()}
     assert metadata["epochs"][1]["epoch"] == 2
@@ -521,8 +521,8 @@ def test_a_record_without_its_weights_stands_until_they_are_needed(dataset, monk
         assert train(run, dataset) == record
         with pytest.raises(Killed):
             ensure_trained(run, dataset, weights=True)
-    again = ensure_trained(run, dataset, weights=True)
-    assert again.digest == record.digest
+    repeated = ensure_trained(run, dataset, weights=True)
+    assert repeated.digest == record.digest
 
 
 def test_a_run_killed_under_another_configuration_leaves_nothing_in_this_one(
@@ -802,8 +802,8 @@ def test_a_run_that_fails_leaves_the_record_and_weights_of_the_one_before(datase
     with pytest.raises(TrainingError):
         train(tiny_run("dense", epochs=3), dataset)
     after = files(run)
-    kept = ["train.json", "last.safetensors", "best_validation.safetensors"]
-    assert all(after[name] == before[name] for name in kept)
+    names = ["train.json", "last.safetensors", "best_validation.safetensors"]
+    assert all(after[name] == before[name] for name in names)
     load_weights(run, build_model(run, dataset), record, "best_validation")
 
 

@@ -44,10 +44,10 @@ def fill(study, capsys):
         ends = "false" if (job.run.head, job.kinds[0]) in run.broken else "true"
         job.process, job.start = subprocess.Popen([ends]), moment
 
-    def run(minutes, workers=1, seeds=None, **chosen):
+    def run(minutes, workers=1, seeds=None, **options):
         started.clear()
         with pytest.raises(SystemExit) as end:
-            script.main(study, minutes, workers, seeds, **chosen)
+            script.main(study, minutes, workers, seeds, **options)
         return capsys.readouterr().out, int(end.value.code), [*started]
 
     script.Job.begin = begin

@@ -344,12 +344,12 @@ def test_a_recipe_names_the_files_that_change(name: str) -> None:
 def test_the_schema_is_made_anew_by_the_command_that_is_named(copy: Copy) -> None:
     section = (PROJECT / "README.md").read_text().split("\n## Change it\n")[1]
     assert section.index("python -m moelib.records.kinds") < section.index("\n- **")
-    written = json.loads((copy.root / "results/record.schema.json").read_text())
-    assert written == json.loads(copy.python("-c", SHOW_SCHEMA))
+    after = json.loads((copy.root / "results/record.schema.json").read_text())
+    assert after == json.loads(copy.python("-c", SHOW_SCHEMA))
     before = json.loads((PROJECT / "results/record.schema.json").read_text())
-    added = {*written["$defs"]} - {*before["$defs"]}
+    added = {*after["$defs"]} - {*before["$defs"]}
     assert {"Even", "Flat", "Norm", "NormNumbers"} <= added
-    changed = {name for name, model in before["$defs"].items() if written["$defs"][name] != model}
+    changed = {name for name, model in before["$defs"].items() if after["$defs"][name] != model}
     assert changed >= {"Analyses", "Balance", "Data", "Study"}
 
 

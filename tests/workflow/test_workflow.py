@@ -501,13 +501,13 @@ def test_killed_launcher_leaves_no_kernel_behind(tmp_path: Path) -> None:
     launcher.kill()
     launcher.wait()
     assert kernel.is_running()
-    again = project.start("study", "quick")
+    second = project.start("study", "quick")
     kernel.wait(timeout=60)  # before the end of its work, which still waits
     (tmp_path / "slow").rename(tmp_path / "fast")
-    output, _ = again.communicate(timeout=600)
+    output, _ = second.communicate(timeout=600)
     launcher.communicate()
 
-    assert again.returncode == 0, output
+    assert second.returncode == 0, output
     assert len(starts.read_text().split()) == 2
     assert project.file("switch", "utilization.json").exists()
 

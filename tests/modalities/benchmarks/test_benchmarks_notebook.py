@@ -35,13 +35,13 @@ def outputs(path: Path) -> list[dict]:
 def test_the_notebook_shows_a_figure_and_the_table(tmp_path, texts):
     output = tmp_path / NOTEBOOK.name
     assert execute([NOTEBOOK], {output.parent: texts}) == []
-    shown = outputs(output)
-    assert any("image/png" in part.get("data", {}) for part in shown)
+    parts = outputs(output)
+    assert any("image/png" in part.get("data", {}) for part in parts)
     files = {k: texts[k] for k in ("choices", "consistency") if k in texts}
     benchmark = texts.get("benchmark", "nlvr")
     table = str(evaluate(benchmark, *example(benchmark), **files))
-    printed = [part["text"] for part in shown if part["output_type"] == "stream"]
-    assert "".join(line for text in printed for line in text) == table + "\n"
+    streams = [part["text"] for part in parts if part["output_type"] == "stream"]
+    assert "".join(line for text in streams for line in text) == table + "\n"
 
 
 @pytest.mark.usefixtures("closed")

@@ -12,7 +12,7 @@ from moelib.modalities.benchmarks.files import FileError
 
 
 def question(
-    image, answer, structural, group=None, entailed=(), balanced=True, detailed="x", **more
+    image, answer, structural, group=None, entailed=(), balanced=True, detailed="x", **fields
 ):
     return {
         "imageId": image,
@@ -25,7 +25,7 @@ def question(
         "entailed": list(entailed),
         "equivalent": [],
         "annotations": {},
-        **more,
+        **fields,
     }
 
 

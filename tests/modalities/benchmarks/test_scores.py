@@ -23,12 +23,12 @@ def test_one_value_a_group_gives_wilsons_interval():
 
 def test_copies_of_an_answer_add_nothing():
     values, groups = [1, 0, 0, 1, 1, 0, 1], range(7)
-    once = mean("accuracy", values, groups)
-    often = mean("accuracy", np.repeat(values, 6).tolist(), np.repeat(groups, 6).tolist())
-    assert (often.value, often.low, often.high) == pytest.approx(
-        (once.value, once.low, once.high), rel=1e-12
+    single = mean("accuracy", values, groups)
+    copies = mean("accuracy", np.repeat(values, 6).tolist(), np.repeat(groups, 6).tolist())
+    assert (copies.value, copies.low, copies.high) == pytest.approx(
+        (single.value, single.low, single.high), rel=1e-12
     )
-    assert (once.n, often.n, often.groups) == (7, 42, 7)
+    assert (single.n, copies.n, copies.groups) == (7, 42, 7)
 
 
 def test_groups_that_all_err_alike_give_no_more_than_independent_answers():

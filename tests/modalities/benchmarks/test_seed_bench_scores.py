@@ -10,7 +10,7 @@ from moelib.modalities.benchmarks.evaluate import evaluate
 from moelib.modalities.benchmarks.files import FileError
 
 
-def question(name, kind, answer, source="img", **more):
+def question(name, kind, answer, source="img", **fields):
     return {
         "question_id": name,
         "question": "What?",
@@ -22,7 +22,7 @@ def question(name, kind, answer, source="img", **more):
         "question_type_id": kind,
         "data_id": source,
         "data_type": "image",
-        **more,
+        **fields,
     }
 
 
@@ -89,11 +89,11 @@ def test_letters(file):
 
 
 def test_the_second_version_has_levels_and_lists_of_images(file):
-    more = {"level": "L1", "subpart": "Single", "version": "v2", "data_source": "cc3m"}
+    fields = {"level": "L1", "subpart": "Single", "version": "v2", "data_source": "cc3m"}
     questions = {
         "questions": [
-            question("17_0", 17, "A", ["1.png", "2.png"], **more),
-            question(7, 5, "B", "x", **more | {"level": "L2"}),
+            question("17_0", 17, "A", ["1.png", "2.png"], **fields),
+            question(7, 5, "B", "x", **fields | {"level": "L2"}),
         ]
     }
     scores = scored(file, {"17_0": "A", "7": "A"}, questions=questions)

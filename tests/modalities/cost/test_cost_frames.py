@@ -81,9 +81,9 @@ def test_traffic_of_trained_routers_is_a_mean_over_seeds_and_layers():
         numbers = SimpleNamespace(tokens={"value": 100, "object": 300}, layers=layers)
         return SimpleNamespace(head="top-2", seed=seed, numbers=numbers)
 
-    apart = ((0.5, 0.5, 0.0, 0.0), (0.0, 0.0, 0.5, 0.5))  # two devices: all at home
+    separate = ((0.5, 0.5, 0.0, 0.0), (0.0, 0.0, 0.5, 0.5))  # two devices: all at home
     mixed = ((0.25,) * 4,) * 2  # half away
-    table = frames.trained_traffic([router(0, apart, mixed), router(1, mixed, mixed)])
+    table = frames.trained_traffic([router(0, separate, mixed), router(1, mixed, mixed)])
     two = table.set_index("devices").loc[2]
     assert two["seeds"] == 2
     assert two["away"] == pytest.approx((0 + 3 * 0.5) / 4)

@@ -84,11 +84,11 @@ def test_a_pass_is_its_blocks_and_the_logits_of_the_last_token():
     features, context = torch.randn(B, T, shape.width), call(shape, draws=draws)
     unembedding = pool.take(shape.vocabulary, shape.width)
     expected = features
-    for layer, drawn in zip(layers, draws, strict=True):
+    for layer, draw in zip(layers, draws, strict=True):
         width = (shape.width,)
         expected = expected + model.attention(F.rms_norm(expected, width), layer, None, context)
         tokens = F.rms_norm(expected, width).view(-1, shape.width)
-        expected = expected + model.mlp(tokens, layer, drawn, context).view_as(expected)
+        expected = expected + model.mlp(tokens, layer, draw, context).view_as(expected)
     logits = model.forward(features, layers, None, unembedding, context)
     assert logits.shape == (B, shape.vocabulary)
     torch.testing.assert_close(logits, F.rms_norm(expected[:, -1], width) @ unembedding.T)
@@ -97,13 +97,13 @@ def test_a_pass_is_its_blocks_and_the_logits_of_the_last_token():
 def test_the_routers_own_scores_do_not_change_the_plan():
     shape = shrunk(OLMOE)
     _, (layer, _) = built(shape)
-    drawn = model.draw(
+    draw = model.draw(
         trace("uniform", torch.zeros(5).long(), 64, 8, torch.Generator().manual_seed(0)), 8
     )
     features = torch.randn(5, shape.width)
-    before = model.mlp(features, layer, drawn, call(shape))
+    before = model.mlp(features, layer, draw, call(shape))
     layer.router.mul_(1000)
-    assert torch.equal(model.mlp(features, layer, drawn, call(shape)), before)
+    assert torch.equal(model.mlp(features, layer, draw, call(shape)), before)
 
 
 def test_a_pool_gives_no_number_twice_and_no_more_than_it_has():

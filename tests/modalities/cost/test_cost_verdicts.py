@@ -61,11 +61,11 @@ def test_crossings_hold_within_their_ranges_and_fail_outside():
 
 
 def test_tracking_needs_both_sides_of_the_threshold():
-    few, enough = executors(80, grouped=1.5), executors(256, grouped=1.2)
-    word, reason = verdict("P2", *few, *enough)
+    few, many = executors(80, grouped=1.5), executors(256, grouped=1.2)
+    word, reason = verdict("P2", *few, *many)
     assert word == SUPPORTED
     assert prose.numbers(reason) == ["1.50", "80", "1.20", "256"]  # times dense, tokens per expert
-    assert verdict("P2", *enough)[0] == INCONCLUSIVE
+    assert verdict("P2", *many)[0] == INCONCLUSIVE
     assert verdict("P2", *few, *executors(256, grouped=1.3))[0] == CONTRADICTED
     assert verdict("P2", *executors(80, grouped=1.1))[0] == CONTRADICTED
 
@@ -79,12 +79,12 @@ def test_masking_is_judged_where_experts_have_tokens_enough():
 
 
 def test_savings_are_shares_of_uniform_routings_time():
-    alone = kinds("mlp", "decode", 1, uniform=10.0, variable=7.0)
-    more = kinds("mlp", "decode", 32, uniform=10.0, variable=9.0)
-    word, reason = verdict("P4", *alone, *more)
+    small = kinds("mlp", "decode", 1, uniform=10.0, variable=7.0)
+    large = kinds("mlp", "decode", 32, uniform=10.0, variable=9.0)
+    word, reason = verdict("P4", *small, *large)
     assert word == SUPPORTED
     assert prose.numbers(reason) == ["30%", "1", "10%", "32"]  # less, batch
-    assert verdict("P4", *alone)[0] == INCONCLUSIVE
+    assert verdict("P4", *small)[0] == INCONCLUSIVE
     assert verdict("P4", *kinds("mlp", "decode", 1, uniform=10.0, variable=9.0))[0] == CONTRADICTED
     prefill = {variable: kinds("model", "prefill", 8, uniform=10.0, variable=variable)
                for variable in (7.2, 7.0, 10.5)}  # fmt: skip
@@ -93,10 +93,10 @@ def test_savings_are_shares_of_uniform_routings_time():
         CONTRADICTED,
         CONTRADICTED,
     ]
-    both = kinds("model", "decode", 32, uniform=10.0, guided=9.6)
-    assert verdict("P6", *both)[0] == INCONCLUSIVE
-    both += kinds("model", "prefill", 8, uniform=10.0, guided=10.4)
-    word, reason = verdict("P6", *both)
+    modes = kinds("model", "decode", 32, uniform=10.0, guided=9.6)
+    assert verdict("P6", *modes)[0] == INCONCLUSIVE
+    modes += kinds("model", "prefill", 8, uniform=10.0, guided=10.4)
+    word, reason = verdict("P6", *modes)
     assert word == SUPPORTED
     assert reason.index("1.04") < reason.index("prefill") < reason.index("0.96")
 
