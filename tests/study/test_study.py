@@ -365,7 +365,7 @@ FAULTS = [  # a key, its value, and what the message names: the place and what i
     ("heads.dnse", {}, "'heads.dnse'", "'dnse'", "'linear', 'dense'"),
     ("heads.mine", {"kind": "moe"}, "'heads.mine'", "'moe'", "'linear'"),
     ("backbone.kind", "vgg", "'backbone'", "'vgg'", "'resnet18'"),
-    ("training.schedule", {"kind": "cosine"}, "'training.schedule'", "'cosine'"),
+    ("training.schedule", {"kind": "cosine"}, "'training.schedule'", "'multistep', 'onecycle'"),
     ("data.source", "mnist", "'data.source' = 'mnist'", "'cifar10', 'digits' or 'folder'"),
     ("protocol", "fixed", "'protocol.base' = 'fixed'", "corrected, as-run"),
     ("protocol", {"augment": True}, "'protocol.base' = None", "corrected, as-run"),
@@ -377,7 +377,7 @@ FAULTS = [  # a key, its value, and what the message names: the place and what i
         "'p_u' or 'u_p_over_e'",
     ),
     ("training.device", "tpu", "'training.device' = 'tpu'", "'cpu' or 'cuda'"),
-    ("training.precision", "fp16", "'training.precision' = 'fp16'", "'auto', 'fp32', 'tf32' or"),
+    ("training.precision", "fp16", "'training.precision' = 'fp16'", "'tf32' or 'bf16'"),
     ("training.compile", "yes", "'training.compile' = 'yes'", "True, False or 'auto'"),
     # wrong types
     ("training.learning_rate", "0.1", "'training.learning_rate' = '0.1'", "number"),
