@@ -152,9 +152,6 @@ def test_names_are_followed_through_modules_and_aliases(tmp_path, monkeypatch):
         code.code_digest("moelib.room.a.four")
 
 
-SHOWN = "%matplotlib inline\nfrom moelib.report import figures\nfigures.learning_curves"
-
-
 def test_a_page_depends_on_what_it_shows_in_words_and_colours_too(package, tmp_path):
     cell = {
         "cell_type": "code",
@@ -170,3 +167,33 @@ def test_a_page_depends_on_what_it_shows_in_words_and_colours_too(package, tmp_p
     assert code.page_digest(page) == before
     write(package, "report/figures.py", "PALETTE = ", "PALETTE = 2 * ")  # which it reaches
     assert code.page_digest(page) != before
+
+
+SCRIPT = """from moelib.training.schedule import learning_rate
+
+REPEATS = 3
+
+
+def measure():
+    return [learning_rate] * REPEATS
+
+
+print(measure())
+"""
+
+
+def test_a_benchmark_depends_on_its_script_and_on_what_that_computes_with(package, tmp_path):
+    script = tmp_path / "schedule.py"
+
+    def digest(old: str = "", new: str = "") -> str:
+        script.write_text(SCRIPT.replace(old, new))
+        return code.script_digest(script)
+
+    before = digest()
+    assert digest("def measure():", 'def measure():\n    """Words."""  # and why') == before
+    assert digest("print(measure())", "print(measure(), 'twice')") == before
+    assert digest("= 3", "= 4") != before
+    write(package, "curvature/trace.py", "return ", "return 2 * ")
+    assert digest() == before
+    write(package, "training/schedule.py", "return ", "return 2 * ")
+    assert digest() != before
