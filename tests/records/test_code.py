@@ -10,6 +10,7 @@ from moelib.records import code
 from moelib.records.freshness import analysis_code, training_code
 from moelib.study.base import PROJECT
 from moelib.study.reader import load_study
+from moelib.study.run import Run
 
 pytestmark = pytest.mark.slow
 
@@ -197,3 +198,9 @@ def test_a_benchmark_depends_on_its_script_and_on_what_that_computes_with(packag
     assert digest() == before
     write(package, "training/schedule.py", "return ", "return 2 * ")
     assert digest() != before
+
+
+def test_what_computes_through_an_object_is_as_it_was_when_the_records_were_made():
+    """No digest covers these: whoever changes them makes every record again, and these values."""
+    assert Run(load_study("quick"), "soft", 3).stream("order", 2) == 9017153455816860106
+    assert code.code_digest("moelib.training.device.numerics").startswith("bdaab45ba8ded701")
