@@ -9,7 +9,8 @@ from pathlib import Path
 import torch
 
 from moelib.records.benchmarks import BenchmarkNumbers
-from moelib.records.provenance import Provenance, digest_files, observe
+from moelib.records.code import script_digest
+from moelib.records.provenance import Provenance, observe
 from moelib.records.record import Numbers, Record, RecordError, read_record, write_record
 from moelib.study.analyses import FEWEST_REPEATS
 from moelib.study.base import ConfigError
@@ -74,7 +75,7 @@ def write_benchmark(
     """
     path = free_path(name, type(numbers), provenance)
     path.parent.mkdir(parents=True, exist_ok=True)
-    inputs = {"script": digest_files([Path(script)]), **run.pop("inputs", {})}
+    inputs = {"code": script_digest(script), **run.pop("inputs", {})}
     write_record(
         path,
         Record(kind=numbers.kind, inputs=inputs, numbers=numbers, provenance=provenance, **run),

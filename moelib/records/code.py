@@ -68,6 +68,23 @@ def code_digest(*roots: str, kinds: Iterable[str] = ()) -> str:
     return digest(part.encode() for part in parts)
 
 
+def script_digest(script: str | os.PathLike) -> str:
+    """SHA-256 of the code of a script: of its own, and of all of moelib that it computes with.
+
+    Of a `functools.singledispatch` function every implementation counts.
+    """
+    tree = ast.parse(Path(script).read_text(encoding="utf-8"))
+    names = {name: path for node in tree.body for name, path in _imported(node).items()}
+    own = [_text(node) for node in tree.body if not _is_words(node) and not _is_import(node)]
+    mentions = _mentions(tree, _Module("", imports=names))
+    reached = (
+        f"{definition} {_text(node)}"
+        for definition in _reached(mentions, None)
+        for node in _module(definition.module).definitions[definition.name]
+    )
+    return digest(part.encode() for part in (*own, *reached))
+
+
 def page_digest(notebook: str | os.PathLike) -> str:
     """SHA-256 of the code of moelib that a page of the book shows: words, colours and all."""
     cells = (ast.parse(_without_magics(source)) for source, _ in code_cells(notebook))
@@ -93,10 +110,15 @@ def page_digest(notebook: str | os.PathLike) -> str:
 
 def definitions(*roots: str, kinds: Iterable[str] = ()) -> list[Definition]:
     """List the definitions that `code_digest` covers, by their names."""
-    kinds, reached = frozenset(kinds), set()
-    waiting = [_resolve(root) for root in roots]
-    if None in waiting:
-        raise LookupError(f"moelib defines no {roots[waiting.index(None)]}.")
+    resolved = [_resolve(root) for root in roots]
+    if None in resolved:
+        raise LookupError(f"moelib defines no {roots[resolved.index(None)]}.")
+    return _reached(resolved, frozenset(kinds))
+
+
+def _reached(roots: Iterable[Definition], kinds: frozenset[str] | None) -> list[Definition]:
+    """The computing definitions from the roots on; of dispatched ones all if `kinds` is None."""
+    waiting, reached = list(roots), set()
     while waiting:
         definition = waiting.pop()
         if definition in reached or _is_silent(definition):
@@ -229,7 +251,7 @@ def _is_dispatched(node: ast.stmt) -> bool:
     return any((_dotted(d) or [""])[-1] == "singledispatch" for d in decorators)
 
 
-def _implementations(function: str, kinds: frozenset[str]) -> Iterator[Definition]:
+def _implementations(function: str, kinds: frozenset[str] | None) -> Iterator[Definition]:
     """The functions under `@function.register` whose first parameter is of one of the classes."""
     for path in sorted(PACKAGE.rglob("*.py")):
         name = ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
@@ -240,7 +262,7 @@ def _implementations(function: str, kinds: frozenset[str]) -> Iterator[Definitio
                 if any(
                     (_dotted(d) or [])[-2:] == [function, "register"]
                     for d in getattr(node, "decorator_list", ())
-                ) and kinds & set(_classes(node.args.args[0].annotation)):
+                ) and (kinds is None or kinds & set(_classes(node.args.args[0].annotation))):
                     yield Definition(name, target)
 
 
@@ -293,6 +315,10 @@ def _fields(node: ast.AST) -> Iterator[tuple[str, object]]:
             value = [inner for inner in value if not _is_words(inner)]
         if value not in (None, []):
             yield name, value
+
+
+def _is_import(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Import | ast.ImportFrom)
 
 
 def _is_words(node: object) -> bool:

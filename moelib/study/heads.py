@@ -1,6 +1,6 @@
 """The classifier heads: what routes features to experts, and the controls."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
@@ -150,3 +150,8 @@ def _refuse_balance(balance: Balance, head: str, names: tuple[str, ...], why: st
 Head = Annotated[
     Linear | Dense | Soft | Sparse | Switch | Uniform | FrozenGate, Field(discriminator="kind")
 ]
+KINDS = tuple(
+    literal
+    for head in get_args(get_args(Head)[0])
+    for literal in get_args(head.model_fields["kind"].annotation)
+)

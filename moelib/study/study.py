@@ -9,7 +9,7 @@ from moelib.study.analyses import Analyses
 from moelib.study.backbones import Backbone
 from moelib.study.base import Frozen, Seed, rule
 from moelib.study.data import Data
-from moelib.study.heads import Head, Sparse, chooses, has_experts
+from moelib.study.heads import KINDS, Head, Sparse, chooses, family, has_experts
 from moelib.study.protocol import Protocol
 from moelib.study.training import Training
 
@@ -43,6 +43,16 @@ class Study(Frozen):
                 f"'{self.name}' cannot name a study: results/{self.name} holds other records; "
                 f"{', '.join(TAKEN)} are taken"
             )
+
+    @rule
+    def _families(self) -> None:
+        # Pages colour and compare heads by family, which they tell from the name alone.
+        for name, head in self.heads.items():
+            if family(name) in KINDS and family(name) != head.kind:
+                raise ValueError(
+                    f"heads.{name}.kind = '{head.kind}': the name belongs to heads of kind "
+                    f"'{family(name)}'; give this one another name, such as '{head.kind}-{name}'"
+                )
 
     @rule
     def _distinct_seeds(self) -> None:

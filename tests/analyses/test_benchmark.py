@@ -9,7 +9,8 @@ from prose import lacking, refusal
 
 from moelib.analyses import benchmark
 from moelib.records.benchmarks import BenchmarkNumbers, ScaleNumbers
-from moelib.records.provenance import digest_files, observe
+from moelib.records.code import script_digest
+from moelib.records.provenance import observe
 from moelib.records.record import read_record
 from moelib.study.analyses import FEWEST_REPEATS
 from moelib.study.base import ConfigError
@@ -133,7 +134,7 @@ def test_the_records_path_carries_the_device(results, script, device, slug):
     assert (record.kind, record.numbers) == ("benchmark", numbers)
     assert record.provenance.device == device
     assert (record.study, record.head, record.seed) == (None, None, None)
-    assert record.inputs == {"script": digest_files([script])}
+    assert record.inputs == {"code": script_digest(script)}
 
 
 def test_devices_are_never_mixed(results, script):
@@ -164,10 +165,10 @@ def test_a_record_of_another_number_of_threads_is_not_overwritten(results, scrip
 
 def test_a_script_that_has_changed_is_another_input(results, script):
     numbers, digests = synthetic.benchmark().numbers, []
-    for text in ("one", "two"):
+    for text in ("one = 1", "one = 2"):
         script.write_text(text)
         path = benchmark.write_benchmark(str(script), "benchmarks/step", numbers, machine("A CPU"))
-        digests.append(read_record(path, BenchmarkNumbers).inputs["script"])
+        digests.append(read_record(path, BenchmarkNumbers).inputs["code"])
     assert digests[0] != digests[1]
 
 
@@ -185,7 +186,7 @@ def test_inputs_are_merged_and_the_run_is_named(results, script):
     )
     assert path.parent == results / "scale"
     record = read_record(path, ScaleNumbers)
-    assert record.inputs == {"script": digest_files([script]), "weights": "0" * 64}
+    assert record.inputs == {"code": script_digest(script), "weights": "0" * 64}
     assert (record.study, record.head, record.seed) == (run.study, "soft", 1)
 
 
@@ -212,7 +213,7 @@ def test_a_benchmark_measures_prints_and_writes(results, script, capsys, monkeyp
     assert path.parent == results / "benchmarks" and path.name.startswith("step.")
     assert record.numbers == synthetic.benchmark().numbers
     assert (record.provenance.threads, record.provenance.wall_time_s >= 0) == (2, True)
-    assert record.inputs == {"script": digest_files([script])}
+    assert record.inputs == {"code": script_digest(script)}
 
 
 def test_a_benchmark_of_a_gpu_is_recorded_as_one(results, script, monkeypatch):

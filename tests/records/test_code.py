@@ -11,6 +11,7 @@ from moelib.records import code
 from moelib.records.freshness import analysis_code, training_code
 from moelib.study.base import PROJECT
 from moelib.study.reader import load_study
+from moelib.study.run import Run
 
 pytestmark = pytest.mark.slow
 
@@ -153,9 +154,6 @@ def test_names_are_followed_through_modules_and_aliases(tmp_path, monkeypatch):
         code.code_digest("moelib.room.a.four")
 
 
-SHOWN = "%matplotlib inline\nfrom moelib.report import figures\nfigures.learning_curves"
-
-
 def test_a_page_depends_on_what_it_shows_in_words_and_colours_too(package, tmp_path):
     cell = {
         "cell_type": "code",
@@ -171,3 +169,39 @@ def test_a_page_depends_on_what_it_shows_in_words_and_colours_too(package, tmp_p
     assert code.page_digest(page) == before
     write(package, "report/figures.py", "PALETTE = ", "PALETTE = 2 * ")  # which it reaches
     assert code.page_digest(page) != before
+
+
+SCRIPT = """from moelib.training.schedule import learning_rate
+
+REPEATS = 3
+
+
+def measure():
+    return [learning_rate] * REPEATS
+
+
+print(measure())
+"""
+
+
+def test_a_benchmark_depends_on_its_script_and_on_what_that_computes_with(package, tmp_path):
+    script = tmp_path / "schedule.py"
+
+    def digest(old: str = "", new: str = "") -> str:
+        script.write_text(SCRIPT.replace(old, new))
+        return code.script_digest(script)
+
+    before = digest()
+    assert digest("def measure():", 'def measure():\n    """Words."""  # and why') == before
+    assert digest("print(measure())", "print(measure(), 'twice')") == before
+    assert digest("= 3", "= 4") != before
+    write(package, "curvature/trace.py", "return ", "return 2 * ")
+    assert digest() == before
+    write(package, "training/schedule.py", "return ", "return 2 * ")
+    assert digest() != before
+
+
+def test_what_computes_through_an_object_is_as_it_was_when_the_records_were_made():
+    """No digest covers these: whoever changes them makes every record again, and these values."""
+    assert Run(load_study("quick"), "soft", 3).stream("order", 2) == 9017153455816860106
+    assert code.code_digest("moelib.training.device.numerics").startswith("bdaab45ba8ded701")

@@ -2,7 +2,6 @@
 
 import copy
 from pathlib import Path
-from typing import get_args
 
 import pytest
 from prose import refusal
@@ -12,7 +11,7 @@ from moelib.study import heads as config
 from moelib.study.backbones import ResNet18
 from moelib.study.base import PROJECT, ConfigError
 from moelib.study.data import Data
-from moelib.study.heads import Head, has_experts
+from moelib.study.heads import KINDS, has_experts
 from moelib.study.protocol import PROTOCOLS, Protocol
 from moelib.study.reader import STUDIES, load_study, parse_study
 from moelib.study.study import Study
@@ -30,9 +29,6 @@ RAW = {
 }
 GONE = "(taken away)"
 NAMES = ", ".join(sorted(path.stem for path in STUDIES.glob("*.yaml")))
-HEAD_KINDS = [
-    get_args(model.model_fields["kind"].annotation)[0] for model in get_args(get_args(Head)[0])
-]
 
 
 def raw_with(place: str, value: object) -> dict:
@@ -120,7 +116,7 @@ def test_a_heads_name_is_its_kind_unless_it_says_otherwise():
 
 
 def test_heads_with_experts():
-    study = parse_study(raw_with("heads", {kind: {} for kind in HEAD_KINDS}))
+    study = parse_study(raw_with("heads", {kind: {} for kind in KINDS}))
     without = [name for name, head in study.heads.items() if not has_experts(head)]
     assert without == ["linear", "dense"]
 
@@ -195,15 +191,16 @@ def test_extends_merges_key_by_key(tmp_path):
 
 
 def test_what_is_of_another_kind_starts_anew(tmp_path):
+    save(tmp_path, "theirs", "extends: quick\nheads: {control: {kind: sparse, k: 1}}")
     text = """
-    extends: quick
+    extends: theirs
     backbone: {kind: resnet18}
-    heads: {sparse: {kind: linear}, soft: {kind: soft, experts: 3}}
+    heads: {control: {kind: linear}, soft: {kind: soft, experts: 3}}
     training: {schedule: {kind: multistep, milestones: [5]}}
     """
     quick, study = load_study("quick"), load_study(save(tmp_path, "mine", text))
     assert study.backbone == ResNet18(kind="resnet18")
-    assert study.heads["sparse"] == config.Linear(kind="linear")
+    assert study.heads["control"] == config.Linear(kind="linear")
     assert study.heads["soft"] == quick.heads["soft"].model_copy(update={"experts": 3})
     assert study.training.schedule == MultiStep(kind="multistep", milestones=(5,))
 
@@ -481,11 +478,20 @@ def test_each_of_several_faults_gets_a_sentence():
         parse_study(raw)
 
 
-@pytest.mark.parametrize("name", HEAD_KINDS)
+@pytest.mark.parametrize("name", KINDS)
 def test_a_place_is_named_right_where_a_head_bears_the_name_of_another_kind(name):
     raw = raw_with("heads", {name: {"kind": "switch", "temperature": -1}})
     with refusal(ConfigError, f"'heads.{name}.temperature' = -1", ABOVE_0):
         parse_study(raw)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_head_that_is_named_after_a_kind_is_of_that_kind(name):
+    other = "linear" if name != "linear" else "dense"
+    for title in (name, f"{name}-large"):
+        with refusal(ConfigError, f"heads.{title}.kind = '{other}'", f"'{name}'"):
+            parse_study(raw_with("heads", {title: {"kind": other}}))
+    parse_study(raw_with("heads", {f"{other}-{name}": {"kind": other}, "mine": {"kind": other}}))
 
 
 def test_a_value_that_json_does_not_know_is_refused(tmp_path):

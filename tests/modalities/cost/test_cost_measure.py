@@ -111,7 +111,7 @@ def test_a_session_writes_a_record_that_says_what_computed_it(results, capsys):
     path = session.record_costs("cpu", 0.01, tiny=True, beside="tests")
     record = read_record(path, CostNumbers)
     assert path.parent == results / "cost" and path.name.startswith("tiny.")
-    assert set(record.inputs) == {"script", "code"}
+    assert set(record.inputs) == {"code"}
     assert record.numbers.beside == "tests"
     assert "peaks and checks" in capsys.readouterr().out
 
