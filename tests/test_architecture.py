@@ -26,10 +26,8 @@ def test_imports_point_one_way():
 
 def rooms_by_contract() -> dict[str, set[str]]:
     """The rooms that each room may import, by the layers of pyproject.toml."""
-    (contract,) = tomllib.loads((PROJECT / "pyproject.toml").read_text())["tool"]["importlinter"][
-        "contracts"
-    ]
-    layers = [set(layer.split(" | ")) for layer in contract["layers"]]
+    tools = tomllib.loads((PROJECT / "pyproject.toml").read_text())["tool"]
+    layers = [set(layer.split(" | ")) for layer in tools["importlinter"]["contracts"][0]["layers"]]
     return {
         room: set().union(*layers[number:])
         for number, layer in enumerate(layers, start=1)
@@ -62,8 +60,21 @@ def test_a_room_within_a_room_says_the_same():
         assert "It may import" in words and re.search(r"\bAdd\b", words), folder.name
 
 
+def test_a_chapter_of_the_report_names_those_that_it_reads():
+    room = PROJECT / "moelib/report"
+    chapters = {path.parent.name for path in room.glob("*/__init__.py")} - {"statistics"}
+    for chapter in chapters:
+        texts = [path.read_text() for path in (room / chapter).glob("*.py")]
+        read = {name for text in texts for name in re.findall(r"moelib\.report\.(\w+)", text)}
+        words = importlib.import_module(f"moelib.report.{chapter}").__doc__
+        (importing,) = re.findall(r"It may import [^.;]*", words)
+        assert {*re.findall(r"`(\w+)`", importing)} == (read & chapters) - {chapter}
+    files = {path.stem for path in room.glob("*.py")} - {"__init__"}
+    assert files | chapters <= {*re.findall(r"\w+", report.__doc__)}
+
+
 def test_the_report_reads_records_without_torch():
-    every = [f"moelib.report.{module.name}" for module in pkgutil.iter_modules(report.__path__)]
+    every = [module.name for module in pkgutil.walk_packages(report.__path__, "moelib.report.")]
     code = f"import sys, {', '.join(every)}; sys.exit('torch' in sys.modules)"
     call = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True)
     assert call.returncode == 0, call.stderr

@@ -18,8 +18,8 @@ from moelib.records.modalities import (
     ModalityUtilizationNumbers,
 )
 from moelib.records.record import Numbers, Record, RecordError, read_record
-from moelib.report.power import equivalence, holm
-from moelib.report.statistics import CONFIDENCE, FEWEST_RUNS, t_interval
+from moelib.report.statistics.intervals import CONFIDENCE, FEWEST_RUNS, t_interval
+from moelib.report.statistics.power import equivalence, holm
 from moelib.study.modalities import FOLDER, load_modality_study, modality_runs
 from moelib.study.run import results_root
 

@@ -5,7 +5,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from moelib.report.figures import EXPERTS, INK, PALETTE, styled
+from moelib.report.style import EXPERTS, INK, PALETTE, styled
 
 
 @styled

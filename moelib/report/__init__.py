@@ -1,20 +1,36 @@
-"""Everything that only reads records: frames, statistics, figures, tables and words of the book.
+"""Everything that only reads records: the book's tables, figures and words, chapter by chapter.
 
-It may import records and study, and no torch. Add a claim to `claims` and how its evidence is found
-to `evidence`; a figure to the file of its question; a chapter to `chapters`.
+It may import records and study, and no torch. Add a chapter as a package of three files:
 
-A chapter asks one question. A function of `chapters` (or of another room, such as the one on
-modalities) takes names of studies and returns what the notebook of the page displays:
+    accuracy/tables.py     records -> frames      finals(records), effects(records)
+    accuracy/figures.py    frames -> figures      learning_curves(epochs)
+    accuracy/words.py      what a page shows      answer(studies): the answer, then its charts
 
-    records = loading.by_evidence(studies, Numbers)
-    frame = effects...           # study, panel, head, seeds, value, low, high, by_seed, paper
-    forest.chart("name", frame, records, caption, "label of the axis")  # small panels side by side
-    pages.chart("name", figures, caption, alt, frame, records)     # numbered, linked, with its data
-    pages.fragment("name", html, caption, frame, records)           # the same of HTML: no picture
-    pages.table(frame, {"column": ("Heading", ".2f")})              # folded where it is long
-    pages.source(records)                                           # where a table comes from
+    from moelib.report.accuracy import tables             in the chapter itself and on its pages
+    from moelib.report.accuracy import tables as accuracy_tables        in any other chapter
 
-A caption begins with what is to be seen, in bold; the name of a figure is unique in the book, and
-other pages refer to it by {numref}. `figures.styled` draws text and grid in colours that a page
-replaces by those of its theme. Pages for all of a study's numbers are appendices.
+The chapters, each with one question, and those that it reads besides:
+
+    accuracy         utilization <- accuracy       ablations  <- accuracy, utilization, sharpness
+    sharpness        surface     <- sharpness      claims     <- all that the paper's claims are of
+    efficiency       sparsity    <- accuracy       gallery
+    reproducibility  robustness  <- sharpness      front.py   <- all: the title page
+
+What they share, in the order in which one reads the other:
+
+    statistics/      intervals, power, hypotheses, associations
+    loading, paper   records by study; the paper's own numbers
+    frames, timing   columns of a run; medians and ratios of times
+    comparisons      runs beside those of the reference head, in pairs
+    effects          what chapters compare, as frames of one shape, which forest draws
+    style, forest    colours, markers, legends; effects as small panels; live: curves that grow
+    wording, pages   numbers in words; frames, figures and sources as MyST
+    thresholds       from where on a number counts as small
+    answers          how a chapter answers its question
+
+A figure is numbered, linked and comes with its data: `forest.chart("name", frame, records, caption,
+"label of the axis")` for effects, `pages.chart` for others. Its caption begins with what is to be
+seen, in bold; its name is unique in the book, and other pages refer to it by {numref}. A figure of
+a page of tables is `pages.show(figures.NAME(frame))`, where `style.styled` makes the first line of
+its docstring the caption, and lets a page replace the colours of text and grid by its theme's.
 """

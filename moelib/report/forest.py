@@ -11,8 +11,8 @@ from matplotlib.ticker import LogLocator, NullFormatter
 
 from moelib.records.record import Record
 from moelib.report import pages
-from moelib.report.figures import INK, KNOWN, MARKERS, PLAIN, colours, head_rows, styled
 from moelib.report.loading import planned_seeds
+from moelib.report.style import INK, KNOWN, MARKERS, PLAIN, colours, head_rows, styled
 from moelib.study.heads import family
 
 WIDTH = 3.4  # inches of a panel: what a phone shows at its full width

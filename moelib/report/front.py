@@ -6,41 +6,62 @@ import pandas as pd
 from IPython.display import Markdown
 
 from moelib.records.kinds import SharpnessNumbers, TrainNumbers, UtilizationNumbers
-from moelib.report import chapters, claims, effects, hypotheses, loading, pages, verdicts
+from moelib.report import effects, loading, pages
+from moelib.report.accuracy import tables as accuracy_tables
+from moelib.report.accuracy import words as accuracy_words
+from moelib.report.answers import BARS, NOTHING, STAR
+from moelib.report.claims import tables as claims_tables
+from moelib.report.claims.claims import CLAIMS
+from moelib.report.efficiency import words as efficiency_words
 from moelib.report.forest import panels
+from moelib.report.sharpness import tables as sharpness_tables
+from moelib.report.sharpness import words as sharpness_words
+from moelib.report.statistics.hypotheses import INCONCLUSIVE
+from moelib.report.surface import words as surface_words
+from moelib.report.utilization import tables as utilization_tables
+from moelib.report.utilization import words as utilization_words
 from moelib.report.wording import listed
 
 SCALE = "paper"  # the study at the paper's own size
-TOLD = (chapters.accuracy, chapters.utilization, chapters.sharpness, chapters.efficiency)
+CHAPTERS = {  # title and answer of the main ones, by page
+    "accuracy": ("Accuracy", accuracy_words.answer),
+    "utilization": ("Use of the experts", utilization_words.answer),
+    "sharpness": ("Sharpness", sharpness_words.answer),
+    "surface": ("Loss surface", surface_words.answer),
+    "efficiency": ("Cost of inference", efficiency_words.answer),
+}
+TOLD = ("accuracy", "utilization", "sharpness", "efficiency")  # on the title page
 
 
 def findings(studies: Iterable[str]) -> Markdown:
     """What main chapters answer first, as a list; on accuracy also at the paper's own size."""
+    answers = {page: answer for page, (_, answer) in CHAPTERS.items() if page in TOLD}
     firsts = [
-        (chapter.__name__, next(chapter(studies)).data.partition("\n")[0]) for chapter in TOLD
+        (page, next(answer(studies)).data.partition("\n")[0]) for page, answer in answers.items()
     ]
     if SCALE in studies:
-        own = next(chapters.accuracy([SCALE])).data
+        own = next(accuracy_words.answer([SCALE])).data
         firsts.insert(1, ("accuracy", f"At the paper’s own size, ResNet-18 and 50 epochs: {own}"))
     return Markdown(
-        "\n".join(
-            f"1. {first} [More]({page}.ipynb)"
-            for page, first in firsts
-            if first != chapters.NOTHING
-        )
+        "\n".join(f"1. {first} [More]({page}.ipynb)" for page, first in firsts if first != NOTHING)
     )
 
 
 def at_a_glance(studies: Iterable[str], name: str = "at-a-glance") -> Markdown:
     """The study of most evidence beside the paper's numbers, measure by measure."""
     measures = {
-        "Accuracy": (TrainNumbers, effects.accuracy, "minus dense, points", 0, False),
-        "Balance": (UtilizationNumbers, effects.balance, "variation of gate mass", 0, False),
-        "Specialisation": (UtilizationNumbers, effects.information, "class-expert nats", 0, False),
-        "Sharpness": (SharpnessNumbers, effects.sharpness, "largest eigenvalue, × dense", 1, True),
+        "Accuracy": (TrainNumbers, accuracy_tables.effects, "minus dense, points", 0),
+        "Balance": (UtilizationNumbers, utilization_tables.balance, "variation of gate mass", 0),
+        "Specialisation": (
+            UtilizationNumbers,
+            utilization_tables.information,
+            "class-expert nats",
+            0,
+        ),
+        "Sharpness": (SharpnessNumbers, sharpness_tables.effects, "largest eigenvalue, × dense", 1),
     }
     charts, frames, records = [], [], {}
-    for title, (kind, effect, label, line, log) in measures.items():
+    for title, (kind, effect, label, line) in measures.items():
         few = effects.few_heads(loading.by_evidence(studies, kind))
         if not few:
             continue
@@ -48,28 +69,28 @@ def at_a_glance(studies: Iterable[str], name: str = "at-a-glance") -> Markdown:
         frame = effect({study: runs})
         frame = frame[frame["panel"] == frame["panel"].iloc[-1]]  # of two splits the test images
         frame = frame.assign(panel=f"{title}, {study}")
-        charts += panels(frame, label, line, log)
+        charts += panels(frame, label, line, log=line == 1)
         frames.append(frame)
         records.setdefault(study, runs)
     if not charts:
-        return Markdown(chapters.NOTHING)
+        return Markdown(NOTHING)
     caption = (
-        f"**Ours beside the paper's (star).** Test images of CIFAR-10. {chapters.BARS} "
-        f"{chapters.STAR} Dashed: no difference from dense, or none between experts."
+        f"**Ours beside the paper's (star).** Test images of CIFAR-10. {BARS} "
+        f"{STAR} Dashed: no difference from dense, or none between experts."
     )
     return pages.chart(name, charts, caption, caption, pd.concat(frames), records)
 
 
 def tally(studies: Iterable[str]) -> Markdown:
     """How many of the paper's claims are judged how, in the study that decides most of them."""
-    rows = verdicts.rows(studies)
+    rows = claims_tables.verdicts(studies)
     if rows.empty:
-        return Markdown(chapters.NOTHING)
-    decided = rows[rows["verdict"] != hypotheses.INCONCLUSIVE].groupby("study").size()
+        return Markdown(NOTHING)
+    decided = rows[rows["verdict"] != INCONCLUSIVE].groupby("study").size()
     study = decided.idxmax() if len(decided) else rows["study"].iloc[0]
     counts = rows[rows["study"] == study]["verdict"].value_counts()
     words = listed(f"{count} {verdict}" for verdict, count in counts.items())
     return Markdown(
-        f"Of {len(claims.CLAIMS)} claims of the paper `{study}` can test {counts.sum()}: "
+        f"Of {len(CLAIMS)} claims of the paper `{study}` can test {counts.sum()}: "
         f"**{words}**. [Each claim, its rule and its numbers](claims.ipynb)."
     )

@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
-from moelib.records.benchmarks import BenchmarkNumbers, ScaleNumbers
+from moelib.records.benchmarks import BenchmarkNumbers, ScaleNumbers, SessionNumbers
 from moelib.records.kinds import CrosscheckNumbers, EfficiencyNumbers
 from moelib.records.record import Numbers, Record, RecordError, read_record
 from moelib.study.base import PROJECT
@@ -115,6 +115,18 @@ def crosschecks() -> dict[str, Record[CrosscheckNumbers]]:
 def scales() -> dict[str, Record[ScaleNumbers]]:
     """The records of sparse heads of many sizes, a device each, by the names of their files."""
     return _of_scripts("scale", ScaleNumbers)
+
+
+def sessions() -> dict[str, list[Record[SessionNumbers]]]:
+    """The records of sessions on a machine, by study."""
+    loaded = {
+        study: [
+            read_record(path, SessionNumbers)
+            for path in sorted((results_root() / study / "sessions").glob("*.json"))
+        ]
+        for study in studies()
+    }
+    return {study: records for study, records in loaded.items() if records}
 
 
 def _of_scripts(folder: str, numbers: type[N]) -> dict[str, Record[N]]:

@@ -13,13 +13,9 @@ from IPython.display import HTML, Markdown, display
 from matplotlib.figure import Figure
 
 from moelib.records.benchmarks import BenchmarkNumbers
-from moelib.records.kinds import CrosscheckNumbers
 from moelib.records.record import Record
-from moelib.report import figures, loading
-from moelib.report.wording import MINUS, rounded
-from moelib.study.reader import STUDIES, load_study
-from moelib.study.run import results_root
-from moelib.study.study import Study
+from moelib.report import style
+from moelib.report.wording import MINUS, devices_of, rounded
 
 MISSING = "\N{EN DASH}"
 WIDE = 300  # points, above which a figure takes the width of the page
@@ -45,7 +41,7 @@ def chart(
         frame: the numbers that are drawn, offered as CSV.
         records: by study; those of the first study say which notebook measured them.
     """
-    images = [_themed(figures.svg(panel)) for panel in panels]
+    images = [_themed(style.svg(panel)) for panel in panels]
     return _directive(images, f"{caption}\n\n{_links(name, frame, records)}", name, alt)
 
 
@@ -59,7 +55,7 @@ def fragment(
 def show(figure: Figure) -> None:
     """Display a figure of a table's page; its caption is what the function that drew it says."""
     caption = figure.get_label()
-    display(_directive([_themed(figures.svg(figure))], caption, alt=caption))
+    display(_directive([_themed(style.svg(figure))], caption, alt=caption))
 
 
 def command(study: str) -> str:
@@ -90,7 +86,7 @@ def _themed(svg: str) -> str:
     """Text and grid in the page's colours, no id twice on a page, and wide ones marked as such."""
     if float(re.search(r'width="([\d.]+)pt"', svg)[1]) > WIDE:
         svg = svg.replace("<svg", '<svg class="wide"', 1)
-    for colour, variable in ((figures.INK, "--chart-ink"), (figures.GRID, "--chart-grid")):
+    for colour, variable in ((style.INK, "--chart-ink"), (style.GRID, "--chart-grid")):
         svg = svg.replace(colour, f"var({variable}, {colour})")
     mark = hashlib.sha256(svg.encode()).hexdigest()[:8]
     svg = re.sub(r'\bid="', f'id="{mark}-', svg)
@@ -140,13 +136,6 @@ def heading(study: str) -> Markdown:
     return Markdown(f"**Study `{study}`**")
 
 
-def description(study: Study) -> Markdown:
-    """What a study is, in the words of its file, which may have changed, and where that is."""
-    if (STUDIES / f"{study.name}.yaml").is_file():
-        study = load_study(study.name)
-    return Markdown(f"{study.description} Written in `studies/{study.name}.yaml`.")
-
-
 def source(records: Iterable[Record], note: str = "") -> Markdown:
     """Say which study and seeds a figure or table shows, link its records, name the command."""
     records = list(records)
@@ -163,49 +152,20 @@ def source(records: Iterable[Record], note: str = "") -> Markdown:
     )
 
 
-def executed_notebooks() -> Markdown:
-    """Links to the pages of executed notebooks, a row for each run and a column for each kind."""
-    links: dict[tuple[str, ...], list[str]] = {}
-    for path, _ in loading.executed_notebooks():
-        *study, head, seed = path.relative_to(results_root()).parent.parts
-        to = "/".join(["../notebooks", *study, head, seed, f"{path.stem}.html"])
-        run = f"`{'/'.join(study)}`", head, seed[5:]
-        links.setdefault(run, []).append(f'<a href="{to}">{path.stem}</a>')
-    frame = pd.DataFrame(
-        [(*run, " ".join(pages)) for run, pages in links.items()],
-        columns=["study", "head", "seed", "notebooks"],
-    )
-    return table(frame, {name: (name.capitalize(), "") for name in frame}, longest=len(frame))
-
-
-def benchmark_question(numbers: BenchmarkNumbers) -> Markdown:
-    """What a benchmark asks, and the two ways that it compares."""
-    return Markdown(
-        f"**{numbers.name}**: {numbers.question} Baseline: {numbers.baseline}. "
-        f"This project: {numbers.candidate}. Both in {numbers.unit}."
-    )
+def script_source(script: str, where: str, links: str) -> Markdown:
+    """Say where a script of benchmarks/ ran, link what it recorded, name the command."""
+    return _small(f"{where}. {links}. Made by `.venv/bin/python benchmarks/{script}.py`.")
 
 
 def benchmark_source(file: str, record: Record[BenchmarkNumbers]) -> Markdown:
     """Say on which device a benchmark ran, link its record, name the command."""
-    return _small(
-        f"{record.provenance.device}, threads: {record.provenance.threads}. "
-        f"[Record]({RESULTS}/benchmarks/{file}). "
-        f"Made by `.venv/bin/python benchmarks/{record.numbers.name}.py`."
-    )
+    link = record_link("benchmarks", file)
+    return script_source(record.numbers.name, devices_of([record]), link)
 
 
-def crosscheck_source(records: Mapping[str, Record[CrosscheckNumbers]]) -> Markdown:
-    """Say where the comparison with PyHessian ran, link its records, name the command."""
-    links = ", ".join(
-        f"[{record.head}]({RESULTS}/crosscheck/{file})" for file, record in records.items()
-    )
-    first = next(iter(records.values()))
-    return _small(
-        f"Study `{first.study.name}`, seed {first.seed}, {first.numbers.images} training images. "
-        f"{first.provenance.device}. Records: {links}. "
-        "Made by `.venv/bin/python benchmarks/crosscheck.py`."
-    )
+def record_link(folder: str, file: str, text: str = "Record") -> str:
+    """A link to a record that a script has made."""
+    return f"[{text}]({RESULTS}/{folder}/{file})"
 
 
 def quotation(lead: str, texts: Iterable[str]) -> Markdown:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 import pandas as pd
 
 from moelib.records.record import Record
-from moelib.report.statistics import ALIKE, CONFIDENCE
+from moelib.report.statistics.intervals import ALIKE, CONFIDENCE
 
 MINUS = "\N{MINUS SIGN}"
 

@@ -45,7 +45,7 @@ SILENT = {
         "class Frozen(",
         "class Unused(Frozen):\n    ...\n\n\nclass Frozen(",
     ),
-    "a colour": ("report/figures.py", "import seaborn", "COLOUR = 'red'\nimport seaborn"),
+    "a colour": ("report/style.py", "import seaborn", "COLOUR = 'red'\nimport seaborn"),
     "a record's field": (
         "records/kinds.py",
         "class Metrics(Frozen):",
@@ -158,16 +158,19 @@ def test_a_page_depends_on_what_it_shows_in_words_and_colours_too(package, tmp_p
     cell = {
         "cell_type": "code",
         "metadata": {},
-        "source": "%matplotlib inline\nfrom moelib.report import figures\nfigures.learning_curves",
+        "source": "%matplotlib inline\n"
+        "from moelib.report.accuracy import figures\nfigures.learning_curves",
     }
     page = tmp_path / "page.ipynb"
     page.write_text(json.dumps({"cells": [cell]}))
     before = code.page_digest(page)
-    write(package, "report/figures.py", "def learning_curves", "# Why.\ndef learning_curves")
-    write(package, "report/figures.py", "import seaborn", "UNUSED = 'red'\nimport seaborn")
+    write(
+        package, "report/accuracy/figures.py", "def learning_curves", "# Why.\ndef learning_curves"
+    )
+    write(package, "report/style.py", "import seaborn", "UNUSED = 'red'\nimport seaborn")
     write(package, "curvature/trace.py", "return ", "return 2 * ")
     assert code.page_digest(page) == before
-    write(package, "report/figures.py", "PALETTE = ", "PALETTE = 2 * ")  # which it reaches
+    write(package, "report/style.py", "PALETTE = ", "PALETTE = 2 * ")  # which it reaches
     assert code.page_digest(page) != before
 
 

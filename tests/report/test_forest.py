@@ -3,9 +3,10 @@ import pytest
 
 from moelib.report import forest
 from moelib.report.effects import COLUMNS
-from moelib.report.figures import MARKERS
+from moelib.report.style import MARKERS
 
 pytestmark = pytest.mark.usefixtures("closed")
+
 NAN = float("nan")
 
 

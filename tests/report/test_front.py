@@ -3,7 +3,7 @@
 import pytest
 import synthetic
 
-from moelib.report import chapters, front
+from moelib.report import answers, front
 
 pytestmark = pytest.mark.usefixtures("results", "closed")
 
@@ -28,7 +28,7 @@ def test_the_papers_own_size_comes_after_the_study_of_most_evidence():
 
 
 def test_without_records_nothing_is_found():
-    assert lines("nothing") == [] and chapters.NOTHING in front.tally(["nothing"]).data
+    assert lines("nothing") == [] and answers.NOTHING in front.tally(["nothing"]).data
 
 
 def test_a_figure_of_one_study_a_measure_and_a_tally_of_its_claims():

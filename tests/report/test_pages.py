@@ -12,7 +12,7 @@ from markdown_it import MarkdownIt
 
 from moelib.report import forest, pages
 from moelib.report.effects import COLUMNS
-from moelib.report.figures import GRID, INK
+from moelib.report.style import GRID, INK
 from moelib.study.run import Run
 
 RECORDS = {"quick": [synthetic.trained(Run(synthetic.study(), "soft", 0))]}

@@ -9,7 +9,7 @@ import shutil
 import pytest
 from tiny import tiny_dataset
 
-from moelib.report.costs import PAPER_BATCH
+from moelib.report.efficiency.tables import PAPER_BATCH
 from moelib.study.analyses import Analyses
 from moelib.study.heads import has_experts
 from moelib.study.reader import load_study

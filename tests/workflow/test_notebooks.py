@@ -18,7 +18,7 @@ NOTEBOOKS = [
     "train",
     *("utilization", "sharpness", "surface", "efficiency", "robustness", "gallery"),
 ]
-DRAWING = re.compile(r"\b(figures|landscape|cost_figures|degradation)\.")  # modules of figures
+DRAWING = re.compile(r"\b(figures)\.")  # modules of figures
 STUDY = """
 extends: quick
 description: Two epochs of a net of one block.

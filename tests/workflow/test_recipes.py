@@ -227,7 +227,7 @@ if __name__ == "__main__":
     ]
 }
 CLAIM = {
-    "moelib/report/evidence.py": [
+    "moelib/report/claims/evidence.py": [
         (
             "def fit(",
             """def some(records: Records) -> list[Evidence]:
@@ -237,7 +237,7 @@ CLAIM = {
 def fit(""",
         )
     ],
-    "moelib/report/claims.py": [
+    "moelib/report/claims/claims.py": [
         ("    sharpness,\n", "    sharpness,\n    some,\n"),
         (
             "CLAIMS = (",
@@ -402,7 +402,7 @@ def test_a_benchmark_writes_its_record_for_the_book(copy: Copy) -> None:
 JUDGE = """
 import synthetic
 from moelib.records.kinds import ANALYSES
-from moelib.report.claims import judge, rules
+from moelib.report.claims.claims import judge, rules
 from moelib.study.run import runs
 trained = [synthetic.trained(run) for run in runs(synthetic.study("toy"))]
 first, *_ = judge(trained, *([] for _ in ANALYSES))

@@ -14,7 +14,7 @@ from moelib.records.cost import CostNumbers, TrafficNumbers
 from moelib.records.modalities import ModalityUtilizationNumbers
 from moelib.records.record import Numbers, Record, read_record
 from moelib.report import pages
-from moelib.report.hypotheses import CONTRADICTED, INCONCLUSIVE, SUPPORTED
+from moelib.report.statistics.hypotheses import CONTRADICTED, INCONCLUSIVE, SUPPORTED
 from moelib.report.wording import devices_of, listed
 from moelib.study.run import results_root
 
@@ -46,9 +46,7 @@ def gpu() -> Record[CostNumbers] | None:
 
 def source(file: str, record: Record, script: str) -> Markdown:
     """Where a record was made, and by which command."""
-    link = f"[Record]({pages.RESULTS}/{FOLDER}/{file})"
-    made = f"Made by `.venv/bin/python benchmarks/{script}.py`"
-    return Markdown(f":::{{div}} source\n{devices_of([record])}. {link}. {made}.\n:::")
+    return pages.script_source(script, devices_of([record]), pages.record_link(FOLDER, file))
 
 
 def verdicts(records: Iterable[Record[CostNumbers]]) -> Markdown:

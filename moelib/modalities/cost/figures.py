@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
-from moelib.report.figures import INK, PALETTE, styled
+from moelib.report.style import INK, PALETTE, styled
 
 PLAIN = FuncFormatter(lambda value, _: f"{value:g}")
 EXECUTORS = ("grouped", "padded", "loop", "masked")

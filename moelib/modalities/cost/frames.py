@@ -17,7 +17,7 @@ from moelib.modalities.cost.traffic import (
 from moelib.records.cost import CostCell, CostNumbers, TrafficNumbers
 from moelib.records.modalities import ModalityUtilizationNumbers
 from moelib.records.record import Record
-from moelib.report.costs import quartiles, ratio
+from moelib.report.timing import quartiles, ratio
 
 PATCHES = ("object", "empty")  # types of tokens that are patches; the others are words
 SIZE = ["panel", "part", "mode", "batch", "context"]  # one panel

@@ -9,7 +9,7 @@ from moelib.modalities.cost import predictions as bounds
 from moelib.modalities.cost.frames import ratios
 from moelib.records.cost import CostNumbers
 from moelib.records.record import Record
-from moelib.report.hypotheses import CONTRADICTED, INCONCLUSIVE, SUPPORTED
+from moelib.report.statistics.hypotheses import CONTRADICTED, INCONCLUSIVE, SUPPORTED
 
 CONTEXT = 640
 UNIFORM = "top-8, uniform"

@@ -1,0 +1,212 @@
+"""Hypotheses of the ablations, as data: one arm of a study against another, paired by seed.
+
+They are those that the files of the studies state, written before any run.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from moelib.report.statistics.hypotheses import (
+    ABOVE,
+    BELOW,
+    LEVEL,
+    WITHIN,
+    decisions,
+    detectable,
+    over_seeds,
+)
+from moelib.report.statistics.intervals import t_interval
+from moelib.report.wording import MINUS
+
+MATTERS = 0.005  # of accuracy, the smallest effect that matters
+COLUMNS = [
+    *("question", "study", "head", "against", "seeds", "difference", "low", "high"),
+    *("hypothesis", "p_value", "adjusted", "verdict", "detectable", "by_seed"),
+]
+
+
+class Arm(NamedTuple):
+    """The runs of one head of one study."""
+
+    study: str
+    head: str
+
+
+class Contrast(NamedTuple):
+    """A hypothesis about the accuracy of one arm minus that of another of the same seed."""
+
+    question: str
+    arm: Arm
+    reference: Arm
+    kind: str  # above, below or within
+    threshold: float  # of accuracy
+
+    @property
+    def hypothesis(self) -> str:
+        """In words, with the threshold."""
+        sign = "" if self.kind == WITHIN else "+"
+        return f"{self.kind} {100 * self.threshold:{sign}g} points".replace("-", MINUS)
+
+
+def _weak(question: str, head: str, reference: str, kind: str, threshold: float) -> Contrast:
+    return Contrast(
+        question, Arm("weak-backbone", head), Arm("weak-backbone", reference), kind, threshold
+    )
+
+
+# Without this one the others say nothing; it is no part of their family.
+SOMETHING_TO_DO = _weak("Is there something to do?", "dense", "linear", ABOVE, 0.03)
+WEAK = (
+    *(
+        _weak("Do experts pay at equal parameters?", head, "dense", ABOVE, MATTERS)
+        for head in ("soft", "sparse", "switch")
+    ),
+    *(
+        _weak("Does capacity pay at equal cost?", head, reference, ABOVE, MATTERS)
+        for head, reference in (
+            ("sparse", "dense-h128"),
+            ("sparse-e32", "dense-h128"),
+            ("sparse-e32", "sparse"),
+        )
+    ),
+    _weak("Does sparsity cost accuracy?", "sparse-e32", "dense-h2048", BELOW, -MATTERS),
+    _weak("Does routing pay?", "sparse", "frozen", ABOVE, MATTERS),
+)
+
+
+def _part(question: str, head: str, reference: str, kind: str, threshold: float) -> Contrast:
+    return Contrast(question, Arm("ablations", head), Arm("ablations", reference), kind, threshold)
+
+
+PARTS = (
+    *(
+        _part("Is half a point lost without balance losses?", f"{head}-free", head, ABOVE,
+              -MATTERS)
+        for head in ("soft", "sparse", "switch")
+    ),
+    *(
+        _part("Does a gate that learns bring half a point?", head, reference, BELOW,
+              MATTERS)
+        for head, reference in (("soft", "uniform"), ("sparse", "frozen"))
+    ),
+    _part("Does a hidden layer bring half a point?", "dense", "linear", BELOW, MATTERS),
+)  # fmt: skip
+
+
+def _departure(
+    key: str, name: str, head: str, reference: str = "ablations", kind: str = WITHIN
+) -> Contrast:
+    threshold = -MATTERS if kind == BELOW else MATTERS
+    return Contrast(key, Arm(f"protocol-{name}", head), Arm(reference, head), kind, threshold)
+
+
+DEPARTURES = (
+    *(
+        _departure("no augmentation", "augment", head, kind=BELOW)
+        for head in ("dense", "soft", "sparse", "switch")
+    ),
+    _departure("noise in evaluation", "evaluation-noise", "sparse"),
+    _departure("reversed KL", "kl", "soft"),
+    _departure("importance as load", "load", "sparse"),
+    _departure("top-1 weight of 1", "top-1-weight", "switch"),
+    _departure("dropout on logits", "logit-dropout", "soft"),
+    _departure("dropout on logits", "logit-dropout", "sparse", "protocol-load"),
+    _departure("ties kept", "ties", "sparse", "protocol-logit-dropout"),
+)
+# Another order of batches and another augmentation: not tested, the noise floor of the others.
+UNPAIRED = tuple(
+    _departure("unpaired", "unpaired", head) for head in ("dense", "soft", "sparse", "switch")
+)
+
+
+def studies(contrasts: Iterable[Contrast]) -> list[str]:
+    """Names of the studies that contrasts need."""
+    return list(dict.fromkeys(a.study for c in contrasts for a in (c.arm, c.reference)))
+
+
+def paired_differences(contrast: Contrast, values: pd.DataFrame, measure: str) -> np.ndarray:
+    """A measure of the arm minus that of the reference, for each seed that both have.
+
+    Args:
+        contrast: the two arms.
+        values: one row per run, with columns study, head, seed and the measure.
+        measure: name of a column.
+    """
+    arm, reference = (
+        values[(values["study"] == side.study) & (values["head"] == side.head)].set_index("seed")
+        for side in (contrast.arm, contrast.reference)
+    )
+    return (arm[measure] - reference[measure]).dropna().sort_index().to_numpy(dtype=float)
+
+
+def judge(contrasts: Sequence[Contrast], values: pd.DataFrame, measure: str) -> pd.DataFrame:
+    """One row per contrast with runs: its difference, p-value, and verdict, as `claims` judges.
+
+    The p-value is for or against the hypothesis, twice the smaller one-sided one. All contrasts are
+    one family (Holm 1979), those without runs too: they count as ones that nothing speaks for.
+    `detectable` is the smallest effect that so many seeds see with power 0.8 at the first step.
+
+    Args:
+        contrasts: the family.
+        values: as of `paired_differences`, or empty.
+        measure: name of a column.
+    """
+    by_seed = [paired_differences(c, values, measure) if len(values) else () for c in contrasts]
+    evidence = [
+        over_seeds(contrast.question, differences, contrast.kind, contrast.threshold)
+        for contrast, differences in zip(contrasts, by_seed, strict=True)
+    ]
+    judged = decisions([(part.p_for, part.p_against) for part in evidence])
+    return pd.DataFrame(
+        [
+            {
+                "question": contrast.question,
+                "study": contrast.arm.study,
+                "head": contrast.arm.head,
+                "against": _against(contrast),
+                "seeds": part.seeds,
+                "difference": part.estimate,
+                "low": part.low,
+                "high": part.high,
+                "hypothesis": contrast.hypothesis,
+                **decision._asdict(),
+                "detectable": detectable(part, LEVEL / len(contrasts)),
+                "by_seed": tuple(differences),
+            }
+            for contrast, differences, part, decision in zip(
+                contrasts, by_seed, evidence, judged, strict=True
+            )
+            if part.seeds
+        ],
+        columns=COLUMNS,
+    )
+
+
+def changes(
+    contrasts: Iterable[Contrast], values: Mapping[str, pd.DataFrame], measure: str
+) -> pd.DataFrame:
+    """One row per contrast and split with two seeds or more: mean change of a measure, t-interval.
+
+    Args:
+        contrasts: pairs of arms.
+        values: by split, frames as of `paired_differences`.
+        measure: name of a column.
+    """
+    rows = []
+    for contrast in contrasts:
+        for split, frame in values.items():
+            differences = paired_differences(contrast, frame, measure) if len(frame) else ()
+            if len(differences) > 1:
+                arm = (contrast.question, contrast.arm.head, split)
+                rows.append((*arm, len(differences), *t_interval(differences)))
+    columns = ["question", "head", "split", "seeds", "change", "low", "high"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _against(contrast: Contrast) -> str:
+    """What differs in the reference: the head, or else the study."""
+    arm, reference = contrast.arm, contrast.reference
+    return reference.head if arm.study == reference.study else reference.study

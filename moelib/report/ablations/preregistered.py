@@ -1,0 +1,194 @@
+"""Hypotheses written before their runs: what the head can do at all, what each departure did.
+
+Each function returns the answer and then figures and tables; words are chosen by
+the numbers, and a study without records is named with the command that makes them.
+"""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import pandas as pd
+from IPython.display import Markdown
+
+from moelib.records.kinds import SharpnessNumbers, TrainNumbers, UtilizationNumbers
+from moelib.records.record import Record
+from moelib.report import loading, pages
+from moelib.report.ablations import contrasts
+from moelib.report.ablations.contrasts import (
+    DEPARTURES,
+    PARTS,
+    SOMETHING_TO_DO,
+    UNPAIRED,
+    WEAK,
+    Contrast,
+)
+from moelib.report.accuracy import tables as accuracy_tables
+from moelib.report.forest import chart
+from moelib.report.sharpness import tables as sharpness_tables
+from moelib.report.statistics.hypotheses import CONTRADICTED, INCONCLUSIVE, SUPPORTED
+from moelib.report.utilization import tables as utilization_tables
+from moelib.report.wording import in_points, listed
+
+TABLE = {
+    "question": ("Question", ""),
+    "head": ("Head", ""),
+    "against": ("Against", ""),
+    "difference": ("Points", "points"),
+    "low": ("95% from", "points"),
+    "high": ("to", "points"),
+    "hypothesis": ("Written beforehand", ""),
+    "verdict": ("Verdict", ""),
+    "seeds": ("Seeds", "d"),
+    "adjusted": ("p, corrected", ".2g"),
+    "detectable": ("Could see, points", ".2f"),
+}
+CHANGES = {
+    "question": ("Departure", ""),
+    "head": ("Head", ""),
+    "split": ("Images", ""),
+    "seeds": ("Seeds", "d"),
+    "change": ("Change", "rounded"),
+    "low": ("95% from", "rounded"),
+    "high": ("to", "rounded"),
+}
+
+
+def weak_backbone() -> list[Markdown]:
+    """Do experts pay where the head has something to do?"""
+    records = _records([SOMETHING_TO_DO, *WEAK], TrainNumbers)
+    accuracy = accuracy_tables.finals(records)
+    check = contrasts.judge([SOMETHING_TO_DO], accuracy, "test_accuracy")
+    judged = contrasts.judge(WEAK, accuracy, "test_accuracy")
+    if judged.empty:
+        return [missing([*WEAK])]
+    answer = f"{_manipulation(check)} {_tally(judged)}"
+    return [
+        Markdown(answer),
+        chart("weak-backbone", _panels(judged), {"weak-backbone": records},
+              f"{answer} Test accuracy minus that of the head named in the panel, by seed.",
+              "difference, percentage points", line=0),
+        _table(pd.concat([check, judged])),
+        pages.source(records),
+    ]  # fmt: skip
+
+
+def parts() -> list[Markdown]:
+    """Were losses, gates and a hidden layer worth as little as was expected?"""
+    records = _records(PARTS, TrainNumbers)
+    judged = contrasts.judge(PARTS, accuracy_tables.finals(records), "test_accuracy")
+    if judged.empty:
+        return [missing(PARTS)]
+    return [Markdown(_tally(judged)), _table(judged)]
+
+
+def departures() -> list[Markdown]:
+    """What did each departure of the authors' code do to accuracy?"""
+    records = _records([*DEPARTURES, *UNPAIRED], TrainNumbers)
+    accuracy = accuracy_tables.finals(records)
+    judged = contrasts.judge(DEPARTURES, accuracy, "test_accuracy")
+    if judged.empty:
+        return [missing(DEPARTURES)]
+    answer = _tally(judged)
+    if len(judged) < len(DEPARTURES):
+        answer += f" {len(DEPARTURES) - len(judged)} contrasts have no records yet."
+    return [
+        Markdown(answer),
+        _table(judged),
+        Markdown(f"{_noise_floor(accuracy)} {checkpoints(records)}"),
+    ]
+
+
+def departures_in_use() -> list[Markdown]:
+    """What each departure did to the use of the experts and to curvature; none without records."""
+    usage = utilization_tables.summary(_records(DEPARTURES, UtilizationNumbers))
+    sharp = sharpness_tables.curvature(_records(DEPARTURES, SharpnessNumbers))
+    for name in ("lambda_max", "trace") if len(sharp) else ():
+        sharp[f"log_{name}"] = np.log(sharp[name].where(sharp[name] > 0))
+    tables = [
+        ("information", "Information that class and expert share, nats", usage),
+        ("gate_mass_variation", "Variation of gate mass over experts", usage),
+        ("log_lambda_max", "Logarithm of the largest eigenvalue", sharp),
+        ("log_trace", "Logarithm of the trace", sharp),
+    ]
+    parts = []
+    for measure, title, frame in tables:
+        splits = dict(iter(frame.groupby("split", sort=False))) if len(frame) else {}
+        table = contrasts.changes(DEPARTURES, splits, measure)
+        if len(table):
+            parts.append(Markdown(f"**{title}**, change by the departure:"))
+            parts.append(pages.table(table, CHANGES))
+    return parts
+
+
+def checkpoints(records: Iterable[Record[TrainNumbers]]) -> str:
+    """Whether the best epoch on validation was the last one, in words: then the key did nothing."""
+    runs = list(records)
+    last = sum(r.numbers.best_validation_epoch == len(r.numbers.epochs) for r in runs)
+    return (
+        f"The key `checkpoint` has no study of its own: in {last} of {len(runs)} runs the epoch "
+        "with the best validation accuracy was the last one, so that both protocols test the same "
+        "weights."
+    )
+
+
+def missing(needed: Sequence[Contrast]) -> Markdown:
+    """Say plainly that nothing is here yet, and what makes it."""
+    commands = listed(f"`{pages.command(study)}`" for study in contrasts.studies(needed))
+    return Markdown(f"No records are here yet that could answer this. They are made by {commands}.")
+
+
+def _records(needed: Iterable[Contrast], kind: type) -> list[Record]:
+    return [r for study in contrasts.studies(needed) for r in loading.load(study, kind)]
+
+
+def _manipulation(check: pd.DataFrame) -> str:
+    if check.empty:
+        return "Whether the head has anything to do here is not known yet."
+    row = check.iloc[0]
+    words = {
+        SUPPORTED: "The head has something to do here",
+        CONTRADICTED: "Even here the head has little to do",
+        INCONCLUSIVE: "Whether the head has something to do here is not sure",
+    }[row["verdict"]]
+    return f"{words}: dense is {in_points(row['difference'])} points above linear."
+
+
+def _tally(judged: pd.DataFrame) -> str:
+    counts = judged["verdict"].value_counts()
+    parts = (f"{counts.get(v, 0)} {v}" for v in (SUPPORTED, CONTRADICTED, INCONCLUSIVE))
+    most = judged.loc[judged["difference"].abs().idxmax()]
+    return (
+        f"**Hypotheses written beforehand: {listed(parts)}.** The largest difference is that of "
+        f"{most['head']} against {most['against']} ({most['question']}): "
+        f"{in_points(most['difference'])} points, {most['seeds']} seed"
+        f"{'s' if most['seeds'] > 1 else ''}."
+    )
+
+
+def _table(judged: pd.DataFrame) -> Markdown:
+    return pages.table(judged.assign(detectable=100 * judged["detectable"]), TABLE)
+
+
+def _noise_floor(accuracy: pd.DataFrame) -> str:
+    spreads = []
+    for contrast in UNPAIRED:
+        differences = contrasts.paired_differences(contrast, accuracy, "test_accuracy")
+        spreads += [np.var(differences, ddof=1)] if len(differences) > 1 else []
+    if not spreads:
+        return "The noise floor, another order of batches and augmentation, is not measured yet."
+    return (
+        "Another order of batches and another augmentation alone move a run by a standard "
+        f"deviation of {100 * np.mean(spreads) ** 0.5:.2f} points."
+    )
+
+
+def _panels(judged: pd.DataFrame) -> pd.DataFrame:
+    """Effects in points, a panel for each question and reference."""
+    return judged.assign(
+        panel=judged["question"] + "\nagainst " + judged["against"],
+        value=100 * judged["difference"],
+        low=100 * judged["low"],
+        high=100 * judged["high"],
+        by_seed=[tuple(100 * value for value in values) for values in judged["by_seed"]],
+        paper=np.nan,
+    )

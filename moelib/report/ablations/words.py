@@ -1,0 +1,112 @@
+"""The answers on parts of a mixture and on departures of the authors' code, and their charts."""
+
+from collections.abc import Iterable, Iterator
+
+import pandas as pd
+from IPython.display import Markdown
+
+from moelib.records.kinds import TrainNumbers, UtilizationNumbers
+from moelib.report import loading
+from moelib.report.ablations import tables
+from moelib.report.accuracy import tables as accuracy_tables
+from moelib.report.answers import BARS, NOTHING
+from moelib.report.effects import verdicts
+from moelib.report.forest import chart
+from moelib.report.statistics.intervals import ALIKE
+from moelib.report.thresholds import BALANCED
+from moelib.report.utilization import tables as utilization_tables
+from moelib.report.wording import enumeration, plain, signed, span
+
+NOT_SWITCHED = (
+    "**Not measured yet.** The studies `protocol-*` switch one key at a time; what each of them "
+    "does to accuracy appears here once they have been run."
+)
+
+
+def answer(studies: Iterable[str], name: str = "ablations") -> Iterator[Markdown]:
+    """What do balance losses, gates and a hidden layer bring?"""
+    records = tables.with_controls(loading.by_evidence(studies, TrainNumbers))
+    parts = tables.parts(records)
+    if parts.empty:
+        yield Markdown(NOTHING)
+        return
+    sure = parts[verdicts(parts) != ALIKE]
+    if len(sure):
+        gains = enumeration(map(_part, sure.itertuples()))
+        rest = "; no other part can be told from chance" if len(sure) < len(parts) else ""
+        claim = f"**{gains[0].upper()}{gains[1:]}**{rest} (not corrected for their number)."
+    else:
+        most = parts["seeds"].max()
+        claim = (
+            f"**Not one part of a mixture can be shown to change accuracy**, with {most} seeds at "
+            "most so far."
+        )
+    yield Markdown(claim)
+    yield chart(
+        name, parts, records, f"{claim} Test accuracy with a part minus without it, paired by "
+        "seed: balance losses; a gate, over a uniform or a frozen one; the dense head’s hidden "
+        f"layer. {BARS}", "points of accuracy added", line=0,
+    )  # fmt: skip
+    yield chart(
+        f"{name}-heads", accuracy_tables.effects(records), records, "All heads of these studies "
+        f"beside dense. Test accuracy minus that of dense, paired by seed. {BARS}",
+        "minus dense, percentage points", line=0,
+    )  # fmt: skip
+    used = utilization_tables.balance(
+        tables.with_controls(loading.by_evidence(studies, UtilizationNumbers))
+    )
+    if len(used):
+        worst = used.loc[used["value"].idxmax()]
+        yield chart(
+            f"{name}-balance", used, records, f"**{worst['head']} uses its experts least evenly: "
+            f"variation {worst['value']:.2f}.** Coefficient of variation of gate mass over "
+            f"experts, test images. {BARS}", "variation of gate mass", line=BALANCED,
+        )  # fmt: skip
+
+
+def hidden_layer(studies: Iterable[str]) -> Markdown:
+    """What the dense head's hidden layer adds, study by study: how much there is to do at all."""
+    parts = tables.parts(tables.with_controls(loading.by_evidence(studies, TrainNumbers)))
+    rows = parts[parts["head"] == "dense-layer"].itertuples()
+    gains = [
+        f"{signed(row.value)} points in `{row.study}`"
+        + ("" if pd.isna(row.low) else f" ({span(row)})")
+        for row in rows
+    ]
+    return Markdown(f"A hidden layer adds {enumeration(gains)}." if gains else NOTHING)
+
+
+def _part(row) -> str:
+    head, _, part = row.head.partition("-")
+    verb, sign = ("bring", 1) if row.value > 0 else ("cost", -1)
+    low, high = sorted((sign * row.low, sign * row.high))
+    verb += "" if part == "losses" else "s"
+    interval = f"95% interval {plain(low)} to {plain(high)}"
+    return f"the {part} of {head} {verb} {sign * row.value:.2f} points ({interval})"
+
+
+def departures(studies: Iterable[str], name: str = "departures") -> Iterator[Markdown]:
+    """What does each departure of the authors' code do to accuracy, one at a time?"""
+    records = loading.by_evidence(studies, TrainNumbers)
+    frame = tables.switches(records)
+    if frame.empty:
+        yield Markdown(NOT_SWITCHED)
+        return
+    sure = frame[verdicts(frame) != ALIKE]
+    most = frame.loc[frame["value"].abs().idxmax()]
+    interval = "" if pd.isna(most["low"]) else f" (95% interval {span(most)})"
+    keys = f"{frame['panel'].nunique()} of the switches"
+    first = (
+        f"One seed of {keys} is here, and one seed decides nothing"
+        if frame["seeds"].max() < 2
+        else f"Of {keys}, thrown alone for {len(frame)} heads, {len(sure)} can be seen in accuracy"
+    )
+    claim = (
+        f"**{first}.** The largest change is that of `{most['panel']}` for {most['head']}: "
+        f"{signed(most['value'])} points{interval}."
+    )
+    yield Markdown(claim)
+    yield chart(
+        name, frame, records, f"{claim} Test accuracy with a key as the authors ran it, minus the "
+        f"same run without, paired by seed. {BARS}", "points of accuracy", line=0,
+    )  # fmt: skip

@@ -1,0 +1,120 @@
+"""Accuracy as frames: of runs, over epochs, and of heads beside the dense one."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from moelib.records.record import Record
+from moelib.report import frames, paper
+from moelib.report.comparisons import REFERENCE, beyond_reference, mean_differences, paired_runs
+from moelib.report.effects import by_head
+from moelib.report.frames import Trained, run_columns, test_correct
+from moelib.report.statistics.intervals import exact_mcnemar, t_interval, wilson_interval
+
+
+def finals(records: Trained) -> pd.DataFrame:
+    """One row per run: what was tested, and how well it did."""
+    return pd.DataFrame(
+        {
+            **run_columns(record),
+            "head_parameters": record.numbers.head_parameters,
+            "total_parameters": record.numbers.total_parameters,
+            "test_images": record.numbers.images["test"],
+            "tested_epoch": record.numbers.tested_epoch,
+            "test_accuracy": record.numbers.test.accuracy,
+            "test_loss": record.numbers.test.loss,
+            "best_validation_epoch": record.numbers.best_validation_epoch,
+            "best_validation_accuracy": max(e.validation.accuracy for e in record.numbers.epochs),
+            "last_train_accuracy": record.numbers.epochs[-1].train.accuracy,
+            "seconds": record.provenance.wall_time_s,
+        }
+        for record in records
+    )
+
+
+def epochs(records: Trained) -> pd.DataFrame:
+    """One row per run, epoch and split (train, validation): loss, accuracy, entropy of the gate."""
+    return pd.DataFrame(
+        {
+            **run_columns(record),
+            "epoch": epoch.epoch,
+            "split": split,
+            "loss": metrics.loss,
+            "accuracy": metrics.accuracy,
+            "entropy": metrics.entropy,
+        }
+        for record, epoch, split, metrics in frames.epochs(records)
+    )
+
+
+def means(records: Trained) -> pd.DataFrame:
+    """One row per head: mean test accuracy, deviation, number of seeds, and a 95 % interval.
+
+    Over two or more seeds it is the t-interval of their accuracies; with one seed it is Wilson's,
+    over test images, and says nothing about other seeds.
+    """
+    records = list(records)
+    rows = []
+    for study, head in dict.fromkeys((r.study.name, r.head) for r in records):
+        runs = [r for r in records if (r.study.name, r.head) == (study, head)]
+        values = [run.numbers.test.accuracy for run in runs]
+        if len(runs) > 1:
+            interval, over = t_interval(values), "seeds"
+        else:
+            right = test_correct(runs[0])
+            interval, over = wilson_interval(int(right.sum()), len(right)), "test images"
+        rows.append(
+            {
+                "study": study,
+                "head": head,
+                "mean": interval.estimate,
+                "deviation": np.std(values, ddof=1) if len(runs) > 1 else np.nan,
+                "seeds": len(runs),
+                "low": interval.low,
+                "high": interval.high,
+                "interval_over": over,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def seed_differences(records: Trained) -> pd.DataFrame:
+    """One row per run with a dense run of its study and seed: accuracy minus the dense one's."""
+    return beyond_reference(finals(records), "test_accuracy")
+
+
+def differences(records: Trained) -> pd.DataFrame:
+    """One row per head that has two or more seeds paired with the dense head's, with a verdict.
+
+    The t-interval is over the differences by seed: the runs of one seed share initial backbone,
+    batch order and augmentation, if the protocol pairs them.
+    """
+    return mean_differences(seed_differences(records))
+
+
+def image_comparisons(records: Trained, reference: str = REFERENCE) -> pd.DataFrame:
+    """One row per run paired with a reference run: exact McNemar test over the same test images.
+
+    It compares two trained nets, and cannot tell a better head from a luckier seed.
+    """
+    rows = []
+    for record, other in paired_runs(records, reference):
+        test = exact_mcnemar(test_correct(record), test_correct(other))
+        rows.append(
+            {
+                **run_columns(record),
+                "only_head_right": test.only_first,
+                "only_reference_right": test.only_second,
+                "difference": record.numbers.test.accuracy - other.numbers.test.accuracy,
+                "p_value": test.p_value,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def effects(records: Mapping[str, list[Record]]) -> pd.DataFrame:
+    """Test accuracy minus that of the dense head, in points, paired by seed."""
+    quoted = paper.beyond_dense(paper.TEST_ACCURACY)
+    by_study = {study: seed_differences(runs) for study, runs in records.items()}
+    return by_head(by_study, "difference", quoted, scale=100)

@@ -1,0 +1,99 @@
+"""How a chapter answers its question: what the words of several chapters share.
+
+Each chapter has a function `words.answer`. It takes names of studies and yields the answer and then
+the figures, so that the published studies and a reader's own are told by the same code, and who
+asks for the answer alone draws no figure. Words are chosen by the numbers.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import NamedTuple
+
+import pandas as pd
+from IPython.display import Markdown
+
+from moelib.report import effects, loading
+from moelib.report.forest import chart
+from moelib.report.wording import clauses, plain, span
+from moelib.study.heads import family
+
+BARS = (
+    "Symbols are means, filled with their 95% t-interval over seeds, and hollow where there is "
+    "one seed; faint symbols are single seeds. A bar that touches the edge goes on beyond it."
+)
+STAR = "A star is the paper's number (ResNet-18, one seed)."
+NOTHING = "No study with such records is here yet. `make book` runs one in minutes."
+MIXTURES = ("soft", "sparse", "switch")  # the others are controls
+
+
+def comparison(
+    frame: pd.DataFrame,
+    verbs: Mapping[str, str],
+    number: Callable[[float], str],
+    sentence: str,
+    null: float = 0,
+    condition: str = "",
+) -> str:
+    """Which mixtures differ from dense in the first study, and one of them in numbers.
+
+    Args:
+        frame: of effects; its first study is the one of most evidence.
+        verbs: what a head is that lies above and below dense.
+        number: writes a value.
+        sentence: the sentence on one head, with places for `head` and `number`.
+        null: the value of no effect.
+        condition: what qualifies the comparison.
+    """
+    sure = frame[
+        (frame["study"] == frame["study"].iloc[0]) & frame["head"].map(family).isin(MIXTURES)
+    ]
+    if sure.empty or sure["seeds"].max() < 2:
+        nets = "With one seed of each head this compares trained nets, and no kinds of heads"
+        return f"{nets}{condition}."
+    sure = sure[sure["panel"] == sure["panel"].iloc[-1]]  # test images, where both are shown
+    parts = clauses(sure["head"], effects.verdicts(sure, null), verbs)
+    claim = "; ".join([f"{parts[0]} dense{condition}", *(f"{part} it" for part in parts[1:])])
+    one = sure.iloc[0]
+    value = sentence.format(head=one["head"], number=number(one["value"]))
+    return (
+        f"**{claim[0].upper()}{claim[1:]}**: {value} (95% interval {span(one, number)}; "
+        f"{one['seeds']} seeds of `{one['study']}`)."
+    )
+
+
+class Ratio(NamedTuple):
+    """A measure of each head, times that of dense: what is told and drawn of it."""
+
+    name: str  # of the chart
+    effects: pd.DataFrame
+    sentence: str  # on one head, with places for `head` and `number`
+    caption: str  # after the answer
+    label: str
+    condition: str = ""  # what qualifies the comparison
+
+
+def times_dense(
+    studies: Iterable[str],
+    kind: type,
+    ratio: Callable[..., Ratio],
+    measures: Iterable[tuple],
+    above: str,
+    below: str,
+) -> Iterator[Markdown]:
+    """The answers on all measures that are known, and then their charts."""
+    records = effects.few_heads(loading.by_evidence(studies, kind))
+    ratios = [ratio(records, *measure) for measure in measures] if records else []
+    ratios = [part._replace(effects=part.effects.dropna(subset="value")) for part in ratios]
+    ratios = [part for part in ratios if len(part.effects)]
+    verbs = {"higher": f"{above} than", "lower": f"{below} than"}
+    answers = [
+        comparison(part.effects, verbs, plain, part.sentence, 1, part.condition) for part in ratios
+    ]
+    yield Markdown("\n\n".join(answers) or NOTHING)
+    for part, answer in zip(ratios, answers, strict=True):
+        caption = f"{answer} {part.caption}"
+        yield chart(part.name, part.effects, records, caption, part.label, line=1, log=True)
+
+
+def run_name(row: pd.Series) -> str:
+    """The head of a row, and its study."""
+    return f"{row['head']} in `{row['study']}`"

@@ -1,0 +1,314 @@
+"""The paper's thirteen claims as data, and their verdicts.
+
+Each claim says what is measured, what is compared with what, from which threshold on it holds, and
+the smallest effect that matters. All of it was written down before any run of the main study; what
+ran before that study is judged by rules made afterwards. The claims are one family: a verdict is
+called at 5 % after Holm's correction for all thirteen, whether a study can test them all or not.
+One seed decides no claim about training.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import pandas as pd
+
+from moelib.report import comparisons
+from moelib.report.claims.evidence import (
+    HEADS,
+    Records,
+    accuracy,
+    budgets,
+    fit,
+    least_usage,
+    on_one_side,
+    order,
+    separation,
+    sharpness,
+    similarity,
+    speed,
+    usage,
+)
+from moelib.report.frames import Analysed, Efficient, Sharp, Surfaces, Trained
+from moelib.report.statistics.hypotheses import (
+    ABOVE,
+    BELOW,
+    CONTRADICTED,
+    LEVEL,
+    WITHIN,
+    Evidence,
+    all_of,
+    decisions,
+    seeds_for,
+)
+from moelib.report.thresholds import (
+    ALIVE,
+    BALANCED,
+    COMPARABLE,
+    FASTER,
+    FITTED,
+    MATCHED,
+    SIMILAR,
+    SPECIALISED,
+    WEAK,
+)
+from moelib.report.wording import in_points
+
+UNITS = ("points", "nats")  # units that are written after a number
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One claim of the paper, and the rule that judges it."""
+
+    number: int  # among the paper's claims
+    words: str  # the claim in short
+    metric: str  # what is measured, and on which scale
+    holds: str  # when it holds; its thresholds are those of `thresholds`
+    smallest: float  # the smallest effect that matters, on the scale of the test
+    test: str
+    unit: str  # of the evidence: points, %, nats, ratio (tested as a logarithm), times, or none
+    chapter: str  # of the book, that shows the evidence
+    evidence: Callable[[Records], list[Evidence]]
+    decide: Callable[[list[Evidence]], tuple[float, float]] = all_of  # p-values for and against
+
+    @property
+    def matters(self) -> str:
+        """The smallest effect that matters, in words."""
+        sizes = {
+            "points": f"{100 * self.smallest:g} points",
+            "%": f"{100 * self.smallest:g} percentage points",
+            "ratio": f"a factor of {math.exp(self.smallest):g}",
+            "times": f"{self.smallest:.0%} of the time",
+        }
+        return sizes.get(self.unit, f"{self.smallest:g} {self.unit}".strip())
+
+
+class Judgement(NamedTuple):
+    """What one study says of one claim."""
+
+    claim: Claim
+    evidence: tuple[Evidence, ...]
+    verdict: str
+    p_value: float  # of the claim, two-sided; NaN where the study cannot decide it
+    adjusted: float  # by Holm's correction for the family
+
+    @property
+    def weakest(self) -> Evidence:
+        """The number that the verdict hangs on: it speaks least for the claim, or most against.
+
+        One that cannot be tested, for want of a second seed, speaks for nothing at all.
+        """
+        if self.verdict == CONTRADICTED:
+            return min(self.evidence, key=lambda part: part.p_against)
+        return max(self.evidence, key=lambda part: part.p_for if part.decidable else math.inf)
+
+    @property
+    def needed(self) -> int | None:
+        """Seeds that the smallest effect that matters needs, by the spread of the seeds here."""
+        needs = [
+            seeds_for(part, self.claim.smallest, LEVEL / len(CLAIMS)) for part in self.evidence
+        ]
+        return max((seeds for seeds in needs if seeds is not None), default=None)
+
+
+def judge(
+    trained: Trained,
+    analysed: Analysed = (),
+    sharp: Sharp = (),
+    surfaces: Surfaces = (),
+    efficient: Efficient = (),
+    *_: Analysed,  # of kinds that no claim is about
+) -> list[Judgement]:
+    """A judgement of each claim that the records of a study say something about."""
+    heads = {comparisons.REFERENCE, *HEADS}
+    records = Records(
+        *(
+            [record for record in kind if record.head in heads]
+            for kind in (trained, analysed, sharp, surfaces, efficient)
+        )
+    )
+    evidence = [tuple(claim.evidence(records)) for claim in CLAIMS]
+    family = zip(CLAIMS, evidence, strict=True)
+    p_values = [claim.decide(list(parts)) for claim, parts in family]
+    return [
+        Judgement(claim, parts, *decision)
+        for claim, parts, decision in zip(CLAIMS, evidence, decisions(p_values), strict=True)
+        if parts
+    ]
+
+
+def rules() -> pd.DataFrame:
+    """One row a claim: what is measured, when it holds, the smallest effect, the test."""
+    rows = pd.DataFrame(map(vars, CLAIMS)).rename(columns={"words": "claim"})
+    rows["smallest"] = [claim.matters for claim in CLAIMS]
+    return rows.drop(columns=["unit", "evidence", "decide"])
+
+
+def in_words(part: Evidence, unit: str) -> str:
+    """A number with its interval, in the unit of its claim.
+
+    >>> in_words(Evidence("soft - dense", 0.011, 0.002, 0.02, 5, 0.01, 0.9, 0.01), "points")
+    'soft - dense +1.10 (+0.20 to +2.00) points'
+    """
+    show = {"points": in_points, "%": _in_percent}.get(unit, "{:.3g}".format)
+    if math.isnan(part.estimate):
+        return f"{part.name} unknown"
+    ends = "" if math.isnan(part.low) else f" ({show(part.low)} to {show(part.high)})"
+    return f"{part.name} {show(part.estimate)}{ends}" + (f" {unit}" if unit in UNITS else "")
+
+
+def _in_percent(share: float) -> str:
+    return f"{min(share, 1):.2%}"  # an interval of shares may go on beyond 1
+
+
+T_TEST = "one-sided t tests over seeds, for both heads (intersection-union) or against one"
+TOST = "two one-sided t tests over seeds for equivalence (Schuirmann 1987)"
+
+CLAIMS = (
+    Claim(
+        1,
+        "Soft and sparse are slightly more accurate than dense.",
+        "test accuracy minus that of the dense run of the seed",
+        "both mean differences are above 0",
+        0.005,
+        T_TEST,
+        "points",
+        "accuracy",
+        accuracy(ABOVE, 0.0),
+    ),
+    Claim(
+        2,
+        "All heads fit the training images.",
+        "training accuracy after the last epoch",
+        f"the mean of every head is above {FITTED:.1%}",
+        0.001,
+        "one-sided t tests over seeds, for each head",
+        "%",
+        "accuracy",
+        fit,
+    ),
+    Claim(
+        3,
+        "The heads generalise comparably.",
+        "test accuracy minus that of the dense run of the seed",
+        f"both mean differences are within {100 * COMPARABLE:g} point of 0",
+        COMPARABLE,
+        TOST,
+        "points",
+        "accuracy",
+        accuracy(WITHIN, COMPARABLE),
+    ),
+    Claim(
+        4,
+        "With balance losses, the experts end balanced.",
+        "coefficient of variation of gate mass over experts, test images",
+        f"both means are below {BALANCED:g}",
+        0.1,
+        T_TEST,
+        "",
+        "utilization",
+        usage(lambda test: test["gate_mass_variation"], BELOW, BALANCED),
+    ),
+    Claim(
+        5,
+        "Expert collapse is avoided.",
+        "gate mass of the least used expert, as a multiple of its uniform share, test images",
+        f"both means are above {ALIVE:g}",
+        0.1,
+        T_TEST,
+        "",
+        "utilization",
+        least_usage,
+    ),
+    Claim(
+        6,
+        "Experts specialise by class.",
+        "mutual information of class and expert beyond that of 95 % of shuffled labels, nats",
+        f"both means are above {SPECIALISED:g} nats",
+        0.1,
+        T_TEST,
+        "nats",
+        "utilization",
+        usage(lambda test: test["information"] - test["null_95"], ABOVE, SPECIALISED),
+    ),
+    Claim(
+        7,
+        "The soft head has the largest Hessian eigenvalue, on training and on test images.",
+        "ratio of the largest eigenvalues, paired by seed",
+        "soft / dense and soft / sparse are above 1 on both splits",
+        math.log(1.25),
+        "one-sided t tests of log ratios over seeds, for all four or against one",
+        "ratio",
+        "sharpness",
+        sharpness("lambda_max"),
+    ),
+    Claim(
+        8,
+        "The soft head has the largest Hessian trace, on training and on test images.",
+        "ratio of the traces, paired by seed",
+        "soft / dense and soft / sparse are above 1 on both splits",
+        math.log(1.25),
+        "one-sided t tests of log ratios over seeds, for all four or against one",
+        "ratio",
+        "sharpness",
+        sharpness("trace"),
+    ),
+    Claim(
+        9,
+        "Dense and sparse lie in a similar curvature regime.",
+        "ratio sparse / dense of the largest eigenvalue and of the trace, paired by seed",
+        f"all four are within a factor of {SIMILAR:g} of 1",
+        math.log(SIMILAR),
+        TOST + ", of log ratios",
+        "ratio",
+        "sharpness",
+        similarity,
+    ),
+    Claim(
+        10,
+        "Finite steps along the top eigenvector tell dense from soft and sparse.",
+        "ratio of the rise of the loss at the largest radius, training images, paired by seed",
+        "soft / dense and sparse / dense lie on the same side of 1",
+        math.log(1.25),
+        "one-sided t tests of log ratios over seeds, doubled for the two sides",
+        "ratio",
+        "surface",
+        separation,
+        on_one_side,
+    ),
+    Claim(
+        11,
+        "Sharpness does not order validation accuracy.",
+        "Kendall's tau of largest eigenvalue and best validation accuracy, over runs",
+        f"tau is within {WEAK:g} of 0 on both splits",
+        WEAK,
+        "percentile bootstrap over runs; heads are not exchangeable",
+        "",
+        "sharpness",
+        order,
+    ),
+    Claim(
+        12,
+        "Soft and sparse heads bring no faster inference than a dense one.",
+        "time of the whole model, times that of the dense one, largest batch up to 256",
+        f"both medians are above {FASTER:g}, and two dense heads differ by less than the margin",
+        1 - FASTER,
+        "sign tests over repeats in one process; seeds do not enter",
+        "times",
+        "efficiency",
+        speed,
+    ),
+    Claim(
+        13,
+        "Parameter budgets are matched.",
+        "parameters of the whole model, relative to the dense one",
+        f"both differ by less than {MATCHED:.0%}",
+        MATCHED,
+        "a count: no test",
+        "%",
+        "accuracy",
+        budgets,
+    ),
+)

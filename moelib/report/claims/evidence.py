@@ -1,0 +1,231 @@
+"""What records say on each of the paper's claims: one number with its p-values for each part."""
+
+import math
+from collections.abc import Callable, Iterable
+from itertools import product
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from moelib.report import comparisons
+from moelib.report.accuracy import tables as accuracy_tables
+from moelib.report.efficiency import tables as efficiency_tables
+from moelib.report.frames import Analysed, Efficient, Sharp, Surfaces, Trained
+from moelib.report.sharpness import tables as sharpness_tables
+from moelib.report.statistics.hypotheses import ABOVE, WITHIN, Evidence, certain, over_seeds
+from moelib.report.statistics.intervals import (
+    FEWEST_RUNS,
+    kendall,
+    median_interval,
+    resampled_taus,
+)
+from moelib.report.surface import tables as surface_tables
+from moelib.report.surface.tables import EIGENVECTOR
+from moelib.report.thresholds import ALIVE, FASTER, FITTED, MATCHED, SIMILAR, WEAK
+from moelib.report.utilization import tables as utilization_tables
+
+HEADS = ("soft", "sparse")  # the heads that the paper's claims are about
+SPLITS = ("train", "test")
+
+
+class Records(NamedTuple):
+    """All records of one study that claims are about, each kind of the claimed heads alone."""
+
+    trained: Trained
+    analysed: Analysed
+    sharp: Sharp
+    surfaces: Surfaces
+    efficient: Efficient
+
+
+def accuracy(kind: str, threshold: float) -> Callable[[Records], list[Evidence]]:
+    """Test accuracy of each claimed head minus that of the dense run of its seed."""
+
+    def evidence(records: Records) -> list[Evidence]:
+        differences = accuracy_tables.seed_differences(records.trained)
+        return _both(
+            over_seeds(f"{head} - {comparisons.REFERENCE}", values, kind, threshold)
+            for head, values in differences.groupby("head", sort=False)["difference"]
+        )
+
+    return evidence
+
+
+def fit(records: Records) -> list[Evidence]:
+    """Training accuracy of each head after the last epoch."""
+    accuracies = accuracy_tables.finals(records.trained)
+    if accuracies.empty:
+        return []
+    groups = accuracies.groupby("head", sort=False)["last_train_accuracy"]
+    return [over_seeds(head, values, ABOVE, FITTED) for head, values in groups]
+
+
+def usage(column: Callable[[pd.DataFrame], pd.Series], kind: str, threshold: float):
+    """A column of the usage of experts on test images, for each claimed head."""
+
+    def evidence(records: Records) -> list[Evidence]:
+        summary = utilization_tables.summary(r for r in records.analysed if r.head in HEADS)
+        if summary.empty:
+            return []
+        test = summary[summary["split"] == "test"]
+        values = test.assign(value=column(test)).groupby("head", sort=False)["value"]
+        return _both(over_seeds(head, runs, kind, threshold) for head, runs in values)
+
+    return evidence
+
+
+def least_usage(records: Records) -> list[Evidence]:
+    """Gate mass of the least used expert, as a multiple of its uniform share."""
+    shares = utilization_tables.expert_shares(r for r in records.analysed if r.head in HEADS)
+    if shares.empty:
+        return []
+    test = shares[shares["split"] == "test"]
+    # The mass of the least used expert, as a multiple of its uniform share.
+    runs = test.groupby(["head", "seed"], sort=False)["gate_mass"]
+    least = (runs.min() * runs.size()).groupby("head", sort=False)
+    return _both(over_seeds(head, values, ABOVE, ALIVE) for head, values in least)
+
+
+def sharpness(measure: str) -> Callable[[Records], list[Evidence]]:
+    """Ratios of curvature of the soft head to the dense and the sparse one, on both splits."""
+
+    def evidence(records: Records) -> list[Evidence]:
+        return _ratios(
+            sharpness_tables.curvature(records.sharp),
+            [("soft", comparisons.REFERENCE), ("soft", "sparse")],
+            [measure],
+            ABOVE,
+            0.0,
+        )
+
+    return evidence
+
+
+def similarity(records: Records) -> list[Evidence]:
+    """Ratios sparse / dense of the largest eigenvalue and of the trace, on both splits."""
+    pairs = [("sparse", comparisons.REFERENCE)]
+    measures = ["lambda_max", "trace"]
+    curvature = sharpness_tables.curvature(records.sharp)
+    return _ratios(curvature, pairs, measures, WITHIN, math.log(SIMILAR))
+
+
+def separation(records: Records) -> list[Evidence]:
+    """Ratios of the rise of the loss at the largest step along the top eigenvector."""
+    sweeps = surface_tables.sweeps(records.surfaces)
+    if sweeps.empty:
+        return []
+    ends = surface_tables.farthest(sweeps)
+    ends = ends[(ends["kind"] == EIGENVECTOR) & (ends["split"] == "train")]
+    return _ratios(
+        ends, [(head, comparisons.REFERENCE) for head in HEADS], ["rise"], ABOVE, 0.0, ["train"]
+    )
+
+
+def on_one_side(parts: list[Evidence]) -> tuple[float, float]:
+    """For: both ratios are above 1, or both are below. Against: one is above, the other below."""
+    if len(parts) < len(HEADS) or not all(part.decidable for part in parts):
+        return math.nan, math.nan
+    above, below = ([getattr(part, side) for part in parts] for side in ("p_for", "p_against"))
+    together = min(max(above), max(below))
+    apart = min(max(above[0], below[1]), max(below[0], above[1]))
+    return min(1.0, 2 * together), min(1.0, 2 * apart)
+
+
+def order(records: Records) -> list[Evidence]:
+    """Kendall's tau of largest eigenvalue and best validation accuracy, over runs."""
+    curvature = sharpness_tables.curvature(records.sharp)
+    finals = accuracy_tables.finals(records.trained)
+    if curvature.empty or finals.empty:
+        return []
+    accuracy = "best_validation_accuracy"
+    runs = ["study", "head", "seed"]
+    both = curvature.merge(finals[[*runs, accuracy]], on=runs)
+    parts = []
+    for split in SPLITS:
+        pairs = both[both["split"] == split][["lambda_max", accuracy]].dropna().to_numpy().T
+        parts.append(_weak_order(f"tau on {split}", *pairs))
+    return parts
+
+
+def _weak_order(name: str, x: np.ndarray, y: np.ndarray) -> Evidence:
+    """Whether two measures put runs in no clear order, by resampling the runs."""
+    seeds = len(x)
+    unknown = Evidence(name, math.nan, math.nan, math.nan, seeds, *[math.nan] * 3)
+    if seeds < FEWEST_RUNS or np.ptp(x) == 0 or np.ptp(y) == 0:
+        return unknown
+    tau, low, high, _ = kendall(x, y)
+    if math.isnan(low):  # orders that agree in full have no spread
+        return unknown._replace(estimate=tau)
+    taus = resampled_taus(x, y)
+    taus = taus[~np.isnan(taus)]
+
+    def share(beyond: np.ndarray) -> float:  # a bootstrap p-value is never 0
+        return float((1 + beyond.sum()) / (1 + len(taus)))
+
+    p_for = max(share(taus >= WEAK), share(taus <= -WEAK))
+    p_against = min(1.0, 2 * min(share(taus <= WEAK), share(taus >= -WEAK)))
+    return Evidence(name, tau, low, high, seeds, p_for, p_against, math.nan)
+
+
+def speed(records: Records) -> list[Evidence]:
+    """Time of the whole model, times that of the dense one, and its control."""
+    if not {record.head for record in records.efficient} >= set(HEADS):
+        return []
+    table = efficiency_tables.whole_models(records.efficient)
+    times = {row.head: np.asarray(row.ratios) for row in table.itertuples()}
+    control = times.pop(comparisons.REFERENCE, None)
+    parts = [_sign_test(head, times[head]) for head in HEADS]
+    # What tells two like heads apart by the margin cannot be trusted with unlike ones.
+    like = None if control is None else median_interval(control)
+    if like is None or not (FASTER <= like.low and like.high <= 2 - FASTER):
+        parts = [part._replace(p_for=math.nan, p_against=math.nan) for part in parts]
+    return parts
+
+
+def _sign_test(head: str, ratios: np.ndarray) -> Evidence:
+    """Whether a median ratio of times is above the margin, by the signs of the repeats."""
+    middle = median_interval(ratios)
+    slower, n = int((ratios > FASTER).sum()), len(ratios)
+    p_for = stats.binomtest(slower, n, alternative="greater").pvalue
+    p_against = stats.binomtest(n - slower, n, alternative="greater").pvalue
+    return Evidence(f"{head} / dense", *middle, n, float(p_for), float(p_against), math.nan)
+
+
+def budgets(records: Records) -> list[Evidence]:
+    """Difference of the parameters of the whole model, relative to the dense one."""
+    totals = accuracy_tables.finals(records.trained)
+    if totals.empty or not set(totals["head"]) >= {comparisons.REFERENCE, *HEADS}:
+        return []
+    total = totals.groupby("head")["total_parameters"].first()
+    dense = total[comparisons.REFERENCE]
+    off = {head: total[head] / dense - 1 for head in HEADS}
+    return [certain(f"{head} / dense - 1", x, abs(x) < MATCHED) for head, x in off.items()]
+
+
+def _ratios(
+    frame: pd.DataFrame,
+    pairs: list[tuple[str, str]],
+    measures: list[str],
+    kind: str,
+    threshold: float,
+    splits: Iterable[str] = SPLITS,
+) -> list[Evidence]:
+    """Ratios of heads, paired by seed; none unless every one of them is there."""
+    parts = []
+    for measure, (head, reference) in product(measures, pairs) if len(frame) else ():
+        both = frame[frame["head"].isin([head, reference])]
+        by_seed = comparisons.ratios(both, measure, reference).set_index("split")["by_seed"]
+        for split in splits:
+            if split not in by_seed:
+                return []
+            name = f"{measure} {head} / {reference}, {split}"
+            parts.append(over_seeds(name, by_seed[split], kind, threshold, ratio=True))
+    return parts
+
+
+def _both(parts: Iterable[Evidence]) -> list[Evidence]:
+    """The evidence on both of the claimed heads; none if one is missing."""
+    parts = list(parts)
+    return parts if len(parts) == len(HEADS) else []

@@ -1,0 +1,70 @@
+"""The verdicts on the paper's claims: a matrix of marks, and claim by claim."""
+
+import pandas as pd
+from IPython.display import Markdown
+
+from moelib.report import pages
+from moelib.report.answers import NOTHING
+from moelib.report.claims import claims
+from moelib.report.statistics.hypotheses import CONTRADICTED, INCONCLUSIVE, SUPPORTED
+
+MARKS = {
+    SUPPORTED: ("\N{CHECK MARK}", "success"),
+    CONTRADICTED: ("\N{BALLOT X}", "danger"),
+    INCONCLUSIVE: ("?", "secondary"),
+}
+
+
+def matrix(rows: pd.DataFrame) -> Markdown:
+    """Claims by study, each verdict as a coloured mark."""
+    if rows.empty:
+        return Markdown(NOTHING)
+    studies = list(dict.fromkeys(rows["study"]))
+    marks = rows.assign(mark=[_badge(verdict, short=True) for verdict in rows["verdict"]])
+    frame = marks.pivot(index=["number", "claim"], columns="study", values="mark").fillna("")
+    columns = {"claim": ("Claim", ""), **{study: (study, "") for study in studies}}
+    legend = " \N{MIDDLE DOT} ".join(f"{_badge(word, short=True)} {word}" for word in MARKS)
+    body = pages.table(frame.reset_index(), columns).data
+    key = f"{legend}; blank: it cannot be tested there"
+    return Markdown(f":::{{div}} verdicts\n{body}\n:::\n\n{key}")
+
+
+def by_claim(rows: pd.DataFrame) -> Markdown:
+    """Every row, claim by claim; a script adds a choice of study and verdict above them."""
+    if rows.empty:
+        return Markdown(NOTHING)
+    columns = {
+        "study": ("Study", ""),
+        "verdict": ("Verdict", ""),
+        "effect": ("Effect", ""),
+        "n": ("n", "d"),
+        "needed": ("Seeds needed", ".0f"),
+        "figure": ("Shown in", ""),
+    }
+    cells = rows.assign(
+        study=[f"`{study}`" for study in rows["study"]], verdict=rows["verdict"].map(_badge)
+    )
+    parts = (
+        f"**{claim.words}**\n\n{_rule(claim)}\n\n"
+        f"{pages.table(cells[rows['number'] == claim.number], columns, longest=len(cells)).data}"
+        for claim in claims.CLAIMS
+        if claim.number in set(rows["number"])
+    )
+    body = "\n\n".join(parts)
+    return Markdown(f"::::{{div}} filtered\n{body}\n::::")
+
+
+def tests() -> Markdown:
+    """Which test decides each claim, folded."""
+    columns = {"claim": ("Claim", ""), "test": ("Test", "")}
+    return pages.table(claims.rules(), columns, longest=0)
+
+
+def _rule(claim: claims.Claim) -> str:
+    """What is measured for a claim, and when it holds."""
+    return f"Holds if {claim.holds}: {claim.metric}. Smallest effect that matters: {claim.matters}."
+
+
+def _badge(verdict: str, short: bool = False) -> str:
+    mark, colour = MARKS[verdict]
+    return f"{{bdg-{colour}}}`{mark if short else f'{mark} {verdict}'}`"

@@ -1,0 +1,119 @@
+"""Costs of inference as figures: times over batches, of heads, executors and benchmarks."""
+
+from itertools import cycle
+
+import matplotlib.pyplot as plt
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
+
+from moelib.report.efficiency.tables import analysed_heads
+from moelib.report.style import (
+    INK,
+    LEGEND,
+    PLAIN,
+    colours,
+    legend_below,
+    legend_outside,
+    styled,
+)
+
+
+@styled
+def latencies(latencies: pd.DataFrame) -> Figure:
+    """Time times that of the reference over batches: median of the pairs (line), quartiles (band).
+
+    One panel for the head alone and one for the whole model, eager, on learned routing, with the
+    executor of the rule.
+    """
+    rows = analysed_heads(latencies)
+    parts = [part for part in ("head", "model") if part in set(rows["part"])]
+    colour = colours(rows["head"])
+    figure, grid = plt.subplots(
+        1, len(parts), figsize=(7.2, 2.8), squeeze=False, layout="constrained"
+    )
+    for axes, part in zip(grid.flat, parts, strict=True):
+        for head, points in rows[rows["part"] == part].groupby("head", sort=False):
+            points = points.groupby("batch")[["ratio", "ratio_low", "ratio_high"]].median()
+            axes.plot(points.index, points["ratio"], "o-", color=colour[head], label=head, ms=3)
+            band = points["ratio_low"], points["ratio_high"]
+            axes.fill_between(points.index, *band, color=colour[head], alpha=0.2, linewidth=0)
+        _over_batches(axes, {"head": "head alone", "model": "whole model"}[part])
+    grid[0, 0].set_ylabel("time, times the reference's")
+    legend_outside(figure, grid[0, 0])
+    return figure
+
+
+@styled
+def executors(latencies: pd.DataFrame) -> Figure:
+    """Milliseconds of the head alone: each executor on learned routing, `auto` on the others."""
+    rows = latencies[(latencies["part"] == "head") & latencies["executor"].notna()].assign(
+        way=lambda t: t["executor"].where(t["routing"] == "learned", t["routing"] + " routing")
+    )
+    grid = sns.relplot(
+        rows,
+        kind="line",
+        x="batch",
+        y="ms",
+        col="head",
+        hue="way",
+        style="way",  # lines lie on each other where the routing cannot matter
+        estimator="median",
+        errorbar=None,
+        palette="colorblind",
+        height=2.5,
+        aspect=max(0.8, 3.2 / rows["head"].nunique()),
+        facet_kws=LEGEND,
+    )
+    grid.set(xscale="log", yscale="log")
+    grid.set_axis_labels("batch", "ms")
+    grid.set_titles("{col_name}")
+    for axes in grid.axes.flat:
+        axes.xaxis.set_major_formatter(PLAIN)
+        axes.yaxis.set_major_formatter(PLAIN)
+        axes.yaxis.set_minor_formatter(NullFormatter())
+    return legend_below(grid)
+
+
+@styled
+def stacked_experts(speed: pd.DataFrame) -> Figure:
+    """How many times faster than a loop over modules, over batches: medians, quartiles, aims.
+
+    One panel for each mode of the benchmark `heads`, a line for each head and size, dotted where
+    more than never to be slower was aimed at.
+    """
+    modes, sizes = speed["mode"].unique(), speed.groupby(["experts", "hidden"], sort=False)
+    style = dict(zip(sizes.groups, cycle(("-", "--", "-.")), strict=False))
+    colour = colours(speed["head"])
+    figure, grid = plt.subplots(
+        1, len(modes), figsize=(7.2, 3), sharey=True, squeeze=False, layout="constrained"
+    )
+    for axes, mode in zip(grid.flat, modes, strict=True):
+        lines = speed[speed["mode"] == mode].groupby(["head", "experts", "hidden"], sort=False)
+        for (head, *size), points in lines:
+            x, ratio = points["batch"], points["ratio"]
+            axes.errorbar(
+                x,
+                ratio,
+                (ratio - points["low"], points["high"] - ratio),
+                label=f"{head}, E = {size[0]}, h = {size[1]}",
+                color=colour[head],
+                linestyle=style[tuple(size)],
+                marker="o",
+                markersize=3,
+            )
+            axes.plot(x, points["target"].where(points["target"] > 1), ":", color=colour[head])
+        _over_batches(axes, mode)
+    grid[0, 0].set_ylabel("times as fast as the loop")
+    legend_outside(figure, grid[0, 0], columns=2)
+    return figure
+
+
+def _over_batches(axes: Axes, title: str) -> None:
+    """A panel of times over batches; the dashed line is the time that they are compared with."""
+    axes.axhline(1, color=INK, linewidth=1, linestyle="--")
+    axes.set(xlabel="batch", title=title)
+    axes.set_xscale("log", base=2)
+    axes.xaxis.set_major_formatter(PLAIN)

@@ -1,0 +1,152 @@
+"""What inference costs, as frames: work, latencies and memory of runs, benchmarks.
+
+A record is of one device, and its times are compared with times of the same record alone.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from moelib.records.benchmarks import BenchmarkNumbers
+from moelib.records.record import Record
+from moelib.report.effects import COLUMNS
+from moelib.report.frames import Efficient, run_columns
+from moelib.report.statistics.intervals import Interval, median_interval
+from moelib.report.timing import pairs, quartiles, ratio
+
+PAPER_BATCH = 256  # images, for which the paper's latencies were taken
+
+
+def work(records: Efficient) -> pd.DataFrame:
+    """One row per run: parameters, multiply-accumulates, and the head's share of them.
+
+    `ceiling`: how many times faster the whole model would be if its head took no work at all. It
+    and the share are of the multiply-accumulates that are executed for a single image, which may be
+    more than the plan needs.
+    """
+    rows = []
+    for record in records:
+        counts = record.numbers.work
+        total = counts.executed_macs + counts.backbone_macs
+        rows.append(
+            {
+                **run_columns(record),
+                **counts.model_dump(),
+                "head_share": counts.executed_macs / total,
+                "ceiling": total / counts.backbone_macs,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def latencies(records: Efficient) -> pd.DataFrame:
+    """One row per run and timed way: median and quartiles of its ms, and times the reference's.
+
+    `ratio` is the median over pairs of this way's time by that of the reference (of the same part,
+    batch, and compilation), with its quartiles; NaN where the part has no reference.
+    """
+    rows = []
+    for record in records:
+        panels = {}
+        for timed in record.numbers.timed:
+            panels.setdefault((timed.part, timed.batch, timed.compiled), []).append(timed)
+        for (part, batch, compiled), timings in panels.items():
+            reference = [t.milliseconds for t in timings if t.what == "reference"]
+            for timed in timings:
+                rows.append(
+                    {
+                        **run_columns(record),
+                        "part": part,
+                        "what": timed.what,
+                        "executor": timed.executor,
+                        "routing": timed.routing,
+                        "compiled": compiled,
+                        "batch": batch,
+                        **quartiles("ms", timed.milliseconds),
+                        "images_per_second": 1e3 * batch / np.median(timed.milliseconds),
+                        **ratio("ratio", timed.milliseconds, *reference),
+                        "ratios": pairs(timed.milliseconds, *reference),
+                    }
+                )
+    return pd.DataFrame(rows)
+
+
+def analysed_heads(latencies: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the analysed heads: eager, by the executor of the rule, on learned routing."""
+    table = latencies[(latencies["what"] == "this head") & ~latencies["compiled"]]
+    by_rule = (table["executor"] == "auto") & (table["routing"] == "learned")
+    return table[table["executor"].isna() | by_rule]
+
+
+def whole_models(records: Efficient) -> pd.DataFrame:
+    """The rows of `analysed_heads` of the whole models, at the largest batch up to the paper's."""
+    whole = analysed_heads(latencies(records)).query("part == 'model'")
+    batches = whole.loc[whole["batch"] <= PAPER_BATCH, "batch"]
+    return whole[whole["batch"] == (batches.max() if len(batches) else whole["batch"].min())]
+
+
+def effects(records: Mapping[str, list[Record]]) -> pd.DataFrame:
+    """Time of inference, times that of a dense head of as many hidden units, at one batch.
+
+    The interval is of the median over pairs of calls in one process, and not over seeds: of these
+    there are 0.
+    """
+    rows = []
+    for study, runs in records.items():
+        whole = whole_models(runs)
+        times = analysed_heads(latencies(runs))
+        times = times[times["batch"] == whole["batch"].max()]
+        for part, name in (("head", "head alone"), ("model", "whole model")):
+            for row in times[times["part"] == part].itertuples():
+                panel = f"{study}, {name}, batch {row.batch}"
+                middle = median_interval(row.ratios) if row.ratios else Interval(*(np.nan,) * 3)
+                rows.append((study, panel, row.head, 0, *middle, (), np.nan))
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def headless(latencies: pd.DataFrame) -> pd.DataFrame:
+    """The eager rows of the backbone alone: what a model would gain in time by a head that is free.
+
+    `gain` is the median over pairs of the time of the whole model with the reference head by that
+    of its backbone, with its quartiles.
+    """
+    table = latencies[(latencies["what"] == "backbone") & ~latencies["compiled"]]
+    gains = [quartiles("gain", 1 / np.array(ratios)) for ratios in table["ratios"]]
+    return table.assign(**pd.DataFrame(gains, index=table.index))
+
+
+def footprints(records: Efficient) -> pd.DataFrame:
+    """One row per run and batch: MiB of the weights, and of a forward pass beyond them."""
+    return pd.DataFrame(
+        {**run_columns(record), **footprint.model_dump()}
+        for record in records
+        for footprint in record.numbers.footprints
+    )
+
+
+def speed(numbers: BenchmarkNumbers) -> pd.DataFrame:
+    """One row per case of a benchmark: median times, and the quartiles of the paired ratios.
+
+    What was set is in words in `case`, and in a column for each key. `met` says whether the median
+    ratio reaches the aim, "" where there was none.
+    """
+    rows = []
+    for case in numbers.cases:
+        low, median, high = case.ratio_quartiles()
+        aim = case.target_ratio
+        rows.append(
+            {
+                **case.setting,
+                "case": ", ".join(f"{key} {value}" for key, value in case.setting.items()),
+                "baseline": np.median(case.baseline),
+                "candidate": np.median(case.candidate),
+                "repeats": len(case.baseline),
+                "ratio": median,
+                "low": low,
+                "high": high,
+                "target": aim,
+                "met": "" if aim is None else "yes" if median >= aim else "no",
+            }
+        )
+    return pd.DataFrame(rows)

@@ -1,0 +1,80 @@
+"""The answer on the cost of inference, its chart, and sentences on executors and benchmarks."""
+
+from collections.abc import Iterable, Iterator
+
+import pandas as pd
+from IPython.display import Markdown
+
+from moelib.records.benchmarks import BenchmarkNumbers
+from moelib.records.kinds import EfficiencyNumbers
+from moelib.report import loading
+from moelib.report.answers import MIXTURES, NOTHING, run_name
+from moelib.report.effects import few_heads
+from moelib.report.efficiency import tables
+from moelib.report.forest import chart
+from moelib.report.frames import Efficient
+from moelib.report.thresholds import FASTER
+from moelib.report.wording import listed, plain, span
+from moelib.study.heads import family
+
+
+def answer(studies: Iterable[str], name: str = "efficiency") -> Iterator[Markdown]:
+    """Is inference with few experts faster than with a dense head?"""
+    records = few_heads(loading.by_evidence(studies, EfficiencyNumbers))
+    frame = tables.effects(records).dropna(subset="value")
+    whole = frame[frame["panel"].str.contains("whole") & (frame["head"] != "dense")]
+    if whole.empty:
+        yield Markdown(NOTHING)
+        return
+    fast = whole[whole["high"] < FASTER]
+    best = whole.loc[whole["value"].idxmin()]
+    claim = (
+        f"**{len(fast) or 'Not one'} of {len(whole)} models with experts can be shown to be faster "
+        f"than the one with a dense head.** The fastest, {run_name(best)}, takes "
+        f"{plain(best['value'])} times as long (95% interval {span(best, plain)}; "
+        f"batches of {best['panel'].rpartition(' ')[2]}).{_alone(frame)}"
+    )
+    yield Markdown(claim)
+    yield chart(
+        name, frame, records, f"{claim} Time of one call divided by that of a dense head of as "
+        "many hidden units beside it; the bar is the 95% interval of the median over pairs of "
+        "calls. One device, named in the tables.", "time, times dense", line=1, log=True,
+    )  # fmt: skip
+
+
+def _alone(frame: pd.DataFrame) -> str:
+    """What mixtures cost beside a dense head when nothing else is timed."""
+    heads = frame[frame["panel"].str.contains("alone") & frame["head"].map(family).isin(MIXTURES)]
+    if heads.empty:
+        return ""
+    slower = int((heads["low"] > 1).sum())
+    return (
+        f" Without the backbone {slower} of {len(heads)} heads with experts are slower than a "
+        f"dense one, by factors of {plain(heads['value'].min())} to {plain(heads['value'].max())}."
+    )
+
+
+def executor_choice(records: Efficient) -> str:
+    """Which executor the rule chose at which batches, and what that means for the routing."""
+    choices = []
+    for record in records:
+        batches = {}
+        for batch, executor in record.numbers.chosen.items():
+            batches.setdefault(executor, []).append(batch)
+        words = (f"{name} in batches of {listed(sizes)}" for name, sizes in batches.items())
+        choices += [f"{record.head} {' and '.join(words)}"] if batches else []
+    chosen = "; ".join(choices)
+    if not chosen:
+        return ""
+    return (
+        f"The rule chose: {chosen}. Where it chose batched, all experts are computed whatever the "
+        "plan says: there the routing cannot matter to auto."
+    )
+
+
+def benchmark_question(numbers: BenchmarkNumbers) -> Markdown:
+    """What a benchmark asks, and the two ways that it compares."""
+    return Markdown(
+        f"**{numbers.name}**: {numbers.question} Baseline: {numbers.baseline}. "
+        f"This project: {numbers.candidate}. Both in {numbers.unit}."
+    )

@@ -1,0 +1,183 @@
+"""Real images and where a gate sends them, as HTML that needs no server and no script to be read.
+
+Each function takes the record of a gallery and returns a fragment; a page has `sprite(record)` of
+it once. Where there are scripts, `book/_static/book.js` brings `forming` and `choices` to life.
+"""
+
+import json
+from html import escape
+
+import numpy as np
+from matplotlib.colors import to_hex, to_rgb
+
+from moelib.records.kinds import TrainNumbers
+from moelib.records.record import Record
+from moelib.report.gallery import tables
+from moelib.report.gallery.tables import Gallery
+from moelib.report.style import expert_colours
+from moelib.study.base import PROJECT
+
+EPOCHS = 12  # at most, of those that a table shows
+GROUPS = {"certain": "most certain", "uncertain": "least certain", "wrong": "misclassified"}
+
+
+def in_notebook(record: Gallery) -> str:
+    """What a notebook shows once, before fragments: in the book it is there already."""
+    style = (PROJECT / "book/_static/gallery.css").read_text()
+    return f"<style>{style}</style>{sprite(record)}"
+
+
+def sprite(record: Gallery) -> str:
+    """The style sheet that holds a record's images; each is shown by its place in it."""
+    numbers = record.numbers
+    height, width = numbers.size
+    return (
+        f"<style>.{_name(record)}{{background-image:"
+        f"url(data:image/jpeg;base64,{numbers.sprite});--ratio:{width / height:.3f}}}</style>"
+    )
+
+
+def thumbnail(record: Gallery, place: int) -> str:
+    """One image, with its class, and what it is taken for where that is another."""
+    numbers = record.numbers
+    picture = numbers.pictures[place]
+    label, prediction = numbers.classes[picture.label], numbers.classes[picture.predicted]
+    text = label if label == prediction else f"{label}, taken for {prediction}"
+    wrong = "" if label == prediction else " wrong"
+    return (
+        f'<i class="thumb {_name(record)}{wrong}" style="--n:{place}" role="img" '
+        f'aria-label="{escape(text)}" title="{escape(text)}"></i>'
+    )
+
+
+def experts(record: Gallery) -> str:
+    """Each expert's test images: the most and least certain, and the misclassified ones."""
+    numbers = record.numbers
+    counts = np.array(numbers.class_expert).sum(axis=0)  # (e,)
+    rows = []
+    for expert, count in enumerate(counts):
+        cells = "".join(
+            f"<td>{''.join(thumbnail(record, n) for n in getattr(numbers, group)[expert])}</td>"
+            for group in GROUPS
+        )
+        share = f"{count / numbers.images:.0%}"
+        rows.append(f"<tr><th scope=row>{badge(expert, len(counts))} {share}</th>{cells}</tr>")
+    heads = "".join(f"<th scope=col>{title}</th>" for title in GROUPS.values())
+    return _table(f"<th scope=col>expert</th>{heads}", rows, "experts")
+
+
+def matrix(record: Gallery) -> str:
+    """How the test images of each class are divided among first choices: rows sum to 100 %."""
+    shares = tables.class_shares(record)
+    count = shares.shape[1]
+    heads = "".join(f"<th scope=col>{badge(e, count)}</th>" for e in range(count))
+    rows = [
+        f"<tr><th scope=row>{escape(name)}</th>"
+        + "".join(
+            f'<td style="--share:{share:.2f}">{f"{100 * share:.0f}" if share >= 0.005 else ""}</td>'
+            for share in row
+        )
+        + "</tr>"
+        for name, row in zip(record.numbers.classes, shares, strict=True)
+    ]
+    return _table(f"<th scope=col>class, %</th>{heads}", rows, "matrix")
+
+
+def forming(record: Gallery, trained: Record[TrainNumbers]) -> str:
+    """Where the same validation images go, epoch by epoch: a table, and a slider over it."""
+    first, count = tables.first_choices(trained), len(record.numbers.pictures[0].logits)
+    epochs = np.unique(np.linspace(0, len(first) - 1, EPOCHS).round().astype(int))
+    rows = [
+        f"<tr><th scope=row>{thumbnail(record, place)}</th>"
+        + "".join(f"<td>{badge(int(first[epoch, n]), count)}</td>" for epoch in epochs)
+        + "</tr>"
+        for n, place in enumerate(record.numbers.watched)
+    ]
+    boxes = "".join(
+        f'<div class="box" data-expert="{e}">{badge(e, count)}</div>' for e in range(count)
+    )
+    heads = "".join(f"<th scope=col>{epoch + 1}</th>" for epoch in epochs)
+    moving = "".join(thumbnail(record, place) for place in record.numbers.watched)
+    return (
+        f'<div class="forming" data-first="{escape(json.dumps(first.tolist()))}">'
+        '<div class="live" hidden><label>Epoch <input type="range" min="1" '
+        f'max="{len(first)}" value="1"> <output>1</output></label>'
+        f'<div class="boxes">{boxes}</div><div hidden class="pool">{moving}</div></div>'
+        f"{_table(f'<th scope=col>epoch</th>{heads}', rows, 'epochs')}</div>"
+    )
+
+
+def choices(record: Gallery) -> str:
+    """The gates of a few images, as trained; a script lets k, temperature and noise be changed.
+
+    For each expert the image of which it is the least certain, and the one that it is surest of.
+    """
+    numbers = record.numbers
+    count = len(numbers.pictures[0].logits)
+    places = dict.fromkeys(
+        group[e][0] for group in (numbers.uncertain, numbers.certain)
+        for e in range(count) if group[e]
+    )  # fmt: skip
+    noisy = numbers.moved_by_noise is not None
+    data = {
+        "k": numbers.k,
+        "bias": numbers.bias or [0] * count,
+        "logits": [numbers.pictures[place].logits for place in places],
+        "noise": [numbers.pictures[place].noise for place in places] if noisy else None,
+    }
+    rows = [
+        f"<tr><th scope=row>{thumbnail(record, place)}</th><td><div class=shares>"
+        + "".join(
+            f'<b style="--e:{_colour(e, count)};--on:{_on(_colour(e, count))};flex-grow:{gate:.4f}"'
+            f"{'' if gate else ' hidden'}>{e}</b>"
+            for e, gate in enumerate(tables.gates(record, place))
+        )
+        + "</div></td></tr>"
+        for place in places
+    ]
+    controls = (
+        f'<label>k <input type=range data-set=k min=1 max={count} step=1 value="{numbers.k}">'
+        f"<output>{numbers.k}</output></label>"
+        "<label>temperature <input type=range data-set=temperature min=-2 max=2 step=0.25 value=0>"
+        "<output>×1</output></label>"
+        + (
+            "<label>noise <input type=range data-set=noise min=0 max=2 step=0.25 value=0>"
+            "<output>×0</output></label><button type=button>draw again</button>"
+            if noisy
+            else ""
+        )
+    )
+    return (
+        f'<div class="choices" data-gates="{escape(json.dumps(data))}"><div class="live" hidden>'
+        f"{controls}</div>"
+        f"{_table('<th scope=col>image</th><th scope=col>share of each chosen expert</th>', rows)}"
+        "</div>"
+    )
+
+
+def badge(expert: int, count: int) -> str:
+    """The number of an expert, in its colour."""
+    colour = _colour(expert, count)
+    return f'<b class="expert" style="--e:{colour};--on:{_on(colour)}">{expert}</b>'
+
+
+def _table(heads: str, rows: list[str], kind: str = "") -> str:
+    return (
+        f'<div class="scroll" tabindex="0"><table class="gallery {kind}"><thead><tr>{heads}</tr>'
+        f"</thead><tbody>{''.join(rows)}</tbody></table></div>"
+    )
+
+
+def _name(record: Gallery) -> str:
+    return f"s-{record.digest[:8]}"
+
+
+def _colour(expert: int, count: int) -> str:
+    return to_hex(expert_colours(count)[expert])
+
+
+def _on(colour: str) -> str:
+    """Black or white, whichever can be read better on a colour (WCAG's relative luminance)."""
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(colour)]
+    luminance = np.dot((0.2126, 0.7152, 0.0722), linear)
+    return "#000" if (luminance + 0.05) / 0.05 > 1.05 / (luminance + 0.05) else "#fff"

@@ -1,0 +1,47 @@
+"""Real images and where a gate sends them, as frames and arrays."""
+
+import numpy as np
+import pandas as pd
+
+from moelib.records.kinds import GalleryNumbers, TrainNumbers
+from moelib.records.record import Record
+
+Gallery = Record[GalleryNumbers]
+
+
+def pairings(record: Gallery) -> pd.DataFrame:
+    """One row per class: its most frequent first choice, and that one's share of its images."""
+    shares = class_shares(record)
+    columns = {"expert": shares.argmax(axis=1), "share": shares.max(axis=1)}
+    return pd.DataFrame({"class": record.numbers.classes, **columns})
+
+
+def pictures(record: Gallery) -> pd.DataFrame:
+    """One row per image: which one it is, what the net made of it, and the gate's logits."""
+    rows = []
+    for picture in record.numbers.pictures:
+        row = picture.model_dump(exclude={"logits", "noise"})
+        rows.append({**row, **{f"logit_{e}": z for e, z in enumerate(picture.logits)}})
+    return pd.DataFrame(rows)
+
+
+def class_shares(record: Gallery) -> np.ndarray:
+    """How the test images of each class are divided among first choices, (c, e)."""
+    counts = np.array(record.numbers.class_expert)
+    return counts / counts.sum(axis=1, keepdims=True).clip(min=1)
+
+
+def first_choices(trained: Record[TrainNumbers]) -> np.ndarray:
+    """The expert of the largest gate of each watched image, (epoch, n)."""
+    return np.array([epoch.watched for epoch in trained.numbers.epochs]).argmax(axis=2)
+
+
+def gates(record: Gallery, place: int) -> np.ndarray:
+    """The gate of one image (e,): a softmax over the k experts of the largest ranked logits."""
+    numbers = record.numbers
+    logits = np.array(numbers.pictures[place].logits)
+    ranked = logits + (numbers.bias or 0)
+    top = np.argsort(-ranked, kind="stable")[: numbers.k]
+    gate = np.zeros_like(logits)
+    gate[top] = np.exp(logits[top] - logits[top].max())
+    return gate / gate.sum()

@@ -1,0 +1,115 @@
+"""The answer on routing: fragments of a run as numbered figures."""
+
+from collections.abc import Iterable, Iterator
+
+import pandas as pd
+from IPython.display import Markdown
+
+from moelib.records.kinds import GalleryNumbers, TrainNumbers
+from moelib.records.record import Record
+from moelib.report import loading, pages
+from moelib.report.answers import NOTHING
+from moelib.report.gallery import fragments, tables
+from moelib.report.gallery.tables import Gallery
+
+# Kinds of heads: the gallery shows images of a run of the first that there is.
+KINDS = ("sparse", "switch", "soft", "frozen")
+DATA = {"cifar10": "CIFAR-10", "digits": "Handwritten digits"}
+
+
+def answer(studies: Iterable[str], name: str = "gallery") -> Iterator[Markdown]:
+    """Which images does each expert get? One run of each data set, CIFAR-10 first."""
+    galleries = loading.by_evidence(studies, GalleryNumbers)
+    sources: dict[str, str] = {}
+    for study, records in galleries.items():
+        sources.setdefault(records[0].study.data.source, study)
+    if not sources:
+        yield Markdown(NOTHING)
+    for number, (source, study) in enumerate(sources.items()):
+        record = min(galleries[study], key=_rank)
+        trained = next(
+            r for r in loading.load(study, TrainNumbers)
+            if (r.head, r.seed) == (record.head, record.seed)
+        )  # fmt: skip
+        yield Markdown(f"## {DATA.get(source, source)}")
+        yield from charts(record, trained, f"{name}-{source}", brief=number > 0)
+
+
+def charts(
+    record: Gallery, trained: Record[TrainNumbers], name: str, brief: bool = False
+) -> list[Markdown]:
+    """The fragments of one run as numbered figures, each with what is to be seen in it first.
+
+    With `brief` without the matrix and the choices.
+    """
+    run = f"`{record.head}` in `{record.study.name}`, seed {record.seed}"
+    numbers, pictures, pairs = record.numbers, tables.pictures(record), tables.pairings(record)
+
+    def figure(end: str, html: str, caption: str, frame: pd.DataFrame) -> Markdown:
+        records = {record.study.name: [record]}
+        return pages.fragment(f"{name}{end}", html, f"{caption} {run}.", frame, records)
+
+    best = pairs.loc[pairs["share"].idxmax()]
+    parts = [
+        _raw(fragments.sprite(record)),
+        figure(
+            "",
+            fragments.experts(record),
+            f"**Expert {best.expert} gets {best.share:.0%} of the images of class "
+            f"“{best['class']}”.** Test images by first choice, with each expert's share of all "
+            f"{numbers.images:,}. A dashed frame marks an image that the net gets wrong.",
+            pictures,
+        ),
+    ]
+    if not brief:
+        own = int((pairs["share"] > 0.5).sum())
+        caption = (
+            f"**{own} of {len(pairs)} classes send more than half of their images to one "
+            f"expert.** Share of each class by first choice, in percent; {numbers.images:,} test "
+            "images,"
+        )
+        parts.append(figure("-matrix", fragments.matrix(record), caption, pairs))
+    if numbers.watched:
+        first = tables.first_choices(trained)
+        stayed = int((first[0] == first[-1]).sum())
+        caption = (
+            f"**After one epoch {stayed} of {first.shape[1]} images are with the expert that they "
+            "end with.** First choices of the same validation images, epoch by epoch; an epoch can "
+            "be picked where scripts run."
+        )
+        watched = pd.DataFrame(first, index=pd.RangeIndex(1, len(first) + 1, name="epoch"))
+        parts.append(
+            figure("-forming", fragments.forming(record, trained), caption, watched.reset_index())
+        )
+    if not brief:
+        moved = numbers.moved_by_noise
+        claim = (
+            "**This gate has no noise: an image goes where it went before.**"
+            if moved is None
+            else f"**With the noise of training, {moved:.0%} of the test images change their first "
+            "choice.**"
+        )
+        caption = (
+            f"{claim} Of each expert the image of which it is least certain and the one that it "
+            "is surest of, with the gate as trained; where scripts run, $k$, temperature and "
+            "noise can be changed, each relative to the trained gate."
+        )
+        parts.append(figure("-choices", fragments.choices(record), caption, pictures))
+    return parts
+
+
+def listing(record: Gallery) -> list[Markdown]:
+    """Images and classes of each expert, for the page of all heads: no figure of its own."""
+    return [
+        _raw(html)
+        for html in (fragments.sprite(record), fragments.experts(record), fragments.matrix(record))
+    ]
+
+
+def _rank(record: Record[GalleryNumbers]) -> tuple[int, str]:
+    kind = record.study.heads[record.head].kind
+    return KINDS.index(kind) if kind in KINDS else len(KINDS), record.head
+
+
+def _raw(html: str) -> Markdown:
+    return Markdown(f"```{{raw}} html\n{html}\n```")

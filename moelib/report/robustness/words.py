@@ -1,0 +1,202 @@
+"""The answers beyond the test split: corruptions, calibration, agreement, their prediction."""
+
+from collections.abc import Iterable
+
+import pandas as pd
+from IPython.display import Markdown
+
+from moelib.records.kinds import SharpnessNumbers, TrainNumbers
+from moelib.records.record import Record
+from moelib.records.reliability import RobustnessNumbers
+from moelib.report import comparisons, effects, loading, pages
+from moelib.report.answers import BARS
+from moelib.report.forest import chart
+from moelib.report.robustness import figures, tables
+from moelib.report.robustness.tables import NEITHER, SAME_HEAD, SAME_SEED
+from moelib.report.sharpness import tables as sharpness_tables
+from moelib.report.statistics import association
+from moelib.report.statistics.intervals import CONFIDENCE
+from moelib.report.wording import clauses, listed, plain, seeds_of, signed, span
+
+NOTHING = (
+    "No study with such records is here yet. A study asks for them with "
+    "`analyses: {robustness: {}}`, and `make study STUDY=NAME` makes them."
+)
+MEASURES = {  # of sharpness, on training images
+    "lambda_max": "Largest eigenvalue",
+    "trace": "Trace",
+    "matched_trace": "Trace at matched loss",
+    "adaptive_max": "Largest eigenvalue, adaptive",
+    "average_rise": "Average-case adaptive sharpness",
+}
+OUTCOMES = {
+    "accuracy": "Accuracy",
+    "corruption_error": "Error on corrupted images",
+    "tempered_ece": "Calibration error at one temperature",
+    "brier": "Brier score",
+}
+PREDICTION = {
+    "study": ("Study", ""),
+    "measure": ("Measure", ""),
+    "outcome": ("Of", ""),
+    "runs": ("Runs", "d"),
+    "rho": ("Spearman, all runs", ".2f"),
+    "low": ("95% from", ".2f"),
+    "high": ("to", ".2f"),
+    "tau": ("Kendall, all runs", ".2f"),
+    "within": ("Spearman, within heads", ".2f"),
+    "p_value": ("p within", ".2g"),
+    "holm": ("corrected", ".2g"),
+}
+RELIABILITY = {
+    "study": ("Study", ""),
+    "head": ("Head", ""),
+    "seeds": ("Seeds", "d"),
+    "accuracy": ("Accuracy", ".4f"),
+    "corruption_error": ("Error, corrupted", ".4f"),
+    "ece": ("ECE", ".4f"),
+    "tempered_ece": ("at one temperature", ".4f"),
+    "corrupted_ece": ("corrupted", ".4f"),
+    "brier": ("Brier", ".4f"),
+    "temperature": ("Temperature", ".2f"),
+}
+
+
+def corruptions(studies: Iterable[str]) -> list[Markdown]:
+    """Is one kind of head hurt less by corrupted images than another?"""
+    records = loading.by_evidence(studies, RobustnessNumbers)
+    if not records:
+        return [Markdown(NOTHING)]
+    study, runs = next(iter(records.items()))  # of most evidence: one figure of it is enough
+    words = _lost(study, runs)
+    kinds = [run for run in runs if run.head == run.study.heads[run.head].kind] or runs
+    strengths = tables.strengths(kinds)
+    curves = pages.chart(
+        f"corruptions-{study}", figures.curves(strengths),
+        f"{words} Accuracy by strength, mean over seeds and their range; 0 is the same images "
+        "before.", words, strengths, {study: kinds},
+    )  # fmt: skip
+    errors = {study: tables.relative_errors(runs) for study, runs in records.items()}
+    frame = effects.by_head(errors, "relative_error")
+    if frame.empty:
+        return [Markdown(words), curves]
+    answer = _comparison(frame, 1, "more robust than", "less robust than", plain, "times dense")
+    return [
+        Markdown(answer),
+        curves,
+        chart("corruption-errors", frame, records, f"{answer} Mean over corruptions of the "
+              f"error, times that of dense in the same seed. {BARS}", "error, times dense", 1),
+    ]  # fmt: skip
+
+
+def calibration(studies: Iterable[str]) -> list[Markdown]:
+    """Can the probabilities of one kind of head be trusted more than those of another?"""
+    records = loading.by_evidence(studies, RobustnessNumbers)
+    if not records:
+        return [Markdown(NOTHING)]
+    summaries = {study: tables.summary(runs) for study, runs in records.items()}
+    whole = pd.concat(summaries.values())
+    means = whole.groupby(["study", "head"], sort=False).mean(numeric_only=True)
+    means["seeds"] = whole.groupby(["study", "head"], sort=False).size()
+    table = pages.table(means.drop(columns="seed").reset_index(), RELIABILITY)
+    differences = {
+        study: comparisons.beyond_reference(runs, "tempered_ece")
+        for study, runs in summaries.items()
+    }
+    frame = effects.by_head(differences, "difference", scale=100)
+    if frame.empty:
+        return [table]
+    words = ("better calibrated than", "worse calibrated than")
+    answer = _comparison(frame, 0, *words, signed, "points")
+    return [
+        Markdown(answer),
+        chart("calibration", frame, records, f"{answer} Expected calibration error at the "
+              "temperature that suits validation images, minus that of dense in the same seed. "
+              f"{BARS}",
+              "ECE minus dense, points", 0),
+        table,
+    ]  # fmt: skip
+
+
+def agreement(studies: Iterable[str]) -> list[Markdown]:
+    """Do two runs of one head agree more than runs of two heads?"""
+    records = loading.by_evidence(studies, RobustnessNumbers)
+    pairs = [
+        tables.agreement(runs, loading.load(study, TrainNumbers)) for study, runs in records.items()
+    ]
+    pairs = pd.concat(pairs) if pairs else pd.DataFrame()
+    if pairs.empty:
+        return [Markdown(NOTHING)]
+    groups = pairs.groupby(["study", "shared"], sort=False)[["agreement", "equal_errors"]]
+    table = groups.mean().assign(pairs=groups.size()).reset_index()
+    columns = {
+        "study": ("Study", ""),
+        "shared": ("The two runs share", ""),
+        "pairs": ("Pairs", "d"),
+        "agreement": ("Same class, share of images", ".3f"),
+        "equal_errors": ("Same wrong class, share of errors", ".3f"),
+    }
+    study = table["study"].iloc[0]
+    means = table[table["study"] == study].set_index("shared")["agreement"]
+    words = {SAME_HEAD: "two seeds of one head", SAME_SEED: "two heads of one seed",
+             NEITHER: "two heads of two seeds"}  # fmt: skip
+    shares = (f"{words[shared]} on {100 * share:.1f}%" for shared, share in means.items())
+    answer = (
+        f"**In `{study}` runs predict the same class of a test image as follows: "
+        f"{listed(shares)}.** Pairs of runs are not independent of each other, so no interval is "
+        "given."
+    )
+    return [Markdown(answer), pages.table(table, columns)]
+
+
+def predictions(studies: Iterable[str]) -> list[Markdown]:
+    """Does any measure of sharpness predict accuracy, robustness or calibration?"""
+    measured = []
+    for study, runs in loading.by_evidence(studies, RobustnessNumbers).items():
+        sharp = sharpness_tables.curvature(loading.load(study, SharpnessNumbers))
+        if len(sharp):
+            keys = ["study", "head", "seed"]
+            train = sharp[sharp["split"] == "train"][[*keys, *MEASURES]]
+            measured.append(tables.summary(runs).merge(train, on=keys))
+    table = association.associations(
+        pd.concat(measured) if measured else pd.DataFrame(), MEASURES, OUTCOMES
+    )
+    if table.empty:
+        return [
+            Markdown(f"No study here has {association.FEWEST} runs with sharpness and robustness.")
+        ]
+    pooled = (table["low"] > 0) | (table["high"] < 0)
+    within = table["holm"] < 1 - CONFIDENCE
+    answer = (
+        f"**Of {len(table)} pairs of a measure of sharpness and an outcome, {pooled.sum()} have an "
+        f"interval over all runs that leaves 0 out, and {within.sum()} go together among the seeds "
+        "of one head** (the latter after correction for their number, the former without)."
+    )
+    rows = table.assign(
+        measure=table["measure"].map(MEASURES), outcome=table["outcome"].map(OUTCOMES)
+    )
+    return [Markdown(answer), pages.table(rows, PREDICTION, longest=12)]
+
+
+def _lost(study: str, records: list[Record[RobustnessNumbers]]) -> str:
+    frame = tables.summary(records)
+    lost = 100 * frame["lost_accuracy"].mean()
+    return (
+        f"In `{study}` ({seeds_of(records)}) corruptions cost {lost:.1f} "
+        f"points of accuracy on average, of {frame['images'].iloc[0]:,} test images."
+    )
+
+
+def _comparison(frame: pd.DataFrame, null: float, low: str, high: str, number, unit: str) -> str:
+    """Which heads differ from dense in the study of most seeds, and the most one does."""
+    sure = frame[(frame["study"] == frame["study"].iloc[0]) & (frame["seeds"] > 1)]
+    if sure.empty:
+        return "With one seed of each head this compares trained nets, and no kinds of heads."
+    verbs = {"lower": low, "higher": high}
+    parts = clauses(sure["head"], effects.verdicts(sure, null), verbs, join=listed)
+    most = sure.loc[(sure["value"] - null).abs().idxmax()]
+    return (
+        f"**In `{most['study']}` {'; '.join(f'{part} dense' for part in parts)}.** The largest "
+        f"difference is that of {most['head']}: {number(most['value'])} {unit} (95% interval "
+        f"{span(most, number)}), {most['seeds']} seeds."
+    )

@@ -1,0 +1,116 @@
+"""A linear model of latency, fitted to sparse and dense heads of many sizes."""
+
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from scipy.optimize import nnls
+from sklearn.model_selection import LeaveOneGroupOut
+
+from moelib.records.benchmarks import ScaleNumbers, ScalePoint
+from moelib.records.record import Record
+from moelib.report.sparsity.tables import BYTES, timed_points
+
+TERMS = {
+    "call": "fixed, of a dense head",
+    "routing": "fixed, of routing",
+    "experts": "per expert that is visited on its own",
+    "gigamacs": "per 10^9 multiply-accumulates",
+    "gigabytes": "per GB of weights",
+    "gigavalues": "per 10^9 features, hidden units and logits that are written or gathered",
+}
+
+
+class CostModel(NamedTuple):
+    """A linear model of latency, and how well it predicts heads unlike those it was fitted to."""
+
+    coefficients: pd.Series  # ms per unit of each term of `TERMS`, none negative
+    predictions: pd.DataFrame  # of every head while all of its batch were left out of the fit
+    errors: pd.DataFrame  # of sparse and dense heads: median and 90 % quantile of |error|
+    right: float  # share of sparse heads, k < E, rightly put before or behind dense (equal total)
+    majority: float  # what the more frequent answer would reach
+
+
+def fit(record: Record[ScaleNumbers]) -> CostModel:
+    """Fit latency = sum_j b_j x_j with b_j >= 0 (`TERMS`), least squares of the relative error.
+
+    Of all heads in float32, sparse ones by the executor of the rule, each different dense head
+    once. It is tested on each batch by a fit to the others: heads of one batch share whatever makes
+    them alike, and the smallest and the largest batch lie beyond all that their fit has seen. The
+    coefficients are of the fit to all.
+    """
+    points = [(point, chosen) for point, chosen in timed_points(record) if point.dtype == "float32"]
+    rows = {}
+    for point, chosen in points:
+        times = point.sparse[chosen]
+        rows[_sparse_key(point)] = {**_sparse_terms(point, chosen), "ms": np.median(times)}
+        for times, experts in ((point.total, point.experts), (point.active, point.k)):
+            terms = _dense_terms(point, experts * point.hidden)
+            rows.setdefault(_dense_key(point, experts), {**terms, "ms": np.median(times)})
+    index = pd.MultiIndex.from_tuples(rows, names=["head", "features", "hidden", "batch", "E", "k"])
+    table = pd.DataFrame(list(rows.values()), index=index)
+    folds = LeaveOneGroupOut().split(table, groups=index.get_level_values("batch"))
+    predicted = pd.concat(
+        table.iloc[test].assign(
+            predicted=table.iloc[test][list(TERMS)] @ _coefficients(table.iloc[train])
+        )
+        for train, test in folds
+    ).reindex(index)
+    error = (predicted["predicted"] / predicted["ms"] - 1).abs()
+    errors = error.groupby("head").quantile([0.5, 0.9]).unstack()
+    wins, foreseen = [], []
+    for point, _ in points:
+        if point.k < point.experts:
+            sparse = predicted.loc[_sparse_key(point)]
+            dense = predicted.loc[_dense_key(point, point.experts)]
+            # Of its own rounds: the same dense head may have been timed in others too.
+            wins.append(sparse["ms"] < np.median(point.total))
+            foreseen.append(sparse["predicted"] < dense["predicted"])
+    won = np.mean(wins)
+    right = np.mean(np.equal(wins, foreseen))
+    errors.columns = ["median", "nine_in_ten"]
+    return CostModel(
+        _coefficients(table), predicted.reset_index(), errors, right, max(won, 1 - won)
+    )
+
+
+def _coefficients(table: pd.DataFrame) -> pd.Series:
+    weighted = table[list(TERMS)].div(table["ms"], axis=0)
+    coefficients, _ = nnls(weighted.to_numpy(), np.ones(len(table)))
+    return pd.Series(coefficients, index=list(TERMS))
+
+
+def _sparse_terms(point: ScalePoint, chosen: str) -> dict[str, float]:
+    n, d, h, k, experts = point.batch, point.features, point.hidden, point.k, point.experts
+    alone = chosen != "batched"  # only the chosen experts, one by one
+    visited = min(experts, n * k) if alone else experts
+    executed = k if alone else experts
+    return {
+        "call": 1,
+        "routing": 1,
+        "experts": visited if alone else 0,
+        "gigamacs": n * (d * experts + executed * d * h) / 1e9,
+        "gigabytes": BYTES[point.dtype] * visited * d * h / 1e9,
+        "gigavalues": n * (executed * (h + d * alone) + experts) / 1e9,
+    }
+
+
+def _dense_terms(point: ScalePoint, hidden: int) -> dict[str, float]:
+    n, d = point.batch, point.features
+    return {
+        "call": 1,
+        "routing": 0,
+        "experts": 0,
+        "gigamacs": n * d * hidden / 1e9,
+        "gigabytes": BYTES[point.dtype] * d * hidden / 1e9,
+        "gigavalues": n * hidden / 1e9,
+    }
+
+
+def _sparse_key(point: ScalePoint) -> tuple:
+    return ("sparse", point.features, point.hidden, point.batch, point.experts, point.k)
+
+
+def _dense_key(point: ScalePoint, experts: int) -> tuple:
+    """Of a dense head as large as so many experts, whatever it was timed beside."""
+    return ("dense", point.features, experts * point.hidden, point.batch, 1, 1)

@@ -1,0 +1,136 @@
+"""Does one measure of a run predict another? Rank correlations over runs, and within heads.
+
+Runs of one head are alike, and heads are few and not drawn at random from any population. A
+correlation over all runs can be that of heads alone (which is a statement about these few), so each
+comes with one within heads, where only the seed differs.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+from scipy import stats
+
+from moelib.report.statistics.intervals import CONFIDENCE, kendall
+from moelib.report.statistics.power import holm
+
+RESAMPLES = 2000  # of the runs, for the interval
+FEWEST = 10  # runs, below which a bootstrap interval says little
+PERMUTATIONS = 5000  # within heads, for the p-value: at least 1 / 5001
+COLUMNS = [
+    *("study", "measure", "outcome", "runs", "heads", "rho", "low", "high", "tau"),
+    *("within", "p_value", "holm"),
+]
+
+
+class Association(NamedTuple):
+    """Spearman's correlation of two measures over runs, pooled and within heads."""
+
+    rho: float  # over all runs
+    low: float  # of its bootstrap interval over runs
+    high: float
+    tau: float  # Kendall's tau-b over all runs
+    within: float  # of ranks within each head; NaN where no head has two runs
+    p_value: float  # of `within`, by permutation within heads; NaN with it
+
+
+def association(x: ArrayLike, y: ArrayLike, heads: Sequence[str]) -> Association:
+    """How well x orders runs as y does, over all runs and within the runs of each head.
+
+    The interval is the percentile bootstrap over runs (`scipy.stats.bootstrap`), as if runs were
+    exchangeable, which those of different heads are not: it is too narrow where heads differ.
+    `within` = sum a_i b_i / sqrt(sum a_i^2 sum b_i^2), with the ranks a, b of x and y among the
+    runs of their head, less the mean rank there: no difference between heads enters. Its two-sided
+    p-value is exact up to the draws: y is permuted within each head.
+
+    Args:
+        x: (n,) one value for each run.
+        y: (n,)
+        heads: (n,) the head of each run.
+
+    Raises:
+        ValueError: there are fewer than four runs, or all values of a measure are equal.
+    """
+    x, y, heads = np.asarray(x, dtype=float), np.asarray(y, dtype=float), np.asarray(heads)
+    tau = kendall(x, y).tau  # which refuses what puts runs in no order
+    interval = stats.bootstrap(
+        (x, y),
+        _spearman,
+        paired=True,
+        vectorized=True,
+        n_resamples=RESAMPLES,
+        confidence_level=CONFIDENCE,
+        method="percentile",
+        rng=np.random.default_rng(0),
+    ).confidence_interval
+    within, p_value = _within(x, y, heads)
+    rho = float(_spearman(x, y))
+    return Association(rho, float(interval.low), float(interval.high), tau, within, p_value)
+
+
+def associations(
+    frame: pd.DataFrame, measures: Iterable[str], outcomes: Iterable[str]
+) -> pd.DataFrame:
+    """One row per study, measure and outcome: their association over the runs of the study.
+
+    `holm` are the p-values within heads, corrected for all rows of a study (Holm 1979). Pairs with
+    fewer than `FEWEST` runs, or a measure that is the same for all, have no row.
+
+    Args:
+        frame: one row per run, with columns study, head, the measures and the outcomes.
+        measures: of what may predict.
+        outcomes: of what may be predicted.
+    """
+    rows = []
+    for study, runs in frame.groupby("study", sort=False) if len(frame) else ():
+        family = []
+        for measure in measures:
+            for outcome in outcomes:
+                pairs = runs[["head", measure, outcome]].dropna()
+                values = pairs[[measure, outcome]]
+                if len(pairs) < FEWEST or (values.nunique() == 1).any():
+                    continue
+                correlation = association(pairs[measure], pairs[outcome], pairs["head"])
+                row = {"study": study, "measure": measure, "outcome": outcome, "runs": len(pairs)}
+                family.append({**row, "heads": pairs["head"].nunique(), **correlation._asdict()})
+        tested = [row for row in family if not np.isnan(row["p_value"])]
+        for row, p in zip(tested, holm([row["p_value"] for row in tested]), strict=True):
+            row["holm"] = p
+        rows += family
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _spearman(x: np.ndarray, y: np.ndarray, axis: int = -1) -> np.ndarray:
+    """Spearman's rho along an axis; 0 where a resample holds one value alone."""
+    a, b = (stats.rankdata(values, axis=axis) for values in (x, y))
+    a, b = (ranks - ranks.mean(axis=axis, keepdims=True) for ranks in (a, b))
+    return _correlation(a, b, axis)
+
+
+def _correlation(a: np.ndarray, b: np.ndarray, axis: int = -1) -> np.ndarray:
+    scale = np.sqrt((a**2).sum(axis=axis) * (b**2).sum(axis=axis))
+    return (a * b).sum(axis=axis) / np.where(scale > 0, scale, 1)
+
+
+def _within(x: np.ndarray, y: np.ndarray, heads: np.ndarray) -> tuple[float, float]:
+    parts = [np.flatnonzero(heads == head) for head in dict.fromkeys(heads.tolist())]
+    parts = [part for part in parts if len(part) > 1]
+    ranks = [[_centred(values[part]) for part in parts] for values in (x, y)]
+    if not all(np.any(np.concatenate(r or [np.zeros(1)])) for r in ranks):
+        return np.nan, np.nan
+    a, b = (np.concatenate(r) for r in ranks)
+    draw = np.random.default_rng(0)
+    permuted = np.concatenate(
+        [draw.permuted(np.tile(part, (PERMUTATIONS, 1)), axis=1) for part in ranks[1]], axis=1
+    )  # (permutation, n)
+    value = float(_correlation(a, b))
+    null = _correlation(a, permuted)
+    extreme = np.sum(np.abs(null) >= abs(value) - 1e-12)  # sums in another order differ by less
+    return value, float((1 + extreme) / (1 + PERMUTATIONS))
+
+
+def _centred(values: np.ndarray) -> np.ndarray:
+    ranks = stats.rankdata(values)
+    return ranks - ranks.mean()

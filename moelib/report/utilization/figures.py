@@ -1,0 +1,127 @@
+"""The use of experts as figures: their shares of images, over epochs and by class."""
+
+from collections.abc import Iterable
+
+import matplotlib.pyplot as plt
+import pandas as pd
+import seaborn as sns
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from moelib.report.style import INK, LEGEND, PALETTE, colours, expert_colours, legend_below, styled
+
+
+@styled
+def expert_shares(usage: pd.DataFrame) -> Figure:
+    """Each expert's share of gate mass and of selections, beside the uniform share (dashed)."""
+    measures = {"gate_mass": "gate mass", "selections": "selections"}
+    tidy = usage.rename(columns=measures).melt(
+        id_vars=["head", "seed", "split", "expert"],
+        value_vars=list(measures.values()),
+        var_name="share of",
+    )
+    grid = sns.catplot(
+        tidy,
+        kind="bar",
+        x="expert",
+        y="value",
+        row=None if tidy["split"].nunique() == 1 else "split",
+        col="head",
+        hue="share of",
+        palette=[PALETTE[6], PALETTE[8]],
+        errorbar=None,
+        **LEGEND,
+        **_panels(tidy["head"].nunique()),
+    )
+    _uniform_line(grid, tidy)
+    grid.set_axis_labels("expert", "share")
+    grid.set_titles(col_template="{col_name}", row_template="{row_name} images")
+    return legend_below(grid)
+
+
+@styled
+def expert_shares_by_epoch(usage: pd.DataFrame, split: str = "train") -> Figure:
+    """Share of gate mass of each expert over epochs: a line that touches 0 is a dead expert."""
+    chosen = usage[usage["split"] == split]
+    experts = chosen["expert"].nunique()
+    grid = sns.relplot(
+        chosen,
+        kind="line",
+        x="epoch",
+        y="gate_mass",
+        col="head",
+        hue="expert",
+        palette=expert_colours(experts),
+        errorbar=None,
+        facet_kws=LEGEND,
+        **_panels(chosen["head"].nunique()),
+    )
+    _uniform_line(grid, chosen)
+    grid.set(ylim=(0, None))
+    grid.set_axis_labels("epoch", "share of gate mass")
+    grid.set_titles("{col_name}")
+    for axes in grid.axes.flat:
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    return legend_below(grid)
+
+
+@styled
+def entropy(epochs: pd.DataFrame, bounds: dict[str, float]) -> Figure:
+    """Entropy of the gate over epochs (mean and range over seeds), and its bound (dashed)."""
+    rows = epochs[(epochs["split"] == "validation") & epochs["head"].isin(bounds)]
+    colour = colours(rows["head"])
+    figure, axes = plt.subplots(figsize=(7.2, 2.8))
+    sns.lineplot(
+        rows,
+        x="epoch",
+        y="entropy",
+        hue="head",
+        palette=colour,
+        errorbar=("pi", 100),
+        ax=axes,
+    )
+    for head, bound in bounds.items():
+        axes.axhline(bound, color=colour[head], linestyle="--", linewidth=1)
+    axes.set(ylim=(-0.05, None), ylabel="entropy of the gate, nats")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    sns.move_legend(axes, "center left", bbox_to_anchor=(1, 0.5), title=None, frameon=False)
+    return figure
+
+
+@styled
+def class_shares(shares: pd.DataFrame, classes: Iterable[str] | None = None) -> Figure:
+    """How each class's gate mass is divided among the experts: rows of a heat map sum to 1."""
+    panels = list(shares.groupby(["head", "seed"], sort=False))
+    figure, grid = plt.subplots(
+        1, len(panels), figsize=(max(3.6, 2.9 * len(panels)), 3.1), sharey=True, squeeze=False
+    )
+    for axes, ((head, seed), panel) in zip(grid.flat, panels, strict=True):
+        matrix = panel.pivot(index="class", columns="expert", values="share")  # (c, e)
+        sns.heatmap(
+            matrix,
+            vmin=0,
+            vmax=1,
+            cmap=sns.color_palette("rocket_r", as_cmap=True),
+            square=True,
+            linewidths=0.4,
+            cbar=axes is grid.flat[-1],
+            cbar_kws={"label": "share of the class's gate mass", "shrink": 0.8},
+            yticklabels="auto" if classes is None else list(classes),
+            ax=axes,
+        )
+        axes.set(title=f"{head}, seed {seed}", ylabel="class" if axes is grid.flat[0] else "")
+        axes.tick_params(axis="y", labelrotation=0)
+    figure.tight_layout()
+    return figure
+
+
+def _panels(columns: int) -> dict:
+    """Size of the panels of a row that is as wide as the page."""
+    return {"height": 2.3, "aspect": max(0.8, 3.2 / columns)}
+
+
+def _uniform_line(grid: sns.FacetGrid, usage: pd.DataFrame) -> None:
+    experts = usage.groupby("head")["expert"].nunique()  # heads of a study may differ in it
+    for panel, axes in grid.axes_dict.items():
+        head = panel[-1] if isinstance(panel, tuple) else panel  # a row and a column, or a column
+        axes.axhline(1 / experts[head], color=INK, linewidth=1, linestyle="--", zorder=3)

@@ -1,0 +1,140 @@
+"""The use of experts as frames: balance, class and expert, what a gate that learns adds."""
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+import pandas as pd
+
+from moelib.records.record import Record
+from moelib.report import frames, paper
+from moelib.report.accuracy import tables as accuracy_tables
+from moelib.report.comparisons import beyond_reference, mean_differences
+from moelib.report.effects import by_head
+from moelib.report.frames import Analysed, Trained, run_columns, splits
+from moelib.study.heads import FrozenGate
+
+FROZEN = "frozen"  # the control whose gate never learns
+
+
+def summary(records: Analysed) -> pd.DataFrame:
+    """One row per run and split: balance, entropy, dead experts, mutual information, its null."""
+    return pd.DataFrame(
+        {
+            **run_columns(record),
+            "split": split,
+            "epoch": record.numbers.epoch,
+            "gate_mass_variation": usage.gate_mass_variation,
+            "load_variation": usage.load_variation,
+            "entropy": usage.entropy,
+            "entropy_bound": usage.entropy_bound,
+            "dead_experts": len(usage.dead),
+            "epochs_with_dead": sum(dead > 0 for dead in record.numbers.dead_per_epoch),
+            "information": usage.information.value,
+            "information_bound": usage.information.bound,
+            "null_mean": usage.information.null_mean,
+            "null_95": usage.information.null_95,
+            "p_value": usage.information.p_value,
+        }
+        for record, split, usage in splits(records)
+    )
+
+
+def expert_shares(records: Analysed) -> pd.DataFrame:
+    """One row per run, split and expert: its shares of gate mass and of selections."""
+    return pd.DataFrame(
+        {**run_columns(record), "split": split, **expert}
+        for record, split, usage in splits(records)
+        for expert in _experts(usage.gate_mass, usage.load)
+    )
+
+
+def expert_shares_by_epoch(records: Trained) -> pd.DataFrame:
+    """One row per run, epoch, split and expert: its shares of gate mass and of selections."""
+    return pd.DataFrame(
+        {**run_columns(record), "epoch": epoch.epoch, "split": split, **expert}
+        for record, epoch, split, metrics in frames.epochs(records)
+        if metrics.gate_mass is not None
+        for expert in _experts(metrics.gate_mass, metrics.load)
+    )
+
+
+def class_shares(records: Analysed, split: str = "test") -> pd.DataFrame:
+    """One row per run, class and expert: the expert's share of the class's gate mass."""
+    return pd.DataFrame(
+        {**run_columns(record), "class": c, "expert": e, "share": value}
+        for record, name, usage in splits(records)
+        if name == split
+        for c, row in enumerate(usage.class_expert)
+        if row is not None
+        for e, value in enumerate(_shares(row))
+    )
+
+
+def _experts(gate_mass: Iterable[float], load: Iterable[float]):
+    pairs = zip(_shares(gate_mass), _shares(load), strict=True)
+    for e, (mass, selections) in enumerate(pairs):
+        yield {"expert": e, "gate_mass": mass, "selections": selections}
+
+
+def _shares(values: Iterable[float]) -> np.ndarray:
+    # Gates of a switch head sum to less than 1, loads to k: as shares all are comparable with 1/E.
+    values = np.asarray(values)
+    return values / values.sum()
+
+
+def balance(records: Mapping[str, list[Record]]) -> pd.DataFrame:
+    """Coefficient of variation of gate mass over experts, on test images."""
+    return _by_head(records, "gate_mass_variation", paper.GATE_MASS_VARIATION)
+
+
+def information(records: Mapping[str, list[Record]]) -> pd.DataFrame:
+    """Mutual information of class and expert on test images, nats."""
+    return _by_head(records, "information", paper.INFORMATION)
+
+
+def _by_head(
+    records: Mapping[str, list[Record]], measure: str, quoted: Mapping[str, float]
+) -> pd.DataFrame:
+    usage = {s: summary(runs).query("split == 'test'") for s, runs in records.items()}
+    return by_head(usage, measure, quoted)
+
+
+# -- beside a frozen gate --------------------------------------------------------------------------
+
+
+def accuracy_beyond_frozen(records: Trained) -> pd.DataFrame:
+    """Test accuracy minus that with a gate that is never trained, as `differences` has it.
+
+    A head is compared with the `frozen` one of its study if its experts are as many, as large and
+    as mixed: then the two differ in their gate, and in what trains it (noise, dropout, balance
+    losses).
+    """
+    return mean_differences(
+        beyond_reference(accuracy_tables.finals(_like_frozen(records)), "test_accuracy", FROZEN)
+    )
+
+
+def information_beyond_frozen(records: Analysed) -> pd.DataFrame:
+    """The same of the information that class and expert share on test images, in nats."""
+    usage = summary(_like_frozen(records))
+    if len(usage):
+        usage = usage[usage["split"] == "test"]
+    return mean_differences(beyond_reference(usage, "information", FROZEN))
+
+
+def _like_frozen(records: Iterable[Record]) -> list[Record]:
+    """The records of frozen heads, and of those whose experts are like theirs and gates learn."""
+
+    def mixture(record: Record) -> tuple:
+        head = record.study.heads[record.head]
+        names = ("experts", "hidden", "k", "dropout", "temperature")
+        return tuple(getattr(head, name, None) for name in names)
+
+    def comparable(record: Record) -> bool:
+        learns = not isinstance(record.study.heads[record.head], FrozenGate)
+        alike = mixture(record) == controls.get(record.study.name)
+        return alike and (learns or record.head == FROZEN)
+
+    records = list(records)
+    controls = {record.study.name: mixture(record) for record in records if record.head == FROZEN}
+    return [record for record in records if comparable(record)]

@@ -1,0 +1,98 @@
+"""Hypotheses written beforehand, without records too."""
+
+import re
+
+import numpy as np
+import prose
+import pytest
+import synthetic
+
+from moelib.records.record import write_record
+from moelib.report.ablations import contrasts, preregistered
+from moelib.study.reader import load_study
+from moelib.study.run import Run
+
+
+@pytest.fixture(autouse=True)
+def fresh(results):
+    return results
+
+
+def text(shown):
+    return "\n".join(part.data for part in shown)
+
+
+def verdicts(answer):
+    """How many hypotheses an answer counts for each verdict."""
+    return {
+        word: int(n)
+        for n, word in re.findall(r"(\d+) (supported|contradicted|inconclusive)", answer)
+    }
+
+
+def write(study, head, shares, kind="train"):
+    """Records of the first seeds of a study, of which shares of 1,000 test images are right."""
+    for seed, share in zip(load_study(study).seeds, shares, strict=False):
+        run = Run(load_study(study), head, seed)
+        right = np.arange(1000) < round(1000 * share)
+        write_record(run.record_path("train"), synthetic.trained(run, right))
+
+
+def test_without_records_the_chapters_name_the_commands():
+    assert "STUDY=weak-backbone" in text(preregistered.weak_backbone())
+    commands = re.findall(r"STUDY=([\w-]+)", text(preregistered.departures()))
+    assert set(commands) == set(contrasts.studies(contrasts.DEPARTURES))
+    assert preregistered.departures_in_use() == []
+
+
+def test_what_the_head_can_do_is_told_by_the_numbers():
+    write("weak-backbone", "linear", [0.600, 0.602, 0.601])
+    write("weak-backbone", "dense", [0.650, 0.651, 0.653])
+    write("weak-backbone", "sparse", [0.649, 0.652, 0.652])
+    answer, *evidence = preregistered.weak_backbone()
+    assert "has something to do" in answer.data and "+5.03" in answer.data
+    assert verdicts(answer.data) == {"supported": 0, "contradicted": 0, "inconclusive": 1}
+    assert ":::{chart}" in text(evidence) and "| sparse | dense |" in text(evidence)
+
+
+def test_a_head_with_little_to_do_is_said_to_have_little():
+    write("weak-backbone", "linear", [0.650, 0.652, 0.651])
+    write("weak-backbone", "dense", [0.651, 0.652, 0.653])
+    write("weak-backbone", "sparse", [0.649, 0.652, 0.652])
+    answer = preregistered.weak_backbone()[0].data
+    assert "little to do" in answer and "+0.10" in answer
+
+
+def test_what_parts_were_expected_to_bring_is_judged():
+    dense = np.array([0.800, 0.801, 0.802, 0.800, 0.801])
+    write("ablations", "dense", dense)
+    write("ablations", "linear", dense - [0.030, 0.031, 0.029, 0.030, 0.030])
+    answer, table = preregistered.parts()
+    assert verdicts(answer.data) == {"supported": 0, "contradicted": 1, "inconclusive": 0}
+    assert "| dense | linear | +3.00 |" in table.data
+
+
+def test_a_departure_is_told_with_the_noise_floor_and_the_checkpoints():
+    base = np.array([0.80, 0.81, 0.82, 0.80, 0.81])
+    write("ablations", "dense", base)
+    write("protocol-augment", "dense", base - [0.03, 0.031, 0.029, 0.03, 0.03])
+    write("protocol-unpaired", "dense", base + [0.01, -0.01, 0.01, -0.01, 0])
+    answer, _, notes = preregistered.departures()
+    assert verdicts(answer.data) == {"supported": 1, "contradicted": 0, "inconclusive": 0}
+    untested = len(contrasts.DEPARTURES) - 1
+    assert re.findall(r"(\d+) contrasts", answer.data) == [str(untested)]
+    assert prose.numbers(notes.data) == ["1.00", "15", "15"]  # deviation in points; last epochs
+
+
+def test_changes_of_use_and_curvature_are_tabled():
+    for study, gates in (("ablations", (0.25,) * 4), ("protocol-kl", (0.4, 0.2, 0.2, 0.2))):
+        for seed, scale in ((0, 1.0), (1, 1.1)):
+            run = Run(load_study(study), "soft", seed)
+            write_record(run.record_path("utilization"), synthetic.analysed(run, gates))
+            found = synthetic.sharp(run, 2 * scale, 60 * scale)
+            write_record(run.record_path("sharpness"), found)
+    parts = iter(preregistered.departures_in_use())
+    tables = {title.data: table.data for title, table in zip(parts, parts, strict=True)}
+    (variation,) = (table for title, table in tables.items() if "gate mass" in title)
+    assert "| reversed KL | soft | test | 2 | 0.346 |" in variation  # std / mean of gates
+    assert len(tables) == 4

@@ -1,0 +1,61 @@
+import numpy as np
+import pytest
+import synthetic
+
+from moelib.report.accuracy import figures, tables
+from moelib.study.run import Run
+
+pytestmark = [pytest.mark.usefixtures("closed"), pytest.mark.slow]
+
+
+@pytest.fixture(scope="module")
+def study():
+    return synthetic.study(seeds=(0, 1))
+
+
+@pytest.fixture(scope="module")
+def trained(study):
+    runs = [Run(study, head, seed) for head in study.heads for seed in study.seeds]
+    return [
+        synthetic.trained(run, np.arange(10) < 6 + run.seed + len(run.head) % 3) for run in runs
+    ]
+
+
+def drawn(axes):
+    """The lines that hold data; seaborn adds empty ones for its legend."""
+    return [line for line in axes.lines if len(line.get_xdata())]
+
+
+def legend(figure):
+    return [text.get_text() for text in figure.legends[0].get_texts()]
+
+
+def test_learning_curves_show_both_measures_of_both_splits(trained):
+    figure = figures.learning_curves(tables.epochs(trained))
+    titles = {axes.get_title() for axes in figure.axes}
+    assert titles == {
+        f"{m}, {s} images" for m in ("loss", "accuracy") for s in ("train", "validation")
+    }
+    assert all(len(drawn(axes)) == 3 for axes in figure.axes)  # a line for each head
+    assert legend(figure) == ["dense", "soft", "sparse"]
+
+
+def test_heads_of_one_colour_share_an_entry_of_the_legend(trained):
+    frame = tables.epochs(trained)
+    names = {"dense": "dense", "soft": "soft-e4-h8", "sparse": "soft-e8-h8"}
+    figure = figures.learning_curves(frame.assign(head=frame["head"].map(names)))
+    assert all(len(drawn(axes)) == 3 for axes in figure.axes)
+    assert legend(figure) == ["dense", "soft"]
+
+
+def test_accuracy_bars_are_the_intervals(trained):
+    table = tables.means(trained)
+    axes = figures.means(table, tables.finals(trained)).axes[0]
+    assert list(axes.lines[0].get_xdata()) == [table["low"][0], table["high"][0]]
+    assert [label.get_text() for label in axes.get_yticklabels()] == list(table["head"])
+
+
+def test_differences_are_in_points(trained):
+    table = tables.differences(trained)
+    axes = figures.differences(table, tables.seed_differences(trained)).axes[0]
+    assert list(axes.lines[1].get_xdata()) == pytest.approx([100 * table["difference"][0]])

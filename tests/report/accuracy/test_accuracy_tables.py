@@ -1,0 +1,131 @@
+"""Accuracy as frames: epochs, intervals, differences by seed and by image."""
+
+import numpy as np
+import pytest
+import synthetic
+
+from moelib.records.kinds import TrainNumbers
+from moelib.report import loading, paper
+from moelib.report.accuracy import tables
+from moelib.report.statistics.intervals import t_interval
+from moelib.study.run import Run
+
+pytestmark = pytest.mark.usefixtures("results")
+
+
+def test_epochs_have_one_row_per_run_epoch_and_split():
+    synthetic.write_all(synthetic.study())
+    table = tables.epochs(loading.load("tiny", TrainNumbers))
+    assert len(table) == 3 * 3 * 3 * 2
+    row = table.query("head == 'soft' and seed == 1 and epoch == 2 and split == 'validation'")
+    assert row["accuracy"].item() == 0.5
+    assert table.query("head == 'dense'")["entropy"].isna().all()
+
+
+def runs_with(study, right):
+    """Records of training, one for each (head, seed), from `right[head][seed]`."""
+    return [
+        synthetic.trained(Run(study, head, seed), np.array(bits))
+        for head, by_seed in right.items()
+        for seed, bits in enumerate(by_seed)
+    ]
+
+
+def test_accuracy_is_over_seeds_where_there_are_several_and_over_images_else():
+    study = synthetic.study(seeds=(0, 1))
+    bits = [[True, True, False, True], [True, False, False, True]]
+    several = tables.means(runs_with(study, {"dense": bits})).iloc[0]
+    assert (several["seeds"], several["interval_over"]) == (2, "seeds")
+    assert (several["mean"], several["low"]) == pytest.approx(t_interval([0.75, 0.5])[:2])
+    single = tables.means(runs_with(study, {"dense": bits[:1]})).iloc[0]
+    assert (single["mean"], single["interval_over"]) == (0.75, "test images")
+    assert np.isnan(single["deviation"])
+    assert 0 < single["low"] < 0.75 < single["high"] < 1
+
+
+def test_differences_pair_runs_of_the_same_seed():
+    right = {
+        "dense": [[True, True, False, False], [True, True, True, False]],  # 0.5, 0.75
+        "soft": [[True, True, True, False], [True, True, True, True]],  # 0.75, 1.0
+    }
+    records = runs_with(synthetic.study(seeds=(0, 1)), right)
+    by_seed = tables.seed_differences(records)
+    assert list(by_seed["difference"]) == [0.25, 0.25]
+    compared = tables.differences(records).iloc[0]
+    # Unpaired, the spread of seeds would hide it; paired, both seeds agree to the last digit.
+    assert (compared["difference"], compared["low"], compared["high"]) == (0.25, 0.25, 0.25)
+    assert compared["verdict"] == "not distinguishable"
+
+
+def test_without_a_dense_head_or_a_second_seed_nothing_is_compared():
+    study = synthetic.study(seeds=(0,))
+    soft = runs_with(study, {"soft": [[True, False]]})
+    assert tables.differences(soft).empty
+    assert tables.image_comparisons(soft).empty
+    assert tables.differences(runs_with(study, {"dense": [[True]], "soft": [[True]]})).empty
+
+
+def test_image_comparison_counts_where_one_net_is_right():
+    right = {"dense": [[True, False, True, False]], "sparse": [[True, True, False, True]]}
+    row = tables.image_comparisons(runs_with(synthetic.study(), right)).iloc[0]
+    assert (row["only_head_right"], row["only_reference_right"]) == (2, 1)
+    assert row["difference"] == 0.25
+    assert row["p_value"] == 1.0
+
+
+def test_images_are_compared_with_the_net_of_the_reference_and_of_the_same_seed():
+    right = {
+        "dense": [[True, False, True, False], [True, True, True, True]],
+        "soft": [[True, True, True, True], [False, False, True, True]],
+        "sparse": [[False, False, True, True], [True, True, False, False]],
+    }
+    records = runs_with(synthetic.study(seeds=(0, 1)), right)
+    table = tables.image_comparisons(records, reference="sparse")
+    runs = list(zip(table["head"], table["seed"], strict=True))
+    assert runs == [("dense", 0), ("dense", 1), ("soft", 0), ("soft", 1)]
+    assert table["only_head_right"].tolist() == [1, 2, 2, 2]
+    assert table["only_reference_right"].tolist() == [1, 0, 0, 2]
+    assert table["difference"].tolist() == [0.0, 0.5, 0.5, 0.0]
+    # Turned around, what one head alone has right is what the other alone has right.
+    back = tables.image_comparisons(records, reference="dense").query("head == 'sparse'")
+    of_dense = table[table["head"] == "dense"]
+    assert back["only_head_right"].tolist() == of_dense["only_reference_right"].tolist()
+    assert back["p_value"].tolist() == of_dense["p_value"].tolist()
+
+
+def test_a_reference_that_was_not_trained_leaves_nothing_to_compare():
+    records = runs_with(synthetic.study(seeds=(0,)), {"dense": [[True]], "soft": [[True]]})
+    assert tables.image_comparisons(records, reference="sparse").empty
+
+
+@pytest.fixture
+def trained(results):
+    """Two studies: one with three seeds, one with a single one."""
+    for study in (synthetic.study("quick"), synthetic.study("single", seeds=(0,))):
+        synthetic.write_all(study)
+    return {study: loading.load(study, TrainNumbers) for study in ("quick", "single")}
+
+
+def test_accuracy_is_that_of_the_paired_differences_in_points(trained):
+    table = tables.effects(trained)
+    paired = tables.differences(trained["quick"]).set_index("head")
+    for row in table[table["study"] == "quick"].itertuples():
+        assert row.value == pytest.approx(100 * paired.loc[row.head, "difference"])
+        assert (row.low, row.high) == pytest.approx(
+            (100 * paired.loc[row.head, "low"], 100 * paired.loc[row.head, "high"])
+        )
+        assert len(row.by_seed) == row.seeds == 3
+
+
+def test_one_seed_has_no_interval(trained):
+    alone = tables.effects(trained).query("study == 'single'")
+    assert len(alone) and alone[["low", "high"]].isna().all(axis=None)
+
+
+def test_the_papers_numbers_stand_beside_its_heads_alone(trained):
+    table = tables.effects(trained).set_index(["study", "head"])["paper"]
+    assert table["quick", "soft"] == pytest.approx(87.23 - 86.44)
+    others = [head not in paper.TEST_ACCURACY for _, head in table.index]
+    assert table[others].isna().all()
+    rises = {"soft": 7.95 / 1.88, "sparse": 7.47 / 1.88}
+    assert paper.over_dense(paper.RISE) == pytest.approx(rises)

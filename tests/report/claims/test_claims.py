@@ -1,0 +1,258 @@
+import math
+
+import numpy as np
+import pytest
+import series
+import synthetic
+
+from moelib.report.claims import claims
+from moelib.report.statistics.hypotheses import (
+    CONTRADICTED,
+    INCONCLUSIVE,
+    LEVEL,
+    SUPPORTED,
+    Evidence,
+    detectable,
+)
+from moelib.study.run import Run
+
+SEEDS = tuple(range(8))  # at which a clear effect passes the correction for thirteen claims
+NOISE = np.array([0.0, 0.4, -0.5, 0.3, -0.2, 0.6, -0.4, -0.2])
+OTHER = np.array([0.3, -0.1, 0.2, -0.4, 0.1, -0.3, 0.4, -0.2])
+
+
+def study(seeds=SEEDS):
+    return synthetic.study(seeds=seeds)
+
+
+def verdicts(*records):
+    return {found.claim.number: found.verdict for found in claims.judge(*records)}
+
+
+def accurate_heads(**points):
+    """Records of training: of each head its accuracy beyond dense in points, with some noise."""
+    found = study()
+    right = {"dense": 8000 + 0 * NOISE}
+    right |= {
+        h: 8000 + 100 * p + 20 * n
+        for (h, p), n in zip(points.items(), (NOISE, OTHER), strict=False)
+    }
+    return [
+        synthetic.trained(Run(found, head, seed), np.arange(10000) < round(counts[seed]))
+        for head, counts in right.items()
+        for seed in found.seeds
+    ]
+
+
+@pytest.mark.parametrize(
+    ("soft", "sparse", "more_accurate", "comparable"),
+    [
+        (3, 3, SUPPORTED, CONTRADICTED),
+        (3, 0, INCONCLUSIVE, CONTRADICTED),
+        (-3, 3, CONTRADICTED, CONTRADICTED),
+        (0, 0, INCONCLUSIVE, SUPPORTED),
+        (0.5, 0.5, SUPPORTED, SUPPORTED),
+        (1, 0, INCONCLUSIVE, INCONCLUSIVE),
+    ],
+)
+def test_claims_on_accuracy(soft, sparse, more_accurate, comparable):
+    found = verdicts(accurate_heads(soft=soft, sparse=sparse))
+    assert (found[1], found[3]) == (more_accurate, comparable)
+
+
+def test_seeds_that_agree_decide_nothing_while_they_are_few():
+    right = {"dense": (80,) * 3, "soft": (87,) * 3, "sparse": (87,) * 3}
+    found = verdicts(series.trained(synthetic.study(), right))
+    assert found[1] == found[3] == INCONCLUSIVE
+
+
+def test_one_seed_decides_no_claim_about_training_however_large_the_difference():
+    one = study(seeds=(0,))
+    right, by_head = ({"dense": (n,), "soft": (9 * n,), "sparse": (n,)} for n in (10, 1.0))
+    records = series.trained(one, right)
+    found = verdicts(
+        records,
+        series.analysed(one, BALANCED),
+        series.sharp(one, by_head),
+        series.surfaced(one, by_head),
+    )
+    assert {n: v for n, v in found.items() if n != 13} == dict.fromkeys(range(1, 12), INCONCLUSIVE)
+
+
+def test_a_claim_needs_all_its_heads():
+    found = verdicts(accurate_heads(soft=3), (), series.sharp(study(), {"dense": 1 + 0 * NOISE}))
+    assert {1, 3, 7, 8, 9, 10, 12, 13}.isdisjoint(found)
+
+
+BALANCED, COLLAPSED = (0.25, 0.25, 0.25, 0.25), (0.5, 0.5, 0.0, 0.0)
+
+
+def used(gate_mass):
+    """Utilization of both heads with every seed, each a little off these masses."""
+    found = study()
+    return [
+        synthetic.analysed(
+            Run(found, head, seed), tuple(np.abs(np.array(gate_mass) + wobble).tolist())
+        )
+        for head in ("soft", "sparse")
+        for seed in found.seeds
+        for wobble in [0.01 * NOISE[seed] * np.array([1, -1, 0.5, -0.5])]
+    ]
+
+
+@pytest.mark.parametrize(
+    ("gate_mass", "balanced", "avoided"),
+    [
+        (BALANCED, SUPPORTED, SUPPORTED),
+        ((0.4, 0.3, 0.2, 0.1), CONTRADICTED, SUPPORTED),
+        (COLLAPSED, CONTRADICTED, CONTRADICTED),
+    ],
+)
+def test_claims_on_balance(gate_mass, balanced, avoided):
+    found = verdicts((), used(gate_mass))
+    assert (found[4], found[5]) == (balanced, avoided)
+
+
+DENSE, ALIKE = np.exp(0.05 * NOISE), np.exp(0.05 * OTHER)
+
+
+@pytest.mark.parametrize(
+    ("soft", "soft_on_test", "largest"),
+    [
+        (2.0, 2.0, SUPPORTED),
+        (0.5, 2.0, CONTRADICTED),  # as in the authors' saved files
+        (1.0, 2.0, INCONCLUSIVE),
+    ],
+)
+def test_soft_must_be_sharper_on_both_splits(soft, soft_on_test, largest):
+    noise = np.exp(0.1 * OTHER[::-1])
+    train = {"dense": DENSE, "soft": soft * noise, "sparse": ALIKE}
+    found = verdicts((), (), series.sharp(study(), train, {**train, "soft": soft_on_test * noise}))
+    assert (found[7], found[8]) == (largest, largest)
+
+
+@pytest.mark.parametrize(
+    ("sparse", "similar"),
+    [(ALIKE, SUPPORTED), (3 * ALIKE, CONTRADICTED), (1.5 * ALIKE, INCONCLUSIVE)],
+)
+def test_dense_and_sparse_are_alike_within_a_factor(sparse, similar):
+    train = {"dense": DENSE, "soft": 2 * ALIKE, "sparse": sparse}
+    assert verdicts((), (), series.sharp(study(), train))[9] == similar
+
+
+@pytest.mark.parametrize(
+    ("soft", "sparse", "separated"),
+    [
+        (4.0, 3.0, SUPPORTED),
+        (0.3, 0.3, SUPPORTED),  # the claim has no direction
+        (4.0, 0.3, CONTRADICTED),
+        (4.0, 1.0, INCONCLUSIVE),
+    ],
+)
+def test_mixtures_are_told_from_dense_on_one_side(soft, sparse, separated):
+    rises = {"dense": DENSE, "soft": soft * ALIKE, "sparse": sparse * ALIKE[::-1]}
+    assert verdicts((), (), (), series.surfaced(study(), rises))[10] == separated
+
+
+def test_a_clear_order_refutes_that_there_is_none():
+    by_head = {"dense": range(1, 9), "soft": range(9, 17), "sparse": range(17, 25)}
+    # Some pairs are out of order: an interval with a width.
+    validation = {
+        h: [(v + 2 * n) / 40 for v, n in zip(vs, NOISE, strict=True)] for h, vs in by_head.items()
+    }
+    found = verdicts(series.accurate(study(), validation), (), series.sharp(study(), by_head))
+    assert found[11] == CONTRADICTED
+
+
+@pytest.mark.parametrize(("seeds", "unordered"), [(3, INCONCLUSIVE), (100, SUPPORTED)])
+def test_that_there_is_no_order_takes_many_runs(seeds, unordered):
+    many = study(seeds=tuple(range(seeds)))
+    generator = np.random.default_rng(3)
+    by_head, validation = (
+        {head: generator.random(seeds) for head in ("dense", "sparse")} for _ in range(2)
+    )
+    found = verdicts(series.accurate(many, validation), (), series.sharp(many, by_head))
+    assert found[11] == unordered
+
+
+def no_faster(records):
+    return verdicts((), (), (), (), records).get(12)
+
+
+@pytest.mark.parametrize(
+    ("soft", "sparse", "repeats", "verdict"),
+    [
+        (1.2, 1.0, 11, SUPPORTED),
+        (1.0, 0.99, 11, SUPPORTED),  # a gain of 1 % is none
+        (1.2, 0.9, 11, CONTRADICTED),
+        (1.2, 0.9, 7, INCONCLUSIVE),  # seven signs cannot pass the correction
+        (1.2, 0.9, 5, INCONCLUSIVE),
+    ],
+)
+def test_the_claim_on_inference_is_of_both_heads(soft, sparse, repeats, verdict):
+    heads = [("dense", 1.0), ("soft", soft), ("sparse", sparse)]
+    assert no_faster(series.efficient(heads, repeats)) == verdict
+
+
+@pytest.mark.parametrize("sparse", [1.2, 0.9])  # which alone would decide
+@pytest.mark.parametrize(
+    ("control", "decided"),
+    [(0.985, True), (1.015, True), (0.975, False), (1.025, False), (None, False)],
+)
+def test_a_dense_head_that_differs_from_its_like_leaves_inference_undecided(
+    sparse, control, decided
+):
+    heads = [("soft", 1.2), ("sparse", sparse), *([("dense", control)] if control else [])]
+    expected = {1.2: SUPPORTED, 0.9: CONTRADICTED}[sparse] if decided else INCONCLUSIVE
+    assert no_faster(series.efficient(heads, repeats=11)) == expected
+
+
+def test_the_claim_on_inference_needs_both_heads():
+    assert no_faster(series.efficient([("dense", 1.0), ("sparse", 1.0)], repeats=11)) is None
+
+
+def test_the_thirteen_claims_are_one_family():
+    judged = claims.judge(accurate_heads(soft=3, sparse=3))
+    for found in judged:
+        assert found.adjusted >= found.p_value
+    first = min(judged, key=lambda found: found.p_value)
+    assert first.adjusted == pytest.approx(min(1, 13 * first.p_value))
+    assert [claim.number for claim in claims.CLAIMS] == [*range(1, 14)]
+
+
+def test_an_inconclusive_claim_says_what_its_seeds_could_have_seen():
+    judged = {f.claim.number: f for f in claims.judge(accurate_heads(soft=0.1, sparse=0.1))}
+    found = judged[1]
+    assert found.verdict == INCONCLUSIVE and found.weakest.seeds == 8
+    deviation = 0.002 * np.std([NOISE, OTHER], axis=1, ddof=1).max()
+    # Eight seeds at 5 % / 13 see about two and a half deviations with power 0.8.
+    assert 1.5 * deviation < detectable(found.weakest, LEVEL / 13) < 3.5 * deviation
+    assert found.needed >= 2
+
+
+def test_a_verdict_hangs_on_the_number_that_one_seed_cannot_decide():
+    records = accurate_heads(soft=3, sparse=3)
+    few = [r for r in records if r.head != "sparse" or r.seed == 0]
+    found = {f.claim.number: f for f in claims.judge(few)}[1]
+    assert found.verdict == INCONCLUSIVE
+    assert "sparse" in found.weakest.name and found.weakest.seeds == 1
+
+
+def test_the_smallest_effect_is_told_in_the_unit_of_its_claim():
+    told = {claim.number: claim.matters for claim in claims.CLAIMS}
+    assert told[1] == "0.5 points" and told[6] == "0.1 nats" and told[4] == "0.1"
+    assert told[7] == "a factor of 1.25"  # tested as a logarithm
+    assert claims.in_words(Evidence("dense", 0.99, 0.97, 1.2, 2, *[0.5] * 3), "%").count("100.00%")
+
+
+def test_the_numbers_of_a_claim_have_their_unit():
+    judged = {f.claim.number: f for f in claims.judge(accurate_heads(soft=3, sparse=3))}
+    soft, points = (claims.in_words(judged[n].evidence[0], judged[n].claim.unit) for n in (2, 1))
+    assert points.startswith("soft - dense +3.") and points.endswith("points")
+    assert "%" in soft
+
+
+def test_the_rules_name_their_own_thresholds():
+    rules = claims.rules().set_index("number")["holds"]
+    assert f"{claims.FITTED:.1%}" in rules[2] and f"{claims.BALANCED:g}" in rules[4]
+    assert math.isclose(claims.CLAIMS[6].smallest, math.log(1.25))

@@ -1,0 +1,52 @@
+import pytest
+import synthetic
+
+from moelib.report.claims import claims, tables, words
+
+pytestmark = pytest.mark.usefixtures("results")
+
+
+@pytest.fixture
+def rows():
+    for study in (synthetic.study("many"), synthetic.study("one", seeds=(0,))):
+        synthetic.write_all(study)
+        synthetic.write_landscapes(study)
+    synthetic.write_all(synthetic.study("protocol-load"))
+    return tables.verdicts(["one", "many", "protocol-load"])
+
+
+def test_a_row_says_what_the_judgement_says(rows):
+    assert list(dict.fromkeys(rows["study"])) == ["many", "one"]  # of most seeds first
+    for row in rows.itertuples():
+        assert row.verdict in words.MARKS and row.n >= 1
+        assert row.effect and "lambda_max" not in row.effect
+    assert set(rows["claim"]) <= {claim.words for claim in claims.CLAIMS}
+
+
+def test_a_figure_is_named_only_where_the_study_is_drawn_in_it(rows, monkeypatch):
+    assert set(rows["figure"]) <= {f"[tables]({c.chapter}-tables.ipynb)" for c in claims.CLAIMS}
+    monkeypatch.setattr(tables.loading, "published", lambda: ["many"])
+    shown = tables.verdicts(["one", "many"]).set_index(["study", "number"])["figure"]
+    assert shown["many", 1] == "{numref}`accuracy`" and "tables" in shown["one", 1]
+
+
+def test_the_matrix_has_a_mark_for_each_claim_and_study(rows):
+    lines = words.matrix(rows).data.splitlines()
+    body = [line for line in lines if line.startswith("| ")][2:]
+    assert len(body) == rows["claim"].nunique()
+    marks = sum(line.count("{bdg-") for line in body)
+    assert marks == len(rows)
+
+
+def test_without_records_there_is_no_verdict():
+    rows = tables.verdicts(["nothing"])
+    assert "make book" in words.matrix(rows).data and "make book" in words.by_claim(rows).data
+
+
+def test_each_claim_stands_with_its_rule(rows):
+    text = words.by_claim(rows).data
+    for claim in claims.CLAIMS:
+        assert (f"**{claim.words}**" in text) == (claim.words in set(rows["claim"]))
+    assert f"{claims.FITTED:.1%}" in text
+    assert text.count("`many`") == (rows["study"] == "many").sum()
+    assert ":::{dropdown}" in words.tests().data

@@ -1,0 +1,90 @@
+import json
+import re
+from html import unescape
+
+import numpy as np
+import pytest
+import synthetic
+
+from moelib.report.gallery import words
+from moelib.report.gallery.fragments import badge, choices, experts, forming, matrix
+from moelib.report.gallery.tables import gates, pairings
+from moelib.study.run import Run
+
+RUN = Run(synthetic.study(seeds=(0,)), "sparse", 0)
+RECORD = synthetic.seen(RUN)
+
+
+def places(html: str) -> list[int]:
+    return [int(n) for n in re.findall(r"--n:(\d+)", html)]
+
+
+def test_experts_show_their_images_and_their_share():
+    html = experts(RECORD)
+    assert places(html) == [0, 1, 1, 2, 2]
+    # 9 and 12 of 21 images, and none.
+    assert [re.sub("<.*?>", "", row) for row in re.findall(r"<th scope=row>.*?</th>", html)] == [
+        *("0 43%", "1 57%", "2 0%", "3 0%")
+    ]
+    assert 'aria-label="cat, taken for ship"' in html and 'aria-label="cat"' in html
+
+
+def test_rows_of_the_matrix_are_shares_of_a_class():
+    rows = re.findall(r"<tr><th scope=row>.*?</tr>", matrix(RECORD))
+    cells = [re.findall(r">(\d*)</td>", row) for row in rows]
+    assert cells == [["86", "14", "", ""], ["", "100", "", ""], ["43", "57", "", ""]]
+    assert list(pairings(RECORD)["expert"]) == [0, 1, 1]
+
+
+def test_the_epochs_of_an_image_are_a_row():
+    html = forming(RECORD, synthetic.trained(RUN))
+    first = json.loads(unescape(re.search(r'data-first="(.*?)"', html)[1]))
+    assert first == [[1, 3], [0, 3], [0, 3]]
+    table = html[html.index("<table") :]
+    assert places(table) == [3, 4]
+    assert re.findall(r"--on:[^;]*\">(\d)</b>", table) == ["1", "0", "0", "3", "3", "3"]
+
+
+def test_the_gate_as_trained_is_a_softmax_over_the_chosen_experts():
+    gate = gates(RECORD, 2)  # logits 1, 2, 0.8, 0.7: the second and the first
+    assert gate == pytest.approx([1 / (1 + np.e), np.e / (1 + np.e), 0, 0])
+    biased = RECORD.model_copy(
+        update={"numbers": RECORD.numbers.model_copy(update={"bias": (0.0, 0.0, 0.0, 5.0)})}
+    )
+    # A bias selects and does not weigh.
+    assert gates(biased, 2) == pytest.approx([0, 1, 0, np.exp(-1.3)] / (1 + np.exp(-1.3)))
+
+
+def test_choices_can_be_read_without_a_script_and_tell_it_all_that_it_needs():
+    html = choices(RECORD)
+    data = json.loads(unescape(re.search(r'data-gates="(.*?)"', html)[1]))
+    assert data["k"] == 2 and len(data["logits"]) == len(data["noise"]) == len(set(places(html)))
+    assert "flex-grow:0.7311" in html and "draw again" in html
+    silent = choices(synthetic.seen(RUN, noisy=False))
+    assert "draw again" not in silent and '"noise": null' in unescape(silent)
+
+
+def test_numbers_on_colours_can_be_read():
+    for expert in range(9):
+        colour, on = re.search(r"--e:(#\w+);--on:(#\w+)", badge(expert, 9)).groups()
+        assert contrast(colour, on) >= 4.5, (expert, colour)
+
+
+def contrast(one: str, other: str) -> float:
+    """WCAG 2.1, from hexadecimal colours of three or six digits."""
+
+    def luminance(colour: str) -> float:
+        digits = colour[1:] if len(colour) == 7 else "".join(2 * digit for digit in colour[1:])
+        shares = [int(digits[i : i + 2], 16) / 255 for i in (0, 2, 4)]
+        linear = [s / 12.92 if s <= 0.04045 else ((s + 0.055) / 1.055) ** 2.4 for s in shares]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def test_a_run_has_four_figures_of_different_names():
+    figures = words.charts(RECORD, synthetic.trained(RUN), "own")[1:]
+    names = [figure.data.splitlines()[1] for figure in figures]
+    assert names == [f":name: own{end}" for end in ("", "-matrix", "-forming", "-choices")]
+    assert "25% of the test images" in figures[-1].data

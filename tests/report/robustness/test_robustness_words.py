@@ -1,0 +1,77 @@
+"""The answers beyond the test split, without records too."""
+
+import re
+
+import prose
+import pytest
+import robust
+import synthetic
+
+from moelib.records.record import write_record
+from moelib.report.robustness import words
+from moelib.study.run import Run
+
+
+@pytest.fixture(autouse=True)
+def fresh(results):
+    return results
+
+
+def text(shown):
+    return "\n".join(part.data for part in shown)
+
+
+def write_robust(losses, sharp=True, seeds=(0, 1, 2)):
+    study = synthetic.study("paper", seeds)
+    for head, loss in losses.items():
+        for seed in study.seeds:
+            run = Run(study, head, seed)
+            write_record(run.record_path("train"), synthetic.trained(run))
+            record = robust.robust(run, loss * (1 + seed / 50))
+            write_record(run.record_path("robustness"), record)
+            if sharp:
+                found = synthetic.sharp(run, 1 + seed + 10 * loss, 30.0)
+                write_record(run.record_path("sharpness"), found)
+
+
+def test_without_records_of_robustness_the_page_says_so():
+    for part in (words.corruptions, words.calibration, words.agreement):
+        assert text(part(["paper"])) == words.NOTHING
+    assert "No study" in text(words.predictions(["paper"]))
+
+
+def test_the_less_robust_head_is_named():
+    write_robust({"dense": 0.1, "soft": 0.2, "sparse": 0.1})
+    answer, *charts = words.corruptions(["paper"])
+    parts = answer.data.split("**")[1].split("; ")
+    assert any("soft is less robust" in part for part in parts)
+    assert any("sparse is not told apart" in part for part in parts)
+    assert [":::{chart}" in chart.data for chart in charts] == [True, True]
+    told = re.search(":alt: (.*)", charts[0].data)[1]
+    # Of seeds; points lost: 0.9 of the loss at strength 5, of 0.1, 0.2 and 0.1; of images.
+    assert prose.numbers(told) == ["3", f"{90 * 1.02 * (0.1 + 0.2 + 0.1) / 3:.1f}", "20"]
+
+
+def test_calibration_and_agreement_are_tabled():
+    write_robust({"dense": 0.1, "soft": 0.2}, sharp=False)
+    answer, _, table = words.calibration(["paper"])
+    assert "soft is not told apart" in answer.data and "| paper | dense | 3 | 0.9000" in table.data
+    answer, table = words.agreement(["paper"])
+    pairs = {row.split(" | ")[1]: row.split(" | ")[2:4] for row in table.data.splitlines()[2:]}
+    assert {shared: int(count) for shared, (count, _) in pairs.items()} == {
+        "same head": 6,
+        "same seed": 3,
+        "neither": 6,
+    }
+    shares = [f"{100 * float(share):.1f}%" for _, share in pairs.values()]
+    assert prose.numbers(answer.data) == shares
+
+
+def test_sharpness_that_orders_seeds_as_errors_do_is_found_in_every_head():
+    write_robust({"dense": 0.1, "soft": 0.2, "sparse": 0.3})
+    assert len(words.predictions(["paper"])) == 1  # nine runs are too few
+    write_robust({"dense": 0.1, "soft": 0.2, "sparse": 0.3}, seeds=(0, 1, 2, 3))
+    answer, table = words.predictions(["paper"])
+    rows = table.data.count("| paper |")
+    assert prose.numbers(answer.data)[0] == str(rows) and rows > 0
+    assert "| paper | Largest eigenvalue | Error on corrupted images | 12 |" in table.data

@@ -1,0 +1,220 @@
+"""Figures of sparsity: their panels, lines and names, drawn from synthetic records."""
+
+import matplotlib
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+import synthetic
+
+from moelib.report import style
+from moelib.report.sparsity import costs, figures, tables
+
+pytestmark = [pytest.mark.usefixtures("closed"), pytest.mark.slow]
+
+
+@pytest.fixture(scope="module")
+def scale():
+    return tables.scale(synthetic.scaled())
+
+
+@pytest.fixture(scope="module")
+def held_out():
+    return costs.fit(synthetic.scaled()).predictions
+
+
+def points(**rows):
+    """A frame of heads' accuracies and latencies, each with an interval of its own."""
+    table = pd.DataFrame(
+        [
+            {
+                "head": head.replace("_", "-"),
+                "family": head.split("_")[0],
+                "part": part,
+                "batch": batch,
+                "ms": ms,
+                "accuracy": a,
+            }
+            for head, (ms, a) in rows.items()
+            for part, batch in (("head", 1), ("model", 256))
+        ]
+    ).sort_values(["part", "batch"], kind="stable", ignore_index=True)
+    table = table.assign(ms_low=table["ms"] - 0.5, ms_high=table["ms"] + 1.0)
+    table = table.assign(low=table["accuracy"] - 0.02, high=table["accuracy"] + 0.01)
+    table["efficient"] = False
+    for _, panel in table.groupby("part"):
+        table.loc[panel.index, "efficient"] = tables.pareto_front(panel["ms"], panel["accuracy"])
+    return table
+
+
+@pytest.fixture(scope="module")
+def tradeoff():
+    """In the order of time, accuracy rises but for one: `sparse-e32` is dominated."""
+    return points(
+        linear=(1.0, 0.6),
+        sparse_e32=(4.0, 0.7),
+        sparse_e16=(3.0, 0.8),
+        mine=(6.0, 0.9),
+        dense=(9.0, 0.9),
+    )
+
+
+def lines(axes, colour=None):
+    """The lines that hold data; seaborn adds empty ones for its legend."""
+    return [
+        line
+        for line in axes.lines
+        if len(line.get_xdata()) and (colour is None or line.get_color() == colour)
+    ]
+
+
+def texts(legend):
+    return [text.get_text() for text in legend.get_texts()]
+
+
+def test_speedups_have_a_panel_for_each_width_and_batch(scale):
+    figure = figures.speedups(scale)
+    titles = [axes.get_title() for axes in figure.axes]
+    assert titles == [f"d 512, h {h}, n {n}" for h in (64, 512) for n in (1, 32, 256)]
+    assert texts(figure.legends[0]) == [f"E = {e}" for e in (4, 8, 16, 32, 64)]
+    legend = {
+        t.get_text(): h.get_color()
+        for t, h in zip(
+            figure.legends[0].get_texts(), figure.legends[0].legend_handles, strict=True
+        )
+    }
+    axes = figure.axes[titles.index("d 512, h 64, n 32")]
+    ideal, even, *measured = lines(axes)
+    assert list(ideal.get_xdata() * ideal.get_ydata()) == [1, 1]
+    assert ideal.get_linestyle() == "--" and list(ideal.get_xdata()) == [1 / 64, 1]
+    assert list(even.get_ydata()) == [1, 1]
+    assert len(measured) == 5
+    of = scale.query("hidden == 64 and batch == 32 and experts == 16").sort_values("share")
+    line = measured[2]
+    assert line.get_color() == legend["E = 16"]
+    assert list(line.get_xdata()) == list(of["share"]) == [1 / 16, 1 / 8, 1]
+    assert list(line.get_ydata()) == list(of["speedup"])
+
+
+def test_shares_and_factors_are_written_as_fractions(scale):
+    figure = figures.speedups(scale)
+    figure.canvas.draw()
+    labels = [label.get_text() for label in figure.axes[-1].get_xticklabels()]
+    assert "1/4" in labels and "1" in labels
+    assert not any("." in label for label in labels)
+
+
+def test_a_width_that_was_not_timed_at_a_batch_has_an_empty_panel(scale):
+    missing = scale.query("not (hidden == 512 and batch == 256)")
+    figure = figures.speedups(missing)
+    assert [len(lines(axes)) for axes in figure.axes] == [7, 7, 7, 7, 7, 2]
+
+
+def test_the_roof_is_the_lesser_of_arithmetic_and_memory(scale):
+    figure = figures.roofline(scale, 100.0, 10.0)
+    (axes,) = figure.axes
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("operations per byte", "GFLOP/s")
+    assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
+    (roof,) = lines(axes)
+    x, y = roof.get_xdata(), roof.get_ydata()
+    assert x[0] < scale["intensity"].min() and x[-1] > scale["intensity"].max()
+    assert list(y[x < 10]) == pytest.approx(list(10 * x[x < 10]))
+    assert set(y[x >= 10]) == {100.0}
+    dots = np.concatenate([dots.get_offsets() for dots in axes.collections])
+    expected = scale[["intensity", "gigaflops"]].to_numpy()
+    assert sorted(dots.tolist()) == sorted(expected.tolist())
+    names = {"batched", "loop", "grouped"} & set(scale["chosen"])
+    assert len(names) > 1
+    assert set(texts(axes.get_legend())) == {"batch", "1", "32", "256", "chosen", *names}
+
+
+def test_predictions_stand_against_measurements_beside_the_diagonal(held_out):
+    figure = figures.predictions(held_out)
+    (axes,) = figure.axes
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("measured, ms", "predicted, ms")
+    (diagonal,) = lines(axes)
+    ends = [held_out["ms"].min(), held_out["ms"].max()]
+    assert list(diagonal.get_xdata()) == list(diagonal.get_ydata()) == ends
+    dots = np.concatenate([dots.get_offsets() for dots in axes.collections])
+    assert len(dots) == len(held_out)
+    assert sorted(dots.tolist()) == sorted(held_out[["ms", "predicted"]].to_numpy().tolist())
+    assert texts(axes.get_legend()) == ["sparse", "dense"]
+
+
+def test_the_front_names_its_heads_and_no_other(tradeoff):
+    figure = figures.front(tradeoff)
+    assert [axes.get_title() for axes in figure.axes] == ["head, batch 1", "model, batch 256"]
+    assert figure.axes[0].get_ylabel() == "test accuracy"
+    for axes in figure.axes:
+        assert axes.get_xlabel() == "ms"
+        assert [text.get_text() for text in axes.texts] == ["linear", "sparse-e16", "mine"]
+        (steps,) = lines(axes, style.INK)
+        assert list(steps.get_xdata()) == [1, 3, 6]
+        assert list(steps.get_ydata()) == [0.6, 0.8, 0.9]
+        assert steps.get_drawstyle() == "steps-post"  # between two heads nothing is to be had
+
+
+def test_heads_of_one_family_have_one_colour_and_one_entry_of_the_legend(tradeoff):
+    figure = figures.front(tradeoff)
+    families = ["linear", "sparse", "mine", "dense"]
+    assert texts(figure.legends[0]) == families
+    colour = style.colours(families)
+    (dots,) = lines(figure.axes[0], colour["sparse"])
+    assert sorted(zip(*dots.get_data(), strict=True)) == [(3.0, 0.8), (4.0, 0.7)]
+    assert colour["sparse"] == style.colours(["sparse"])["sparse"]
+
+
+def test_the_bars_of_the_front_are_the_intervals(tradeoff):
+    (container,) = figures.front(points(dense=(9.0, 0.9))).axes[0].containers
+    _, _, (across, upright) = container
+    assert across.get_segments()[0].tolist() == [[8.5, 0.9], [10.0, 0.9]]
+    assert upright.get_segments()[0] == pytest.approx(np.array([[9.0, 0.88], [9.0, 0.91]]))
+
+
+@pytest.fixture(params=["speedups", "roofline", "predictions", "front"])
+def drawing(request, scale, held_out, tradeoff):
+    """A figure's function, and what to give it."""
+    given = {
+        "speedups": (scale,),
+        "roofline": (scale, 100.0, 10.0),
+        "predictions": (held_out,),
+        "front": (tradeoff,),
+    }
+    return getattr(figures, request.param), given[request.param]
+
+
+def test_a_figure_leaves_matplotlibs_settings_and_its_frame_alone(drawing):
+    draw, (frame, *options) = drawing
+    settings, kept = dict(matplotlib.rcParams), frame.copy()
+    draw(frame, *options)
+    assert dict(matplotlib.rcParams) == settings
+    pd.testing.assert_frame_equal(frame, kept)
+
+
+def test_the_same_figure_is_the_same_file(tradeoff):
+    first, second = (style.svg(figures.front(tradeoff)) for _ in "ab")
+    assert first == second
+    assert plt.get_fignums() == []
+
+
+@pytest.mark.parametrize("names", [{"sparse": "sparse"}, {"soft": "mine", "sparse": "their-own"}])
+def test_a_single_head_and_heads_of_unknown_names(names):
+    rows = {head.replace("-", "_"): (2.0 + i, 0.5) for i, head in enumerate(names.values())}
+    (named,) = figures.front(points(**rows)).axes[0].texts  # as accurate as the others, and first
+    assert named.get_text() == next(iter(names.values()))
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 5])
+def test_the_front_has_a_panel_for_each_part_and_batch(tradeoff, count):
+    first = tradeoff[tradeoff["part"] == "head"]
+    table = pd.concat([first.assign(batch=2**i) for i in range(count)], ignore_index=True)
+    figure = figures.front(table)
+    assert [axes.get_title() for axes in figure.axes] == [
+        f"head, batch {2**i}" for i in range(count)
+    ]
+    assert all(len(axes.texts) == 3 for axes in figure.axes)
+
+
+def test_speedups_and_a_roofline_of_a_single_point(scale):
+    assert len(figures.speedups(scale[:1]).axes) == 1
+    assert len(figures.roofline(scale[:1], 100.0, 10.0).axes) == 1

@@ -1,0 +1,76 @@
+import re
+
+import pandas as pd
+import pytest
+import synthetic
+
+from moelib.report import answers, front
+from moelib.report.ablations import words as ablations_words
+from moelib.report.effects import COLUMNS
+from moelib.report.gallery import words as gallery_words
+from moelib.report.wording import signed
+
+pytestmark = pytest.mark.usefixtures("results", "closed")
+
+VERBS = {"higher": "above", "lower": "below"}
+
+
+def effects(*rows):
+    """One panel of five seeds: (head, value, low, high) each."""
+    full = [("a", "a", head, 5, *numbers, (), None) for head, *numbers in rows]
+    return pd.DataFrame(full, columns=COLUMNS)
+
+
+def comparison(frame):
+    """The claim in words, and the sentence on one head after it."""
+    return answers.comparison(frame, VERBS, signed, "{head} {number}").split("**")[1:]
+
+
+def test_words_follow_the_intervals():
+    frame = effects(("soft", 1, 0.5, 1.5), ("sparse", -3, -4, -2), ("switch", 0, -1, 1))
+    claim, sentence = comparison(frame)
+    verbs = {part.split()[0].lower(): part for part in claim.split("; ")}
+    assert "above" in verbs["soft"] and "below" in verbs["sparse"]
+    assert "not told apart" in verbs["switch"]
+    numbers = re.findall(r"[+-]?\d+(?:\.\d+)?", sentence.replace("95%", ""))
+    assert numbers == ["+1.00", "+0.50", "+1.50", "5"]
+
+
+def test_only_mixtures_of_the_first_study_are_compared():
+    frame = effects(("frozen", -9, -9.5, -8.5), ("soft", 1, 0.5, 1.5), ("sparse", 7, 6, 8))
+    frame["study"] = ["a", "a", "b"]
+    text = " ".join(comparison(frame))
+    assert "Soft is above" in text and "rozen" not in text and "7.00" not in text
+
+
+def test_one_seed_compares_nets_and_not_heads():
+    frame = effects(("soft", 1, None, None)).assign(seeds=1)
+    text = answers.comparison(frame, VERBS, signed, "{head} {number}")
+    assert "one seed" in text and "above" not in text and "1.00" not in text
+
+
+@pytest.mark.parametrize("chapter", [gallery_words, ablations_words])
+def test_other_chapters_do_without_records_too(chapter):
+    assert "make book" in next(chapter.answer(["nothing"])).data
+    assert "Not measured yet" in next(ablations_words.departures(["nothing"])).data
+
+
+@pytest.mark.parametrize("page", front.CHAPTERS)
+def test_without_records_a_chapter_says_how_to_get_some(page):
+    _, answer = front.CHAPTERS[page]
+    (text,) = answer(["nothing"])
+    assert "make book" in text.data
+
+
+def test_each_chapter_has_an_answer_and_named_figures():
+    study = synthetic.study()
+    synthetic.write_all(study)
+    synthetic.write_landscapes(study)
+    names = []
+    for page in ("accuracy", "utilization", "sharpness", "surface"):
+        _, chapter = front.CHAPTERS[page]
+        answer, *charts = chapter([study.name], f"own-{page}")
+        assert "**" in answer.data
+        names += [chart.data.splitlines()[1] for chart in charts]
+    assert len(names) == len(set(names)) == 7
+    assert all(name.startswith(":name: own-") for name in names)

@@ -1,0 +1,72 @@
+import numpy as np
+import pytest
+import synthetic
+
+from moelib.report.accuracy import tables as accuracy_tables
+from moelib.report.utilization import figures, tables
+from moelib.study.run import Run
+
+pytestmark = [pytest.mark.usefixtures("closed"), pytest.mark.slow]
+
+
+@pytest.fixture(scope="module")
+def study():
+    return synthetic.study(seeds=(0, 1))
+
+
+@pytest.fixture(scope="module")
+def trained(study):
+    runs = [Run(study, head, seed) for head in study.heads for seed in study.seeds]
+    return [
+        synthetic.trained(run, np.arange(10) < 6 + run.seed + len(run.head) % 3) for run in runs
+    ]
+
+
+@pytest.fixture(scope="module")
+def analysed(study):
+    return [
+        synthetic.analysed(Run(study, head, 0), (0.7, 0.1, 0.2, 0)) for head in ("soft", "sparse")
+    ]
+
+
+def drawn(axes):
+    """The lines that hold data; seaborn adds empty ones for its legend."""
+    return [line for line in axes.lines if len(line.get_xdata())]
+
+
+def test_bars_show_mass_and_selections_beside_the_uniform_share(analysed):
+    figure = figures.expert_shares(tables.expert_shares(analysed).query("split == 'test'"))
+    axes = figure.axes[0]
+    heights = [bar.get_height() for container in axes.containers for bar in container]
+    assert heights == pytest.approx([0.7, 0.1, 0.2, 0] * 2)
+    assert axes.lines[-1].get_ydata()[0] == 1 / 4
+
+
+def test_usage_over_epochs_has_a_line_for_each_expert(trained):
+    chosen = [record for record in trained if record.head == "soft" and record.seed == 0]
+    axes = figures.expert_shares_by_epoch(tables.expert_shares_by_epoch(chosen)).axes[0]
+    assert len(drawn(axes)) == 4 + 1
+    assert list(drawn(axes)[3].get_ydata()) == [0, 0, 0]  # the dead expert lies on 0
+
+
+def test_uniform_use_is_that_of_each_head(analysed, trained):
+    bars = tables.expert_shares(analysed)
+    lines = tables.expert_shares_by_epoch([r for r in trained if r.seed == 0 and r.head != "dense"])
+    for draw, usage in [(figures.expert_shares, bars), (figures.expert_shares_by_epoch, lines)]:
+        fewer = usage[(usage["head"] == "soft") | (usage["expert"] < 2)]
+        drawn_at = {
+            axes.get_title().split(" | ")[-1]: axes.lines[-1].get_ydata()[0]
+            for axes in draw(fewer).axes
+        }
+        assert drawn_at == {"soft": 1 / 4, "sparse": 1 / 2}
+
+
+def test_entropy_is_drawn_with_its_bound(trained):
+    axes = figures.entropy(accuracy_tables.epochs(trained), {"soft": 1.5}).axes[0]
+    assert axes.lines[-1].get_ydata()[0] == 1.5
+
+
+def test_heat_map_leaves_out_what_is_unknown(analysed):
+    figure = figures.class_shares(tables.class_shares(analysed))
+    assert [axes.get_title() for axes in figure.axes[:2]] == ["soft, seed 0", "sparse, seed 0"]
+    assert figure.axes[0].collections[0].get_array().shape == (2, 4)
