@@ -11,7 +11,8 @@ from typing import NamedTuple
 import pandas as pd
 from IPython.display import Markdown
 
-from moelib.report import effects, loading
+from moelib.records.record import Record
+from moelib.report import effects
 from moelib.report.forest import chart
 from moelib.report.wording import clauses, plain, span
 from moelib.study.heads import family
@@ -72,16 +73,9 @@ class Ratio(NamedTuple):
 
 
 def times_dense(
-    studies: Iterable[str],
-    kind: type,
-    ratio: Callable[..., Ratio],
-    measures: Iterable[tuple],
-    above: str,
-    below: str,
+    records: Mapping[str, list[Record]], ratios: Iterable[Ratio], above: str, below: str
 ) -> Iterator[Markdown]:
     """The answers on all measures that are known, and then their charts."""
-    records = effects.few_heads(loading.by_evidence(studies, kind))
-    ratios = [ratio(records, *measure) for measure in measures] if records else []
     ratios = [part._replace(effects=part.effects.dropna(subset="value")) for part in ratios]
     ratios = [part for part in ratios if len(part.effects)]
     verbs = {"higher": f"{above} than", "lower": f"{below} than"}

@@ -238,7 +238,6 @@ def fit(""",
         )
     ],
     "moelib/report/claims/claims.py": [
-        ("    sharpness,\n", "    sharpness,\n    some,\n"),
         (
             "CLAIMS = (",
             """CLAIMS = (
@@ -251,7 +250,7 @@ def fit(""",
         "sign test",
         "",
         "accuracy",
-        some,
+        evidence.some,
     ),""",
         ),
     ],

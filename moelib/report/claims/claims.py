@@ -14,22 +14,9 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from moelib.report import comparisons
-from moelib.report.claims.evidence import (
-    HEADS,
-    Records,
-    accuracy,
-    budgets,
-    fit,
-    least_usage,
-    on_one_side,
-    order,
-    separation,
-    sharpness,
-    similarity,
-    speed,
-    usage,
-)
+from moelib.report import comparisons, thresholds
+from moelib.report.claims import evidence
+from moelib.report.claims.evidence import HEADS, Records
 from moelib.report.frames import Analysed, Efficient, Sharp, Surfaces, Trained
 from moelib.report.statistics.hypotheses import (
     ABOVE,
@@ -41,17 +28,6 @@ from moelib.report.statistics.hypotheses import (
     all_of,
     decisions,
     seeds_for,
-)
-from moelib.report.thresholds import (
-    ALIVE,
-    BALANCED,
-    COMPARABLE,
-    FASTER,
-    FITTED,
-    MATCHED,
-    SIMILAR,
-    SPECIALISED,
-    WEAK,
 )
 from moelib.report.wording import in_points
 
@@ -129,12 +105,12 @@ def judge(
             for kind in (trained, analysed, sharp, surfaces, efficient)
         )
     )
-    evidence = [tuple(claim.evidence(records)) for claim in CLAIMS]
-    family = zip(CLAIMS, evidence, strict=True)
+    found = [tuple(claim.evidence(records)) for claim in CLAIMS]
+    family = zip(CLAIMS, found, strict=True)
     p_values = [claim.decide(list(parts)) for claim, parts in family]
     return [
         Judgement(claim, parts, *decision)
-        for claim, parts, decision in zip(CLAIMS, evidence, decisions(p_values), strict=True)
+        for claim, parts, decision in zip(CLAIMS, found, decisions(p_values), strict=True)
         if parts
     ]
 
@@ -176,62 +152,64 @@ CLAIMS = (
         T_TEST,
         "points",
         "accuracy",
-        accuracy(ABOVE, 0.0),
+        evidence.accuracy(ABOVE, 0.0),
     ),
     Claim(
         2,
         "All heads fit the training images.",
         "training accuracy after the last epoch",
-        f"the mean of every head is above {FITTED:.1%}",
+        f"the mean of every head is above {thresholds.FITTED:.1%}",
         0.001,
         "one-sided t tests over seeds, for each head",
         "%",
         "accuracy",
-        fit,
+        evidence.fit,
     ),
     Claim(
         3,
         "The heads generalise comparably.",
         "test accuracy minus that of the dense run of the seed",
-        f"both mean differences are within {100 * COMPARABLE:g} point of 0",
-        COMPARABLE,
+        f"both mean differences are within {100 * thresholds.COMPARABLE:g} point of 0",
+        thresholds.COMPARABLE,
         TOST,
         "points",
         "accuracy",
-        accuracy(WITHIN, COMPARABLE),
+        evidence.accuracy(WITHIN, thresholds.COMPARABLE),
     ),
     Claim(
         4,
         "With balance losses, the experts end balanced.",
         "coefficient of variation of gate mass over experts, test images",
-        f"both means are below {BALANCED:g}",
+        f"both means are below {thresholds.BALANCED:g}",
         0.1,
         T_TEST,
         "",
         "utilization",
-        usage(lambda test: test["gate_mass_variation"], BELOW, BALANCED),
+        evidence.usage(lambda test: test["gate_mass_variation"], BELOW, thresholds.BALANCED),
     ),
     Claim(
         5,
         "Expert collapse is avoided.",
         "gate mass of the least used expert, as a multiple of its uniform share, test images",
-        f"both means are above {ALIVE:g}",
+        f"both means are above {thresholds.ALIVE:g}",
         0.1,
         T_TEST,
         "",
         "utilization",
-        least_usage,
+        evidence.least_usage,
     ),
     Claim(
         6,
         "Experts specialise by class.",
         "mutual information of class and expert beyond that of 95 % of shuffled labels, nats",
-        f"both means are above {SPECIALISED:g} nats",
+        f"both means are above {thresholds.SPECIALISED:g} nats",
         0.1,
         T_TEST,
         "nats",
         "utilization",
-        usage(lambda test: test["information"] - test["null_95"], ABOVE, SPECIALISED),
+        evidence.usage(
+            lambda test: test["information"] - test["null_95"], ABOVE, thresholds.SPECIALISED
+        ),
     ),
     Claim(
         7,
@@ -242,7 +220,7 @@ CLAIMS = (
         "one-sided t tests of log ratios over seeds, for all four or against one",
         "ratio",
         "sharpness",
-        sharpness("lambda_max"),
+        evidence.sharpness("lambda_max"),
     ),
     Claim(
         8,
@@ -253,18 +231,18 @@ CLAIMS = (
         "one-sided t tests of log ratios over seeds, for all four or against one",
         "ratio",
         "sharpness",
-        sharpness("trace"),
+        evidence.sharpness("trace"),
     ),
     Claim(
         9,
         "Dense and sparse lie in a similar curvature regime.",
         "ratio sparse / dense of the largest eigenvalue and of the trace, paired by seed",
-        f"all four are within a factor of {SIMILAR:g} of 1",
-        math.log(SIMILAR),
+        f"all four are within a factor of {thresholds.SIMILAR:g} of 1",
+        math.log(thresholds.SIMILAR),
         TOST + ", of log ratios",
         "ratio",
         "sharpness",
-        similarity,
+        evidence.similarity,
     ),
     Claim(
         10,
@@ -275,40 +253,41 @@ CLAIMS = (
         "one-sided t tests of log ratios over seeds, doubled for the two sides",
         "ratio",
         "surface",
-        separation,
-        on_one_side,
+        evidence.separation,
+        evidence.on_one_side,
     ),
     Claim(
         11,
         "Sharpness does not order validation accuracy.",
         "Kendall's tau of largest eigenvalue and best validation accuracy, over runs",
-        f"tau is within {WEAK:g} of 0 on both splits",
-        WEAK,
+        f"tau is within {thresholds.WEAK:g} of 0 on both splits",
+        thresholds.WEAK,
         "percentile bootstrap over runs; heads are not exchangeable",
         "",
         "sharpness",
-        order,
+        evidence.order,
     ),
     Claim(
         12,
         "Soft and sparse heads bring no faster inference than a dense one.",
         "time of the whole model, times that of the dense one, largest batch up to 256",
-        f"both medians are above {FASTER:g}, and two dense heads differ by less than the margin",
-        1 - FASTER,
+        f"both medians are above {thresholds.FASTER:g}, and two dense heads differ by less than "
+        "the margin",
+        1 - thresholds.FASTER,
         "sign tests over repeats in one process; seeds do not enter",
         "times",
         "efficiency",
-        speed,
+        evidence.speed,
     ),
     Claim(
         13,
         "Parameter budgets are matched.",
         "parameters of the whole model, relative to the dense one",
-        f"both differ by less than {MATCHED:.0%}",
-        MATCHED,
+        f"both differ by less than {thresholds.MATCHED:.0%}",
+        thresholds.MATCHED,
         "a count: no test",
         "%",
         "accuracy",
-        budgets,
+        evidence.budgets,
     ),
 )

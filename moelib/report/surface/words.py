@@ -5,16 +5,17 @@ from collections.abc import Iterable, Iterator
 from IPython.display import Markdown
 
 from moelib.records.kinds import SurfaceNumbers
+from moelib.report import loading
 from moelib.report.answers import BARS, STAR, Ratio, times_dense
+from moelib.report.effects import few_heads
 from moelib.report.surface import tables
-from moelib.report.surface.tables import EIGENVECTOR, RANDOM
 
 
 def answer(studies: Iterable[str], name: str = "surface") -> Iterator[Markdown]:
     """Does the loss rise faster around one head than around another, at finite steps?"""
-
-    def ratio(records, kind, short, direction, star) -> Ratio:
-        return Ratio(
+    records = few_heads(loading.by_evidence(studies, SurfaceNumbers))
+    ratios = [
+        Ratio(
             f"{name}-{short}",
             tables.effects(records, kind),
             "around {head} the loss of test images rises {number} times as far",
@@ -23,9 +24,9 @@ def answer(studies: Iterable[str], name: str = "surface") -> Iterator[Markdown]:
             "rise of the loss, times dense",
             f" along {direction}",
         )
-
-    directions = (
-        (RANDOM, "random", "random directions", ""),
-        (EIGENVECTOR, "eigenvector", "the top eigenvector", STAR),
-    )
-    return times_dense(studies, SurfaceNumbers, ratio, directions, "steeper", "shallower")
+        for kind, short, direction, star in (
+            (tables.RANDOM, "random", "random directions", ""),
+            (tables.EIGENVECTOR, "eigenvector", "the top eigenvector", STAR),
+        )
+    ]
+    return times_dense(records, ratios, "steeper", "shallower")

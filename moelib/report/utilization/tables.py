@@ -103,7 +103,7 @@ def _by_head(
 
 
 def accuracy_beyond_frozen(records: Trained) -> pd.DataFrame:
-    """Test accuracy minus that with a gate that is never trained, as `differences` has it.
+    """Test accuracy minus that with a gate that is never trained, as `mean_differences` has it.
 
     A head is compared with the `frozen` one of its study if its experts are as many, as large and
     as mixed: then the two differ in their gate, and in what trains it (noise, dropout, balance

@@ -5,6 +5,7 @@ import pytest
 import series
 import synthetic
 
+from moelib.report import thresholds
 from moelib.report.claims import claims
 from moelib.report.statistics.hypotheses import (
     CONTRADICTED,
@@ -254,5 +255,5 @@ def test_the_numbers_of_a_claim_have_their_unit():
 
 def test_the_rules_name_their_own_thresholds():
     rules = claims.rules().set_index("number")["holds"]
-    assert f"{claims.FITTED:.1%}" in rules[2] and f"{claims.BALANCED:g}" in rules[4]
+    assert f"{thresholds.FITTED:.1%}" in rules[2] and f"{thresholds.BALANCED:g}" in rules[4]
     assert math.isclose(claims.CLAIMS[6].smallest, math.log(1.25))

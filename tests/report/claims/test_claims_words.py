@@ -2,6 +2,7 @@ import pytest
 import synthetic
 
 from moelib.report.claims import claims, tables, words
+from moelib.report.thresholds import FITTED
 
 pytestmark = pytest.mark.usefixtures("results")
 
@@ -47,6 +48,6 @@ def test_each_claim_stands_with_its_rule(rows):
     text = words.by_claim(rows).data
     for claim in claims.CLAIMS:
         assert (f"**{claim.words}**" in text) == (claim.words in set(rows["claim"]))
-    assert f"{claims.FITTED:.1%}" in text
+    assert f"{FITTED:.1%}" in text
     assert text.count("`many`") == (rows["study"] == "many").sum()
     assert ":::{dropdown}" in words.tests().data
