@@ -45,7 +45,7 @@ def verdicts(studies: Iterable[str]) -> pd.DataFrame:
             figure, kind = FIGURES.get(judgement.claim.number, ("", None))
             undecided = judgement.verdict == INCONCLUSIVE
             drawn = study in figures.get(kind, {})
-            tables = f"[tables]({judgement.claim.chapter}-tables.ipynb)"
+            elsewhere = f"[tables]({judgement.claim.chapter}-tables.ipynb)"
             table.append(
                 {
                     "number": judgement.claim.number,
@@ -57,7 +57,7 @@ def verdicts(studies: Iterable[str]) -> pd.DataFrame:
                     ),
                     "n": judgement.weakest.seeds,
                     "needed": judgement.needed if undecided else None,
-                    "figure": f"{{numref}}`{figure}`" if drawn else tables,
+                    "figure": f"{{numref}}`{figure}`" if drawn else elsewhere,
                 }
             )
     return pd.DataFrame(table)

@@ -130,7 +130,7 @@ def choices(record: Gallery) -> str:
         + "".join(
             f'<b style="--e:{_colour(e, count)};--on:{_on(_colour(e, count))};flex-grow:{gate:.4f}"'
             f"{'' if gate else ' hidden'}>{e}</b>"
-            for e, gate in enumerate(tables.gates(record, place))
+            for e, gate in enumerate(tables.gate(record, place))
         )
         + "</div></td></tr>"
         for place in places

@@ -36,7 +36,7 @@ def first_choices(trained: Record[TrainNumbers]) -> np.ndarray:
     return np.array([epoch.watched for epoch in trained.numbers.epochs]).argmax(axis=2)
 
 
-def gates(record: Gallery, place: int) -> np.ndarray:
+def gate(record: Gallery, place: int) -> np.ndarray:
     """The gate of one image (e,): a softmax over the k experts of the largest ranked logits."""
     numbers = record.numbers
     logits = np.array(numbers.pictures[place].logits)

@@ -1,3 +1,4 @@
+import drawn
 import numpy as np
 import pytest
 import synthetic
@@ -21,31 +22,22 @@ def trained(study):
     ]
 
 
-def drawn(axes):
-    """The lines that hold data; seaborn adds empty ones for its legend."""
-    return [line for line in axes.lines if len(line.get_xdata())]
-
-
-def legend(figure):
-    return [text.get_text() for text in figure.legends[0].get_texts()]
-
-
 def test_learning_curves_show_both_measures_of_both_splits(trained):
     figure = figures.learning_curves(tables.epochs(trained))
     titles = {axes.get_title() for axes in figure.axes}
     assert titles == {
         f"{m}, {s} images" for m in ("loss", "accuracy") for s in ("train", "validation")
     }
-    assert all(len(drawn(axes)) == 3 for axes in figure.axes)  # a line for each head
-    assert legend(figure) == ["dense", "soft", "sparse"]
+    assert all(len(drawn.lines(axes)) == 3 for axes in figure.axes)  # a line for each head
+    assert drawn.texts(figure.legends[0]) == ["dense", "soft", "sparse"]
 
 
 def test_heads_of_one_colour_share_an_entry_of_the_legend(trained):
     frame = tables.epochs(trained)
     names = {"dense": "dense", "soft": "soft-e4-h8", "sparse": "soft-e8-h8"}
     figure = figures.learning_curves(frame.assign(head=frame["head"].map(names)))
-    assert all(len(drawn(axes)) == 3 for axes in figure.axes)
-    assert legend(figure) == ["dense", "soft"]
+    assert all(len(drawn.lines(axes)) == 3 for axes in figure.axes)
+    assert drawn.texts(figure.legends[0]) == ["dense", "soft"]
 
 
 def test_accuracy_bars_are_the_intervals(trained):

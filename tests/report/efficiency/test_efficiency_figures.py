@@ -1,5 +1,6 @@
 """Figures of costs: their panels, lines and names, drawn from synthetic records."""
 
+import drawn
 import matplotlib
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -26,31 +27,18 @@ def latencies():
     )
 
 
-def lines(axes, colour=None):
-    """The lines that hold data; seaborn adds empty ones for its legend."""
-    return [
-        line
-        for line in axes.lines
-        if len(line.get_xdata()) and (colour is None or line.get_color() == colour)
-    ]
-
-
-def texts(legend):
-    return [text.get_text() for text in legend.get_texts()]
-
-
 def test_latency_has_a_panel_for_the_head_and_one_for_the_model(latencies):
     figure = figures.latencies(latencies)
     assert [axes.get_title() for axes in figure.axes] == ["head alone", "whole model"]
-    assert texts(figure.legends[0]) == list(HEADS)
+    assert drawn.texts(figure.legends[0]) == list(HEADS)
     for axes in figure.axes:
         assert axes.get_xlabel() == "batch" and axes.get_xscale() == "log"
         for head, colour in style.colours(HEADS).items():
-            (line,) = lines(axes, colour)
+            (line,) = drawn.lines(axes, colour)
             assert list(line.get_xdata()) == [1, 256]
             # The median of the first seed's slow-down and of the second's, twice as large.
             assert list(line.get_ydata()) == pytest.approx([1.5 * SLOWER[head]] * 2)
-        (reference,) = lines(axes, style.INK)
+        (reference,) = drawn.lines(axes, style.INK)
         assert set(reference.get_ydata()) == {1}
 
 
@@ -73,7 +61,7 @@ def test_compiled_ways_and_other_executors_and_routings_are_not_in_the_figure_of
     more = pd.concat([latencies, compiled, odd], ignore_index=True)
     figures_of = [figures.latencies(table) for table in (latencies, more)]
     for before, after in zip(*(figure.axes for figure in figures_of), strict=True):
-        shown = [[list(line.get_ydata()) for line in lines(axes)] for axes in (before, after)]
+        shown = [[list(line.get_ydata()) for line in drawn.lines(axes)] for axes in (before, after)]
         assert shown[0] == shown[1]
 
 
@@ -89,15 +77,18 @@ def test_executors_have_a_panel_for_each_mixture_and_a_line_for_each_way(latenci
     figure = figures.executors(latencies)
     panels = {axes.get_title(): axes for axes in figure.axes}
     assert list(panels) == ["soft", "sparse"]  # a dense head has no executors
-    assert set(texts(figure.legends[0])) >= {"auto", "loop", "skewed routing"}
+    assert set(drawn.texts(figure.legends[0])) >= {"auto", "loop", "skewed routing"}
     for head, axes in panels.items():
         assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
-        found = sorted(list(line.get_ydata()) for line in lines(axes))
+        found = sorted(list(line.get_ydata()) for line in drawn.lines(axes))
         # ms of the median repeat, 25 % above the first one; over seeds, 1.5 times the first one's.
         auto = [0.1 * batch * 1.25 * 1.5 * SLOWER[head] for batch in (1, 256)]
         other = [2 * ms for ms in auto]
         assert found == [pytest.approx(ms) for ms in (auto, other, other)]
-        assert {line.get_linestyle() for line in lines(axes)} == {"-", "--"}  # not by colour alone
+        assert {line.get_linestyle() for line in drawn.lines(axes)} == {
+            "-",
+            "--",
+        }  # not by colour alone
 
 
 @pytest.fixture(params=["latencies", "executors"])
@@ -124,15 +115,15 @@ def test_the_same_figure_is_the_same_file(latencies):
 def test_a_single_head_and_heads_of_unknown_names(latencies, names):
     known = latencies[latencies["head"].isin(names)].replace({"head": names})
     figure = figures.latencies(known)
-    assert texts(figure.legends[0]) == list(names.values())
-    assert len({line.get_color() for line in lines(figure.axes[0])}) == len(names) + 1
+    assert drawn.texts(figure.legends[0]) == list(names.values())
+    assert len({line.get_color() for line in drawn.lines(figure.axes[0])}) == len(names) + 1
     titles = [axes.get_title() for axes in figures.executors(known).axes]
     assert titles == list(names.values())
 
 
 def test_a_dense_head_alone_has_a_latency(latencies):
     figure = figures.latencies(latencies[latencies["head"] == "dense"])
-    assert texts(figure.legends[0]) == ["dense"]
+    assert drawn.texts(figure.legends[0]) == ["dense"]
 
 
 def test_stacked_experts_have_a_panel_for_each_mode_a_line_for_each_size_and_dotted_aims():
@@ -148,7 +139,7 @@ def test_stacked_experts_have_a_panel_for_each_mode_a_line_for_each_size_and_dot
     )
     figure = figures.stacked_experts(speed)
     assert [axes.get_title() for axes in figure.axes] == ["inference", "training"]
-    assert texts(figure.legends[0]) == [
+    assert drawn.texts(figure.legends[0]) == [
         "soft, E = 8, h = 64",
         "sparse, E = 8, h = 64",
         "sparse, E = 4, h = 512",

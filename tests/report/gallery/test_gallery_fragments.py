@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 import synthetic
 
-from moelib.report.gallery import words
+from moelib.report.gallery import tables, words
 from moelib.report.gallery.fragments import badge, choices, experts, forming, matrix
-from moelib.report.gallery.tables import gates, pairings
 from moelib.study.run import Run
 
 RUN = Run(synthetic.study(seeds=(0,)), "sparse", 0)
@@ -33,7 +32,7 @@ def test_rows_of_the_matrix_are_shares_of_a_class():
     rows = re.findall(r"<tr><th scope=row>.*?</tr>", matrix(RECORD))
     cells = [re.findall(r">(\d*)</td>", row) for row in rows]
     assert cells == [["86", "14", "", ""], ["", "100", "", ""], ["43", "57", "", ""]]
-    assert list(pairings(RECORD)["expert"]) == [0, 1, 1]
+    assert list(tables.pairings(RECORD)["expert"]) == [0, 1, 1]
 
 
 def test_the_epochs_of_an_image_are_a_row():
@@ -46,13 +45,13 @@ def test_the_epochs_of_an_image_are_a_row():
 
 
 def test_the_gate_as_trained_is_a_softmax_over_the_chosen_experts():
-    gate = gates(RECORD, 2)  # logits 1, 2, 0.8, 0.7: the second and the first
+    gate = tables.gate(RECORD, 2)  # logits 1, 2, 0.8, 0.7: the second and the first
     assert gate == pytest.approx([1 / (1 + np.e), np.e / (1 + np.e), 0, 0])
     biased = RECORD.model_copy(
         update={"numbers": RECORD.numbers.model_copy(update={"bias": (0.0, 0.0, 0.0, 5.0)})}
     )
     # A bias selects and does not weigh.
-    assert gates(biased, 2) == pytest.approx([0, 1, 0, np.exp(-1.3)] / (1 + np.exp(-1.3)))
+    assert tables.gate(biased, 2) == pytest.approx([0, 1, 0, np.exp(-1.3)] / (1 + np.exp(-1.3)))
 
 
 def test_choices_can_be_read_without_a_script_and_tell_it_all_that_it_needs():

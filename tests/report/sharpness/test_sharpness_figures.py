@@ -1,3 +1,4 @@
+import drawn
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
@@ -25,15 +26,6 @@ def sharp(runs):
     return [synthetic.sharp(run, SHARPER[run.head] * (1 + 3 * run.seed)) for run in runs]
 
 
-def lines(axes, colour=None):
-    """The lines that hold data; seaborn adds empty ones for its legend."""
-    return [
-        line
-        for line in axes.lines
-        if len(line.get_xdata()) and (colour is None or line.get_color() == colour)
-    ]
-
-
 def test_curvature_has_a_dot_for_each_seed_and_a_tick_at_the_geometric_mean(sharp):
     figure = figures.curvature(tables.curvature(sharp), ["lambda_max", "trace"])
     assert [axes.get_title() for axes in figure.axes] == [
@@ -42,7 +34,7 @@ def test_curvature_has_a_dot_for_each_seed_and_a_tick_at_the_geometric_mean(shar
         "trace, train",
         "trace, test",
     ]
-    dots, tick = lines(figure.axes[0], style.colours(HEADS)["soft"])
+    dots, tick = drawn.lines(figure.axes[0], style.colours(HEADS)["soft"])
     assert list(dots.get_xdata()) == [4.0, 16.0]
     assert tick.get_xdata()[0] == pytest.approx(8.0)
     assert figure.axes[0].get_xscale() == "log"
@@ -58,7 +50,7 @@ def test_a_value_that_a_logarithmic_axis_cannot_hold_is_left_out(sharp):
     frame = tables.curvature(sharp)
     frame.loc[(frame["head"] == "soft") & (frame["seed"] == 0), "trace"] = -1.0
     axes = figures.curvature(frame, ["trace"]).axes[0]
-    dots, tick = lines(axes, style.colours(HEADS)["soft"])
+    dots, tick = drawn.lines(axes, style.colours(HEADS)["soft"])
     assert list(dots.get_xdata()) == [160.0]
     assert list(tick.get_xdata()) == pytest.approx([160.0])
 
@@ -84,7 +76,7 @@ def test_a_logarithmic_axis_has_readable_numbers(sharp, low, high):
 def test_densities_have_a_line_for_each_run_and_end_below_a_single_eigenvalue(sharp):
     frame = tables.densities(sharp)
     figure = figures.densities(frame)
-    assert [len(lines(axes)) for axes in figure.axes] == [6, 6]
+    assert [len(drawn.lines(axes)) for axes in figure.axes] == [6, 6]
     bottom, top = figure.axes[0].get_ylim()
     assert bottom == pytest.approx(frame["density"].max() / 10_000)
     assert top > frame["density"].max()
@@ -97,8 +89,8 @@ def test_traces_of_groups_stand_above_the_heads_that_have_them(sharp):
     gate, below = figure.axes[1], figure.axes[3]
     assert [label.get_text() for label in below.get_xticklabels()] == list(HEADS)
     colour = style.colours(HEADS)
-    assert lines(gate, colour["dense"]) == []
-    dots, mean = lines(gate, colour["sparse"])
+    assert drawn.lines(gate, colour["dense"]) == []
+    dots, mean = drawn.lines(gate, colour["sparse"])
     assert list(dots.get_ydata()) == [2.0, 8.0]
     assert list(mean.get_ydata()) == [5.0]
 

@@ -1,5 +1,6 @@
 """Figures of sparsity: their panels, lines and names, drawn from synthetic records."""
 
+import drawn
 import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
@@ -59,24 +60,11 @@ def tradeoff():
     )
 
 
-def lines(axes, colour=None):
-    """The lines that hold data; seaborn adds empty ones for its legend."""
-    return [
-        line
-        for line in axes.lines
-        if len(line.get_xdata()) and (colour is None or line.get_color() == colour)
-    ]
-
-
-def texts(legend):
-    return [text.get_text() for text in legend.get_texts()]
-
-
 def test_speedups_have_a_panel_for_each_width_and_batch(scale):
     figure = figures.speedups(scale)
     titles = [axes.get_title() for axes in figure.axes]
     assert titles == [f"d 512, h {h}, n {n}" for h in (64, 512) for n in (1, 32, 256)]
-    assert texts(figure.legends[0]) == [f"E = {e}" for e in (4, 8, 16, 32, 64)]
+    assert drawn.texts(figure.legends[0]) == [f"E = {e}" for e in (4, 8, 16, 32, 64)]
     legend = {
         t.get_text(): h.get_color()
         for t, h in zip(
@@ -84,7 +72,7 @@ def test_speedups_have_a_panel_for_each_width_and_batch(scale):
         )
     }
     axes = figure.axes[titles.index("d 512, h 64, n 32")]
-    ideal, even, *measured = lines(axes)
+    ideal, even, *measured = drawn.lines(axes)
     assert list(ideal.get_xdata() * ideal.get_ydata()) == [1, 1]
     assert ideal.get_linestyle() == "--" and list(ideal.get_xdata()) == [1 / 64, 1]
     assert list(even.get_ydata()) == [1, 1]
@@ -107,7 +95,7 @@ def test_shares_and_factors_are_written_as_fractions(scale):
 def test_a_width_that_was_not_timed_at_a_batch_has_an_empty_panel(scale):
     missing = scale.query("not (hidden == 512 and batch == 256)")
     figure = figures.speedups(missing)
-    assert [len(lines(axes)) for axes in figure.axes] == [7, 7, 7, 7, 7, 2]
+    assert [len(drawn.lines(axes)) for axes in figure.axes] == [7, 7, 7, 7, 7, 2]
 
 
 def test_the_roof_is_the_lesser_of_arithmetic_and_memory(scale):
@@ -115,7 +103,7 @@ def test_the_roof_is_the_lesser_of_arithmetic_and_memory(scale):
     (axes,) = figure.axes
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("operations per byte", "GFLOP/s")
     assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
-    (roof,) = lines(axes)
+    (roof,) = drawn.lines(axes)
     x, y = roof.get_xdata(), roof.get_ydata()
     assert x[0] < scale["intensity"].min() and x[-1] > scale["intensity"].max()
     assert list(y[x < 10]) == pytest.approx(list(10 * x[x < 10]))
@@ -125,20 +113,20 @@ def test_the_roof_is_the_lesser_of_arithmetic_and_memory(scale):
     assert sorted(dots.tolist()) == sorted(expected.tolist())
     names = {"batched", "loop", "grouped"} & set(scale["chosen"])
     assert len(names) > 1
-    assert set(texts(axes.get_legend())) == {"batch", "1", "32", "256", "chosen", *names}
+    assert set(drawn.texts(axes.get_legend())) == {"batch", "1", "32", "256", "chosen", *names}
 
 
 def test_predictions_stand_against_measurements_beside_the_diagonal(held_out):
     figure = figures.predictions(held_out)
     (axes,) = figure.axes
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("measured, ms", "predicted, ms")
-    (diagonal,) = lines(axes)
+    (diagonal,) = drawn.lines(axes)
     ends = [held_out["ms"].min(), held_out["ms"].max()]
     assert list(diagonal.get_xdata()) == list(diagonal.get_ydata()) == ends
     dots = np.concatenate([dots.get_offsets() for dots in axes.collections])
     assert len(dots) == len(held_out)
     assert sorted(dots.tolist()) == sorted(held_out[["ms", "predicted"]].to_numpy().tolist())
-    assert texts(axes.get_legend()) == ["sparse", "dense"]
+    assert drawn.texts(axes.get_legend()) == ["sparse", "dense"]
 
 
 def test_the_front_names_its_heads_and_no_other(tradeoff):
@@ -148,7 +136,7 @@ def test_the_front_names_its_heads_and_no_other(tradeoff):
     for axes in figure.axes:
         assert axes.get_xlabel() == "ms"
         assert [text.get_text() for text in axes.texts] == ["linear", "sparse-e16", "mine"]
-        (steps,) = lines(axes, style.INK)
+        (steps,) = drawn.lines(axes, style.INK)
         assert list(steps.get_xdata()) == [1, 3, 6]
         assert list(steps.get_ydata()) == [0.6, 0.8, 0.9]
         assert steps.get_drawstyle() == "steps-post"  # between two heads nothing is to be had
@@ -157,9 +145,9 @@ def test_the_front_names_its_heads_and_no_other(tradeoff):
 def test_heads_of_one_family_have_one_colour_and_one_entry_of_the_legend(tradeoff):
     figure = figures.front(tradeoff)
     families = ["linear", "sparse", "mine", "dense"]
-    assert texts(figure.legends[0]) == families
+    assert drawn.texts(figure.legends[0]) == families
     colour = style.colours(families)
-    (dots,) = lines(figure.axes[0], colour["sparse"])
+    (dots,) = drawn.lines(figure.axes[0], colour["sparse"])
     assert sorted(zip(*dots.get_data(), strict=True)) == [(3.0, 0.8), (4.0, 0.7)]
     assert colour["sparse"] == style.colours(["sparse"])["sparse"]
 

@@ -6,41 +6,16 @@ import numpy as np
 import pandas as pd
 import pytest
 import synthetic
+from points import changed, point, scaled
 from scipy import stats
 
-from moelib.records.benchmarks import Aim, BenchmarkNumbers, Case, ScalePoint
+from moelib.records.benchmarks import Aim, BenchmarkNumbers, Case
 from moelib.report.accuracy import tables as accuracy_tables
 from moelib.report.sparsity import costs, tables
 from moelib.study import heads as config
 from moelib.study.run import Run
 
 ROUNDING = {"rel": 1e-12}  # float64, a handful of operations
-
-
-def changed(record, **numbers):
-    """The record with other numbers."""
-    return record.model_copy(update={"numbers": record.numbers.model_copy(update=numbers)})
-
-
-def point(**changes):
-    """Four experts of 5 units, two chosen, on 3 images of 10 features: so few are `batched`."""
-    of = {
-        "experts": 4,
-        "k": 2,
-        "features": 10,
-        "hidden": 5,
-        "batch": 3,
-        "dtype": "float32",
-        "chosen": "batched",
-        "sparse": {"batched": (2.0, 2.0, 4.0, 8.0, 4.0, 1.0, 2.0, 4.0, 8.0), "loop": (1.6,) * 9},
-        "total": (4.0, 3.0, 4.0, 8.0, 12.0, 3.0, 5.0, 2.0, 32.0),
-        "active": (1.0, 2.0, 2.0, 4.0, 1.0, 1.0, 1.0, 1.0, 2.0),
-    }
-    return ScalePoint(**{**of, **changes})
-
-
-def scaled(*points, classes=2):
-    return changed(synthetic.scaled(), points=points, classes=classes)
 
 
 def test_one_point_by_hand():

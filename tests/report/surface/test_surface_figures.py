@@ -1,3 +1,4 @@
+import drawn
 import matplotlib.pyplot as plt
 import pytest
 import synthetic
@@ -23,21 +24,12 @@ def surfaces(runs):
     return [synthetic.surfaced(run, SHARPER[run.head] * (1 + run.seed)) for run in runs]
 
 
-def lines(axes, colour=None):
-    """The lines that hold data; seaborn adds empty ones for its legend."""
-    return [
-        line
-        for line in axes.lines
-        if len(line.get_xdata()) and (colour is None or line.get_color() == colour)
-    ]
-
-
 def test_sweeps_show_mean_and_range_of_the_rise_for_positive_radii(surfaces):
     figure = figures.sweeps(tables.sweeps(surfaces))
     titles = [axes.get_title() for axes in figure.axes]
     assert titles[:2] == ["top eigenvector, train images", "random directions, train images"]
     assert len(titles) == 4
-    (soft,) = lines(figure.axes[0], style.colours(HEADS)["soft"])
+    (soft,) = drawn.lines(figure.axes[0], style.colours(HEADS)["soft"])
     assert list(soft.get_xdata()) == [0.25, 0.5]
     assert list(soft.get_ydata()) == pytest.approx([6 / 16, 6 / 4])  # bend 4 and 8: 6 in the mean
     band = figure.axes[0].collections[1].get_paths()[0].vertices
@@ -55,7 +47,7 @@ def test_the_axis_of_rises_has_no_room_for_falls_that_are_not_there(surfaces, lo
 
 def test_rerouting_shows_only_heads_that_select(surfaces):
     figure = figures.rerouting(tables.sweeps(surfaces))
-    (line,) = lines(figure.axes[0])
+    (line,) = drawn.lines(figure.axes[0])
     assert line.get_color() == style.colours(["sparse"])["sparse"]
     assert list(line.get_ydata()) == [0.5, 0.25, 0, 0.25, 0.5]
 

@@ -1,3 +1,4 @@
+import drawn
 import numpy as np
 import pytest
 import synthetic
@@ -29,11 +30,6 @@ def analysed(study):
     ]
 
 
-def drawn(axes):
-    """The lines that hold data; seaborn adds empty ones for its legend."""
-    return [line for line in axes.lines if len(line.get_xdata())]
-
-
 def test_bars_show_mass_and_selections_beside_the_uniform_share(analysed):
     figure = figures.expert_shares(tables.expert_shares(analysed).query("split == 'test'"))
     axes = figure.axes[0]
@@ -45,8 +41,8 @@ def test_bars_show_mass_and_selections_beside_the_uniform_share(analysed):
 def test_usage_over_epochs_has_a_line_for_each_expert(trained):
     chosen = [record for record in trained if record.head == "soft" and record.seed == 0]
     axes = figures.expert_shares_by_epoch(tables.expert_shares_by_epoch(chosen)).axes[0]
-    assert len(drawn(axes)) == 4 + 1
-    assert list(drawn(axes)[3].get_ydata()) == [0, 0, 0]  # the dead expert lies on 0
+    assert len(drawn.lines(axes)) == 4 + 1
+    assert list(drawn.lines(axes)[3].get_ydata()) == [0, 0, 0]  # the dead expert lies on 0
 
 
 def test_uniform_use_is_that_of_each_head(analysed, trained):
