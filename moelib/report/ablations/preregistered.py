@@ -1,7 +1,7 @@
 """Hypotheses written before their runs: what the head can do at all, what each departure did.
 
-Each function returns the answer and then figures and tables; words are chosen by
-the numbers, and a study without records is named with the command that makes them.
+Each function returns the answer and then figures and tables; words are chosen by the numbers, and a
+study without records is named with the command that makes them.
 """
 
 from collections.abc import Iterable, Sequence

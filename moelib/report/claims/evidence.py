@@ -15,12 +15,7 @@ from moelib.report.efficiency import tables as efficiency_tables
 from moelib.report.frames import Analysed, Efficient, Sharp, Surfaces, Trained
 from moelib.report.sharpness import tables as sharpness_tables
 from moelib.report.statistics.hypotheses import ABOVE, WITHIN, Evidence, certain, over_seeds
-from moelib.report.statistics.intervals import (
-    FEWEST_RUNS,
-    kendall,
-    median_interval,
-    resampled_taus,
-)
+from moelib.report.statistics.intervals import FEWEST_RUNS, kendall, median_interval, resampled_taus
 from moelib.report.surface import tables as surface_tables
 from moelib.report.surface.tables import EIGENVECTOR
 from moelib.report.thresholds import ALIVE, FASTER, FITTED, MATCHED, SIMILAR, WEAK

@@ -10,15 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
 from moelib.report.efficiency.tables import analysed_heads
-from moelib.report.style import (
-    INK,
-    LEGEND,
-    PLAIN,
-    colours,
-    legend_below,
-    legend_outside,
-    styled,
-)
+from moelib.report.style import INK, LEGEND, PLAIN, colours, legend_below, legend_outside, styled
 
 
 @styled
