@@ -46,8 +46,9 @@ def chart(
     log: bool = False,
 ) -> Markdown:
     """The panels as a numbered figure, with the records of the studies that are in it."""
-    sources = {study: records[study] for study in dict.fromkeys(effects["study"])}
-    return pages.chart(name, panels(effects, label, line, log), caption, caption, effects, sources)
+    evidence = pages.evidence({study: records[study] for study in dict.fromkeys(effects["study"])})
+    drawn = panels(effects, label, line, log)
+    return pages.chart(name, drawn, caption, caption, effects, evidence)
 
 
 def _panel(title, part, names, limits, label, line, log) -> Figure:

@@ -1,5 +1,6 @@
 """The title page: what was found, ours beside the paper, and how its claims fared."""
 
+from collections import defaultdict
 from collections.abc import Iterable
 
 import pandas as pd
@@ -60,7 +61,7 @@ def at_a_glance(studies: Iterable[str], name: str = "at-a-glance") -> Markdown:
         ),
         "Sharpness": (SharpnessNumbers, sharpness_tables.effects, "largest eigenvalue, × dense", 1),
     }
-    charts, frames, records = [], [], {}
+    charts, frames, records = [], [], defaultdict(list)
     for title, (kind, effect, label, line) in measures.items():
         few = effects.few_heads(loading.by_evidence(studies, kind))
         if not few:
@@ -71,14 +72,18 @@ def at_a_glance(studies: Iterable[str], name: str = "at-a-glance") -> Markdown:
         frame = frame.assign(panel=f"{title}, {study}")
         charts += panels(frame, label, line, log=line == 1)
         frames.append(frame)
-        records.setdefault(study, runs)
+        records[study] += runs
     if not charts:
         return Markdown(NOTHING)
+    drawn = pd.concat(frames)
+    quoted = drawn.dropna(subset=["paper", "low"])
+    within = quoted["paper"].between(quoted["low"], quoted["high"]).sum()
     caption = (
-        f"**Ours beside the paper's (star).** Test images of CIFAR-10. {BARS} "
-        f"{STAR} Dashed: no difference from dense, or none between experts."
+        f"**{within} of the paper's {len(quoted)} numbers (stars) lie within our intervals.** Test "
+        f"images of CIFAR-10. {BARS} {STAR} Dashed: no difference from dense, or none between "
+        "experts."
     )
-    return pages.chart(name, charts, caption, caption, pd.concat(frames), records)
+    return pages.chart(name, charts, caption, caption, drawn, pages.evidence(records))
 
 
 def tally(studies: Iterable[str]) -> Markdown:

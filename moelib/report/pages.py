@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from moelib.records.benchmarks import BenchmarkNumbers
 from moelib.records.record import Record
 from moelib.report import style
-from moelib.report.wording import MINUS, devices_of, rounded
+from moelib.report.wording import MINUS, devices_of, listed, rounded
 
 MISSING = "\N{EN DASH}"
 WIDE = 300  # points, above which a figure takes the width of the page
@@ -29,7 +29,7 @@ def chart(
     caption: str,
     alt: str,
     frame: pd.DataFrame,
-    records: Mapping[str, list[Record]],
+    evidence: str,
 ) -> Markdown:
     """A numbered figure of panels, with what it shows, and links to what is behind it.
 
@@ -39,17 +39,15 @@ def chart(
         caption: in Markdown; says first what is to be seen.
         alt: the same for those who cannot see it.
         frame: the numbers that are drawn, offered as CSV.
-        records: by study; those of the first study say which notebook measured them.
+        evidence: where its records are and what makes them, such as `evidence` says.
     """
     images = [_themed(style.svg(panel)) for panel in panels]
-    return _directive(images, f"{caption}\n\n{_links(name, frame, records)}", name, alt)
+    return _directive(images, _captioned(name, caption, frame, evidence), name, alt)
 
 
-def fragment(
-    name: str, html: str, caption: str, frame: pd.DataFrame, records: Mapping[str, list[Record]]
-) -> Markdown:
+def fragment(name: str, html: str, caption: str, frame: pd.DataFrame, evidence: str) -> Markdown:
     """A numbered figure of HTML that can be read and operated by itself; the rest as of `chart`."""
-    return _directive([html], f"{caption}\n\n{_links(name, frame, records)}", name)
+    return _directive([html], _captioned(name, caption, frame, evidence), name)
 
 
 def show(figure: Figure) -> None:
@@ -63,16 +61,22 @@ def command(study: str) -> str:
     return "make book" if study == "quick" else f"make study STUDY={study}"
 
 
-def _links(name: str, frame: pd.DataFrame, records: Mapping[str, list[Record]]) -> str:
-    """The line under a figure: records, data, command and notebook."""
-    kind = next(runs[0].kind for runs in records.values() if runs)
-    csv = base64.b64encode(frame.to_csv(index=False).encode()).decode()
-    commands = ", ".join(f"`{command(study)}`" for study in records)
+def evidence(records: Mapping[str, list[Record]]) -> str:
+    """Where the records of studies are, which notebooks measured them, and what makes them."""
+    kinds = dict.fromkeys(record.kind for runs in records.values() for record in runs)
+    notebooks = listed(f"`notebooks/{kind}.ipynb`" for kind in kinds)
+    commands = listed(f"`{command(study)}`" for study in records)
     return (
-        f"[Records](reproducibility.ipynb#studies-and-their-records) of `notebooks/{kind}.ipynb` · "
-        f'<a download="{name}.csv" href="data:text/csv;base64,{csv}">data as CSV</a> · '
+        f"[Records](reproducibility.ipynb#studies-and-their-records) of {notebooks} · "
         f"made by {commands}"
     )
+
+
+def _captioned(name: str, caption: str, frame: pd.DataFrame, evidence: str) -> str:
+    """The caption of a figure, and the line under it: the evidence, and the data."""
+    csv = base64.b64encode(frame.to_csv(index=False).encode()).decode()
+    data = f'<a download="{name}.csv" href="data:text/csv;base64,{csv}">data as CSV</a>'
+    return f"{caption}\n\n{evidence} · {data}"
 
 
 def _directive(panels: Sequence[str], text: str, name: str = "", alt: str = "") -> Markdown:

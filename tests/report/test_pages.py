@@ -109,7 +109,9 @@ def drawn(chart):
 
 def test_panels_take_the_pages_colours_and_share_no_id():
     figure = forest.panels(effect(), "points", line=0)[0]
-    shown = drawn(pages.chart("a", [figure, figure], "Seen.", "Said *so*.", effect(), RECORDS))
+    shown = drawn(
+        pages.chart("a", [figure, figure], "Seen.", "Said *so*.", effect(), pages.evidence(RECORDS))
+    )
     assert all(colour not in re.sub(r"var\(.*?\)", "", shown[0]) for colour in (INK, GRID))
     assert "var(--chart-ink" in shown[0] and "var(--chart-grid" in shown[0]
     used = set(re.findall(r"url\(#([^)]*)\)", shown[0]))
@@ -118,7 +120,9 @@ def test_panels_take_the_pages_colours_and_share_no_id():
 
 def test_a_chart_offers_its_numbers_and_how_they_were_made():
     figures = forest.panels(effect(), "points")
-    text = pages.chart("mine", figures, "**Seen.** More.", "Said *so*.", effect(), RECORDS).data
+    text = pages.chart(
+        "mine", figures, "**Seen.** More.", "Said *so*.", effect(), pages.evidence(RECORDS)
+    ).data
     lines = text.splitlines()
     assert lines[1:3] == [":name: mine", ":alt: Said so."]
     assert lines[4] == "**Seen.** More."

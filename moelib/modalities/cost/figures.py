@@ -1,4 +1,4 @@
-"""Costs at true shapes as figures: functions of a frame of `frames`, in the style of the book."""
+"""Costs at true shapes as figures: functions of a frame of `tables`, in the style of the book."""
 
 import matplotlib.pyplot as plt
 import numpy as np

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from moelib.modalities.cost import predictions as bounds
-from moelib.modalities.cost.frames import ratios
+from moelib.modalities.cost.tables import ratios
 from moelib.records.cost import CostNumbers
 from moelib.records.record import Record
 from moelib.report.statistics.hypotheses import CONTRADICTED, INCONCLUSIVE, SUPPORTED

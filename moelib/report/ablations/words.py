@@ -47,10 +47,13 @@ def answer(studies: Iterable[str], name: str = "ablations") -> Iterator[Markdown
         "seed: balance losses; a gate, over a uniform or a frozen one; the dense head’s hidden "
         f"layer. {BARS}", "points of accuracy added", line=0,
     )  # fmt: skip
+    heads = accuracy_tables.effects(records)
+    count = verdicts(heads).value_counts()
+    better, worse = count.get("higher", 0), count.get("lower", 0)
     yield chart(
-        f"{name}-heads", accuracy_tables.effects(records), records, "All heads of these studies "
-        f"beside dense. Test accuracy minus that of dense, paired by seed. {BARS}",
-        "minus dense, percentage points", line=0,
+        f"{name}-heads", heads, records, f"**Of {len(heads)} heads {better} are more accurate than "
+        f"dense, and {worse} less.** All heads of these studies. Test accuracy minus that of "
+        f"dense, paired by seed. {BARS}", "minus dense, percentage points", line=0,
     )  # fmt: skip
     used = utilization_tables.balance(
         tables.with_controls(loading.by_evidence(studies, UtilizationNumbers))

@@ -46,8 +46,8 @@ def charts(
     numbers, pictures, pairs = record.numbers, tables.pictures(record), tables.pairings(record)
 
     def figure(end: str, html: str, caption: str, frame: pd.DataFrame) -> Markdown:
-        records = {record.study.name: [record]}
-        return pages.fragment(f"{name}{end}", html, f"{caption} {run}.", frame, records)
+        evidence = pages.evidence({record.study.name: [record]})
+        return pages.fragment(f"{name}{end}", html, f"{caption} {run}.", frame, evidence)
 
     best = pairs.loc[pairs["share"].idxmax()]
     parts = [

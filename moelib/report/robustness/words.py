@@ -74,7 +74,7 @@ def corruptions(studies: Iterable[str]) -> list[Markdown]:
     curves = pages.chart(
         f"corruptions-{study}", figures.curves(strengths),
         f"{words} Accuracy by strength, mean over seeds and their range; 0 is the same images "
-        "before.", words, strengths, {study: kinds},
+        "before.", words, strengths, pages.evidence({study: kinds}),
     )  # fmt: skip
     errors = {study: tables.relative_errors(runs) for study, runs in records.items()}
     frame = effects.by_head(errors, "relative_error")

@@ -8,7 +8,7 @@ import prose
 import pytest
 from cost_records import cell, decoding, mixture, record, traffic
 
-from moelib.modalities.cost import chapter, figures, frames, published
+from moelib.modalities.cost import figures, published, tables, words
 from moelib.modalities.cost.grid import ACTIVE, TOTAL
 from moelib.records.record import write_record
 from moelib.study.base import PROJECT
@@ -34,7 +34,7 @@ def full(device="Some GPU", **numbers):
 
 
 def test_without_records_there_is_nothing(results):
-    assert (chapter.costs(), chapter.traffics(), chapter.gpu()) == ({}, {}, None)
+    assert (words.costs(), words.traffics(), words.gpu()) == ({}, {}, None)
 
 
 def test_gpus_come_first_and_miniatures_not_at_all(results):
@@ -42,13 +42,13 @@ def test_gpus_come_first_and_miniatures_not_at_all(results):
     for name, device in (("cost.a", cpu), ("cost.b", "Some GPU"), ("tiny.c", "Some GPU")):
         write_record(results / f"cost/{name}.json", full(device))
     write_record(results / "cost/traffic.a.json", traffic())
-    assert list(chapter.costs()) == ["cost.b.json", "cost.a.json"]
-    assert list(chapter.traffics()) == ["traffic.a.json"]
-    assert chapter.gpu().provenance.device == "Some GPU"
+    assert list(words.costs()) == ["cost.b.json", "cost.a.json"]
+    assert list(words.traffics()) == ["traffic.a.json"]
+    assert words.gpu().provenance.device == "Some GPU"
 
 
 def test_devices_share_one_table_of_verdicts():
-    text = chapter.verdicts([full("Some GPU"), full("Some CPU")]).data
+    text = words.verdicts([full("Some GPU"), full("Some CPU")]).data
     lines = text.splitlines()
     assert lines[0].split(" | ")[-2:] == ["Some GPU", "Some CPU |"]
     assert len(lines) == 2 + 6
@@ -58,20 +58,20 @@ def test_devices_share_one_table_of_verdicts():
 
 @pytest.mark.parametrize(("mixture_ms", "explained"), [(20.0, True), (1.0, False)])
 def test_the_distance_from_the_bound_is_explained_only_where_it_is_larger(mixture_ms, explained):
-    times = {name: {1: 10.0} for name in chapter.DENSE} | {"OLMoE-1B-7B": {1: mixture_ms}}
-    of_bound = frames.cells(record(*decoding(times))).set_index("shape")["of_bound"]
-    text = chapter.distance(record(*decoding(times))).data
+    times = {name: {1: 10.0} for name in words.DENSE} | {"OLMoE-1B-7B": {1: mixture_ms}}
+    of_bound = tables.cells(record(*decoding(times))).set_index("shape")["of_bound"]
+    text = words.distance(record(*decoding(times))).data
     assert f"at batch 1 the mixtures take {1 / of_bound['OLMoE-1B-7B']:.1f} to" in text
     assert f"13B {1 / of_bound['Vicuna-13B']:.1f} to {1 / of_bound['Vicuna-7B']:.1f} times" in text
     assert ("small products" in text) == explained
 
 
 def test_a_device_without_published_models_has_no_distance():
-    assert chapter.distance(record(mixture("top-8, uniform", 2.0, panel="kinds"))).data == ""
+    assert words.distance(record(mixture("top-8, uniform", 2.0, panel="kinds"))).data == ""
 
 
 def test_the_answer_names_the_predictions_of_each_verdict():
-    answer = chapter.answer(full())
+    answer = words.answer(full())
     assert "Some GPU" in answer and "of 6" in answer
     for word, names in {"contradicted": "P2 P6", "inconclusive": "P1 P3 P4 P5"}.items():
         listed = re.search(rf"{word} ((?:P\d(?:, )?)+)", answer)[1]
@@ -79,7 +79,7 @@ def test_the_answer_names_the_predictions_of_each_verdict():
 
 
 def test_circumstances_tell_what_is_modelled_missing_and_cut_short():
-    whole = chapter.circumstances(full()).data
+    whole = words.circumstances(full()).data
     assert "700 TFLOP/s and 4000 GB/s" in whole
     assert "modelled" not in whole and "failed" not in whole and "time was up" not in whole
     broken = record(
@@ -88,7 +88,7 @@ def test_circumstances_tell_what_is_modelled_missing_and_cut_short():
         whole=False,
         beside="a training",
     )
-    text = chapter.circumstances(broken).data
+    text = words.circumstances(broken).data
     assert "modelled" in text and "time was up" in text and "a training" in text
     assert "1 failed" in text and "Vicuna-13B (no memory)" in text and "Vicuna-7B" not in text
 
@@ -98,30 +98,30 @@ def test_a_model_is_compared_with_the_sum_of_its_layers():
         cell("TinyLlama-1.1B", ms, panel="additivity", layers=layers)
         for layers, ms in ((1, 1.0), (2, 2.5), (22, 33.0))
     ]
-    text = chapter.additivity(record(*depths))
+    text = words.additivity(record(*depths))
     assert "TinyLlama-1.1B" in text and "(decode)" in text
     assert prose.numbers(text) == ["22", "1.50", "22"]
-    assert text in chapter.circumstances(record(*depths)).data
-    assert chapter.additivity(full()) == ""
+    assert text in words.circumstances(record(*depths)).data
+    assert words.additivity(full()) == ""
 
 
 def test_without_trained_routers_the_page_says_so(results):
-    assert "No trained router" in chapter.trained(chapter.trained_routers()).data
+    assert "No trained router" in words.trained(words.trained_routers()).data
 
 
 def test_tables_have_a_column_for_each_size():
-    assert "| top-8, guided | 1.25 |" in chapter.kinds(full()).data
-    assert "| 8 of 64 | 0.125 | 0.25 |" in chapter.family(full()).data
-    assert chapter.kinds(record()).data == chapter.family(record()).data == "*Not measured there.*"
+    assert "| top-8, guided | 1.25 |" in words.kinds(full()).data
+    assert "| 8 of 64 | 0.125 | 0.25 |" in words.family(full()).data
+    assert words.kinds(record()).data == words.family(record()).data == "*Not measured there.*"
 
 
 def test_traffic_is_shown_with_modelled_times():
-    (row,) = chapter.between_devices(traffic(), 989.0).data.splitlines()[2:]
+    (row,) = words.between_devices(traffic(), 989.0).data.splitlines()[2:]
     assert row.startswith("| trace, uniform | sequences | 90.0% | 50.0% | 0.737 | 1.50 |")
 
 
 def test_the_front_shows_measured_times_only_where_there_are_any():
-    bounds = chapter.front(published.front(None)).data
+    bounds = words.front(published.front(None)).data
     assert "measured" not in bounds and "Bound of an H100, ms" in bounds
     assert len(bounds.splitlines()) == 2 + len(published.SCORES)
 
@@ -129,15 +129,15 @@ def test_the_front_shows_measured_times_only_where_there_are_any():
 def test_figures_are_drawn(closed):
     records = full()
     for figure in (
-        figures.decoding(frames.cells(records)),
-        figures.executors(chapter.tracking(records)),
+        figures.decoding(tables.cells(records)),
+        figures.executors(words.tracking(records)),
         figures.front(published.front(None)),
     ):
         assert figure.get_label().endswith(".")
         assert figure.axes[0].has_data()
 
 
-@pytest.mark.parametrize("module", ["chapter", "figures", "frames", "published", "verdicts"])
+@pytest.mark.parametrize("module", ["words", "figures", "tables", "published", "verdicts"])
 def test_chapters_do_without_torch(module):
     code = f"import sys, moelib.modalities.cost.{module}; sys.exit('torch' in sys.modules)"
     call = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True)

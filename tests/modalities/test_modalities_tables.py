@@ -11,8 +11,8 @@ from prose import refusal
 from small import small_run
 from synthetic_modalities import trained
 
-from moelib.modalities import chapters, comparisons, figures
-from moelib.modalities.comparisons import ALIKE, HIGHER, LOWER, OPEN, Comparison, gap, iid
+from moelib.modalities import figures, tables, words
+from moelib.modalities.tables import ALIKE, HIGHER, LOWER, OPEN, Comparison, gap, iid
 from moelib.records.record import RecordError, write_record
 from moelib.study.base import PROJECT
 from moelib.study.modalities import ModalityRun, load_modality_study
@@ -52,23 +52,23 @@ def family(baseline: str = "dense"):
     ],
 )
 def test_verdicts(arm, zero, word):
-    (verdict,) = comparisons.judged(records("top-2", arm) + records("dense", zero), family())
+    (verdict,) = tables.judged(records("top-2", arm) + records("dense", zero), family())
     assert verdict.word == word
     assert verdict.mean == pytest.approx(sum(arm) / len(arm) - sum(zero) / len(zero))
 
 
 def test_seeds_are_paired_and_a_family_counts_whole():
     arms = records("top-2", [0.03, 0.031, 0.029]) + records("dense", [0.01, 0.012])
-    (alone,) = comparisons.judged(arms, family())
+    (alone,) = tables.judged(arms, family())
     assert len(alone.differences) == 2
     questions = (*family(), Comparison("I", "iid", "hard", "dense", iid, LOWER))
-    (first,) = comparisons.judged(arms, questions)  # the second has no records, and counts
+    (first,) = tables.judged(arms, questions)  # the second has no records, and counts
     assert first.adjusted == pytest.approx(2 * alone.adjusted)
 
 
 def test_effects_are_in_points_and_paired():
     arms = records("top-2", [0.03, 0.05]) + records("dense", [0.01, 0.01])
-    (row,) = comparisons.effects(arms, {"gap": gap}, "dense").itertuples()
+    (row,) = tables.effects(arms, {"gap": gap}, "dense").itertuples()
     assert row.by_seed == pytest.approx((2, 4)) and row.value == pytest.approx(3)
 
 
@@ -79,16 +79,16 @@ def test_records_of_other_settings_are_refused(results):
         run = ModalityRun(settings, arm, 0)
         write_record(run.record_path("vlm-train"), trained(run, 0.8, 0.7))
     with refusal(RecordError, "top-2, seed 0", "data_seed"):
-        comparisons.load("quick")
+        tables.load("quick")
 
 
 def test_words_are_chosen_by_the_numbers(results):
-    assert "no records" in chapters.missing("main", []).data
+    assert "no records" in words.missing("main", []).data
     synthetic_modalities.write_study("main", seeds=(0, 1))
-    records = comparisons.load("main")
-    assert "28 of 70 runs" in chapters.missing("main", records).data
-    assert chapters.answer(comparisons.judged(records, comparisons.MAIN))
-    assert "few runs" in chapters.allocation([])
+    records = tables.load("main")
+    assert "28 of 70 runs" in words.missing("main", records).data
+    assert words.answer(tables.judged(records, tables.MAIN))
+    assert "few runs" in words.allocation([])
 
 
 SMALL, LARGE = [0.010, 0.012, 0.009, 0.011], [0.030, 0.031, 0.029, 0.030]
@@ -110,17 +110,17 @@ def test_allocation_helps_if_both_gaps_are_smaller(top_2, hard, verdict):
         Comparison("H1", "gap", "top-2", "dense", gap, LOWER),
         Comparison("H2", "gap", "hard", "dense", gap, LOWER),
     )
-    answer = chapters.allocation(comparisons.judged(arms, questions))
+    answer = words.allocation(tables.judged(arms, questions))
     assert verdict in answer
     assert prose.numbers(answer.partition("top-2,")[0])[0] == "\N{MINUS SIGN}1.95"  # points
 
 
 def test_figures(results, closed):
     synthetic_modalities.write_study("sparsity", seeds=(0, 1))
-    records = comparisons.load("sparsity")
-    assert figures.sparsity(chapters.sparsity(records))
-    assert figures.splits(comparisons.by_split(records))
-    assert figures.curves(chapters.epochs(records))
+    records = tables.load("sparsity")
+    assert figures.sparsity(words.sparsity(records))
+    assert figures.splits(tables.by_split(records))
+    assert figures.curves(words.epochs(records))
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS)

@@ -5,14 +5,14 @@ from types import SimpleNamespace
 import pytest
 from cost_records import PEAKS, cell, mixture, record, traffic
 
-from moelib.modalities.cost import frames, published
+from moelib.modalities.cost import published, tables
 from moelib.modalities.cost.roofline import demand, least_ms
 from moelib.modalities.cost.traffic import LINKS
 from moelib.study.shapes import DEEPSEEK, MOE_LLAVA, OLMOE, VICUNA_7B, VICUNA_13B, VISION
 
 
 def test_a_cell_stands_beside_the_bound_of_what_it_met():
-    table = frames.cells(record(mixture("top-8", 5.0, batch=4, slots=4.8, touched=20.0)))
+    table = tables.cells(record(mixture("top-8", 5.0, batch=4, slots=4.8, touched=20.0)))
     row = table.iloc[0]
     least = least_ms(demand(OLMOE, "decode", 4, 640, slots=4.8, met=20.0), PEAKS)
     assert row["bound_ms"] == pytest.approx(least)
@@ -22,7 +22,7 @@ def test_a_cell_stands_beside_the_bound_of_what_it_met():
 
 
 def test_a_block_is_as_many_times_a_layer():
-    table = frames.cells(record(cell("Vicuna-7B", 2.0, part="block", layers=1)))
+    table = tables.cells(record(cell("Vicuna-7B", 2.0, part="block", layers=1)))
     assert table["modelled"].all()
     assert table["whole_ms"].iloc[0] == 64
 
@@ -33,7 +33,7 @@ def test_ratios_are_of_pairs_of_one_round():
         mixture("top-8, zipf", (2.0, 10.0, 6.0), panel="kinds"),
         mixture("top-8, zipf", (2.0, 2.0, 2.0), panel="kinds", batch=8),  # without a reference
     ]
-    table = frames.ratios(record(*pair), "kinds", "top-8, uniform")
+    table = tables.ratios(record(*pair), "kinds", "top-8, uniform")
     assert dict(zip(table["arm"], table["ratio"], strict=True)) == {
         "top-8, uniform": 1,
         "top-8, zipf": 2,
@@ -42,13 +42,13 @@ def test_ratios_are_of_pairs_of_one_round():
 
 def test_what_failed_is_told_and_has_no_time():
     measured = record(cell("Vicuna-7B", (), fault="no memory"), cell("Vicuna-13B", 3.0))
-    assert list(frames.cells(measured)["arm"]) == ["Vicuna-13B"]
-    assert frames.faults(measured)[["arm", "fault"]].values.tolist() == [["Vicuna-7B", "no memory"]]
-    assert frames.cells(record(measured.numbers.cells[0])).empty
+    assert list(tables.cells(measured)["arm"]) == ["Vicuna-13B"]
+    assert tables.faults(measured)[["arm", "fault"]].values.tolist() == [["Vicuna-7B", "no memory"]]
+    assert tables.cells(record(measured.numbers.cells[0])).empty
 
 
 def test_traffic_has_a_row_for_each_link():
-    table = frames.traffic(traffic(), teraflops=100.0)
+    table = tables.traffic(traffic(), teraflops=100.0)
     assert list(table["link"]) == [link.name for link in LINKS]
     assert set(table["imbalance"]) == {1.5}
     assert table["megabytes"].iloc[0] == pytest.approx(2 * 90 * 2048 * 2 / 1e6)
@@ -83,14 +83,14 @@ def test_traffic_of_trained_routers_is_a_mean_over_seeds_and_layers():
 
     separate = ((0.5, 0.5, 0.0, 0.0), (0.0, 0.0, 0.5, 0.5))  # two devices: all at home
     mixed = ((0.25,) * 4,) * 2  # half away
-    table = frames.trained_traffic([router(0, separate, mixed), router(1, mixed, mixed)])
+    table = tables.trained_traffic([router(0, separate, mixed), router(1, mixed, mixed)])
     two = table.set_index("devices").loc[2]
     assert two["seeds"] == 2
     assert two["away"] == pytest.approx((0 + 3 * 0.5) / 4)
     words, patches = 1 - 0.5**2, 0.5  # two choices of a word, one of a patch
     assert two["leaving"] == pytest.approx(0.75 * (100 * words + 300 * patches) / 400)
     assert list(table["devices"]) == [2, 4]
-    assert frames.trained_traffic([]).empty
+    assert tables.trained_traffic([]).empty
 
 
 def test_the_bounds_cross_where_the_page_says():

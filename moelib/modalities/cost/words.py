@@ -6,7 +6,7 @@ from typing import TypeVar
 import pandas as pd
 from IPython.display import Markdown
 
-from moelib.modalities.cost import frames, published
+from moelib.modalities.cost import published, tables
 from moelib.modalities.cost.published import ANSWER, DATA_SHEET
 from moelib.modalities.cost.traffic import LINKS
 from moelib.modalities.cost.verdicts import ACTIVE, UNIFORM, judge
@@ -78,7 +78,7 @@ def answer(record: Record[CostNumbers]) -> str:
 def circumstances(record: Record[CostNumbers]) -> Markdown:
     """What of a record is modelled, what did not run, and what the machine could do and did."""
     numbers = record.numbers
-    table, failed = frames.cells(record), frames.faults(record)
+    table, failed = tables.cells(record), tables.faults(record)
     rate = max(numbers.peaks.gigabytes, numbers.peaks.read_gigabytes)
     sentences = [
         f"**{record.provenance.device}**: {len(table)} ways were timed, "
@@ -113,7 +113,7 @@ def circumstances(record: Record[CostNumbers]) -> Markdown:
 
 def additivity(record: Record[CostNumbers]) -> str:
     """Whether a model takes the time of its layers, where several depths were run."""
-    table = frames.cells(record)
+    table = tables.cells(record)
     parts = []
     for (mode, shape), arms in table[table["panel"] == "additivity"].groupby(["mode", "shape"]):
         times = arms.set_index("layers")["ms"]
@@ -131,7 +131,7 @@ def distance(record: Record[CostNumbers]) -> Markdown:
 
     What explains it stands there only where the mixtures are the farther ones.
     """
-    table = frames.cells(record)
+    table = tables.cells(record)
     table = table[(table["panel"] == "published") & (table["mode"] == "decode")]
     names = {"mixtures": ("DeepSeekMoE-16B", "OLMoE-1B-7B", "Qwen3-30B-A3B"), "dense": DENSE}
     parts, slower = [], []
@@ -154,7 +154,7 @@ def distance(record: Record[CostNumbers]) -> Markdown:
 
 def kinds(record: Record[CostNumbers]) -> Markdown:
     """Times of every kind of perceptron in OLMoE, times ordinary top-8 with uniform routing."""
-    table = frames.ratios(record, "kinds", UNIFORM)
+    table = tables.ratios(record, "kinds", UNIFORM)
     if table.empty:
         return Markdown("*Not measured there.*")
     table["what"] = [
@@ -171,7 +171,7 @@ def kinds(record: Record[CostNumbers]) -> Markdown:
 def family(record: Record[CostNumbers]) -> Markdown:
     """Milliseconds of k of E experts of one total width, times the dense perceptron."""
     reference = "OLMoE, dense, equal total"
-    table = frames.ratios(record, "family", reference)
+    table = tables.ratios(record, "family", reference)
     if table.empty:
         return Markdown("*Not measured there.*")
     table["what"] = [f"{row.mode}, {row.tokens} tokens" for row in table.itertuples()]
@@ -186,7 +186,7 @@ def family(record: Record[CostNumbers]) -> Markdown:
 
 def between_devices(record: Record[TrafficNumbers], teraflops: float) -> Markdown:
     """Traffic of each routing on two devices, experts placed by modality."""
-    table = frames.traffic(record, teraflops)
+    table = tables.traffic(record, teraflops)
     table = table[(table["devices"] == 2) & (table["placement"] == "by modality")]
     keys = ["source", "homes"]
     wide = table.pivot(index=keys, columns="link", values="link_ms")[[link.name for link in LINKS]]
@@ -214,7 +214,7 @@ def trained_routers() -> list[Record[ModalityUtilizationNumbers]]:
 
 def trained(records: Iterable[Record[ModalityUtilizationNumbers]]) -> Markdown:
     """Traffic of trained routers on several devices, modelled from their loads."""
-    table = frames.trained_traffic(records)
+    table = tables.trained_traffic(records)
     if table.empty:
         return Markdown("*No trained router's utilization is in this checkout.*")
     columns = {
@@ -269,7 +269,7 @@ def data_sheet() -> str:
 
 def tracking(record: Record[CostNumbers]) -> pd.DataFrame:
     """Executors beside the dense perceptron of equal active size."""
-    return frames.ratios(record, "executors", ACTIVE)
+    return tables.ratios(record, "executors", ACTIVE)
 
 
 def _records(name: str, numbers: type[N]) -> dict[str, Record[N]]:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 import pandas as pd
 from IPython.display import Markdown
 
-from moelib.modalities import comparisons
-from moelib.modalities.comparisons import OPEN, Trained, Verdict
+from moelib.modalities import tables
+from moelib.modalities.tables import OPEN, Trained, Verdict
 from moelib.records.modalities import NlvrNumbers
 from moelib.records.record import Record
 from moelib.report import pages
@@ -124,23 +124,23 @@ def allocation(family: Sequence[Verdict]) -> str:
     )
     if OPEN in (h1.word, h2.word):
         return f"**These seeds do not decide it**: {facts}."
-    if h1.word == comparisons.LOWER and h2.word == comparisons.LOWER:
+    if h1.word == tables.LOWER and h2.word == tables.LOWER:
         return f"**Here it does**: {facts}."
     return f"**Here it does not**: {facts}."
 
 
 def accuracies(records: Sequence[Trained]) -> Markdown:
     """Parameters and accuracy on each split, mean over seeds."""
-    table = comparisons.by_split(records)
+    table = tables.by_split(records)
     wide = table.pivot_table("accuracy", "arm", "split", sort=False).reset_index()
     first = {record.head: record.numbers for record in records}
     wide["total"] = [first[arm].total_parameters for arm in wide["arm"]]
     wide["active"] = [first[arm].active_parameters for arm in wide["arm"]]
     consistency = table[table["split"] == "iid"].groupby("arm")["consistency"].mean()
     wide["consistency"] = wide["arm"].map(consistency)
-    follows = comparisons.by_arm(records, lambda record: record.numbers.entailed or math.nan)
+    follows = tables.by_arm(records, lambda record: record.numbers.entailed or math.nan)
     wide["entailed"] = [sum(follows[arm].values()) / len(follows[arm]) for arm in wide["arm"]]
-    gaps = comparisons.by_arm(records, comparisons.gap)
+    gaps = tables.by_arm(records, tables.gap)
     wide["gap"] = [sum(gaps[arm].values()) / len(gaps[arm]) for arm in wide["arm"]]
     names = list(dict.fromkeys(table["split"]))
     columns = {
@@ -192,7 +192,7 @@ def sparsity(records: Sequence[Trained]) -> pd.DataFrame:
         family = families.get(record.head.split("-")[0])
         if family and isinstance(arm, TopK):
             share = arm.k / arm.experts
-            values = (comparisons.iid(record), comparisons.gap(record))
+            values = (tables.iid(record), tables.gap(record))
             rows.append((family, record.head, record.seed, share, *values))
     names = ["family", "arm", "seed", "share", "accuracy", "gap"]
     return pd.DataFrame(rows, columns=names)
