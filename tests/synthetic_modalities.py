@@ -1,5 +1,9 @@
 """Records of the modality studies with numbers that are made up, for what reads records."""
 
+from collections.abc import Sequence
+
+from small import small_run
+
 from moelib.modalities.utilization import TOKENS
 from moelib.records.modalities import (
     Answers,
@@ -37,6 +41,13 @@ def trained(run: ModalityRun, iid: float, compositions: float) -> Record:
         validation=answers(iid), tests=tests, entailed=None, weights="",
     )  # fmt: skip
     return _record(run, numbers)
+
+
+def records(arm: str, gaps: Sequence[float], accuracy: float = 0.9) -> list[Record]:
+    """One run of a small study for each gap between splits."""
+    return [
+        trained(small_run(arm, seed), accuracy, accuracy - value) for seed, value in enumerate(gaps)
+    ]
 
 
 def utilized(run: ModalityRun) -> Record:

@@ -63,6 +63,23 @@ def effects(table: pd.DataFrame) -> Figure:
 
 
 @styled
+def experts_by_type(table: pd.DataFrame) -> Figure:
+    """Experts that compute for a token of each type, an arm a line."""
+    wide = table.set_index("arm")
+    figure, axes = plt.subplots(figsize=(6.4, 1.1 + 0.26 * len(wide.columns)), layout="constrained")
+    for number, (arm, row) in enumerate(wide.iterrows()):
+        colour, marker = PALETTE[number % len(PALETTE)], "os^DvPX"[number % 7]
+        axes.plot(row, range(len(row)), marker, color=colour, label=arm, markersize=6, alpha=0.85)
+    axes.set_yticks(range(len(wide.columns)), wide.columns)
+    axes.invert_yaxis()
+    axes.set_xlim(left=0)
+    axes.set_xlabel("experts per token")
+    axes.grid(axis="x", visible=True)
+    axes.legend(frameon=False, fontsize="small", ncols=4, loc="lower left", bbox_to_anchor=(0, 1))
+    return figure
+
+
+@styled
 def loads(layers: pd.DataFrame) -> Figure:
     """Share of a modality's choices that fall on each expert, layer by layer."""
     numbers = sorted(set(layers["layer"]))

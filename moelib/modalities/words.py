@@ -1,4 +1,4 @@
-"""What the chapters on routing between modalities show: words and tables of records."""
+"""What the chapters on routing between modalities show: answers, charts and tables of records."""
 
 import math
 from collections.abc import Sequence
@@ -6,12 +6,12 @@ from collections.abc import Sequence
 import pandas as pd
 from IPython.display import Markdown
 
-from moelib.modalities import tables
+from moelib.modalities import figures, tables
 from moelib.modalities.tables import OPEN, Trained, Verdict
-from moelib.records.modalities import NlvrNumbers
+from moelib.records.modalities import ModalityUtilizationNumbers, NlvrNumbers
 from moelib.records.record import Record
 from moelib.report import pages
-from moelib.report.wording import devices_of, in_points, listed, seeds_of
+from moelib.report.wording import devices_of, in_points, listed, plain, seeds_of
 from moelib.study.modalities import TopK
 
 BADGES = {True: "success", False: "warning"}
@@ -64,6 +64,97 @@ def _file(record: Record) -> str:
     if isinstance(record.numbers, NlvrNumbers):
         return f"{record.kind}-{record.numbers.split}"
     return record.kind
+
+
+def evidence(study: str, task: str) -> str:
+    """Where the records behind a figure are, which notebook measured them, and what makes them."""
+    return (
+        "[Records](modalities.ipynb#all-arms) of "
+        f"`notebooks/modalities_{task}.ipynb` · made by `{command(study)}`"
+    )
+
+
+def split_chart(study: str, records: Sequence[Trained]) -> Markdown:
+    """Accuracy of all arms on every split of the test."""
+    table = tables.by_split(records)
+    sighted = {record.head for record in records if _sighted(record)}
+    means = table.pivot_table("accuracy", "arm", "split", sort=False)
+    lost = 100 * means[means.index.isin(sighted)].drop(columns="iid").rsub(means["iid"], axis=0)
+    lost = lost.dropna(how="all")
+    hardest = lost.mean().idxmax()
+    low, high = lost[hardest].min(), lost[hardest].max()
+    claim = (
+        f"**Of what training does not show, *{hardest}* costs most: {plain(low)} to {plain(high)} "
+        "points, by arm.**"
+    )
+    caption = f"{claim} Accuracy on each split: mean over seeds (diamond), and each seed."
+    drawn = [figures.splits(table)]
+    return pages.chart(f"{study}-splits", drawn, caption, caption, table, evidence(study, "train"))
+
+
+def gap_chart(study: str, records: Sequence[Trained]) -> Markdown:
+    """The gap of all arms on held-out compositions."""
+    table = tables.effects(records, {"gap": tables.gap})
+    table = table[table["head"].isin([r.head for r in records if _sighted(r)])]
+    least, most = table.loc[table["value"].idxmin()], table.loc[table["value"].idxmax()]
+    caption = (
+        f"**The gap is smallest for *{least['head']}*, {plain(least['value'])} points, and largest "
+        f"for *{most['head']}*, {plain(most['value'])}.** Accuracy on truths of seen compositions "
+        "minus that on held-out ones: mean, 95% t-interval over seeds where there are two, and "
+        "each seed (faint)."
+    )
+    drawn = [figures.effects(table)]
+    return pages.chart(f"{study}-gap", drawn, caption, caption, table, evidence(study, "train"))
+
+
+def type_chart(study: str, records: Sequence[Record[ModalityUtilizationNumbers]]) -> Markdown:
+    """Real experts of each type of token, by arm."""
+    table = tables.experts_by_type(records)
+    wide = table.set_index("arm")
+    uneven = (wide.max(axis=1) - wide.min(axis=1)).idxmax()
+    most, least = wide.loc[uneven].idxmax(), wide.loc[uneven].idxmin()
+    caption = (
+        f"**With *{uneven}* a token of the type *{most}* meets {plain(wide.loc[uneven, most])} "
+        f"experts, and one of the type *{least}* {plain(wide.loc[uneven, least])}.** Experts that "
+        "compute for a token, mean over layers and seeds: words by what they do in the sentence, "
+        "patches by whether they show an object."
+    )
+    drawn = [figures.experts_by_type(table)]
+    name = f"{study}-experts"
+    return pages.chart(name, drawn, caption, caption, table, evidence(study, "utilization"))
+
+
+def sparsity_chart(study: str, records: Sequence[Trained]) -> Markdown:
+    """Accuracy and gap over the share of experts that a token meets."""
+    table = sparsity(records)
+    means = table.groupby(["family", "share"])["accuracy"].mean()
+    best = {family: means[family].idxmax() for family in dict.fromkeys(table["family"])}
+    found = listed(f"{share:g} with {family}" for family, share in best.items())
+    caption = (
+        f"**Accuracy on *iid* is highest at k/E = {found}.** Mean over seeds (line), and each seed."
+    )
+    drawn = [figures.sparsity(table)]
+    return pages.chart(f"{study}-share", drawn, caption, caption, table, evidence(study, "train"))
+
+
+def load_chart(study: str, record: Record[ModalityUtilizationNumbers]) -> Markdown:
+    """Which experts words and patches of a run choose in each layer."""
+    table = layers(record)
+    most = table.loc[table["load"].idxmax()]
+    caption = (
+        f"**In layer {most['layer']} expert {most['expert']} gets {most['load']:.0%} of the "
+        f"choices of {most['modality']} tokens.** Share of a modality's choices that fall on each "
+        f"expert; dashed: an even share. `{record.head}` in `modalities/{study}`, seed "
+        f"{record.seed}."
+    )
+    name = f"{study}-loads-{record.head}-{record.seed}"
+    drawn = [figures.loads(table)]
+    return pages.chart(name, drawn, caption, caption, table, evidence(study, "utilization"))
+
+
+def _sighted(record: Trained) -> bool:
+    """Whether its arm sees words and pictures."""
+    return getattr(record.numbers.study.arms[record.head], "sees", "both") == "both"
 
 
 def verdicts(family: Sequence[Verdict]) -> Markdown:

@@ -1,29 +1,13 @@
 """Values, differences and verdicts of made-up records; chapters with and without records."""
 
-import json
-import subprocess
-import sys
-
-import prose
 import pytest
-import synthetic_modalities
 from prose import refusal
-from small import small_run
-from synthetic_modalities import trained
+from synthetic_modalities import records, trained
 
-from moelib.modalities import figures, tables, words
+from moelib.modalities import tables
 from moelib.modalities.tables import ALIKE, HIGHER, LOWER, OPEN, Comparison, gap, iid
 from moelib.records.record import RecordError, write_record
-from moelib.study.base import PROJECT
 from moelib.study.modalities import ModalityRun, load_modality_study
-
-CHAPTERS = ("modalities", "modalities-composition", "modalities-sparsity")
-
-
-def records(arm: str, gaps: list[float], accuracy: float = 0.9):
-    return [
-        trained(small_run(arm, seed), accuracy, accuracy - value) for seed, value in enumerate(gaps)
-    ]
 
 
 def test_the_gap_weighs_statements_and_connected_ones_alike():
@@ -80,54 +64,3 @@ def test_records_of_other_settings_are_refused(results):
         write_record(run.record_path("vlm-train"), trained(run, 0.8, 0.7))
     with refusal(RecordError, "top-2, seed 0", "data_seed"):
         tables.load("quick")
-
-
-def test_words_are_chosen_by_the_numbers(results):
-    assert "no records" in words.missing("main", []).data
-    synthetic_modalities.write_study("main", seeds=(0, 1))
-    records = tables.load("main")
-    assert "28 of 70 runs" in words.missing("main", records).data
-    assert words.answer(tables.judged(records, tables.MAIN))
-    assert "few runs" in words.allocation([])
-
-
-SMALL, LARGE = [0.010, 0.012, 0.009, 0.011], [0.030, 0.031, 0.029, 0.030]
-SCATTERED = [0.00, 0.08, 0.01, 0.05]
-
-
-@pytest.mark.parametrize(
-    ("top_2", "hard", "verdict"),
-    [
-        (SMALL, SMALL, "does**"),
-        (SMALL, [0.051, 0.050, 0.050, 0.049], "does not**"),
-        (SMALL, SCATTERED, "not decide"),
-    ],
-)
-def test_allocation_helps_if_both_gaps_are_smaller(top_2, hard, verdict):
-    gaps = {"dense": LARGE, "top-2": top_2, "hard": hard}
-    arms = [record for arm, values in gaps.items() for record in records(arm, values)]
-    questions = (
-        Comparison("H1", "gap", "top-2", "dense", gap, LOWER),
-        Comparison("H2", "gap", "hard", "dense", gap, LOWER),
-    )
-    answer = words.allocation(tables.judged(arms, questions))
-    assert verdict in answer
-    assert prose.numbers(answer.partition("top-2,")[0])[0] == "\N{MINUS SIGN}1.95"  # points
-
-
-def test_figures(results, closed):
-    synthetic_modalities.write_study("sparsity", seeds=(0, 1))
-    records = tables.load("sparsity")
-    assert figures.sparsity(words.sparsity(records))
-    assert figures.splits(tables.by_split(records))
-    assert figures.curves(words.epochs(records))
-
-
-@pytest.mark.parametrize("chapter", CHAPTERS)
-def test_a_chapter_without_records_can_be_read(results, tmp_path, chapter):
-    cells = json.loads((PROJECT / "book" / f"{chapter}.ipynb").read_text())["cells"]
-    code = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
-    script = tmp_path / "chapter.py"
-    script.write_text(f"import matplotlib\nmatplotlib.use('Agg')\n{code}\n")
-    process = subprocess.run([sys.executable, script], cwd=PROJECT, capture_output=True, text=True)
-    assert process.returncode == 0, process.stderr[-2000:]

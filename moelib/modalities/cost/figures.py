@@ -13,9 +13,8 @@ EXECUTORS = ("grouped", "padded", "loop", "masked")
 
 
 @styled
-def decoding(cells: pd.DataFrame) -> Figure:
+def decoding(steps: pd.DataFrame) -> Figure:
     """Milliseconds of one decoding step over batches: median (line), and its bound (dashed)."""
-    steps = _decoding(cells)
     figure, axes = plt.subplots(figsize=(7.2, 3.4), layout="constrained")
     for (arm, points), colour in zip(steps.groupby("arm", sort=False), PALETTE, strict=False):
         points = points.sort_values("batch")
@@ -80,18 +79,6 @@ def front(points: pd.DataFrame) -> Figure:
     handles, labels = grid[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncol=2, frameon=False)
     return figure
-
-
-def _decoding(cells: pd.DataFrame) -> pd.DataFrame:
-    return (
-        cells[
-            (cells["panel"] == "published")
-            & (cells["mode"] == "decode")
-            & (cells["context"] == 640)
-        ]
-        .groupby("arm", sort=False)
-        .filter(lambda points: len(points) > 1)
-    )
 
 
 def _logarithmic(axes, x: str, y: str) -> None:

@@ -5,6 +5,7 @@ The judge of each is in `moelib.modalities.cost.verdicts`, by the thresholds tha
 
 from moelib.records.cost import Prediction
 
+CONTEXT = 640  # tokens: one image of 576 patches, and 64 words
 CROSSING = {"DeepSeekMoE-16B": (4.0, 9.0), "Qwen3-30B-A3B": (2.7, 6.0)}  # batch: 6 and 4, times 1.5
 RETURN = (85.0, 192.0)  # batch: 128, times 1.5
 FEW, ENOUGH = 80, 256  # tokens per expert

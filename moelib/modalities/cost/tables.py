@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 import pandas as pd
 
+from moelib.modalities.cost.predictions import CONTEXT
 from moelib.modalities.cost.roofline import demand, least_ms
 from moelib.modalities.cost.traffic import (
     DEVICES,
@@ -67,6 +68,16 @@ def cells(record: Record[CostNumbers]) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows)
+
+
+def decoding(cells: pd.DataFrame) -> pd.DataFrame:
+    """The rows of `cells` of decoding at published shapes, of those timed at several batches."""
+    steps = cells[
+        (cells["panel"] == "published")
+        & (cells["mode"] == "decode")
+        & (cells["context"] == CONTEXT)
+    ]
+    return steps.groupby("arm", sort=False).filter(lambda points: len(points) > 1)
 
 
 def ratios(

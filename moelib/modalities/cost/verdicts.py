@@ -11,7 +11,6 @@ from moelib.records.cost import CostNumbers
 from moelib.records.record import Record
 from moelib.report.statistics.hypotheses import CONTRADICTED, INCONCLUSIVE, SUPPORTED
 
-CONTEXT = 640
 UNIFORM = "top-8, uniform"
 ACTIVE = "OLMoE, dense, equal active"
 DENSE_7B = "Vicuna-7B"
@@ -47,7 +46,7 @@ def crossings(record: Record[CostNumbers], arm: str) -> tuple[float | None, floa
     number is the largest batch that was measured, 0 if fewer than two were.
     """
     table = ratios(record, "published", DENSE_7B, [arm])
-    table = table[(table["mode"] == "decode") & (table["context"] == CONTEXT)]
+    table = table[(table["mode"] == "decode") & (table["context"] == bounds.CONTEXT)]
     table = table.sort_values("batch")
     if len(table) < 2:
         return None, None, 0
@@ -153,7 +152,7 @@ def _saved(
         table["part"].isin(parts)
         & (table["mode"] == mode)
         & (table["batch"] == batch)
-        & (table["context"] == CONTEXT)
+        & (table["context"] == bounds.CONTEXT)
     ]
     return None if table.empty else 1 - float(table["ratio"].iloc[0])
 

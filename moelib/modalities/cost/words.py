@@ -6,7 +6,7 @@ from typing import TypeVar
 import pandas as pd
 from IPython.display import Markdown
 
-from moelib.modalities.cost import published, tables
+from moelib.modalities.cost import figures, published, tables
 from moelib.modalities.cost.published import ANSWER, DATA_SHEET
 from moelib.modalities.cost.traffic import LINKS
 from moelib.modalities.cost.verdicts import ACTIVE, UNIFORM, judge
@@ -23,6 +23,7 @@ FOLDER = "cost"
 BADGES = {SUPPORTED: "success", CONTRADICTED: "danger", INCONCLUSIVE: "secondary"}
 DENSE = ("Vicuna-7B", "Vicuna-13B")
 FOLDED = 6  # rows, above which a table opens by its heading
+NOT_MEASURED = "*Not measured there.*"
 NOTHING = "No record of `{script}` is in this checkout."
 
 
@@ -47,6 +48,69 @@ def gpu() -> Record[CostNumbers] | None:
 def source(file: str, record: Record, script: str) -> Markdown:
     """Where a record was made, and by which command."""
     return pages.script_source(script, devices_of([record]), pages.record_link(FOLDER, file))
+
+
+def evidence(file: str, record: Record, script: str) -> str:
+    """The same in the line under a figure."""
+    link, command = pages.record_link(FOLDER, file), f".venv/bin/python benchmarks/{script}.py"
+    return f"{link} of {devices_of([record])} · made by `{command}`"
+
+
+def decoding_chart(file: str, record: Record[CostNumbers], name: str = "decoding") -> Markdown:
+    """Times of a decoding step over batches, of every published shape, and their bounds."""
+    table = tables.decoding(tables.cells(record))
+    mixtures = {shape.name for shape in record.numbers.shapes if shape.experts > 1}
+    counts = {}
+    for batch, points in table.groupby("batch"):
+        times = points.set_index("shape")["whole_ms"]
+        theirs = times[times.index.isin(mixtures)]
+        if DENSE[0] in times and len(theirs):
+            counts[batch] = f"{(theirs < times[DENSE[0]]).sum()} of {len(theirs)} at batch {batch}"
+    ends = listed(dict.fromkeys([*counts.values()][:1] + [*counts.values()][-1:]))
+    claim = f"**Mixtures that decode faster than {DENSE[0]}: {ends}.** " if ends else ""
+    caption = (
+        f"{claim}One decoding step over sequences at once: median (line), quartiles (band), and "
+        "the least time that the machine's rates allow (dashed)."
+    )
+    drawn = [figures.decoding(table)]
+    made = evidence(file, record, "modalities_cost")
+    return pages.chart(name, drawn, caption, caption, table, made)
+
+
+def executor_chart(file: str, record: Record[CostNumbers], name: str = "executors") -> Markdown:
+    """Times of the experts by each executor, beside a dense perceptron of equal active size."""
+    table = tables.ratios(record, "executors", ACTIVE)
+    if table.empty:
+        return Markdown(NOT_MEASURED)
+    even = table[table["arm"].str.endswith(", uniform")]
+    most = even[even["per_expert"] == even["per_expert"].max()].sort_values("ratio")
+    times = zip(most["arm"], most["ratio"], strict=True)
+    parts = listed(f"{arm.split(',')[0]} {value:.1f} times" for arm, value in times)
+    caption = (
+        f"**With {even['per_expert'].max():g} tokens per expert: {parts}.** Time of the "
+        "experts by executor, times a dense perceptron of equal active size: "
+        "medians (line), quartiles (band). Dashed: 1, and E/k = 8, which computing all experts "
+        "and masking costs; dotted: 256 tokens per expert."
+    )
+    drawn = [figures.executors(table)]
+    made = evidence(file, record, "modalities_cost")
+    return pages.chart(name, drawn, caption, caption, table, made)
+
+
+def front_chart(table: pd.DataFrame, record: Record[CostNumbers] | None) -> Markdown:
+    """Published scores over the time of an answer, measured in a record or bounded."""
+    mixtures = table[table["kind"] == "mixture"].sort_values("score")
+    orders = {tuple(points["model"]) for _, points in mixtures.groupby("task")}
+    agree = "agree" if len(orders) == 1 else "do not agree"
+    caption = (
+        f"**The tasks {agree} on the order of the mixtures.** Scores that others published, over "
+        "the time of an answer of 16 tokens at the published shapes."
+    )
+    made = "A bound by data sheet, no record"
+    for file, costs_record in costs().items() if record else ():
+        if costs_record.provenance == record.provenance:
+            made = evidence(file, record, "modalities_cost")
+    return pages.chart("published-front", [figures.front(table)], caption, caption, table, made)
 
 
 def verdicts(records: Iterable[Record[CostNumbers]]) -> Markdown:
@@ -156,7 +220,7 @@ def kinds(record: Record[CostNumbers]) -> Markdown:
     """Times of every kind of perceptron in OLMoE, times ordinary top-8 with uniform routing."""
     table = tables.ratios(record, "kinds", UNIFORM)
     if table.empty:
-        return Markdown("*Not measured there.*")
+        return Markdown(NOT_MEASURED)
     table["what"] = [
         f"{'experts' if row.part == 'mlp' else 'model'}, {row.mode}, {row.batch}"
         for row in table.itertuples()
@@ -173,7 +237,7 @@ def family(record: Record[CostNumbers]) -> Markdown:
     reference = "OLMoE, dense, equal total"
     table = tables.ratios(record, "family", reference)
     if table.empty:
-        return Markdown("*Not measured there.*")
+        return Markdown(NOT_MEASURED)
     table["what"] = [f"{row.mode}, {row.tokens} tokens" for row in table.itertuples()]
     wide = table.pivot(index="arm", columns="what", values="ratio")
     wide = wide.loc[list(dict.fromkeys(table["arm"])), list(dict.fromkeys(table["what"]))]
@@ -265,11 +329,6 @@ def front(table: pd.DataFrame) -> Markdown:
 def data_sheet() -> str:
     """The rates of the bound, in words."""
     return f"{DATA_SHEET.teraflops:.0f} TFLOP/s and {DATA_SHEET.gigabytes / 1e3:.2f} TB/s"
-
-
-def tracking(record: Record[CostNumbers]) -> pd.DataFrame:
-    """Executors beside the dense perceptron of equal active size."""
-    return tables.ratios(record, "executors", ACTIVE)
 
 
 def _records(name: str, numbers: type[N]) -> dict[str, Record[N]]:

@@ -8,7 +8,7 @@ import prose
 import pytest
 from cost_records import cell, decoding, mixture, record, traffic
 
-from moelib.modalities.cost import figures, published, tables, words
+from moelib.modalities.cost import published, tables, words
 from moelib.modalities.cost.grid import ACTIVE, TOTAL
 from moelib.records.record import write_record
 from moelib.study.base import PROJECT
@@ -112,7 +112,8 @@ def test_without_trained_routers_the_page_says_so(results):
 def test_tables_have_a_column_for_each_size():
     assert "| top-8, guided | 1.25 |" in words.kinds(full()).data
     assert "| 8 of 64 | 0.125 | 0.25 |" in words.family(full()).data
-    assert words.kinds(record()).data == words.family(record()).data == "*Not measured there.*"
+    assert words.kinds(record()).data == words.family(record()).data == words.NOT_MEASURED
+    assert words.executor_chart("cost.a.json", record()).data == words.NOT_MEASURED
 
 
 def test_traffic_is_shown_with_modelled_times():
@@ -126,15 +127,26 @@ def test_the_front_shows_measured_times_only_where_there_are_any():
     assert len(bounds.splitlines()) == 2 + len(published.SCORES)
 
 
-def test_figures_are_drawn(closed):
-    records = full()
-    for figure in (
-        figures.decoding(tables.cells(records)),
-        figures.executors(words.tracking(records)),
-        figures.front(published.front(None)),
-    ):
-        assert figure.get_label().endswith(".")
-        assert figure.axes[0].has_data()
+def claim(chart) -> str:
+    """The sentence in bold with which a caption begins."""
+    return chart.data.split("**")[1]
+
+
+def test_a_chart_counts_the_mixtures_that_decode_faster(closed):
+    text = claim(words.decoding_chart("cost.a.json", full()))
+    assert prose.numbers(text.partition(": ")[2]) == ["1", "1", "1", "0", "1", "32"]
+
+
+def test_a_chart_names_executors_from_the_fastest_on(closed):
+    text = claim(words.executor_chart("cost.a.json", full()))
+    assert prose.numbers(text) == ["256", "1.5"] and "grouped" in text
+
+
+def test_a_chart_says_whether_the_tasks_agree(closed):
+    table = published.front(None)
+    assert "do not agree" in claim(words.front_chart(table, None))
+    same = table[table["task"] == table["task"].iloc[0]]
+    assert "tasks agree" in claim(words.front_chart(same, None))
 
 
 @pytest.mark.parametrize("module", ["words", "figures", "tables", "published", "verdicts"])

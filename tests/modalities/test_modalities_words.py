@@ -1,0 +1,106 @@
+"""What the chapters on modalities say of made-up records, with records and without."""
+
+import json
+import subprocess
+import sys
+
+import prose
+import pytest
+import synthetic_modalities
+from small import small_run
+from synthetic_modalities import answers, records, trained, utilized
+
+from moelib.modalities import figures, tables, words
+from moelib.modalities.tables import LOWER, Comparison, gap
+from moelib.study.base import PROJECT
+
+CHAPTERS = ("modalities", "modalities-composition", "modalities-sparsity")
+
+
+def test_words_are_chosen_by_the_numbers(results):
+    assert "no records" in words.missing("main", []).data
+    synthetic_modalities.write_study("main", seeds=(0, 1))
+    runs = tables.load("main")
+    assert "28 of 70 runs" in words.missing("main", runs).data
+    assert words.answer(tables.judged(runs, tables.MAIN))
+    assert "few runs" in words.allocation([])
+
+
+SMALL, LARGE = [0.010, 0.012, 0.009, 0.011], [0.030, 0.031, 0.029, 0.030]
+SCATTERED = [0.00, 0.08, 0.01, 0.05]
+
+
+@pytest.mark.parametrize(
+    ("top_2", "hard", "verdict"),
+    [
+        (SMALL, SMALL, "does**"),
+        (SMALL, [0.051, 0.050, 0.050, 0.049], "does not**"),
+        (SMALL, SCATTERED, "not decide"),
+    ],
+)
+def test_allocation_helps_if_both_gaps_are_smaller(top_2, hard, verdict):
+    gaps = {"dense": LARGE, "top-2": top_2, "hard": hard}
+    arms = [record for arm, values in gaps.items() for record in records(arm, values)]
+    questions = (
+        Comparison("H1", "gap", "top-2", "dense", gap, LOWER),
+        Comparison("H2", "gap", "hard", "dense", gap, LOWER),
+    )
+    answer = words.allocation(tables.judged(arms, questions))
+    assert verdict in answer
+    assert prose.numbers(answer.partition("top-2,")[0])[0] == "\N{MINUS SIGN}1.95"  # points
+
+
+def test_curves_are_drawn(results, closed):
+    synthetic_modalities.write_study("sparsity", seeds=(0, 1))
+    assert figures.curves(words.epochs(tables.load("sparsity")))
+
+
+def claim(chart) -> str:
+    """The sentence in bold with which a caption begins."""
+    return chart.data.split("**")[1]
+
+
+def test_a_chart_says_what_costs_most_to_arms_that_see_both(closed):
+    runs = [trained(small_run(arm, 0), 0.9, 0.7) for arm in ("top-2", "dense", "words")]
+    for run, pairs in zip(runs, (0.6, 0.5, 0.1), strict=True):
+        run.numbers.tests["pairs"] = answers(pairs)
+    text = claim(words.split_chart("main", runs))
+    assert "*pairs*" in text and prose.numbers(text) == ["30.00", "40.00"]
+
+
+def test_a_chart_names_the_ends_of_the_gap_of_arms_that_see_both(closed):
+    runs = records("top-2", [0.02, 0.04]) + records("dense", [0.05]) + records("words", [0.0])
+    text = claim(words.gap_chart("main", runs))
+    assert text.index("*top-2*") < text.index("*dense*")
+    assert prose.numbers(text.replace("top-2", "")) == ["3.00", "5.00"]
+
+
+def test_a_chart_says_which_tokens_meet_most_experts(closed):
+    even, uneven = utilized(small_run("top-2", 0)), utilized(small_run("hard", 0))
+    uneven.numbers.layers[0].real.update(empty=3.5, answer=1.25)
+    text = claim(words.type_chart("main", [even, uneven]))
+    assert "*hard*" in text and text.index("*empty*") < text.index("*answer*")
+    assert prose.numbers(text) == ["3.50", "1.25"]
+
+
+def test_a_chart_says_where_most_choices_go(closed):
+    text = claim(words.load_chart("quick", utilized(small_run("top-2", 0))))
+    assert prose.numbers(text) == ["1", "0", "100%"] and "vision" in text
+
+
+def test_a_chart_says_at_which_share_accuracy_is_highest(results, closed):
+    synthetic_modalities.write_study("sparsity", seeds=(0,))
+    runs = tables.load("sparsity")
+    best = next(run for run in runs if run.head == "total-1-4")
+    best.numbers.tests["iid"] = answers(0.99)
+    assert "0.25 with equal total" in claim(words.sparsity_chart("sparsity", runs))
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_a_chapter_without_records_can_be_read(results, tmp_path, chapter):
+    cells = json.loads((PROJECT / "book" / f"{chapter}.ipynb").read_text())["cells"]
+    code = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+    script = tmp_path / "chapter.py"
+    script.write_text(f"import matplotlib\nmatplotlib.use('Agg')\n{code}\n")
+    process = subprocess.run([sys.executable, script], cwd=PROJECT, capture_output=True, text=True)
+    assert process.returncode == 0, process.stderr[-2000:]
