@@ -374,7 +374,7 @@ def test_times_are_those_of_the_reference_times_the_median_ratio_with_its_interv
     times = tuple(a * b for a, b in zip(reference, ratios, strict=True))
     same = np.arange(4) < 2
     table = tables.tradeoff(
-        nets({"soft": same}), benchmark({("soft", "head", 1): (reference, times)})
+        nets({"mine": same}), benchmark({("mine", "head", 1): (reference, times)})
     )
     (row,) = table.itertuples()
     found = (row.ratio_low, row.ratio, row.ratio_high)

@@ -7,6 +7,7 @@ import synthetic
 
 from moelib.records.benchmarks import Case
 from moelib.report.sparsity import words
+from moelib.study.heads import family
 
 
 def with_points(points, **numbers):
@@ -103,7 +104,7 @@ def test_aim_sentence_says_what_was_aimed_at_and_found_in_each_precision():
 
 def front_sentence(right, ms):
     """The sentence of heads that have so many of 100 images right and take so long."""
-    study = synthetic.study(seeds=(0,), heads={head: {"kind": "linear"} for head in right})
+    study = synthetic.study(seeds=(0,), heads={head: {"kind": family(head)} for head in right})
     cases = tuple(
         Case(
             setting={"head": head, "part": part, "batch": batch},
