@@ -16,8 +16,8 @@ from moelib.records.provenance import digest
 from moelib.study.notebook import code_cells
 
 PACKAGE = Path(__file__).resolve().parents[1]
-# Rooms that keep and show numbers, and make none.
-SILENT = ("moelib.records", "moelib.report")
+# What keeps and shows numbers, and makes none: rooms, and the command line of benchmarks.
+SILENT = ("moelib.records", "moelib.report", "moelib.analyses.benchmark")
 # Declarations: their values are in the record, resolved.
 DECLARATIONS = {"Frozen", "Numbers"}
 # What these return is digested itself: the images of a data set, pixel by pixel.
@@ -198,8 +198,9 @@ def _resolve(dotted: str) -> Definition | None:
 
 
 def _is_silent(definition: Definition) -> bool:
-    room = ".".join(definition.module.split(".")[:2])
-    if room in SILENT or str(definition) in DIGESTED:
+    if f"{definition.module}.".startswith(tuple(f"{name}." for name in SILENT)):
+        return True
+    if str(definition) in DIGESTED:
         return True
     nodes = _module(definition.module).definitions[definition.name]
     return any(_is_declaration(node, definition.module) for node in nodes)

@@ -8,12 +8,12 @@ nor weights, so that the graph of a study can ask it too.
 import json
 from pathlib import Path
 
-from moelib.records.code import code_digest
+from moelib.records.code import code_digest, script_digest
 from moelib.records.kinds import TrainNumbers
 from moelib.records.modalities import ModalityTrainNumbers
 from moelib.records.provenance import digest
 from moelib.records.record import N, Record, RecordError, read_record
-from moelib.study.base import Frozen
+from moelib.study.base import PROJECT, Frozen
 from moelib.study.modalities import ModalityRun
 from moelib.study.study import Study
 
@@ -33,6 +33,16 @@ def up_to_date(path: Path, numbers: type[N], inputs: dict[str, str]) -> Record[N
     except RecordError:
         return None
     return record if record.inputs == inputs else None
+
+
+def script_code(script: str) -> str:
+    """Digest of the code that a script of benchmarks/ computes with, and of its own."""
+    return script_digest(PROJECT / "benchmarks" / f"{script}.py")
+
+
+def costs_code() -> str:
+    """Digest of the code that times models at true shapes."""
+    return code_digest("moelib.modalities.cost.measure.measure")
 
 
 def training_values(study: Study, head: str, seed: int) -> dict:

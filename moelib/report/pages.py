@@ -13,6 +13,7 @@ from IPython.display import HTML, Markdown, display
 from matplotlib.figure import Figure
 
 from moelib.records.benchmarks import BenchmarkNumbers
+from moelib.records.freshness import script_code
 from moelib.records.record import Record
 from moelib.report import style
 from moelib.report.wording import MINUS, devices_of, listed, rounded
@@ -156,15 +157,24 @@ def source(records: Iterable[Record], note: str = "") -> Markdown:
     )
 
 
-def script_source(script: str, where: str, links: str) -> Markdown:
-    """Say where a script of benchmarks/ ran, link what it recorded, name the command."""
-    return _small(f"{where}. {links}. Made by `.venv/bin/python benchmarks/{script}.py`.")
+def script_source(
+    script: str, records: Iterable[Record], where: str, links: str, code: str = ""
+) -> Markdown:
+    """Say where a script of benchmarks/ ran, link what it recorded, name the command.
+
+    And whether it has changed since: `code` is its digest of today, by default that of all of it.
+    """
+    code = code or script_code(script)
+    changed = any(record.inputs.get("code") != code for record in records)
+    since = " Its code has changed since." if changed else ""
+    made = f"Made by `.venv/bin/python benchmarks/{script}.py`."
+    return _small(f"{where}. {links}. {made}{since}")
 
 
 def benchmark_source(file: str, record: Record[BenchmarkNumbers]) -> Markdown:
     """Say on which device a benchmark ran, link its record, name the command."""
     link = record_link("benchmarks", file)
-    return script_source(record.numbers.name, devices_of([record]), link)
+    return script_source(record.numbers.name, [record], devices_of([record]), link)
 
 
 def record_link(folder: str, file: str, text: str = "Record") -> str:

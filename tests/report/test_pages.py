@@ -10,6 +10,7 @@ import pytest
 import synthetic
 from markdown_it import MarkdownIt
 
+from moelib.records.freshness import script_code
 from moelib.report import forest, pages
 from moelib.report.effects import COLUMNS
 from moelib.report.style import GRID, INK
@@ -85,6 +86,16 @@ def test_source_names_study_and_seeds_and_links_each_record():
         (str(seed), f"../results/tiny/soft/seed-{seed}/train.json") for seed in (0, 7)
     ]
     assert re.findall("`(.*?)`", text) == ["tiny", "train.json", "make study STUDY=tiny"]
+
+
+@pytest.mark.parametrize(("code", "changed"), [("today", False), ("before", True)])
+def test_a_script_that_has_changed_since_its_record_is_called_so(code, changed):
+    record = synthetic.benchmark()
+    digest = script_code("step") if code == "today" else code
+    record = record.model_copy(update={"inputs": {"code": digest}})
+    text = pages.script_source("step", [record], "A CPU", "Links").data
+    assert "A CPU. Links." in text and "benchmarks/step.py" in text
+    assert ("changed" in text) == changed
 
 
 @pytest.mark.parametrize("text", ["plain", "use `eig` now", "``a`` or `b`", "`begin", "end```"])

@@ -7,8 +7,8 @@ import torch
 
 from moelib.analyses.benchmark import free_path, write_benchmark
 from moelib.modalities.cost.measure import measure
-from moelib.records.code import code_digest
 from moelib.records.cost import CostNumbers
+from moelib.records.freshness import costs_code
 from moelib.records.provenance import observe
 from moelib.study.base import PROJECT, ConfigError
 
@@ -34,7 +34,7 @@ def record_costs(device: str, seconds: float, *, tiny: bool, beside: str = "") -
     start = time.perf_counter()
     name = "cost/tiny" if tiny else "cost/cost"
     free_path(name, CostNumbers, observe(device))  # refused before, not after
-    inputs = {"code": code_digest("moelib.modalities.cost.measure.measure")}
+    inputs = {"code": costs_code()}
     for done, numbers in measure(device, seconds, small=tiny, beside=beside):
         elapsed = time.perf_counter() - start
         provenance = observe(device, elapsed)

@@ -11,6 +11,7 @@ from moelib.modalities.cost.published import ANSWER, DATA_SHEET
 from moelib.modalities.cost.traffic import LINKS
 from moelib.modalities.cost.verdicts import ACTIVE, UNIFORM, judge
 from moelib.records.cost import CostNumbers, TrafficNumbers
+from moelib.records.freshness import costs_code
 from moelib.records.modalities import ModalityUtilizationNumbers
 from moelib.records.record import Numbers, Record, read_record
 from moelib.report import pages
@@ -47,7 +48,9 @@ def gpu() -> Record[CostNumbers] | None:
 
 def source(file: str, record: Record, script: str) -> Markdown:
     """Where a record was made, and by which command."""
-    return pages.script_source(script, devices_of([record]), pages.record_link(FOLDER, file))
+    code = costs_code() if record.kind == CostNumbers.kind else ""
+    link = pages.record_link(FOLDER, file)
+    return pages.script_source(script, [record], devices_of([record]), link, code)
 
 
 def evidence(file: str, record: Record, script: str) -> str:

@@ -131,8 +131,9 @@ def expenses(records: Iterable[Record]) -> pd.DataFrame:
 def energy(sessions: Mapping[str, Iterable[Record[SessionNumbers]]]) -> pd.DataFrame:
     """One row per study: hours of its sessions and energy in kWh, NaN where none could be read.
 
-    The energy is the GPU's own count, of everything on it; that of the processor and the rest of
-    the machine is not in it.
+    `task_hours` is the sum over tasks of the time that each took: by `hours` it is how many shared
+    the machine on average. The energy is the GPU's own count, of everything on it; that of the
+    processor and the rest of the machine is not in it.
     """
     table = pd.DataFrame(
         {
@@ -140,6 +141,7 @@ def energy(sessions: Mapping[str, Iterable[Record[SessionNumbers]]]) -> pd.DataF
             "sessions": 1,
             "hours": record.numbers.seconds / 3600,
             "tasks": len(record.numbers.tasks),
+            "task_hours": sum(t.end_s - t.start_s for t in record.numbers.tasks) / 3600,
             "kilowatt_hours": record.numbers.energy_joules,
         }
         for study, records in sessions.items()

@@ -38,6 +38,7 @@ def crosscheck_source(records: Mapping[str, Record[CrosscheckNumbers]]) -> Markd
     links = (pages.record_link("crosscheck", file, record.head) for file, record in records.items())
     return pages.script_source(
         "crosscheck",
+        records.values(),
         f"Study `{first.study.name}`, seed {first.seed}, {first.numbers.images} training images. "
         f"{first.provenance.device}",
         f"Records: {listed(links)}",

@@ -131,6 +131,7 @@ def test_energy_is_summed_where_it_could_be_read(results):
         write_record(results_root() / f"paper/sessions/{number}.json", record)
     (row,) = energy(sessions()).to_dict("records")
     assert row["sessions"] == 2 and row["hours"] == 2 and row["tasks"] == 2
+    assert row["task_hours"] == pytest.approx(2 * 5 / HOUR)
     assert row["kilowatt_hours"] == pytest.approx(2)
     unread = {"paper": [r for r in sessions()["paper"] if r.numbers.energy_joules is None]}
     assert np.isnan(energy(unread)["kilowatt_hours"].iloc[0])
