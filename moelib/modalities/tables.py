@@ -162,10 +162,10 @@ def effects(
 
 def by_arm(records: Sequence[Trained], value: Value) -> dict[str, dict[int, float]]:
     """arm -> seed -> value."""
-    found: dict[str, dict[int, float]] = {}
+    values: dict[str, dict[int, float]] = {}
     for record in records:
-        found.setdefault(record.head, {})[record.seed] = value(record)
-    return found
+        values.setdefault(record.head, {})[record.seed] = value(record)
+    return values
 
 
 def _interval(values: Sequence[float]) -> tuple[float, float, float]:

@@ -12,8 +12,15 @@ from moelib.records.modalities import ModalityUtilizationNumbers, NlvrNumbers
 from moelib.records.record import Record
 from moelib.report import pages
 from moelib.report.wording import devices_of, in_points, listed, plain, seeds_of
-from moelib.study.modalities import TopK
+from moelib.study.modalities import TopK, load_modality_study
 
+KINDS = {  # of perceptrons
+    "dense": "one for all tokens",
+    "top_k": "the k of the largest gates",
+    "hard": "the k of the largest gates, of those of the token's modality",
+    "guided": "the k of the largest gates; a loss gives groups of experts to modalities",
+    "slots": "as many experts as the token's importance asks for, k on average",
+}
 BADGES = {True: "success", False: "warning"}
 
 
@@ -24,16 +31,43 @@ def missing(study: str, records: Sequence[Record]) -> Markdown | None:
             f"*There are no records of `studies/modalities/{study}.yaml` in this checkout; "
             f"`{command(study)}` makes them.*"
         )
-    run = {(record.head, record.seed) for record in records}
-    asked = records[0].numbers.study
-    lacking = [f"{a} {s}" for s in asked.seeds for a in asked.arms if (a, s) not in run]
-    if lacking:
-        done = len(asked.seeds) * len(asked.arms) - len(lacking)
+    study = records[0].numbers.study
+    runs = {(arm, seed) for seed in study.seeds for arm in study.arms}
+    finished = runs & {(record.head, record.seed) for record in records}
+    if finished != runs:
         return Markdown(
-            f"*{done} of {len(asked.seeds) * len(asked.arms)} runs of this study are finished: "
-            "what follows is of those, paired by seed where a pair is complete.*"
+            f"*{len(finished)} of {len(runs)} runs of this study are finished: what follows is of "
+            "those, paired by seed where a pair is complete.*"
         )
     return None
+
+
+def arms(study: str) -> Markdown:
+    """What the arms of a study are, whether or not there are records: kinds, and what is set."""
+    rows = [
+        {
+            "arm": name,
+            "kind": KINDS[arm.kind],
+            "experts": getattr(arm, "experts", None),
+            "k": getattr(arm, "k", None),
+            "hidden": arm.hidden,
+            "set": listed(
+                f"`{key}: {value}`"
+                for key, value in arm.model_dump(exclude_defaults=True).items()
+                if key not in ("kind", "experts", "k", "hidden")
+            ),
+        }
+        for name, arm in load_modality_study(study).arms.items()
+    ]
+    columns = {
+        "arm": ("Arm", ""),
+        "kind": ("Perceptron of a block", ""),
+        "experts": ("Experts", ".0f"),
+        "k": ("k", ".0f"),
+        "hidden": ("Hidden units of each", "d"),
+        "set": ("Otherwise than by default", ""),
+    }
+    return pages.table(pd.DataFrame(rows), columns)
 
 
 def command(study: str) -> str:
@@ -129,10 +163,9 @@ def sparsity_chart(study: str, records: Sequence[Trained]) -> Markdown:
     table = sparsity(records)
     means = table.groupby(["family", "share"])["accuracy"].mean()
     best = {family: means[family].idxmax() for family in dict.fromkeys(table["family"])}
-    found = listed(f"{share:g} with {family}" for family, share in best.items())
-    caption = (
-        f"**Accuracy on *iid* is highest at k/E = {found}.** Mean over seeds (line), and each seed."
-    )
+    shares = listed(f"{share:g} with {family}" for family, share in best.items())
+    claim = f"**Accuracy on *iid* is highest at k/E = {shares}.**"
+    caption = f"{claim} Mean over seeds (line), and each seed."
     drawn = [figures.sparsity(table)]
     return pages.chart(f"{study}-share", drawn, caption, caption, table, evidence(study, "train"))
 

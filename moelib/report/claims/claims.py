@@ -105,12 +105,11 @@ def judge(
             for kind in (trained, analysed, sharp, surfaces, efficient)
         )
     )
-    found = [tuple(claim.evidence(records)) for claim in CLAIMS]
-    family = zip(CLAIMS, found, strict=True)
+    family = [(claim, tuple(claim.evidence(records))) for claim in CLAIMS]
     p_values = [claim.decide(list(parts)) for claim, parts in family]
     return [
         Judgement(claim, parts, *decision)
-        for claim, parts, decision in zip(CLAIMS, found, decisions(p_values), strict=True)
+        for (claim, parts), decision in zip(family, decisions(p_values), strict=True)
         if parts
     ]
 
