@@ -34,8 +34,8 @@ def measure(repeats: int) -> BenchmarkNumbers:
         split = subset(trained.dataset, "train", IMAGES, run.study.data.split_seed)
         cases = [
             case
-            for way in ("batches", "batches, no graphs kept", "one batch")
-            for case in compare(trained.model, trained.dataset, split, way, repeats)
+            for variant in ("batches", "batches, no graphs kept", "one batch")
+            for case in compare(trained.model, trained.dataset, split, variant, repeats)
         ]
     return BenchmarkNumbers(
         name="curvature",
@@ -48,14 +48,14 @@ def measure(repeats: int) -> BenchmarkNumbers:
     )
 
 
-def compare(model, dataset, split, way: str, repeats: int) -> list[Case]:
+def compare(model, dataset, split, variant: str, repeats: int) -> list[Case]:
     """Both measurements for one way of passing the images."""
     plain, fast = (network_input(split.images, dataset, last) for last in (False, True))
-    several = way != "one batch"
+    several = variant != "one batch"
     contiguous = model.to(memory_format=torch.contiguous_format)
     peer = Peered(contiguous, plain, split.labels, BATCH if several else None)
     last = model.to(memory_format=torch.channels_last)
-    keep = 0 if way == "batches, no graphs kept" else KEPT_GRAPHS
+    keep = 0 if variant == "batches, no graphs kept" else KEPT_GRAPHS
     objective = Objective(last, fast, split.labels, batch=BATCH, keep=keep)
     generator = torch.Generator().manual_seed(0)
     vector = torch.randn(objective.size, generator=generator)
@@ -70,34 +70,34 @@ def compare(model, dataset, split, way: str, repeats: int) -> list[Case]:
             lambda: milliseconds(lambda: objective.hessian(vector[None])),
             repeats=5 * repeats,
         )
-        cases.append(case("one product", way, baseline, candidate, 1.7))
+        cases.append(case("one product", variant, baseline, candidate, 1.7))
     reference = spectrum(objective.hessian, start, 5, residual=1e-4, budget=200).eigenvalues
     theirs, ours = [], []  # errors, round by round
 
     def error(values) -> float:
-        found = torch.tensor(sorted(values, reverse=True))
-        return (found / torch.tensor(reference.largest) - 1).abs().max().item()
+        ordered = torch.tensor(sorted(values, reverse=True))
+        return (ordered / torch.tensor(reference.largest) - 1).abs().max().item()
 
     def by_pyhessian() -> None:
         torch.manual_seed(len(theirs))
         theirs.append(error(peer.eigenvalues(5).values))
 
     def by_lanczos() -> None:
-        found = spectrum(objective.hessian, start, 5, residual=0.01, budget=100)
-        ours.append(error(found.eigenvalues.largest))
+        spectral = spectrum(objective.hessian, start, 5, residual=0.01, budget=100)
+        ours.append(error(spectral.eigenvalues.largest))
 
     baseline, candidate = interleave(
         lambda: milliseconds(by_pyhessian), lambda: milliseconds(by_lanczos), repeats=repeats
     )
     assert reference.converged and max(ours) <= 0.01, ours
     assert all(mine <= other for mine, other in zip(ours, theirs, strict=True)), (ours, theirs)
-    cases.append(case("five eigenvalues", way, baseline, candidate, 5.0 if several else None))
+    cases.append(case("five eigenvalues", variant, baseline, candidate, 5.0 if several else None))
     return cases
 
 
-def case(of: str, way: str, baseline, candidate, target: float | None) -> Case:
+def case(quantity: str, variant: str, baseline, candidate, target: float | None) -> Case:
     """One row of the record."""
-    setting = {"of": of, "images": IMAGES, "way": way}
+    setting = {"of": quantity, "images": IMAGES, "way": variant}
     return Case(setting=setting, baseline=baseline, candidate=candidate, target_ratio=target)
 
 

@@ -87,12 +87,12 @@ def loader(split: Split) -> Iterator[tuple[Tensor, Tensor]]:
         yield from batches
 
 
-def microseconds_per_image(batches: Iterator[tuple[Tensor, Tensor]], way: str) -> float:
+def microseconds_per_image(batches: Iterator[tuple[Tensor, Tensor]], stream: str) -> float:
     """Time per image of a running stream, after some untimed batches."""
-    for _ in itertools.islice(batches, UNTIMED[way]):
+    for _ in itertools.islice(batches, UNTIMED[stream]):
         pass
     start = time.perf_counter()
-    images = sum(len(labels) for _, labels in itertools.islice(batches, TIMED[way]))
+    images = sum(len(labels) for _, labels in itertools.islice(batches, TIMED[stream]))
     return (time.perf_counter() - start) / images * 1e6
 
 

@@ -113,11 +113,12 @@ def of_blocks(study, tokens: int, training: bool, repeats: int) -> list[Case]:
         return forward
 
     calls = max(1, 4096 // tokens)
-    ways = [run(block) for block in (looped, dense, sparse)]
-    for way in ways:
-        way()
+    passes = [run(block) for block in (looped, dense, sparse)]
+    for work in passes:
+        work()
     times = interleave(
-        *((lambda way=way: milliseconds(way, calls)) for way in ways), repeats=repeats
+        *((lambda work=work: milliseconds(work, calls)) for work in passes),
+        repeats=repeats,
     )
     setting = {
         "tokens": tokens,

@@ -104,9 +104,9 @@ def compare(
             heads[("sparse", k, name)] = Routed(head, name, plan)
         chosen[k] = fastest(images, plan, stacked.weights)
     with torch.inference_mode():
-        ways = [partial(module, images) for module in heads.values()]
-        times = race(ways, repeats, at_least=AT_LEAST, device=device)
-    of = dict(zip(heads, times, strict=True))
+        calls = [partial(module, images) for module in heads.values()]
+        times = race(calls, repeats, at_least=AT_LEAST, device=device)
+    timed = dict(zip(heads, times, strict=True))
     return [
         ScalePoint(
             experts=experts,
@@ -116,9 +116,9 @@ def compare(
             batch=batch,
             dtype=_name(dtype),
             chosen=chosen[k],
-            sparse={name: of[("sparse", k, name)] for name in names},
-            total=of[("total",)],
-            active=of[("active", k)],
+            sparse={name: timed[("sparse", k, name)] for name in names},
+            total=timed[("total",)],
+            active=timed[("active", k)],
         )
         for k in ks
     ]

@@ -61,18 +61,18 @@ def needed(objective: Objective, seed: int) -> tuple[float, float, float]:
     """Products for 1 %: plain, deflated, and deflated with those of the space."""
     generator = torch.Generator().manual_seed(seed)
     start = torch.randn(objective.size, generator=generator)
-    found = spectrum(objective.hessian, start, 5, residual=0.01, budget=100)
+    spectral = spectrum(objective.hessian, start, 5, residual=0.01, budget=100)
     limits = {"error": 1e-9, "budget": PROBES, "generator": generator}
     plain, deflated = (
         trace(objective.hessian, objective.size, krylov=krylov, **limits)[0]
-        for krylov in (None, found.krylov)
+        for krylov in (None, spectral.krylov)
     )
     # The standard error falls with the square root of the number of probes.
     probes = [
         math.ceil(PROBES * (e.standard_error / (0.01 * abs(deflated.value))) ** 2)
         for e in (plain, deflated)
     ]
-    return float(probes[0]), float(probes[1]), float(probes[1] + found.eigenvalues.products)
+    return float(probes[0]), float(probes[1]), float(probes[1] + spectral.eigenvalues.products)
 
 
 if __name__ == "__main__":

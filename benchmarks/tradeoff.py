@@ -50,9 +50,9 @@ def measure(repeats: int) -> BenchmarkNumbers:
                 "head": [partial(m.head, m.backbone(images).float()) for m in models.values()],
                 "model": [partial(m, images) for m in models.values()],
             }
-            for part, ways in parts.items():
+            for part, calls in parts.items():
                 with device.autocast(trained.training) if part == "model" else nullcontext():
-                    raced = race(ways, repeats, at_least=AT_LEAST, device=trained.training.device)
+                    raced = race(calls, repeats, at_least=AT_LEAST, device=trained.training.device)
                 times = dict(zip(models, raced, strict=True))
                 cases += [
                     Case(

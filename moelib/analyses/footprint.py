@@ -36,10 +36,10 @@ def footprint(
         shape: (height, width, channels) of an image.
         classes: c.
     """
-    asked = {"study": study.model_dump(mode="json"), "head": head, "batch": batch}
+    request = {"study": study.model_dump(mode="json"), "head": head, "batch": batch}
     done = subprocess.run(
         [sys.executable, "-m", __spec__.name],
-        input=json.dumps(asked | {"shape": shape, "classes": classes}),
+        input=json.dumps(request | {"shape": shape, "classes": classes}),
         capture_output=True,
         text=True,
     )
@@ -91,5 +91,5 @@ def peak_memory(device: str) -> int:
 
 if __name__ == "__main__":
     request = json.load(sys.stdin)
-    asked = Study.model_validate_json(json.dumps(request.pop("study")))
-    print(measure(asked, **request).model_dump_json())
+    study = Study.model_validate_json(json.dumps(request.pop("study")))
+    print(measure(study, **request).model_dump_json())

@@ -63,12 +63,12 @@ def measure(trained: Trained, sizes: Gallery) -> GalleryNumbers:
     first = routing.ranked.argmax(dim=1)  # (n,)
     experts = routing.gates.shape[1]
     sure = _of_first(routing.logits.double().softmax(dim=1), first)
-    told = probability.max(dim=1).values
+    confidence = probability.max(dim=1).values
     wrong = predicted != labels
     groups = {
         "certain": (sure, first >= 0),
         "uncertain": (-sure, first >= 0),
-        "wrong": (told, wrong),
+        "wrong": (confidence, wrong),
     }
     chosen = {
         name: [_highest(score, (first == e) & among, sizes.images) for e in range(experts)]

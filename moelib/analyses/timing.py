@@ -14,20 +14,20 @@ from moelib.study.analyses import FEWEST_REPEATS
 from moelib.study.base import ConfigError
 
 
-def interleave(*ways: Callable[[], float], repeats: int) -> list[tuple[float, ...]]:
-    """Call all ways once a round, the first round unrecorded; each call returns its own time.
+def interleave(*candidates: Callable[[], float], repeats: int) -> list[tuple[float, ...]]:
+    """Call all once a round, the first round unrecorded; each call returns its own time.
 
-    The order is another one in each round (always the same ones), so that no way always follows
-    the same other.
+    The order is another one in each round (always the same ones), so that none always follows the
+    same other.
 
     Returns:
-        The `repeats` times of each way; those of one index are of one round.
+        The `repeats` times of each candidate; those of one index are of one round.
     """
     rounds = []
     for turn in range(repeats + 1):
-        order = random.Random(turn).sample(range(len(ways)), len(ways))
-        times = {index: ways[index]() for index in order}
-        rounds.append([times[index] for index in range(len(ways))])
+        order = random.Random(turn).sample(range(len(candidates)), len(candidates))
+        times = {index: candidates[index]() for index in order}
+        rounds.append([times[index] for index in range(len(candidates))])
     return list(zip(*rounds[1:], strict=True))
 
 
@@ -46,19 +46,19 @@ def milliseconds(work: Callable[[], object], calls: int = 1, device: str = "cpu"
 
 
 def race(
-    ways: Sequence[Callable[[], object]],
+    candidates: Sequence[Callable[[], object]],
     repeats: int,
     *,
     at_least: float,
     device: str = "cpu",
 ) -> list[tuple[float, ...]]:
-    """Milliseconds of one call of each way, `repeats` times, in alternation and warm.
+    """Milliseconds of one call of each candidate, `repeats` times, in alternation and warm.
 
     Args:
-        ways: what is timed.
-        repeats: timings of each way.
+        candidates: what is timed.
+        repeats: timings of each candidate.
         at_least: milliseconds that one timing lasts; short work is called several times in it.
-        device: where the ways compute.
+        device: where they compute.
 
     Raises:
         ConfigError: there are too few repeats to show a spread, a timing would last no time, or the
@@ -74,9 +74,11 @@ def race(
         raise ConfigError(f"There is no device '{device}' to time on; there are 'cpu' and 'cuda'.")
     if device == "cuda" and not torch.cuda.is_available():
         raise ConfigError("Nothing can be timed on 'cuda': torch finds no CUDA device here.")
-    for way in ways:
-        way()  # the first call allocates, chooses kernels, and may compile
-    return interleave(*(_timed(way, at_least, device) for way in ways), repeats=repeats)
+    for candidate in candidates:
+        candidate()  # the first call allocates, chooses kernels, and may compile
+    return interleave(
+        *(_timed(candidate, at_least, device) for candidate in candidates), repeats=repeats
+    )
 
 
 def _timed(work: Callable[[], object], at_least: float, device: str) -> Callable[[], float]:

@@ -130,12 +130,12 @@ def spectrum(
             continue
         values, vectors, residuals = (part[0] for part in krylov.ritz())
         top, bottom = [*range(-1, -1 - count, -1)], [*range(lowest)]
-        wanted = top + bottom
+        ends = top + bottom
         if step >= fewest:
             largest = values.abs().max()
-            scale = values[wanted].abs().clamp(min=SMALL_EIGENVALUE * largest)  # (count + lowest,)
+            scale = values[ends].abs().clamp(min=SMALL_EIGENVALUE * largest)  # (count + lowest,)
             scale[count:] = largest  # the lowest may be anywhere near 0
-            converged = bool((residuals[wanted] <= residual * scale).all())
+            converged = bool((residuals[ends] <= residual * scale).all())
             # At the end of an invariant space all residuals are 0, but eigenvalues may be missing:
             # copies of a multiple one, say. Unless the direction that went on ended at once, too.
             ended = krylov.offdiagonal[0, max(0, step - 2) : step] == 0

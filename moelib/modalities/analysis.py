@@ -46,8 +46,8 @@ def analyse(
             print(f"The record {path.name} is up to date: not measured again.")
             return record
     trained = train(run, weights=True)
-    asked = {"curvature_items": run.study.curvature_items}
-    run = ModalityRun(trained.numbers.study.model_copy(update=asked), run.head, run.seed)
+    sizes = {"curvature_items": run.study.curvature_items}
+    run = ModalityRun(trained.numbers.study.model_copy(update=sizes), run.head, run.seed)
     start = time.perf_counter()
     with run.locked(numbers.kind), device.numerics(run.study.training) as on:
         measured = measure(run, load_model(run, trained).to(on))

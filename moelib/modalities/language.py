@@ -113,13 +113,13 @@ def word_types() -> np.ndarray:
 def _opening(programs: Programs) -> list[np.ndarray]:
     form = programs.form
     statement = programs.frame >= FRAMES.index("both")
-    question, said, counted, asked = (
+    question, claim, count, query = (
         ("is", "there", PADDING, PADDING),
         ("there", "is", PADDING, PADDING),
         ("how", "many", PADDING, PADDING),
         ("what", PADDING, "is", "the"),
     )
-    kinds = np.stack([_numbers(*words) for words in (question, counted, asked, said)])
+    kinds = np.stack([_numbers(*words) for words in (question, count, query, claim)])
     opening = kinds[np.where(statement, 3, form)]  # (n, 4)
     opening[:, 1] += WORDS.attribute[programs.attribute] * (form == FORMS.index("query"))
     return list(opening.T)

@@ -176,9 +176,9 @@ class VisionLanguage(nn.Module):
         patches = (tokens.modality == VISION).nonzero().squeeze(1)
         logits = self.fit(stream.index_select(0, patches)).float()  # (n i p, c)
         targets = fits.flatten(0, 1)
-        asked = (targets >= 0).float()
+        mask = (targets >= 0).float()
         losses = F.binary_cross_entropy_with_logits(logits, targets.float(), reduction="none")
-        return (losses * asked).sum() / asked.sum()
+        return (losses * mask).sum() / mask.sum()
 
     def _embedded(self, batch: Batch) -> tuple[Tensor, _Layout, Tokens]:
         words = batch.words if self.sees != "images" else batch.words[:, :1]

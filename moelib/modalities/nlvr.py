@@ -175,13 +175,13 @@ def measure(
     """Accuracy over all pictures, and consistency over sentences: right for all their pictures."""
     rows = [(example, path) for example in examples for path in example.pictures]
     labels = np.array([example.label for example, _ in rows])
-    said = np.concatenate(
+    answers = np.concatenate(
         [
             _answers(run, model, rows[start : start + EVALUATED])
             for start in range(0, len(rows), EVALUATED)
         ]
     )
-    right = said == labels
+    right = answers == labels
     groups = np.array([example.group for example, _ in rows])
     words = [word for example in examples for word in encode(example.sentence)[1:]]
     return NlvrNumbers(
@@ -191,7 +191,7 @@ def measure(
         pictures=len(rows),
         accuracy=float(right.mean()),
         consistency=float(np.mean([right[groups == group].all() for group in np.unique(groups)])),
-        said_true=float(said.mean()),
+        said_true=float(answers.mean()),
         majority=float(max(labels.mean(), 1 - labels.mean())),
         unknown_words=float(np.mean([word == NUMBER[UNKNOWN] for word in words])),
     )

@@ -194,9 +194,9 @@ def _truth(programs: Programs, scenes: Scenes) -> np.ndarray:
             is_and = (link[rows] == 1 + LINKS.index("and"))[:, None]
             value[rows] = np.where(is_and, value[rows] & other, value[rows] | other)
     left, right = value.T
-    said = np.choose(programs.frame, [left, right, left & right, left ^ right, ~(left | right)])
+    truth = np.choose(programs.frame, [left, right, left & right, left ^ right, ~(left | right)])
     statement = programs.frame >= FRAMES.index("both")
-    return np.where(said, 0, 1) + 2 * statement
+    return np.where(truth, 0, 1) + 2 * statement
 
 
 def _predicate(programs: Programs, scenes: Scenes, p: int) -> np.ndarray:

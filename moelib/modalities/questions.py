@@ -61,10 +61,10 @@ def draw(rng: np.random.Generator, count: int, kind: Kind, study: ModalityStudy)
     shares = {name: share for name, share in shares.items() if share and _possible(name, kind)}
     total, parts, left = sum(shares.values()), [], count // SCENES
     for position, (name, share) in enumerate(shares.items(), 1):
-        wanted = left if position == len(shares) else round(share / total * count / SCENES)
-        left -= wanted
-        if wanted > 0:
-            parts.append(_stratum(rng, wanted, name, kind, study))
+        quota = left if position == len(shares) else round(share / total * count / SCENES)
+        left -= quota
+        if quota > 0:
+            parts.append(_stratum(rng, quota, name, kind, study))
     programs = Programs(*(np.concatenate(a) for a in zip(*(p for p, *_ in parts), strict=True)))
     scenes = Scenes(*(np.concatenate(a) for a in zip(*(s for _, s, _ in parts), strict=True)))
     answers = np.concatenate([a for *_, a in parts])
@@ -104,26 +104,26 @@ def _possible(stratum: str, kind: Kind) -> bool:
 
 
 def _stratum(
-    rng: np.random.Generator, wanted: int, name: str, kind: Kind, study: ModalityStudy
+    rng: np.random.Generator, quota: int, name: str, kind: Kind, study: ModalityStudy
 ) -> tuple[Programs, Scenes, np.ndarray]:
     """Sentences of one form: programs (s,), and of each four scenes and answers (4 s,)."""
-    found: list[tuple[Programs, Scenes, np.ndarray]] = []
+    parts: list[tuple[Programs, Scenes, np.ndarray]] = []
     count = 0
     for _ in range(ROUNDS):
-        if count >= wanted:
+        if count >= quota:
             break
-        drawn = _candidates(rng, max(64, int(1.6 * (wanted - count))), name, kind, study)
-        found.append(drawn)
+        drawn = _candidates(rng, max(64, int(1.6 * (quota - count))), name, kind, study)
+        parts.append(drawn)
         count += len(drawn[0].form)
     else:
         raise RuntimeError(f"Too few balanced sentences of the form '{name}' can be drawn.")
     programs, scenes, answers = (
-        zip(*(part[position] for part in found), strict=True) if position < 2 else ()
+        zip(*(part[position] for part in parts), strict=True) if position < 2 else ()
         for position in range(3)
     )
-    programs = Programs(*(np.concatenate(part)[:wanted] for part in programs))
-    scenes = Scenes(*(np.concatenate(part)[: wanted * SCENES] for part in scenes))
-    answers = np.concatenate([part[2] for part in found])[: wanted * SCENES]
+    programs = Programs(*(np.concatenate(part)[:quota] for part in programs))
+    scenes = Scenes(*(np.concatenate(part)[: quota * SCENES] for part in scenes))
+    answers = np.concatenate([part[2] for part in parts])[: quota * SCENES]
     return programs, scenes, answers
 
 
@@ -181,8 +181,8 @@ def _balanced(
     fine = picked.max(axis=1) <= 1
     options = np.array([len(values) for values in ATTRIBUTES.values()])[programs.attribute]
     counted = ((earlier == 0).sum(axis=1) == len(COUNTS)) & (distinct == SCENES)
-    asked = fine & (distinct >= np.where(options == 2, 2, 3))
+    query = fine & (distinct >= np.where(options == 2, 2, 3))
     form = programs.form
-    balanced = np.select([form == 0, form == 1], [fine & (distinct == 2), counted], asked)
+    balanced = np.select([form == 0, form == 1], [fine & (distinct == 2), counted], query)
     order = rng.random(chosen.shape, np.float32).argsort(axis=1)
     return np.take_along_axis(chosen, order, axis=1), balanced

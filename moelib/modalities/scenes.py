@@ -77,11 +77,11 @@ def draw(
     fields = np.array(KINDS, np.uint16)[rng.integers(0, len(KINDS), shape, np.uint8)]
     rate = rng.random((count, PICTURES, 1), np.float32)
     which = rng.integers(0, described.shape[1], shape, np.uint8)
-    wanted = described[np.arange(count)[:, None, None], which]
-    wanted = np.where(rng.random(shape, np.float32) < rate, wanted, 0).astype(np.uint16)
-    fields = (fields & ~named(wanted)) | wanted
+    description = described[np.arange(count)[:, None, None], which]
+    description = np.where(rng.random(shape, np.float32) < rate, description, 0).astype(np.uint16)
+    fields = (fields & ~named(description)) | description
     if avoid:
-        fixes_colour = (wanted & MASK["colour"]) > 0
+        fixes_colour = (description & MASK["colour"]) > 0
         fields = np.where(fixes_colour, *(_moved(name, tuple(avoid))[fields] for name in MOVED))
     number = rng.integers(objects[0], most + 1, (count, PICTURES, 1), np.uint8)
     fields = np.where(np.arange(most) < number, fields, 0).astype(np.uint16)

@@ -52,14 +52,14 @@ def measure(run: ModalityRun, model: VisionLanguage) -> ModalitySharpnessNumbers
         "compositions": splits.held_out(run.study, "compositions"),
     }
     on = torch.device(run.study.training.device)
-    found = {}
+    curvatures = {}
     for name, items in sources.items():
         print(f"{name}: {count} items")
         seed = run.stream(f"sharpness/{name}")
         with seeded(seed, on):
-            found[name] = _curvature(run, model, items.take(slice(count)), seed)
+            curvatures[name] = _curvature(run, model, items.take(slice(count)), seed)
     return ModalitySharpnessNumbers(
-        study=run.study, parameters=sum(p.numel() for p in model.parameters()), splits=found
+        study=run.study, parameters=sum(p.numel() for p in model.parameters()), splits=curvatures
     )
 
 
@@ -74,23 +74,23 @@ def _curvature(
     )
     generator = torch.Generator().manual_seed(seed)
     start = torch.randn(objective.size, generator=generator).to(objective.weights)
-    found = spectrum(objective.hessian, start, EIGENVALUES, residual=RESIDUAL, budget=KRYLOV)
+    spectral = spectrum(objective.hessian, start, EIGENVALUES, residual=RESIDUAL, budget=KRYLOV)
     total, _ = trace(
         objective.hessian,
         objective.size,
         error=TRACE_ERROR,
         budget=TRACE_PRODUCTS,
         generator=generator,
-        krylov=found.krylov,
+        krylov=spectral.krylov,
     )
     logits = objective.logits()
     return ModalityCurvature(
         items=len(items),
         loss=objective.value(),
         accuracy=(logits.argmax(dim=1) == answers).double().mean().item(),
-        eigenvalues=found.eigenvalues.largest,
-        residuals=found.eigenvalues.residuals,
-        converged=found.eigenvalues.converged,
+        eigenvalues=spectral.eigenvalues.largest,
+        residuals=spectral.eigenvalues.residuals,
+        converged=spectral.eigenvalues.converged,
         trace=total.value,
         trace_error=total.standard_error,
     )

@@ -2,15 +2,17 @@
 
 An edit that changes no number must make no record stale. So the digest is of definitions and not of
 files: of a function or class of moelib, of all that it names, and of what these name in turn; of
-each the syntax tree, without what only words, draws, or declares.
+each the syntax tree, without what only words, draws, or declares, and without the names of local
+variables.
 """
 
 import ast
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 
 from moelib.records.provenance import digest
 from moelib.study.notebook import code_cells
@@ -22,6 +24,7 @@ SILENT = ("moelib.records", "moelib.report", "moelib.analyses.benchmark")
 DECLARATIONS = {"Frozen", "Numbers"}
 # What these return is digested itself: the images of a data set, pixel by pixel.
 DIGESTED = {"moelib.training.data.load_data"}
+NONE: Mapping[str, str] = MappingProxyType({})
 WORDS = {"print", "warn"}  # calls that only tell
 PROGRESS = {"tqdm", "trange"}  # calls whose keywords only tell
 
@@ -294,14 +297,33 @@ def _computing(node: ast.AST) -> Iterator[ast.AST]:
                 yield from _computing(inner)
 
 
-def _text(node: object) -> str:
+def _text(node: object, names: Mapping[str, str] = NONE) -> str:
+    """The tree as text; `names` are what stands for the names that a function binds itself."""
     match node:
+        case ast.Name(name) if name in names:
+            return f"Name(id={names[name]})"
         case ast.AST():
-            inner = ",".join(f"{name}={_text(value)}" for name, value in _fields(node))
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                names = names or _bound(node)
+            inner = ",".join(f"{name}={_text(value, names)}" for name, value in _fields(node))
             return f"{type(node).__name__}({inner})"
         case list():
-            return f"[{','.join(map(_text, node))}]"
+            return f"[{','.join(_text(inner, names) for inner in node)}]"
     return repr(node)
+
+
+def _bound(function: ast.AST) -> dict[str, str]:
+    """The names that a function binds, but its parameters: what they are called is words too."""
+    names, called = {}, set()
+    for node in _computing(function):
+        match node:
+            case ast.Name(name, ast.Store()):
+                names.setdefault(name, f"local {len(names)}")
+            case ast.arg(name):
+                called.add(name)  # a call may name it
+            case ast.Global(others) | ast.Nonlocal(others):
+                called.update(others)
+    return {name: place for name, place in names.items() if name not in called}
 
 
 def _fields(node: ast.AST) -> Iterator[tuple[str, object]]:

@@ -67,7 +67,7 @@ def observe(
 @cache
 def processor() -> tuple[str, tuple[str, ...]]:
     """Name of the CPU, and which of the vector and matrix extensions it has."""
-    wanted = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "asimd", "bf16")
+    extensions = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "asimd", "bf16")
     if LISTED.exists():  # py-cpuinfo starts processes for a second or two, in each notebook anew
         lines = LISTED.read_text().splitlines()
         pairs = (line.partition(":") for line in lines)
@@ -77,7 +77,7 @@ def processor() -> tuple[str, tuple[str, ...]]:
     else:
         info = cpuinfo.get_cpu_info()
         name, flags = info.get("brand_raw"), info.get("flags", ())
-    return name or platform.machine(), tuple(flag for flag in wanted if flag in flags)
+    return name or platform.machine(), tuple(flag for flag in extensions if flag in flags)
 
 
 def digest(parts: Iterable[bytes]) -> str:

@@ -131,12 +131,12 @@ def _has_weights(run: Run, record: Record[TrainNumbers]) -> bool:
 def _refuse_large_samples(run: Run, dataset: Dataset) -> None:
     """Refuse analyses of more images than there are before the training that they would follow."""
     for analysis, sizes in run.study.analyses:
-        wanted = getattr(sizes, "images", 0)
+        images = getattr(sizes, "images", 0)
         for name in getattr(sizes, "splits", ("train", "test")):
             count = len(getattr(dataset, name))
-            if wanted > count:
+            if images > count:
                 raise ConfigError(
-                    f"analyses.{analysis}.images is {wanted}, and the {name} split has only "
+                    f"analyses.{analysis}.images is {images}, and the {name} split has only "
                     f"{count} images."
                 )
 

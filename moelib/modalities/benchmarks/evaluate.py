@@ -39,8 +39,8 @@ def evaluate(
     options |= {"consistency": True} if consistency else {}
     if options and benchmark != "gqa":
         raise FileError(f"{' and '.join(options)} are options of gqa, and not of {benchmark}.")
-    asked = module.read(Path(questions))
-    return module.score(asked, read_predictions(Path(predictions), asked.key), **options)
+    rows = module.read(Path(questions))
+    return module.score(rows, read_predictions(Path(predictions), rows.key), **options)
 
 
 def example(benchmark: str) -> tuple[Path, Path]:

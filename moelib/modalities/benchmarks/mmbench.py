@@ -86,10 +86,10 @@ def score(questions: Questions, predictions: Predictions) -> Scores:
     picks = {key: choice(texts[key], row.options) for key, row in passes.items()}
 
     hits: dict[int, bool] = defaultdict(lambda: True)
-    asked: dict[int, int] = defaultdict(int)
+    tries: dict[int, int] = defaultdict(int)
     for key, row in passes.items():
         hits[row.group] &= picks[key] == row.answer
-        asked[row.group] += 1
+        tries[row.group] += 1
     firsts = [row for row in passes.values() if row.is_first]
     groups = [row.group for row in firsts]
     circular = [hits[group] for group in groups]
@@ -106,7 +106,7 @@ def score(questions: Questions, predictions: Predictions) -> Scores:
         {
             "answers that pick no option": sum(pick is None for pick in picks.values()),
             "questions with fewer passes than options": sum(
-                asked[row.group] < len(row.options) for row in firsts
+                tries[row.group] < len(row.options) for row in firsts
             ),
         },
     )

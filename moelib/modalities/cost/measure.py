@@ -38,7 +38,7 @@ class Machine:
 
 
 @dataclass
-class Way:
+class Candidate:
     """An arm that can be run, and what is known of it before."""
 
     arm: Arm
@@ -114,27 +114,27 @@ def prepare(device: str, panels: Iterable[Panel]) -> Machine:
 def measure_panel(panel: Panel, machine: Machine, deadline: float) -> list[CostCell]:
     """A cell for each arm that there was time for: of those that ran, times of the same rounds."""
     with torch.inference_mode():
-        ways = []
+        candidates = []
         for arm in panel.arms:
             if time.monotonic() >= deadline:
                 break
-            ways.append(prepare_way(arm, panel, machine))
-        running = [way for way in ways if way.run is not None]
+            candidates.append(prepare_candidate(arm, panel, machine))
+        running = [candidate for candidate in candidates if candidate.run is not None]
         try:
             rounds = _rounds(running, machine, deadline)
         except RuntimeError as error:  # such as too little memory
             rounds = [()] * len(running)
-            for way in running:
-                way.fault = _words(error)
+            for candidate in running:
+                candidate.fault = _words(error)
         times = dict(zip(map(id, running), rounds, strict=True))
-        cells = [_cell(panel, way, times.get(id(way), ())) for way in ways]
-        del running, ways
+        cells = [_cell(panel, candidate, times.get(id(candidate), ())) for candidate in candidates]
+        del running, candidates
     if machine.device == "cuda":
         torch.cuda.empty_cache()  # the graphs' memory
     return cells
 
 
-def prepare_way(arm: Arm, panel: Panel, machine: Machine) -> Way:
+def prepare_candidate(arm: Arm, panel: Panel, machine: Machine) -> Candidate:
     """Weights, cache, plans and, on a GPU, the graph of an arm; or the reason why it cannot run."""
     layers = arm.layers or machine.layers or arm.shape.layers
     shape = arm.shape
@@ -143,24 +143,24 @@ def prepare_way(arm: Arm, panel: Panel, machine: Machine) -> Way:
     ):  # the layers that are run stand for the usual one
         shape = shape.model_copy(update={"dense_layers": 0, "dense_hidden": 0})
     tokens = panel.batch * (1 if panel.mode == "decode" else panel.context)
-    way = Way(arm, layers, None, tokens=tokens)
+    candidate = Candidate(arm, layers, None, tokens=tokens)
     if panel.mode == "prefill" and tokens > CEILING:
-        way.fault = f"more than {CEILING:,} tokens"
-        return way
+        candidate.fault = f"more than {CEILING:,} tokens"
+        return candidate
     try:
-        way.draws = tuple(_draws(arm, panel, machine, min(DRAWS, layers)))
-        work = _work(shape, arm, panel, machine, layers, way.draws)
+        candidate.draws = tuple(_draws(arm, panel, machine, min(DRAWS, layers)))
+        work = _work(shape, arm, panel, machine, layers, candidate.draws)
         work()  # the first call chooses kernels
-        way.run = work
+        candidate.run = work
     except (ConfigError, RuntimeError) as error:  # too little memory is one of the latter
-        way.fault = _words(error)
-        return way
+        candidate.fault = _words(error)
+        return candidate
     if machine.device == "cuda" and arm.executor != "loop":
         try:
-            way.run, way.graphed = _graphed(work), True
+            candidate.run, candidate.graphed = _graphed(work), True
         except RuntimeError as error:  # it is timed kernel by kernel then
-            way.fault = f"no CUDA graph: {_words(error)}"
-    return way
+            candidate.fault = f"no CUDA graph: {_words(error)}"
+    return candidate
 
 
 def measure_peaks(machine: Machine) -> Peaks:
@@ -211,11 +211,15 @@ def check_executors(device: str) -> Iterator[Check]:
                 yield Check(executor=executor, trace=name, error=None, fault=_words(failure))
 
 
-def _rounds(ways: list[Way], machine: Machine, deadline: float) -> list[tuple[float, ...]]:
-    """Milliseconds of each way in rounds of all: as many rounds as there is time for."""
-    if not ways:
+def _rounds(
+    candidates: list[Candidate], machine: Machine, deadline: float
+) -> list[tuple[float, ...]]:
+    """Milliseconds of each candidate in rounds of all: as many rounds as there is time for."""
+    if not candidates:
         return []
-    timed = [partial(milliseconds, way.run, device=machine.device) for way in ways]
+    timed = [
+        partial(milliseconds, candidate.run, device=machine.device) for candidate in candidates
+    ]
     first = sum(call() for call in timed) / 1e3
     left = min(ROUNDS_S[machine.device], deadline - time.monotonic())
     repeats = max(REPEATS.start, min(REPEATS.stop, int(left / first)) - 1)
@@ -282,28 +286,28 @@ def _graphed(work: Callable[[], object]) -> Callable[[], None]:
     return replay
 
 
-def _cell(panel: Panel, way: Way, times: tuple[float, ...]) -> CostCell:
-    draws, number = way.draws, max(1, len(way.draws))
+def _cell(panel: Panel, candidate: Candidate, times: tuple[float, ...]) -> CostCell:
+    draws, number = candidate.draws, max(1, len(candidate.draws))
     part = panel.part
-    if part == "model" and way.layers < way.arm.shape.layers:
+    if part == "model" and candidate.layers < candidate.arm.shape.layers:
         part = "block"
     return CostCell(
         panel=panel.name,
-        arm=way.arm.name,
-        shape=way.arm.shape.name,
+        arm=candidate.arm.name,
+        shape=candidate.arm.shape.name,
         part=part,
         mode=panel.mode,
         batch=panel.batch,
         context=panel.context,
-        layers=way.layers,
-        executor=way.arm.executor if way.arm.routed else None,
-        trace=way.arm.trace if way.arm.routed else None,
-        graphed=way.graphed,
+        layers=candidate.layers,
+        executor=candidate.arm.executor if candidate.arm.routed else None,
+        trace=candidate.arm.trace if candidate.arm.routed else None,
+        graphed=candidate.graphed,
         milliseconds=tuple(round(value, 5) for value in times),
-        slots=sum(d.slots for d in draws) / number / way.tokens if draws else None,
+        slots=sum(d.slots for d in draws) / number / candidate.tokens if draws else None,
         touched=sum(d.touched for d in draws) / number if draws else None,
         largest=sum(d.largest for d in draws) / number if draws else None,
-        fault=way.fault,
+        fault=candidate.fault,
     )
 
 

@@ -91,7 +91,7 @@ def test_the_pool_is_as_large_as_the_largest_arm_needs():
     machine.layers = None  # all of them, as on a GPU
     for panel in panels:
         for arm in panel.arms:
-            work = measure.prepare_way(arm, panel, machine)
+            work = measure.prepare_candidate(arm, panel, machine)
             assert work.fault is None or "numbers" in work.fault
 
 
@@ -103,7 +103,7 @@ def test_an_arm_without_room_or_with_too_many_tokens_says_so():
     assert cell.milliseconds == ()
     assert not lacking(cell.fault, ("ConfigError", "1,000"))
     many = Panel("published", "model", "prefill", 128, 640, (dense(OLMOE),))
-    work = measure.prepare_way(many.arms[0], many, machine)
+    work = measure.prepare_candidate(many.arms[0], many, machine)
     assert work.fault == "more than 65,536 tokens"
 
 
