@@ -6,6 +6,7 @@ nor weights, so that the graph of a study can ask it too.
 """
 
 import json
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from moelib.records.code import code_digest, script_digest
@@ -60,6 +61,21 @@ def analysis_code(study: Study, head: str, analysis: str) -> str:
     """Digest of the code that makes one analysis of this head: the module's `measure`."""
     root = f"moelib.analyses.{analysis}.measure"
     return code_digest(root, MODEL, kinds=[*_kinds(study, head), REFERENCE])
+
+
+def codes(records: Iterable[Record]) -> Iterator[str]:
+    """Of each record of a study the digest of the code that would make it today."""
+    known: dict[tuple[str, ...], str] = {}  # which heads and backbones there are is all that counts
+    for record in records:
+        key = (record.kind, *_kinds(record.study, record.head))
+        if key not in known:
+            trained = record.kind == TrainNumbers.kind
+            known[key] = (
+                training_code(record.study, record.head)
+                if trained
+                else analysis_code(record.study, record.head, record.kind)
+            )
+        yield known[key]
 
 
 def training_inputs(study: Study, head: str, seed: int, data: str, torch: str) -> dict[str, str]:

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from moelib.records.benchmarks import SessionNumbers
+from moelib.records.freshness import codes
 from moelib.records.kinds import TrainNumbers
 from moelib.records.record import Record
 from moelib.report.frames import Trained, run_columns
@@ -53,7 +54,11 @@ def recipes(studies: Iterable[Study]) -> pd.DataFrame:
 
 
 def origins(records: Iterable[Record]) -> pd.DataFrame:
-    """One row per study, kind, commit and day of records, with their number."""
+    """One row per study, kind, commit and day of records, with their number.
+
+    `code` says whether the code of today computes what made them.
+    """
+    records = list(records)
     return _counts(
         {
             "study": record.study.name,
@@ -61,8 +66,9 @@ def origins(records: Iterable[Record]) -> pd.DataFrame:
             "commit": (record.provenance.commit or "unknown")[:10],
             "changed": "yes" if record.provenance.uncommitted_changes else "no",
             "day": record.provenance.date[:10],
+            "code": "as today" if record.inputs.get("code") == code else "changed since",
         }
-        for record in records
+        for record, code in zip(records, codes(records), strict=True)
     )
 
 

@@ -5,6 +5,7 @@ import pytest
 import synthetic
 
 from moelib.records.benchmarks import SessionNumbers, Task
+from moelib.records.freshness import training_code
 from moelib.records.kinds import TrainNumbers, UtilizationNumbers
 from moelib.records.record import Record, write_record
 from moelib.report import loading
@@ -22,6 +23,10 @@ def test_origins_and_machines_count_records_of_like_circumstances():
     origins = tables.origins(records)
     assert list(origins["kind"]) == ["train", "utilization"]
     assert list(origins["records"]) == [9, 6]
+    assert list(origins["code"]) == ["changed since"] * 2
+    inputs = {"code": training_code(records[0].study, records[0].head)}
+    (row,) = tables.origins([records[0].model_copy(update={"inputs": inputs})]).itertuples()
+    assert row.code == "as today"
     assert list(tables.machines(records)["records"]) == [15]
 
 
