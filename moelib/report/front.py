@@ -8,6 +8,8 @@ from IPython.display import Markdown
 
 from moelib.records.kinds import SharpnessNumbers, TrainNumbers, UtilizationNumbers
 from moelib.report import effects, loading, pages
+from moelib.report.ablations import preregistered
+from moelib.report.ablations.preregistered import WEAK_BACKBONE
 from moelib.report.accuracy import tables as accuracy_tables
 from moelib.report.accuracy import words as accuracy_words
 from moelib.report.answers import BARS, NOTHING, STAR
@@ -35,14 +37,21 @@ TOLD = ("accuracy", "utilization", "sharpness", "efficiency")  # on the title pa
 
 
 def findings(studies: Iterable[str]) -> Markdown:
-    """What main chapters answer first, as a list; on accuracy also at the paper's own size."""
+    """What chapters answer first, as a list.
+
+    On accuracy also at the paper's own size, and where nothing but the head is trained.
+    """
     answers = {page: answer for page, (_, answer) in CHAPTERS.items() if page in TOLD}
     firsts = [
         (page, next(answer(studies)).data.partition("\n")[0]) for page, answer in answers.items()
     ]
     if SCALE in studies:
-        own = next(accuracy_words.answer([SCALE])).data
-        firsts.insert(1, ("accuracy", f"At the paper’s own size, ResNet-18 and 50 epochs: {own}"))
+        page, first = firsts[0]
+        own = next(accuracy_words.answer([SCALE])).data.partition(":")[0]
+        firsts[0] = page, f"{first} At the paper’s own size, ResNet-18 and 50 epochs: {own}."
+    if WEAK_BACKBONE in studies:
+        alone = next(preregistered.weak_backbone()).data.partition("\n")[0]
+        firsts.insert(1, ("weak-backbone", f"Where nothing but the head is trained: {alone}"))
     return Markdown(
         "\n".join(f"1. {first} [More]({page}.ipynb)" for page, first in firsts if first != NOTHING)
     )

@@ -3,7 +3,10 @@
 import pytest
 import synthetic
 
+from moelib.records.record import write_record
 from moelib.report import answers, front
+from moelib.study.reader import load_study
+from moelib.study.run import Run
 
 pytestmark = pytest.mark.usefixtures("results", "closed")
 
@@ -20,11 +23,21 @@ def test_each_finding_leads_to_its_chapter():
     assert pages == ["accuracy", "utilization", "sharpness"]
 
 
-def test_the_papers_own_size_comes_after_the_study_of_most_evidence():
+def test_the_papers_own_size_is_told_beside_the_study_of_most_evidence():
     for name, seeds in (("tiny", (0, 1, 2)), ("paper", (0, 1))):
         synthetic.write_all(synthetic.study(name, seeds))
-    first, own, *_ = lines("tiny", "paper")
-    assert "3 seeds of `tiny`" in first and "2 seeds of `paper`" in own
+    first, *_ = lines("tiny", "paper")
+    assert "3 seeds of `tiny`" in first and "ResNet-18" in first.partition("`tiny`")[2]
+
+
+def test_where_the_head_alone_is_trained_has_a_finding_of_its_own():
+    for seed in (0, 1):
+        for head in ("linear", "dense", "soft"):
+            run = Run(load_study("weak-backbone"), head, seed)
+            write_record(run.record_path("train"), synthetic.trained(run))
+    synthetic.write_all(synthetic.study())
+    pages = [line.rpartition("(")[2].partition(".")[0] for line in lines("tiny", "weak-backbone")]
+    assert pages[:2] == ["accuracy", "weak-backbone"]
 
 
 def test_without_records_nothing_is_found():

@@ -4,7 +4,7 @@ Each function returns the answer and then figures and tables; words are chosen b
 study without records is named with the command that makes them.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -23,12 +23,15 @@ from moelib.report.ablations.contrasts import (
     Contrast,
 )
 from moelib.report.accuracy import tables as accuracy_tables
+from moelib.report.accuracy import words as accuracy_words
+from moelib.report.answers import MIXTURES
 from moelib.report.forest import chart
 from moelib.report.sharpness import tables as sharpness_tables
 from moelib.report.statistics.hypotheses import CONTRADICTED, INCONCLUSIVE, SUPPORTED
 from moelib.report.utilization import tables as utilization_tables
 from moelib.report.wording import in_points, listed
 
+WEAK_BACKBONE = "weak-backbone"  # the study
 TABLE = {
     "question": ("Question", ""),
     "head": ("Head", ""),
@@ -53,23 +56,26 @@ CHANGES = {
 }
 
 
-def weak_backbone() -> list[Markdown]:
+def weak_backbone() -> Iterator[Markdown]:
     """Do experts pay where the head has something to do?"""
     records = _records([SOMETHING_TO_DO, *WEAK], TrainNumbers)
     accuracy = accuracy_tables.finals(records)
     check = contrasts.judge([SOMETHING_TO_DO], accuracy, "test_accuracy")
     judged = contrasts.judge(WEAK, accuracy, "test_accuracy")
     if judged.empty:
-        return [missing([*WEAK])]
-    answer = f"{_manipulation(check)} {_tally(judged)}"
-    return [
-        Markdown(answer),
-        chart("weak-backbone", _panels(judged), {"weak-backbone": records},
-              f"{answer} Test accuracy minus that of the head named in the panel, by seed.",
-              "difference, percentage points", line=0),
-        _table(pd.concat([check, judged])),
-        pages.source(records),
-    ]  # fmt: skip
+        yield missing([*WEAK])
+        return
+    beside = accuracy_tables.effects({WEAK_BACKBONE: records})
+    beside = beside[beside["head"].isin(MIXTURES)]  # of as many parameters as dense
+    claim = accuracy_words.beside_dense(beside)
+    yield Markdown(f"{claim}\n\n{_manipulation(check)} {_tally(judged)}")
+    yield chart(
+        WEAK_BACKBONE, _panels(judged), {WEAK_BACKBONE: records},
+        f"{claim} Test accuracy minus that of the head named in the panel, by seed.",
+        "difference, percentage points", line=0,
+    )  # fmt: skip
+    yield _table(pd.concat([check, judged]))
+    yield pages.source(records)
 
 
 def parts() -> list[Markdown]:

@@ -50,6 +50,7 @@ def test_what_the_head_can_do_is_told_by_the_numbers():
     write("weak-backbone", "dense", [0.650, 0.651, 0.653])
     write("weak-backbone", "sparse", [0.649, 0.652, 0.652])
     answer, *evidence = preregistered.weak_backbone()
+    assert answer.data.startswith("**Sparse is not told apart from dense**")
     assert "has something to do" in answer.data and "+5.03" in answer.data
     assert verdicts(answer.data) == {"supported": 0, "contradicted": 0, "inconclusive": 1}
     assert ":::{chart}" in text(evidence) and "| sparse | dense |" in text(evidence)
@@ -59,7 +60,7 @@ def test_a_head_with_little_to_do_is_said_to_have_little():
     write("weak-backbone", "linear", [0.650, 0.652, 0.651])
     write("weak-backbone", "dense", [0.651, 0.652, 0.653])
     write("weak-backbone", "sparse", [0.649, 0.652, 0.652])
-    answer = preregistered.weak_backbone()[0].data
+    answer = next(preregistered.weak_backbone()).data
     assert "little to do" in answer and "+0.10" in answer
 
 
