@@ -114,14 +114,14 @@ def _watched(epoch: int) -> tuple[tuple[float, ...], ...]:
     return ((0.4, 0.6, 0.0, 0.0) if epoch == 1 else (0.6, 0.4, 0.0, 0.0), (0.0, 0.0, 0.3, 0.7))
 
 
-def seen(run: Run, noisy: bool = True) -> Record[GalleryNumbers]:
+def gallery(run: Run, noisy: bool = True) -> Record[GalleryNumbers]:
     """A gallery of three test images, of which the first expert gets two, and the watched ones."""
-    images = Image.fromarray(np.arange(5 * 64, dtype=np.uint8).reshape(40, 8))
-    packed = BytesIO()
-    images.save(packed, "JPEG")
+    sprite = Image.fromarray(np.arange(5 * 64, dtype=np.uint8).reshape(40, 8))
+    buffer = BytesIO()
+    sprite.save(buffer, "JPEG")
 
-    def picture(split: str, index: int, first: int, predicted: int = 0) -> Picture:
-        logits = tuple(2.0 if expert == first else 1.0 - expert / 10 for expert in range(EXPERTS))
+    def picture(split: str, index: int, chosen: int, predicted: int = 0) -> Picture:
+        logits = tuple(2.0 if expert == chosen else 1.0 - expert / 10 for expert in range(EXPERTS))
         deviations = (0.5,) * EXPERTS if noisy else None
         outcome = {"label": 0, "predicted": predicted, "probability": 0.9}
         return Picture(split=split, index=index, logits=logits, noise=deviations, **outcome)
@@ -136,7 +136,7 @@ def seen(run: Run, noisy: bool = True) -> Record[GalleryNumbers]:
         class_expert=((6, 1, 0, 0), (0, 7, 0, 0), (3, 4, 0, 0)),
         moved_by_noise=0.25 if noisy else None,
         size=(8, 8),
-        sprite=b64encode(packed.getvalue()).decode(),
+        sprite=b64encode(buffer.getvalue()).decode(),
         pictures=(
             *(picture("test", 0, 0), picture("test", 1, 0, predicted=2), picture("test", 2, 1)),
             *(picture("validation", 0, 0), picture("validation", 1, 3)),
@@ -252,11 +252,11 @@ def crosschecked() -> CrosscheckNumbers:
     """Of two calls of PyHessian one returns an unsorted list, and a trace from two probes."""
     largest = (10.0, 8.0, 6.0)
     reference = _eigenvalues(10.0).model_copy(update={"largest": largest})
-    off = reference.model_copy(update={"largest": (10.0, 8.0, 6.03)})
+    approximation = reference.model_copy(update={"largest": (10.0, 8.0, 6.03)})
     return CrosscheckNumbers(
         images=IMAGES,
         reference=reference,
-        eigenvalues=off,
+        eigenvalues=approximation,
         eigenvalues_seconds=1.0,
         peer_eigenvalues=(
             Peer(values=(9.9, 8.0, 6.0), products=90, seconds=9.0),
@@ -313,9 +313,9 @@ def efficient(run: Run, slower: float = 1.0, repeats: int = 6) -> Record[Efficie
     """A record of efficiency: each way takes `slower` times as long as the reference beside it."""
     experts = has_experts(run.study.heads[run.head])
 
-    def timed(part: str, what: str, batch: int, ms: float, **routed) -> Timed:
+    def timed(part: str, what: str, batch: int, ms: float, **choices) -> Timed:
         times = tuple(ms * batch * (1 + 0.1 * i) for i in range(repeats))  # pairs drift alike
-        options = {"executor": None, "routing": None, "compiled": False} | routed
+        options = {"executor": None, "routing": None, "compiled": False} | choices
         return Timed(part=part, what=what, batch=batch, milliseconds=times, **options)
 
     auto = {"executor": "auto", "routing": "learned"} if experts else {}
@@ -359,8 +359,12 @@ def scaled() -> Record[ScaleNumbers]:
                 for k in (1, 2, experts):
                     macs = batch * 512 * hidden / 1e7  # ms of one expert on all images
                     routing = 0.07 + macs * experts / hidden  # with the gate
-                    alone = routing + 0.01 * min(experts, batch * k) + k * macs
-                    ms = {"batched": routing + experts * macs, "loop": alone, "grouped": alone}
+                    chosen_only = routing + 0.01 * min(experts, batch * k) + k * macs
+                    ms = {
+                        "batched": routing + experts * macs,
+                        "loop": chosen_only,
+                        "grouped": chosen_only,
+                    }
                     size = {"experts": experts, "features": 512, "hidden": hidden}
                     points.append(
                         ScalePoint(
@@ -422,7 +426,7 @@ def write_galleries(study: Study) -> None:
     for head, settings in study.heads.items():
         if has_experts(settings):
             run = Run(study, head, study.seeds[0])
-            write_record(run.record_path("gallery"), seen(run, noisy=head == "sparse"))
+            write_record(run.record_path("gallery"), gallery(run, noisy=head == "sparse"))
 
 
 def write_landscapes(study: Study) -> None:

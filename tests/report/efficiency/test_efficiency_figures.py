@@ -43,12 +43,12 @@ def test_latency_has_a_panel_for_the_head_and_one_for_the_model(latencies):
 
 
 def test_the_band_of_latency_is_between_the_quartiles(latencies):
-    row = latencies["head"] == "sparse"
+    mask = latencies["head"] == "sparse"
     wide = latencies.assign(
-        ratio_low=latencies["ratio"].where(row, 1) * 0.9,
-        ratio_high=latencies["ratio"].where(row, 1) * 1.2,
+        ratio_low=latencies["ratio"].where(mask, 1) * 0.9,
+        ratio_high=latencies["ratio"].where(mask, 1) * 1.2,
     )
-    figure = figures.latencies(wide[row])
+    figure = figures.latencies(wide[mask])
     (band,) = figure.axes[0].collections
     heights = band.get_paths()[0].vertices[:, 1]
     assert (heights.min(), heights.max()) == pytest.approx((0.75 * 0.9, 0.75 * 1.2))
@@ -57,20 +57,20 @@ def test_the_band_of_latency_is_between_the_quartiles(latencies):
 def test_compiled_ways_and_other_executors_and_routings_are_not_in_the_figure_of_latency(latencies):
     """Only the rule's executor on learned routing: what a user of the head gets."""
     compiled = latencies[latencies["part"] == "model"].assign(compiled=True, ratio=100.0)
-    odd = latencies[latencies["executor"] == "loop"].assign(ratio=100.0)
-    more = pd.concat([latencies, compiled, odd], ignore_index=True)
-    figures_of = [figures.latencies(table) for table in (latencies, more)]
-    for before, after in zip(*(figure.axes for figure in figures_of), strict=True):
-        shown = [[list(line.get_ydata()) for line in drawn.lines(axes)] for axes in (before, after)]
-        assert shown[0] == shown[1]
+    loops = latencies[latencies["executor"] == "loop"].assign(ratio=100.0)
+    extended = pd.concat([latencies, compiled, loops], ignore_index=True)
+    drawings = [figures.latencies(table) for table in (latencies, extended)]
+    for pair in zip(*(figure.axes for figure in drawings), strict=True):
+        first, second = ([list(line.get_ydata()) for line in drawn.lines(axes)] for axes in pair)
+        assert first == second
 
 
 def test_chosen_keeps_one_row_for_each_run_part_and_batch(latencies):
-    shown = tables.analysed_heads(latencies)
-    assert len(shown) == 3 * 2 * 2 * 2  # heads, seeds, parts, batches
-    assert not shown.duplicated(["head", "seed", "part", "batch"]).any()
-    assert set(shown["what"]) == {"this head"}
-    assert set(shown["executor"].dropna()) == {"auto"}
+    rows = tables.analysed_heads(latencies)
+    assert len(rows) == 3 * 2 * 2 * 2  # heads, seeds, parts, batches
+    assert not rows.duplicated(["head", "seed", "part", "batch"]).any()
+    assert set(rows["what"]) == {"this head"}
+    assert set(rows["executor"].dropna()) == {"auto"}
 
 
 def test_executors_have_a_panel_for_each_mixture_and_a_line_for_each_way(latencies):
@@ -80,11 +80,11 @@ def test_executors_have_a_panel_for_each_mixture_and_a_line_for_each_way(latenci
     assert set(drawn.texts(figure.legends[0])) >= {"auto", "loop", "skewed routing"}
     for head, axes in panels.items():
         assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
-        found = sorted(list(line.get_ydata()) for line in drawn.lines(axes))
+        times = sorted(list(line.get_ydata()) for line in drawn.lines(axes))
         # ms of the median repeat, 25 % above the first one; over seeds, 1.5 times the first one's.
         auto = [0.1 * batch * 1.25 * 1.5 * SLOWER[head] for batch in (1, 256)]
-        other = [2 * ms for ms in auto]
-        assert found == [pytest.approx(ms) for ms in (auto, other, other)]
+        double = [2 * ms for ms in auto]
+        assert times == [pytest.approx(ms) for ms in (auto, double, double)]
         assert {line.get_linestyle() for line in drawn.lines(axes)} == {
             "-",
             "--",
@@ -93,16 +93,16 @@ def test_executors_have_a_panel_for_each_mixture_and_a_line_for_each_way(latenci
 
 @pytest.fixture(params=["latencies", "executors"])
 def drawing(request, latencies):
-    """A figure's function, and what to give it."""
+    """A figure's function and its arguments."""
     return getattr(figures, request.param), (latencies,)
 
 
 def test_a_figure_leaves_matplotlibs_settings_and_its_frame_alone(drawing):
     draw, (frame, *options) = drawing
-    settings, kept = dict(matplotlib.rcParams), frame.copy()
+    settings, copy = dict(matplotlib.rcParams), frame.copy()
     draw(frame, *options)
     assert dict(matplotlib.rcParams) == settings
-    pd.testing.assert_frame_equal(frame, kept)
+    pd.testing.assert_frame_equal(frame, copy)
 
 
 def test_the_same_figure_is_the_same_file(latencies):
@@ -113,11 +113,11 @@ def test_the_same_figure_is_the_same_file(latencies):
 
 @pytest.mark.parametrize("names", [{"sparse": "sparse"}, {"soft": "mine", "sparse": "their-own"}])
 def test_a_single_head_and_heads_of_unknown_names(latencies, names):
-    known = latencies[latencies["head"].isin(names)].replace({"head": names})
-    figure = figures.latencies(known)
+    rows = latencies[latencies["head"].isin(names)].replace({"head": names})
+    figure = figures.latencies(rows)
     assert drawn.texts(figure.legends[0]) == list(names.values())
     assert len({line.get_color() for line in drawn.lines(figure.axes[0])}) == len(names) + 1
-    titles = [axes.get_title() for axes in figures.executors(known).axes]
+    titles = [axes.get_title() for axes in figures.executors(rows).axes]
     assert titles == list(names.values())
 
 
@@ -153,5 +153,5 @@ def test_stacked_experts_have_a_panel_for_each_mode_a_line_for_each_size_and_dot
         assert spans == [[3.5, 5], [1.5, 3]]
     (aim,) = [line for line in inference.lines if set(line.get_ydata()) == {3.0}]
     assert aim.get_linestyle() == ":"
-    more = pd.concat([speed, *(speed.assign(hidden=hidden) for hidden in (128, 256, 1024))])
-    assert len(figures.stacked_experts(more).axes[0].containers) == 3 * 4
+    extended = pd.concat([speed, *(speed.assign(hidden=hidden) for hidden in (128, 256, 1024))])
+    assert len(figures.stacked_experts(extended).axes[0].containers) == 3 * 4

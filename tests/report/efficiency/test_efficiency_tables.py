@@ -3,6 +3,7 @@
 import pandas as pd
 import pytest
 import synthetic
+from points import with_numbers
 
 from moelib.records.kinds import Timed
 from moelib.report.efficiency import tables
@@ -14,11 +15,6 @@ ROUNDING = {"rel": 1e-12}  # float64, a handful of operations
 @pytest.fixture(scope="module")
 def study():
     return synthetic.study(seeds=(0, 1))
-
-
-def changed(record, **numbers):
-    """The record with other numbers."""
-    return record.model_copy(update={"numbers": record.numbers.model_copy(update=numbers)})
 
 
 def test_work_says_what_share_the_head_has_and_what_sparing_all_of_it_would_bring(study):
@@ -34,8 +30,8 @@ def test_work_says_what_share_the_head_has_and_what_sparing_all_of_it_would_brin
 def test_footprints_have_one_row_per_run_and_batch(study):
     records = [synthetic.efficient(Run(study, head, 0)) for head in ("dense", "soft")]
     (footprint,) = records[1].numbers.footprints
-    more = (footprint, footprint.model_copy(update={"batch": 1, "peak_mib": 0.5}))
-    records[1] = changed(records[1], footprints=more)
+    footprints = (footprint, footprint.model_copy(update={"batch": 1, "peak_mib": 0.5}))
+    records[1] = with_numbers(records[1], footprints=footprints)
     table = tables.footprints(records)
     assert list(table["head"]) == ["dense", "soft", "soft"]
     assert list(table["batch"]) == [256, 256, 1]
@@ -46,18 +42,18 @@ def test_footprints_have_one_row_per_run_and_batch(study):
 def test_a_free_head_is_timed_by_the_backbone_alone(study):
     """Reference models over their backbones, pair by pair: 4/3, 3/2, 2, 2, 4."""
     backbone, whole = (3.0, 2.0, 1.0, 2.0, 1.0), (4.0, 3.0, 2.0, 4.0, 4.0)
-    ways = (
-        timed("backbone", *backbone),
-        timed("reference", *whole),
-        timed("this head", *[9.0] * 5),
-        timed("backbone", *whole, compiled=True),
-        timed("reference", *whole, compiled=True),
+    timings = (
+        model_timing("backbone", *backbone),
+        model_timing("reference", *whole),
+        model_timing("this head", *[9.0] * 5),
+        model_timing("backbone", *whole, compiled=True),
+        model_timing("reference", *whole, compiled=True),
     )
-    record = changed(synthetic.efficient(Run(study, "sparse", 0)), timed=ways)
+    record = with_numbers(synthetic.efficient(Run(study, "sparse", 0)), timed=timings)
     (row,) = tables.headless(tables.latencies([record])).itertuples()
     assert (row.head, row.what, row.batch, row.ms) == ("sparse", "backbone", 1, 2)
     assert (row.gain_low, row.gain, row.gain_high) == (1.5, 2, 2)
-    assert tables.headless(tables.latencies([changed(record, timed=ways[1:3])])).empty
+    assert tables.headless(tables.latencies([with_numbers(record, timed=timings[1:3])])).empty
 
 
 @pytest.mark.parametrize("slower", [0.5, 1.0, 1.3])
@@ -73,11 +69,11 @@ def test_the_ratio_is_the_slow_down_however_both_drift(study, slower):
         ("model", "reference", None, None): 1,
         ("model", "this head", "auto", "learned"): slower,
     }
-    measured = table[table["part"] != "input"]
-    assert len(measured) == 2 * len(expected)  # batches of 1 and of 256
-    for row in measured.itertuples():
-        way = tuple(None if pd.isna(x) else x for x in (row.executor, row.routing))
-        ratio = expected[row.part, row.what, *way]
+    rows = table[table["part"] != "input"]
+    assert len(rows) == 2 * len(expected)  # batches of 1 and of 256
+    for row in rows.itertuples():
+        choice = tuple(None if pd.isna(value) else value for value in (row.executor, row.routing))
+        ratio = expected[row.part, row.what, *choice]
         assert row.ratio_low == pytest.approx(ratio, **ROUNDING)
         assert row.ratio == pytest.approx(ratio, **ROUNDING)
         assert row.ratio_high == pytest.approx(ratio, **ROUNDING)
@@ -91,13 +87,13 @@ def test_a_part_without_a_reference_has_times_and_no_ratio(study):
     assert rows[["ratio", "ratio_low", "ratio_high"]].isna().all(axis=None)
     assert list(rows["ratios"]) == [(), ()]
     # 0.01 ms an image, and 10 % more with each repeat: of six, a quartile lies between two of them.
-    first = rows.iloc[0]
-    quartiles = [first["ms_low"], first["ms"], first["ms_high"]]
+    row = rows.iloc[0]
+    quartiles = [row["ms_low"], row["ms"], row["ms_high"]]
     assert quartiles == pytest.approx([0.01125, 0.0125, 0.01375], **ROUNDING)
     assert list(rows["images_per_second"]) == pytest.approx([1 / 0.0125e-3] * 2, **ROUNDING)
 
 
-def timed(what, *milliseconds, compiled=False):
+def model_timing(what, *milliseconds, compiled=False):
     return Timed(
         part="model",
         what=what,
@@ -111,55 +107,55 @@ def timed(what, *milliseconds, compiled=False):
 
 def test_the_ratio_is_the_median_of_pairs_and_not_of_medians(study):
     """Pairs 3, 3/4, 3, 1, 1/2: median 1, quartiles 3/4 and 3; the medians are 3 and 2."""
-    ways = (timed("this head", 3, 3, 9, 1, 1), timed("reference", 1, 4, 3, 1, 2))
-    record = changed(synthetic.efficient(Run(study, "dense", 0)), timed=ways)
+    timings = (model_timing("this head", 3, 3, 9, 1, 1), model_timing("reference", 1, 4, 3, 1, 2))
+    record = with_numbers(synthetic.efficient(Run(study, "dense", 0)), timed=timings)
     row = tables.latencies([record]).iloc[0]
     assert (row["ratio_low"], row["ratio"], row["ratio_high"]) == (0.75, 1.0, 3.0)
     assert (row["ms_low"], row["ms"], row["ms_high"]) == (1, 3, 3)
 
 
 def test_compiled_ways_are_compared_with_the_compiled_reference(study):
-    ways = (
-        timed("this head", *[6.0] * 5),
-        timed("reference", *[3.0] * 5),
-        timed("this head", *[1.0] * 5, compiled=True),
-        timed("reference", *[0.25] * 5, compiled=True),
+    timings = (
+        model_timing("this head", *[6.0] * 5),
+        model_timing("reference", *[3.0] * 5),
+        model_timing("this head", *[1.0] * 5, compiled=True),
+        model_timing("reference", *[0.25] * 5, compiled=True),
     )
     record = synthetic.efficient(Run(study, "dense", 0))
-    table = tables.latencies([changed(record, timed=ways)])
+    table = tables.latencies([with_numbers(record, timed=timings)])
     assert list(table["ratio"]) == [2, 1, 4, 1]
     assert list(table["compiled"]) == [False, False, True, True]
-    without = tables.latencies([changed(record, timed=ways[:3])])
-    assert without["ratio"].isna().tolist() == [False, False, True]
+    incomplete = tables.latencies([with_numbers(record, timed=timings[:3])])
+    assert incomplete["ratio"].isna().tolist() == [False, False, True]
 
 
 def test_a_record_is_compared_with_itself_alone(study):
     """The second record's machine is a hundred times slower: ratios are as before."""
     record = synthetic.efficient(Run(study, "dense", 0), 1.5)
     slow = tuple(
-        way.model_copy(update={"milliseconds": tuple(100 * ms for ms in way.milliseconds)})
-        for way in record.numbers.timed
+        timing.model_copy(update={"milliseconds": tuple(100 * ms for ms in timing.milliseconds)})
+        for timing in record.numbers.timed
     )
-    table = tables.latencies([record, changed(record, timed=slow)])
+    table = tables.latencies([record, with_numbers(record, timed=slow)])
     half = len(table) // 2
     first, second = table["ratio"][:half], table["ratio"][half:]
     assert list(second) == pytest.approx(list(first), nan_ok=True, **ROUNDING)
 
 
 @pytest.mark.parametrize(
-    ("batches", "shown"),
+    ("batches", "largest"),
     [((1, 256), 256), ((1, 32), 32), ((32, 256, 512), 256), ((512, 2048), 512)],
 )
-def test_whole_models_are_shown_at_the_largest_batch_up_to_the_papers(study, batches, shown):
-    ways = [
-        way.model_copy(update={"batch": batch})
-        for way in synthetic.efficient(Run(study, "sparse", 0), 1.5).numbers.timed
-        if way.batch == 1
+def test_whole_models_are_shown_at_the_largest_batch_up_to_the_papers(study, batches, largest):
+    timings = [
+        timing.model_copy(update={"batch": batch})
+        for timing in synthetic.efficient(Run(study, "sparse", 0), 1.5).numbers.timed
+        if timing.batch == 1
         for batch in batches
     ]
-    record = changed(synthetic.efficient(Run(study, "sparse", 0)), timed=tuple(ways))
+    record = with_numbers(synthetic.efficient(Run(study, "sparse", 0)), timed=tuple(timings))
     (row,) = tables.whole_models([record]).itertuples()
-    assert (row.part, row.what, row.executor, row.batch) == ("model", "this head", "auto", shown)
+    assert (row.part, row.what, row.executor, row.batch) == ("model", "this head", "auto", largest)
     assert row.ratio == pytest.approx(1.5, **ROUNDING)
 
 

@@ -11,8 +11,8 @@ def test_the_choices_of_the_rule_are_listed_by_head_and_executor():
     numbers = records[1].numbers.model_copy(update={"chosen": chosen})
     records[1] = records[1].model_copy(update={"numbers": numbers})
     choices = words.executor_choice(records).partition(". ")[0].split("; ")
-    listed = [re.findall(r"soft|sparse|batched|grouped|\d+", choice) for choice in choices]
-    assert listed == [
+    entries = [re.findall(r"soft|sparse|batched|grouped|\d+", choice) for choice in choices]
+    assert entries == [
         ["soft", "batched", "1", "8", "256"],
         ["sparse", "batched", "1", "grouped", "256"],
     ]

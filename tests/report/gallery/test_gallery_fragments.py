@@ -11,11 +11,11 @@ from moelib.report.gallery.fragments import badge, choices, experts, forming, ma
 from moelib.study.run import Run
 
 RUN = Run(synthetic.study(seeds=(0,)), "sparse", 0)
-RECORD = synthetic.seen(RUN)
+RECORD = synthetic.gallery(RUN)
 
 
 def places(html: str) -> list[int]:
-    return [int(n) for n in re.findall(r"--n:(\d+)", html)]
+    return [int(number) for number in re.findall(r"--n:(\d+)", html)]
 
 
 def test_experts_show_their_images_and_their_share():
@@ -37,8 +37,8 @@ def test_rows_of_the_matrix_are_shares_of_a_class():
 
 def test_the_epochs_of_an_image_are_a_row():
     html = forming(RECORD, synthetic.trained(RUN))
-    first = json.loads(unescape(re.search(r'data-first="(.*?)"', html)[1]))
-    assert first == [[1, 3], [0, 3], [0, 3]]
+    by_epoch = json.loads(unescape(re.search(r'data-first="(.*?)"', html)[1]))
+    assert by_epoch == [[1, 3], [0, 3], [0, 3]]
     table = html[html.index("<table") :]
     assert places(table) == [3, 4]
     assert re.findall(r"--on:[^;]*\">(\d)</b>", table) == ["1", "0", "0", "3", "3", "3"]
@@ -56,29 +56,32 @@ def test_the_gate_as_trained_is_a_softmax_over_the_chosen_experts():
 
 def test_choices_can_be_read_without_a_script_and_tell_it_all_that_it_needs():
     html = choices(RECORD)
-    data = json.loads(unescape(re.search(r'data-gates="(.*?)"', html)[1]))
-    assert data["k"] == 2 and len(data["logits"]) == len(data["noise"]) == len(set(places(html)))
+    gates = json.loads(unescape(re.search(r'data-gates="(.*?)"', html)[1]))
+    assert gates["k"] == 2 and len(gates["logits"]) == len(gates["noise"]) == len(set(places(html)))
     assert "flex-grow:0.7311" in html and "draw again" in html
-    silent = choices(synthetic.seen(RUN, noisy=False))
+    silent = choices(synthetic.gallery(RUN, noisy=False))
     assert "draw again" not in silent and '"noise": null' in unescape(silent)
 
 
 def test_numbers_on_colours_can_be_read():
     for expert in range(9):
-        colour, on = re.search(r"--e:(#\w+);--on:(#\w+)", badge(expert, 9)).groups()
-        assert contrast(colour, on) >= 4.5, (expert, colour)
+        ground, ink = re.search(r"--e:(#\w+);--on:(#\w+)", badge(expert, 9)).groups()
+        assert contrast(ground, ink) >= 4.5, (expert, ground)
 
 
-def contrast(one: str, other: str) -> float:
+def contrast(ink: str, ground: str) -> float:
     """WCAG 2.1, from hexadecimal colours of three or six digits."""
 
     def luminance(colour: str) -> float:
         digits = colour[1:] if len(colour) == 7 else "".join(2 * digit for digit in colour[1:])
-        shares = [int(digits[i : i + 2], 16) / 255 for i in (0, 2, 4)]
-        linear = [s / 12.92 if s <= 0.04045 else ((s + 0.055) / 1.055) ** 2.4 for s in shares]
+        shares = [int(digits[start : start + 2], 16) / 255 for start in (0, 2, 4)]
+        linear = [
+            share / 12.92 if share <= 0.04045 else ((share + 0.055) / 1.055) ** 2.4
+            for share in shares
+        ]
         return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
-    low, high = sorted((luminance(one), luminance(other)))
+    low, high = sorted((luminance(ink), luminance(ground)))
     return (high + 0.05) / (low + 0.05)
 
 

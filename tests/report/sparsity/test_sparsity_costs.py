@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import synthetic
-from points import changed, point, scaled
+from points import point, scaled, with_numbers
 from scipy.optimize import lsq_linear
 
 from moelib.heads.executors import EXECUTORS
@@ -50,22 +50,22 @@ def sparse_units(point):
     )
 
 
-def made_by(cost):
+def record_from(cost):
     """A record whose times are what the cost model says of the executor that the rule chooses.
 
     All other executors take very long.
     """
     points = []
-    of = np.array(list(cost.values()))
+    coefficients = np.array(list(cost.values()))
     sizes = itertools.product((128, 512), (64, 512), (1, 32, 256), (4, 16, 64), (1, 2, None))
     for d, h, n, experts, k in sizes:
         size = {"experts": experts, "features": d, "hidden": h}
         chosen = choose(n, k or experts, **size)
         size |= {"k": k or experts, "batch": n, "chosen": chosen}
         ms = dict.fromkeys(EXECUTORS, (1e6,) * 6)
-        ms[chosen] = (sparse_units(point(**size)) @ of,) * 6
+        ms[chosen] = (sparse_units(point(**size)) @ coefficients,) * 6
         total, active = (
-            (dense_units(d, count * h, n) @ of,) * 6 for count in (experts, k or experts)
+            (dense_units(d, count * h, n) @ coefficients,) * 6 for count in (experts, k or experts)
         )
         points.append(point(**size, sparse=ms, total=total, active=active))
     return scaled(*points)
@@ -81,7 +81,7 @@ def different_heads(record):
     return sparse + list(dict.fromkeys(dense))
 
 
-def of_rows(table):
+def head_keys(table):
     return list(table[["head", "features", "hidden", "batch", "E", "k"]].itertuples(index=False))
 
 
@@ -92,23 +92,23 @@ def noisy(record, deviation=0.1):
         head: np.exp(deviation * generator.standard_normal()) for head in different_heads(record)
     }
 
-    def off(times, *head):
+    def distorted(times, *head):
         return tuple(ms * factors[head] for ms in times)
 
     points = []
     for p in record.numbers.points:
         size = ("sparse", p.features, p.hidden, p.batch, p.experts, p.k)
         total, active = (
-            off(times, "dense", p.features, experts * p.hidden, p.batch, 1, 1)
+            distorted(times, "dense", p.features, experts * p.hidden, p.batch, 1, 1)
             for times, experts in ((p.total, p.experts), (p.active, p.k))
         )
-        sparse = {name: off(times, *size) for name, times in p.sparse.items()}
+        sparse = {name: distorted(times, *size) for name, times in p.sparse.items()}
         points.append(p.model_copy(update={"sparse": sparse, "total": total, "active": active}))
-    return changed(record, points=tuple(points))
+    return with_numbers(record, points=tuple(points))
 
 
 def test_the_coefficients_that_made_the_times_are_found():
-    model = costs.fit(made_by(COST))
+    model = costs.fit(record_from(COST))
     assert list(model.coefficients.index) == list(costs.TERMS)
     # Columns of numbers from 1e-5 to 100 make the least squares ill-conditioned.
     assert dict(model.coefficients) == pytest.approx(COST, rel=1e-6)
@@ -139,20 +139,20 @@ def test_coefficients_are_never_negative():
 
 def test_each_different_head_is_predicted_once():
     """Dense heads recur: of equal size are those beside all k, and 4 * 512 and 32 * 64 units."""
-    record = noisy(made_by(COST))
+    record = noisy(record_from(COST))
     table = costs.fit(record).predictions
     expected = different_heads(record)
     assert len(expected) < 3 * len(record.numbers.points)
-    assert sorted(of_rows(table)) == sorted(expected)
-    ms = dict(zip(of_rows(table), table["ms"], strict=True))
+    assert sorted(head_keys(table)) == sorted(expected)
+    ms = dict(zip(head_keys(table), table["ms"], strict=True))
     for p in record.numbers.points:
-        found = ms["sparse", p.features, p.hidden, p.batch, p.experts, p.k]
-        assert found == np.median(p.sparse[p.chosen])
+        measured = ms["sparse", p.features, p.hidden, p.batch, p.experts, p.k]
+        assert measured == np.median(p.sparse[p.chosen])
         assert ms["dense", p.features, p.experts * p.hidden, p.batch, 1, 1] == p.total[0]
 
 
 def test_errors_are_of_each_kind_of_head_apart():
-    model = costs.fit(noisy(made_by(COST)))
+    model = costs.fit(noisy(record_from(COST)))
     assert list(model.errors.index) == ["dense", "sparse"]
     for head, rows in model.predictions.groupby("head"):
         errors = sorted(abs(row.predicted / row.ms - 1) for row in rows.itertuples())
@@ -164,40 +164,43 @@ def test_errors_are_of_each_kind_of_head_apart():
 
 def test_predictions_are_those_of_a_fit_without_the_batch_of_a_head():
     """Here by hand; the least and the greatest of three batches are among them."""
-    record = noisy(made_by(COST))
+    record = noisy(record_from(COST))
     table = costs.fit(record).predictions
     sparse = {(p.features, p.hidden, p.batch, p.experts, p.k): p for p in record.numbers.points}
     units = np.array(
         [
             sparse_units(sparse[d, h, n, e, k]) if head == "sparse" else dense_units(d, h, n)
-            for head, d, h, n, e, k in of_rows(table)
+            for head, d, h, n, e, k in head_keys(table)
         ]
     )
     ms = table["ms"].to_numpy()
     scale = units.max(axis=0)  # columns of like size, for the accuracy of the solver
     for batch in (1, 32, 256):
-        own = (table["batch"] == batch).to_numpy()
-        relative = (units / scale)[~own] / ms[~own, None]
-        found = lsq_linear(relative, np.ones(len(relative)), (0, np.inf), tol=1e-14, method="bvls")
-        expected = (units / scale)[own] @ found.x
-        assert table["predicted"][own].tolist() == pytest.approx(expected.tolist(), rel=1e-6)
+        in_batch = (table["batch"] == batch).to_numpy()
+        relative = (units / scale)[~in_batch] / ms[~in_batch, None]
+        ones, bounds = np.ones(len(relative)), (0, np.inf)
+        solution = lsq_linear(relative, ones, bounds, tol=1e-14, method="bvls")
+        expected = (units / scale)[in_batch] @ solution.x
+        assert table["predicted"][in_batch].tolist() == pytest.approx(expected.tolist(), rel=1e-6)
 
 
 def test_nothing_of_its_batch_helps_a_prediction():
     """All times of one batch, of dense heads and of every d too, may be anything."""
-    record = noisy(made_by(COST))
-    before = costs.fit(record).predictions
+    record = noisy(record_from(COST))
+    predictions = costs.fit(record).predictions
     for left_out in (1, 32, 256):
-        odd = {"sparse": dict.fromkeys(EXECUTORS, ODD), "total": ODD, "active": ODD}
+        odd_times = {"sparse": dict.fromkeys(EXECUTORS, ODD), "total": ODD, "active": ODD}
         points = tuple(
-            p.model_copy(update=odd) if p.batch == left_out else p for p in record.numbers.points
+            p.model_copy(update=odd_times) if p.batch == left_out else p
+            for p in record.numbers.points
         )
-        after = costs.fit(changed(record, points=points)).predictions
-        own = before["batch"] == left_out
-        assert (after["ms"][own] != before["ms"][own]).all()
+        odd_predictions = costs.fit(with_numbers(record, points=points)).predictions
+        in_batch = predictions["batch"] == left_out
+        assert (odd_predictions["ms"][in_batch] != predictions["ms"][in_batch]).all()
         # All other predictions had the help of this batch.
-        same = before["predicted"] == after["predicted"]
-        assert same.equals(own) and set(before["head"][own]) == {"sparse", "dense"}
+        unchanged = predictions["predicted"] == odd_predictions["predicted"]
+        assert unchanged.equals(in_batch)
+        assert set(predictions["head"][in_batch]) == {"sparse", "dense"}
 
 
 def test_shuffled_times_are_not_predicted():
@@ -206,16 +209,18 @@ def test_shuffled_times_are_not_predicted():
     points = record.numbers.points
     order = np.random.default_rng(0).permutation(len(points))
     shuffled = tuple(
-        p.model_copy(update={of: getattr(points[i], of) for of in ("sparse", "total", "active")})
+        p.model_copy(
+            update={name: getattr(points[i], name) for name in ("sparse", "total", "active")}
+        )
         for p, i in zip(points, order, strict=True)
     )
-    mixed = costs.fit(changed(record, points=shuffled))
-    assert (mixed.errors["median"] > 0.3).all()
+    model = costs.fit(with_numbers(record, points=shuffled))
+    assert (model.errors["median"] > 0.3).all()
     assert (costs.fit(record).errors["median"] < 1e-9).all()
-    assert mixed.right < 1
+    assert model.right < 1
 
 
-def won(point):
+def beats_dense(point):
     return point.sparse[point.chosen][0] < point.total[0]
 
 
@@ -224,16 +229,16 @@ def test_the_share_of_pairs_in_the_right_order_is_counted():
     record = synthetic.scaled()
     points = list(record.numbers.points)
     selecting = [i for i, p in enumerate(points) if p.k < p.experts]
-    wins = [i for i in selecting if won(points[i])]
+    wins = [i for i in selecting if beats_dense(points[i])]
     model = costs.fit(record)
     assert model.right == 1
     assert model.majority == max(len(wins), len(selecting) - len(wins)) / len(selecting) > 0.5
     closest = max(wins, key=lambda i: points[i].sparse[points[i].chosen][0] / points[i].total[0])
     slower = dict.fromkeys(EXECUTORS, tuple(1.001 * ms for ms in points[closest].total))
     points[closest] = points[closest].model_copy(update={"sparse": slower})
-    after = costs.fit(changed(record, points=tuple(points)))
-    assert after.right == pytest.approx(1 - 1 / len(selecting), **ROUNDING)
-    assert after.majority != model.majority
+    slower_model = costs.fit(with_numbers(record, points=tuple(points)))
+    assert slower_model.right == pytest.approx(1 - 1 / len(selecting), **ROUNDING)
+    assert slower_model.majority != model.majority
 
 
 @pytest.mark.parametrize("factor", [1e-3, 1e3])
@@ -253,9 +258,9 @@ def test_heads_that_choose_all_experts_enter_the_fit_and_no_order():
         p if p.k < p.experts else p.model_copy(update={"sparse": fast})
         for p in record.numbers.points
     )
-    before, after = costs.fit(record), costs.fit(changed(record, points=points))
-    assert before.majority == after.majority
-    assert before.coefficients["call"] != pytest.approx(after.coefficients["call"])
+    model, fast_model = costs.fit(record), costs.fit(with_numbers(record, points=points))
+    assert model.majority == fast_model.majority
+    assert model.coefficients["call"] != pytest.approx(fast_model.coefficients["call"])
 
 
 def test_whether_a_head_wins_is_said_of_its_own_rounds():
@@ -280,8 +285,8 @@ def test_whether_a_head_wins_is_said_of_its_own_rounds():
         else p
         for p in record.numbers.points
     )
-    after = costs.fit(changed(record, points=points))
-    assert after.majority == costs.fit(record).majority
+    slow_model = costs.fit(with_numbers(record, points=points))
+    assert slow_model.majority == costs.fit(record).majority
 
 
 def test_points_of_bfloat16_do_not_enter():
@@ -292,7 +297,7 @@ def test_points_of_bfloat16_do_not_enter():
         for p in record.numbers.points[::7]
     )
     model = costs.fit(record)
-    with_odd = costs.fit(changed(record, points=odd + record.numbers.points))
+    with_odd = costs.fit(with_numbers(record, points=odd + record.numbers.points))
     pd.testing.assert_series_equal(with_odd.coefficients, model.coefficients)
     pd.testing.assert_frame_equal(with_odd.predictions, model.predictions)
     pd.testing.assert_frame_equal(with_odd.errors, model.errors)

@@ -34,9 +34,9 @@ def points(**rows):
                 "part": part,
                 "batch": batch,
                 "ms": ms,
-                "accuracy": a,
+                "accuracy": accuracy,
             }
-            for head, (ms, a) in rows.items()
+            for head, (ms, accuracy) in rows.items()
             for part, batch in (("head", 1), ("model", 256))
         ]
     ).sort_values(["part", "batch"], kind="stable", ignore_index=True)
@@ -66,22 +66,22 @@ def test_speedups_have_a_panel_for_each_width_and_batch(scale):
     assert titles == [f"d 512, h {h}, n {n}" for h in (64, 512) for n in (1, 32, 256)]
     assert drawn.texts(figure.legends[0]) == [f"E = {e}" for e in (4, 8, 16, 32, 64)]
     legend = {
-        t.get_text(): h.get_color()
-        for t, h in zip(
+        text.get_text(): handle.get_color()
+        for text, handle in zip(
             figure.legends[0].get_texts(), figure.legends[0].legend_handles, strict=True
         )
     }
     axes = figure.axes[titles.index("d 512, h 64, n 32")]
-    ideal, even, *measured = drawn.lines(axes)
+    ideal, even, *curves = drawn.lines(axes)
     assert list(ideal.get_xdata() * ideal.get_ydata()) == [1, 1]
     assert ideal.get_linestyle() == "--" and list(ideal.get_xdata()) == [1 / 64, 1]
     assert list(even.get_ydata()) == [1, 1]
-    assert len(measured) == 5
-    of = scale.query("hidden == 64 and batch == 32 and experts == 16").sort_values("share")
-    line = measured[2]
+    assert len(curves) == 5
+    rows = scale.query("hidden == 64 and batch == 32 and experts == 16").sort_values("share")
+    line = curves[2]
     assert line.get_color() == legend["E = 16"]
-    assert list(line.get_xdata()) == list(of["share"]) == [1 / 16, 1 / 8, 1]
-    assert list(line.get_ydata()) == list(of["speedup"])
+    assert list(line.get_xdata()) == list(rows["share"]) == [1 / 16, 1 / 8, 1]
+    assert list(line.get_ydata()) == list(rows["speedup"])
 
 
 def test_shares_and_factors_are_written_as_fractions(scale):
@@ -93,8 +93,8 @@ def test_shares_and_factors_are_written_as_fractions(scale):
 
 
 def test_a_width_that_was_not_timed_at_a_batch_has_an_empty_panel(scale):
-    missing = scale.query("not (hidden == 512 and batch == 256)")
-    figure = figures.speedups(missing)
+    incomplete = scale.query("not (hidden == 512 and batch == 256)")
+    figure = figures.speedups(incomplete)
     assert [len(drawn.lines(axes)) for axes in figure.axes] == [7, 7, 7, 7, 7, 2]
 
 
@@ -161,22 +161,22 @@ def test_the_bars_of_the_front_are_the_intervals(tradeoff):
 
 @pytest.fixture(params=["speedups", "roofline", "predictions", "front"])
 def drawing(request, scale, held_out, tradeoff):
-    """A figure's function, and what to give it."""
-    given = {
+    """A figure's function and its arguments."""
+    arguments = {
         "speedups": (scale,),
         "roofline": (scale, 100.0, 10.0),
         "predictions": (held_out,),
         "front": (tradeoff,),
     }
-    return getattr(figures, request.param), given[request.param]
+    return getattr(figures, request.param), arguments[request.param]
 
 
 def test_a_figure_leaves_matplotlibs_settings_and_its_frame_alone(drawing):
     draw, (frame, *options) = drawing
-    settings, kept = dict(matplotlib.rcParams), frame.copy()
+    settings, copy = dict(matplotlib.rcParams), frame.copy()
     draw(frame, *options)
     assert dict(matplotlib.rcParams) == settings
-    pd.testing.assert_frame_equal(frame, kept)
+    pd.testing.assert_frame_equal(frame, copy)
 
 
 def test_the_same_figure_is_the_same_file(tradeoff):
@@ -188,17 +188,19 @@ def test_the_same_figure_is_the_same_file(tradeoff):
 @pytest.mark.parametrize("names", [{"sparse": "sparse"}, {"soft": "mine", "sparse": "their-own"}])
 def test_a_single_head_and_heads_of_unknown_names(names):
     rows = {head.replace("-", "_"): (2.0 + i, 0.5) for i, head in enumerate(names.values())}
-    (named,) = figures.front(points(**rows)).axes[0].texts  # as accurate as the others, and first
-    assert named.get_text() == next(iter(names.values()))
+    (label,) = figures.front(points(**rows)).axes[0].texts  # as accurate as the others, and first
+    assert label.get_text() == next(iter(names.values()))
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 5])
 def test_the_front_has_a_panel_for_each_part_and_batch(tradeoff, count):
-    first = tradeoff[tradeoff["part"] == "head"]
-    table = pd.concat([first.assign(batch=2**i) for i in range(count)], ignore_index=True)
+    head_rows = tradeoff[tradeoff["part"] == "head"]
+    table = pd.concat(
+        [head_rows.assign(batch=2**power) for power in range(count)], ignore_index=True
+    )
     figure = figures.front(table)
     assert [axes.get_title() for axes in figure.axes] == [
-        f"head, batch {2**i}" for i in range(count)
+        f"head, batch {2**power}" for power in range(count)
     ]
     assert all(len(axes.texts) == 3 for axes in figure.axes)
 

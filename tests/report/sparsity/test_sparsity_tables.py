@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import synthetic
-from points import changed, point, scaled
+from points import point, scaled, with_numbers
 from scipy import stats
 
 from moelib.records.benchmarks import Aim, BenchmarkNumbers, Case
@@ -74,16 +74,18 @@ def test_the_regret_is_against_the_fastest_executor(monkeypatch, chosen, regret)
 
 @pytest.mark.parametrize("device", ["cpu", "another"])
 def test_the_rule_is_asked_for_each_point_on_its_device(monkeypatch, device):
-    asked = []
-    monkeypatch.setattr(tables, "choose", lambda *of, **more: asked.append((of, more)) or "batched")
-    both = point(sparse={"batched": (1.0,) * 9, "grouped": (1.0,) * 9})
-    record = scaled(both, point())
+    calls = []
+    monkeypatch.setattr(
+        tables, "choose", lambda *args, **keys: calls.append((args, keys)) or "batched"
+    )
+    grouped = point(sparse={"batched": (1.0,) * 9, "grouped": (1.0,) * 9})
+    record = scaled(grouped, point())
     if device != "cpu":
         provenance = record.provenance.model_copy(update={"device": "some GPU"})
         record = record.model_copy(update={"provenance": provenance})
     tables.scale(record)
-    of = {"experts": 4, "features": 10, "hidden": 5, "on_cpu": device == "cpu"}
-    assert asked == [((3, 2), {**of, "has_grouped": has}) for has in (True, False)]
+    size = {"experts": 4, "features": 10, "hidden": 5, "on_cpu": device == "cpu"}
+    assert calls == [((3, 2), {**size, "has_grouped": has}) for has in (True, False)]
 
 
 def test_points_at_which_the_rules_executor_was_not_timed_are_left_out():
@@ -93,8 +95,8 @@ def test_points_at_which_the_rules_executor_was_not_timed_are_left_out():
     assert tables.untimed_points(record) == [untimed]
     groups = [point(batch=batch) for batch in (3, 4)]
     model = costs.fit(scaled(*groups))
-    more = costs.fit(scaled(*groups, untimed))
-    pd.testing.assert_frame_equal(more.predictions, model.predictions)
+    extended = costs.fit(scaled(*groups, untimed))
+    pd.testing.assert_frame_equal(extended.predictions, model.predictions)
 
 
 @pytest.mark.parametrize(
@@ -165,12 +167,12 @@ def shares(experts, batch, points):
     ],
 )
 def test_the_crossover_is_the_largest_share_up_to_which_sparse_surely_wins(points, crossover):
-    found = tables.crossovers(pd.DataFrame(shares(8, 1, points)))["crossover"].item()
-    assert found == crossover or (crossover is None and np.isnan(found))
+    share = tables.crossovers(pd.DataFrame(shares(8, 1, points)))["crossover"].item()
+    assert share == crossover or (crossover is None and np.isnan(share))
 
 
 @pytest.mark.parametrize(
-    ("points", "seen"),
+    ("points", "has_crossover"),
     [
         ({1: (3.0, 4.0), 2: (1.5, 2.0), 4: (0.9, 1.2)}, True),
         ({1: (3.0, 4.0), 2: (1.5, 2.0), 4: (1.1, 1.2)}, False),
@@ -178,8 +180,8 @@ def test_the_crossover_is_the_largest_share_up_to_which_sparse_surely_wins(point
         ({1: (0.9, 4.0), 2: (1.5, 2.0)}, True),
     ],
 )
-def test_a_crossover_at_the_largest_timed_share_is_open(points, seen):
-    assert tables.crossovers(pd.DataFrame(shares(8, 1, points)))["open"].item() is not seen
+def test_a_crossover_at_the_largest_timed_share_is_open(points, has_crossover):
+    assert tables.crossovers(pd.DataFrame(shares(8, 1, points)))["open"].item() is not has_crossover
 
 
 def test_each_size_has_its_best_share():
@@ -198,10 +200,10 @@ def test_each_size_has_its_best_share():
 
 
 def test_a_size_of_a_single_share_has_no_crossover_to_look_for():
-    one, two = {1: (3.0, 4.0), 8: (0.5, 0.6)}, {1: (3.0, 4.0), 2: (1.5, 2.0)}
-    table = tables.crossovers(pd.DataFrame(shares(8, 1, one) + shares(8, 32, two)))
+    one_share, two_shares = {1: (3.0, 4.0), 8: (0.5, 0.6)}, {1: (3.0, 4.0), 2: (1.5, 2.0)}
+    table = tables.crossovers(pd.DataFrame(shares(8, 1, one_share) + shares(8, 32, two_shares)))
     assert list(table["batch"]) == [32]
-    assert tables.crossovers(pd.DataFrame(shares(8, 1, one))).empty
+    assert tables.crossovers(pd.DataFrame(shares(8, 1, one_share))).empty
 
 
 def test_sizes_of_another_dtype_are_other_sizes():
@@ -220,32 +222,35 @@ AT = {"experts": 4, "k": 2, "features": 10, "hidden": 5, "batch": 3}
 )
 def test_an_aim_is_met_where_both_bounds_are_kept(speedup, overhead, met):
     """The point's medians are 2 and 2, at the low ends of whose intervals lies less."""
-    record = changed(scaled(point()), aim=Aim(**AT, speedup=speedup, overhead=overhead))
+    record = with_numbers(scaled(point()), aim=Aim(**AT, speedup=speedup, overhead=overhead))
     (row,) = tables.aims(record).itertuples()
     assert (row.speedup, row.overhead, row.met) == (2, 2, met)
 
 
 def test_an_aim_is_of_its_size_alone_in_every_precision():
-    others = [point(**{name: value + 1}) for name, value in AT.items()]
+    neighbours = [point(**{name: value + 1}) for name, value in AT.items()]
     slow = point(dtype="bfloat16", total=(1.0,) * 9)
-    record = changed(
-        scaled(*others[:3], point(), *others[3:], slow), aim=Aim(**AT, speedup=1.0, overhead=3.0)
+    record = with_numbers(
+        scaled(*neighbours[:3], point(), *neighbours[3:], slow),
+        aim=Aim(**AT, speedup=1.0, overhead=3.0),
     )
     table = tables.aims(record)
     assert list(table["dtype"]) == ["float32", "bfloat16"]
     assert list(table["met"]) == [True, False]
     assert (table[list(AT)] == pd.Series(AT)).all(axis=None)
-    assert tables.aims(changed(record, points=tuple(others))).empty
+    assert tables.aims(with_numbers(record, points=tuple(neighbours))).empty
 
 
 def test_the_curve_of_an_aim_is_of_its_size_at_every_batch():
     points = [point(batch=batch) for batch in (9, 1, 3)]
-    others = [point(**{name: value + 1}) for name, value in AT.items() if name != "batch"]
+    neighbours = [point(**{name: value + 1}) for name, value in AT.items() if name != "batch"]
     narrow = [point(dtype="bfloat16", batch=batch) for batch in (2, 1)]
-    record = changed(scaled(*narrow, *others, *points), aim=Aim(**AT, speedup=1.0, overhead=3.0))
+    record = with_numbers(
+        scaled(*narrow, *neighbours, *points), aim=Aim(**AT, speedup=1.0, overhead=3.0)
+    )
     table = tables.aim_curve(record)
-    found = list(zip(table["dtype"], table["batch"], strict=True))
-    assert found == [("float32", n) for n in (1, 3, 9)] + [("bfloat16", n) for n in (1, 2)]
+    rows = list(zip(table["dtype"], table["batch"], strict=True))
+    assert rows == [("float32", n) for n in (1, 3, 9)] + [("bfloat16", n) for n in (1, 2)]
 
 
 @pytest.fixture(scope="module")
@@ -260,13 +265,15 @@ def test_the_front_is_what_brute_force_finds(seed, values):
     cost, value = generator.integers(values, size=(2, 25)).tolist()
     expected = [
         not any(
-            c <= mine and v >= worth and (c, v) != (mine, worth)
-            for c, v in zip(cost, value, strict=True)
+            other_cost <= own_cost
+            and other_value >= own_value
+            and (other_cost, other_value) != (own_cost, own_value)
+            for other_cost, other_value in zip(cost, value, strict=True)
         )
-        for mine, worth in zip(cost, value, strict=True)
+        for own_cost, own_value in zip(cost, value, strict=True)
     ]
-    found = tables.pareto_front(cost, value)
-    assert found.tolist() == expected
+    front = tables.pareto_front(cost, value)
+    assert front.tolist() == expected
     assert any(expected) and not all(expected)
 
 
@@ -279,10 +286,10 @@ def test_equal_points_are_efficient_together_and_a_point_alone_is():
 def test_the_front_does_not_depend_on_units_or_order():
     generator = np.random.default_rng(0)
     cost, value = generator.integers(6, size=(2, 20))
-    found = tables.pareto_front(cost, value)
-    assert np.array_equal(tables.pareto_front(1e3 * cost, value / 7 - 1), found)
+    front = tables.pareto_front(cost, value)
+    assert np.array_equal(tables.pareto_front(1e3 * cost, value / 7 - 1), front)
     order = generator.permutation(20)
-    assert np.array_equal(tables.pareto_front(cost[order], value[order]), found[order])
+    assert np.array_equal(tables.pareto_front(cost[order], value[order]), front[order])
 
 
 def benchmark(cases):
@@ -322,16 +329,16 @@ def test_accuracies_are_joined_with_latencies_and_fronts_are_of_one_part_and_bat
         ("sparse", "model", 8): (dense, (20.0, 20.0, 20.0)),
     }
     table = tables.tradeoff(trained, benchmark(cases))
-    found = list(zip(table["head"], table["part"], table["batch"], strict=True))
-    assert found == [case for case in cases if case[0] != "linear"]
+    rows = list(zip(table["head"], table["part"], table["batch"], strict=True))
+    assert rows == [case for case in cases if case[0] != "linear"]
     assert list(table["efficient"]) == [True, True, False, True, True, True]
     assert table["efficient"].dtype == bool
-    known = accuracy_tables.means(trained).set_index("head")
+    means = accuracy_tables.means(trained).set_index("head")
     for row in table.itertuples():
         assert row.family == row.head
-        assert row.accuracy == known["mean"][row.head] == pytest.approx(sum(right[row.head]) / 20)
+        assert row.accuracy == means["mean"][row.head] == pytest.approx(sum(right[row.head]) / 20)
         assert (row.low, row.high, row.seeds) == tuple(
-            known.loc[row.head, ["low", "high", "seeds"]]
+            means.loc[row.head, ["low", "high", "seeds"]]
         )
     soft = table.iloc[1]
     # Times the dense head's, of which the median is 6, by pairs: 2, 1, 2. Three have no interval.
@@ -362,23 +369,25 @@ def nets(right):
     return [synthetic.trained(Run(study, head, 0), bits) for head, bits in right.items()]
 
 
-def timed_alone(ms):
+def head_benchmark(ms):
     """A benchmark of one part and batch, beside times of 1, from head -> its times."""
-    return benchmark({(head, "head", 1): ((1.0,) * len(t), t) for head, t in ms.items()})
+    return benchmark(
+        {(head, "head", 1): ((1.0,) * len(times), times) for head, times in ms.items()}
+    )
 
 
 def test_times_are_those_of_the_reference_times_the_median_ratio_with_its_interval():
     """Nine ratios of 1.1 to 1.9 in any order: the interval is from the second to the eighth."""
     reference = (2.0, 3.0, 50.0, 2.0, 4.0, 3.0, 60.0, 3.0, 5.0)  # median 3
     ratios = (1.9, 1.1, 1.8, 1.2, 1.7, 1.3, 1.6, 1.4, 1.5)
-    times = tuple(a * b for a, b in zip(reference, ratios, strict=True))
-    same = np.arange(4) < 2
+    times = tuple(ms * ratio for ms, ratio in zip(reference, ratios, strict=True))
+    bits = np.arange(4) < 2
     table = tables.tradeoff(
-        nets({"mine": same}), benchmark({("mine", "head", 1): (reference, times)})
+        nets({"mine": bits}), benchmark({("mine", "head", 1): (reference, times)})
     )
     (row,) = table.itertuples()
-    found = (row.ratio_low, row.ratio, row.ratio_high)
-    assert found == pytest.approx((1.2, 1.5, 1.8), **ROUNDING)
+    interval = (row.ratio_low, row.ratio, row.ratio_high)
+    assert interval == pytest.approx((1.2, 1.5, 1.8), **ROUNDING)
     assert (row.ms_low, row.ms, row.ms_high) == pytest.approx((3.6, 4.5, 5.4), **ROUNDING)
 
 
@@ -387,8 +396,8 @@ def test_a_round_that_is_slow_for_all_moves_no_head_before_another():
     dense = (10.0, 11.0, 12.0)
     cases = {"fast": (9.0, 13.2, 10.8), "slow": (10.0, 8.8, 12.0)}
     cases = {(head, "head", 1): (dense, times) for head, times in cases.items()}
-    same = np.arange(4) < 2
-    table = tables.tradeoff(nets({"fast": same, "slow": same}), benchmark(cases))
+    bits = np.arange(4) < 2
+    table = tables.tradeoff(nets({"fast": bits, "slow": bits}), benchmark(cases))
     assert table["efficient"].tolist() == [True, False]
 
 
@@ -396,7 +405,7 @@ def test_what_is_best_in_every_image_and_round_always_stays_and_its_opposite_nev
     images = np.arange(40)
     right = {"best": images >= 0, "fast": images % 4 > 0, "worst": images % 4 == 3}
     ms = {"best": (2.0, 5.0, 3.0), "fast": (1.0, 6.0, 3.5), "worst": (9.0, 8.0, 7.0)}
-    table = tables.tradeoff(nets(right), timed_alone(ms)).set_index("head")
+    table = tables.tradeoff(nets(right), head_benchmark(ms)).set_index("head")
     assert table["efficient"].tolist() == [True, False, False]
     # Slower in each round than all others ever are, and right only where both of them are.
     assert table["stays"]["worst"] == 0
@@ -407,9 +416,9 @@ def test_what_is_best_in_every_image_and_round_always_stays_and_its_opposite_nev
 
 def test_rounds_are_drawn_for_all_heads_alike():
     """In each round the first head is faster, though its slow rounds are slower than others."""
-    same = np.arange(20) < 10
+    bits = np.arange(20) < 10
     ms = {"fast": (1.0, 100.0, 10.0, 50.0), "slow": (2.0, 101.0, 11.0, 51.0)}
-    table = tables.tradeoff(nets({"fast": same, "slow": same}), timed_alone(ms))
+    table = tables.tradeoff(nets({"fast": bits, "slow": bits}), head_benchmark(ms))
     assert table["stays"].tolist() == [1, 0]
 
 
@@ -418,7 +427,7 @@ def test_images_are_drawn_for_all_heads_alike():
     images = np.arange(50)
     right = {"better": images < 30, "worse": images < 29}
     ms = dict.fromkeys(right, (1.0, 1.0, 1.0))
-    table = tables.tradeoff(nets(right), timed_alone(ms)).set_index("head")
+    table = tables.tradeoff(nets(right), head_benchmark(ms)).set_index("head")
     assert table["stays"]["better"] == 1
     # The other ties where the one image is not drawn: (49/50)^50 = 36 % of resamples, +- 1.5 %.
     assert table["stays"]["worse"] == pytest.approx((49 / 50) ** 50, abs=0.06)
@@ -431,7 +440,7 @@ def test_as_accurate_in_half_of_all_resamples():
     """
     images = np.arange(1000)
     right = {"even": images % 2 == 0, "odd": images % 2 == 1}
-    table = tables.tradeoff(nets(right), timed_alone(dict.fromkeys(right, (1.0, 1.0, 1.0))))
+    table = tables.tradeoff(nets(right), head_benchmark(dict.fromkeys(right, (1.0, 1.0, 1.0))))
     tie = stats.binom.pmf(500, 1000, 0.5)
     # A tie that rounding breaks would be counted once.
     assert table["stays"].sum() == pytest.approx(1 + tie, abs=4 * np.sqrt(tie / 1000))
@@ -445,48 +454,49 @@ def test_a_tie_is_one_over_several_seeds_too():
     bits = generator.random((3, 12)) < 0.6
     right = {"one": bits, "other": generator.permuted(bits, axis=1)}
     records = [
-        synthetic.trained(Run(study, head, seed), right[head][i])
+        synthetic.trained(Run(study, head, seed), right[head][index])
         for head in right
-        for i, seed in enumerate(study.seeds)
+        for index, seed in enumerate(study.seeds)
     ]
-    table = tables.tradeoff(records, timed_alone(dict.fromkeys(right, (1.0, 1.0, 1.0))))
-    drawn = np.random.default_rng(0).multinomial(12, np.full(12, 1 / 12), size=tables.RESAMPLES)
-    one, other = (drawn @ right[head].sum(axis=0) for head in right)
-    assert (one == other).sum() > 50
+    table = tables.tradeoff(records, head_benchmark(dict.fromkeys(right, (1.0, 1.0, 1.0))))
+    draws = np.random.default_rng(0).multinomial(12, np.full(12, 1 / 12), size=tables.RESAMPLES)
+    hits, other_hits = (draws @ right[head].sum(axis=0) for head in right)
+    assert (hits == other_hits).sum() > 50
     stays = table.set_index("head")["stays"]
-    assert stays["one"] == np.mean(one >= other) and stays["other"] == np.mean(other >= one)
+    assert stays["one"] == np.mean(hits >= other_hits)
+    assert stays["other"] == np.mean(other_hits >= hits)
 
 
 def test_the_resampled_fronts_are_what_brute_force_finds():
     """Two parts of five heads, drawn by the same generator and counted in whole numbers."""
     generator = np.random.default_rng(1)
-    names = [f"head-{i}" for i in range(5)]
-    right = {name: generator.random(12) < 0.3 + 0.1 * i for i, name in enumerate(names)}
-    cases, found = {}, {}
+    names = [f"head-{rank}" for rank in range(5)]
+    right = {name: generator.random(12) < 0.3 + 0.1 * rank for rank, name in enumerate(names)}
+    cases, stays = {}, {}
     for part in ("head", "model"):
-        for i, name in enumerate(names):
-            times = tuple((1 + i + generator.integers(9, size=4)).astype(float))
+        for rank, name in enumerate(names):
+            times = tuple((1 + rank + generator.integers(9, size=4)).astype(float))
             cases[name, part, 1] = ((1.0,) * 4, times)
     table = tables.tradeoff(nets(right), benchmark(cases))
-    again = np.random.default_rng(0)
-    counts = again.multinomial(12, np.full(12, 1 / 12), size=tables.RESAMPLES)
+    resampling = np.random.default_rng(0)
+    counts = resampling.multinomial(12, np.full(12, 1 / 12), size=tables.RESAMPLES)
     for part in ("head", "model"):
-        rounds = again.integers(4, size=(tables.RESAMPLES, 4))
+        rounds = resampling.integers(4, size=(tables.RESAMPLES, 4))
         for name in names:
-            found[name, part] = 0
-        for times_drawn, turns in zip(counts.tolist(), rounds.tolist(), strict=True):
-            drawn = {
+            stays[name, part] = 0
+        for weights, turns in zip(counts, rounds.tolist(), strict=True):
+            resample = {
                 name: (
                     statistics.median(cases[name, part, 1][1][turn] for turn in turns),
-                    sum(n for n, hit in zip(times_drawn, right[name].tolist(), strict=True) if hit),
+                    weights[right[name]].sum(),
                 )
                 for name in names
             }
-            for name, (ms, hits) in drawn.items():
-                found[name, part] += not any(
+            for name, (ms, hits) in resample.items():
+                stays[name, part] += not any(
                     other_ms <= ms and other_hits >= hits and (other_ms, other_hits) != (ms, hits)
-                    for other_ms, other_hits in drawn.values()
+                    for other_ms, other_hits in resample.values()
                 )
     for row in table.itertuples():
-        assert row.stays == pytest.approx(found[row.head, row.part] / tables.RESAMPLES, **ROUNDING)
+        assert row.stays == pytest.approx(stays[row.head, row.part] / tables.RESAMPLES, **ROUNDING)
     assert table["stays"].between(0.05, 0.95).any()

@@ -18,11 +18,11 @@ def with_points(points, **numbers):
 
 def scale_numbers(record):
     """The numbers of the sentence on scales by what they are of."""
-    found = prose.numbers(words.scale(record).replace("95%", ""))
+    values = prose.numbers(words.scale(record).replace("95%", ""))
     names = ["selecting", "wins", "experts", "k", "features", "hidden", "batch", "best", "of_ideal",
              "overhead_low", "overhead_high", "overhead", "regret", "regret_high",
              "selecting_untimed", "full_untimed", "sparse_error", "dense_error"]  # fmt: skip
-    return dict(zip(names, found, strict=True))
+    return dict(zip(names, values, strict=True))
 
 
 def test_scale_sentence_counts_the_sizes_at_which_sparse_wins():
@@ -60,14 +60,14 @@ def test_scale_sentence_counts_the_sizes_at_which_sparse_wins():
 
 def test_scale_sentence_counts_points_without_a_time_of_the_chosen_executor():
     points = synthetic.scaled().numbers.points
-    few = [p for p in points if p.chosen == "batched" and p.batch == 32]
-    sparse = sum(p.k < p.experts for p in few)
-    assert 0 < sparse < len(few)
-    loop = [p.model_copy(update={"sparse": {"loop": p.sparse["loop"]}}) for p in few]
-    values = scale_numbers(with_points([*(p for p in points if p not in few), *loop]))
+    batched = [p for p in points if p.chosen == "batched" and p.batch == 32]
+    sparse = sum(p.k < p.experts for p in batched)
+    assert 0 < sparse < len(batched)
+    loop = [p.model_copy(update={"sparse": {"loop": p.sparse["loop"]}}) for p in batched]
+    values = scale_numbers(with_points([*(p for p in points if p not in batched), *loop]))
     assert values["selecting"] == str(60 - sparse)
     assert values["selecting_untimed"] == str(sparse)
-    assert values["full_untimed"] == str(len(few) - sparse)
+    assert values["full_untimed"] == str(len(batched) - sparse)
 
 
 def test_scale_sentence_is_of_float32_and_of_sure_wins():
@@ -84,9 +84,11 @@ def test_scale_sentence_is_of_float32_and_of_sure_wins():
 def test_aim_sentence_says_what_was_aimed_at_and_found_in_each_precision():
     record = synthetic.scaled()
     aim = record.numbers.aim
-    at = ("experts", "k", "features", "hidden", "batch")
+    size = ("experts", "k", "features", "hidden", "batch")
     point = next(
-        p for p in record.numbers.points if all(getattr(p, x) == getattr(aim, x) for x in at)
+        p
+        for p in record.numbers.points
+        if all(getattr(p, name) == getattr(aim, name) for name in size)
     )
     sparse = dict.fromkeys(point.sparse, (2.0,) * 6)
     met = point.model_copy(update={"sparse": sparse, "total": (32.0,) * 6, "active": (1.0,) * 6})
@@ -97,9 +99,9 @@ def test_aim_sentence_says_what_was_aimed_at_and_found_in_each_precision():
     assert re.findall(r"b?float\d+|met|missed|\d+\.\d+", results) == [
         *("float32", "16.0", "2.00", "met", "bfloat16", "16.0", "4.00", "missed")
     ]
-    elsewhere = with_points([met.model_copy(update={"experts": 4})])
-    assert words.aim(elsewhere).startswith(aims)
-    assert "no timing" in words.aim(elsewhere)
+    small = with_points([met.model_copy(update={"experts": 4})])
+    assert words.aim(small).startswith(aims)
+    assert "no timing" in words.aim(small)
 
 
 def front_sentence(right, ms):
@@ -139,14 +141,14 @@ def test_front_sentence_names_the_front_and_the_best_of_each_family():
 def test_front_sentence_counts_those_that_cannot_be_told_from_the_most_accurate():
     """Six images that one alone has right: p = 2 / 2^6 = 0.03; five: 0.06."""
     right = {"dense": 90, "soft": 85, "sparse": 84, "switch": 20}
-    assert alike(front_sentence(right, dict.fromkeys(right, 1.0))) == ("3", "1", "dense")
+    assert comparison(front_sentence(right, dict.fromkeys(right, 1.0))) == ("3", "1", "dense")
     right = {"dense": 85, "soft": 90, "sparse": 84}  # dense could be told from neither
-    assert alike(front_sentence(right, dict.fromkeys(right, 1.0))) == ("2", "1", "soft")
+    assert comparison(front_sentence(right, dict.fromkeys(right, 1.0))) == ("2", "1", "soft")
     sentence = front_sentence({"dense": 90, "soft": 10}, {"dense": 2.0, "soft": 1.0})
-    assert alike(sentence) == ("1", "0", "dense")
+    assert comparison(sentence) == ("1", "0", "dense")
 
 
-def alike(sentence):
+def comparison(sentence):
     """Heads beside the most accurate one, those that are not told from it, and its name."""
     return re.search(r"(\d+) other heads (\d+) cannot be told from (\w+)", sentence).groups()
 
