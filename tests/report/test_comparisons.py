@@ -80,20 +80,20 @@ def test_an_order_is_also_judged_without_each_family_of_heads():
     frame = sharp.assign(test_accuracy=[value for value in accuracy for _ in range(2)])
     values, taus = sharp["lambda_max"][::2].to_numpy(), []
     for start in (0, 3, 6):
-        kept = [i for i in range(9) if not start <= i < start + 3]
-        taus.append(kendall(values[kept], [accuracy[i] for i in kept]).tau)
-    found = comparisons.orders(frame, ["lambda_max"]).iloc[0]
-    assert found["without"] == pytest.approx((min(taus), max(taus)))
-    alike = frame.assign(test_accuracy=[0.5] * 12 + [0.6, 0.6, 0.7, 0.7, 0.8, 0.8])
-    assert comparisons.orders(alike, ["lambda_max"])["without"][0] == ()  # no tau without sparse
-    two = frame[frame["head"] != "sparse"]
-    assert comparisons.orders(two, ["lambda_max"])["without"][0] == ()
+        rest = [run for run in range(9) if not start <= run < start + 3]
+        taus.append(kendall(values[rest], [accuracy[run] for run in rest]).tau)
+    row = comparisons.orders(frame, ["lambda_max"]).iloc[0]
+    assert row["without"] == pytest.approx((min(taus), max(taus)))
+    tied = frame.assign(test_accuracy=[0.5] * 12 + [0.6, 0.6, 0.7, 0.7, 0.8, 0.8])
+    assert comparisons.orders(tied, ["lambda_max"])["without"][0] == ()  # no tau without sparse
+    two_heads = frame[frame["head"] != "sparse"]
+    assert comparisons.orders(two_heads, ["lambda_max"])["without"][0] == ()
 
 
 def test_what_has_no_order_has_no_row():
     sharp = curvature({"dense": (1.0, 2.0, 3.0)})
     assert comparisons.orders(sharp.assign(test_accuracy=sharp["lambda_max"]), ["trace"]).empty
-    more = curvature({"dense": (1.0, 2.0, 3.0), "soft": (4.0, 5.0, 6.0)})
-    assert comparisons.orders(more.assign(test_accuracy=0.9), ["lambda_max"]).empty
-    varied = more.assign(test_accuracy=more["lambda_max"])
-    assert comparisons.orders(varied, ["adaptive_max"]).empty  # the same for all runs
+    two_heads = curvature({"dense": (1.0, 2.0, 3.0), "soft": (4.0, 5.0, 6.0)})
+    assert comparisons.orders(two_heads.assign(test_accuracy=0.9), ["lambda_max"]).empty
+    frame = two_heads.assign(test_accuracy=two_heads["lambda_max"])
+    assert comparisons.orders(frame, ["adaptive_max"]).empty  # the same for all runs

@@ -13,12 +13,14 @@ def test_a_study_of_many_heads_is_not_compared_head_by_head():
 
 
 def test_a_figure_holds_few_studies_the_first_and_those_of_the_papers_net_among_them():
-    def of(name: str, backbone: dict) -> list:
+    def records_of(name: str, backbone: dict) -> list:
         record = synthetic.trained(Run(synthetic.study(name), "soft", 0))
         kind = parse_study({**record.study.model_dump(mode="json"), "backbone": backbone}).backbone
         study = record.study.model_copy(update={"backbone": kind})
         return [record.model_copy(update={"study": study})]
 
     small, large = {"kind": "small_resnet", "widths": [4]}, {"kind": "resnet18"}
-    records = {name: of(name, small) for name in "abcde"} | {"paper": of("paper", large)}
+    records = {name: records_of(name, small) for name in "abcde"} | {
+        "paper": records_of("paper", large)
+    }
     assert list(effects.few_heads(records)) == ["a", "b", "c", "paper"]

@@ -8,7 +8,7 @@ from moelib.report import live
 
 
 @pytest.fixture
-def shown(monkeypatch):
+def figures(monkeypatch):
     """Figures in the order in which a person in JupyterLab sees them."""
     monkeypatch.setenv("JPY_SESSION_NAME", "train.ipynb")
     figures = []
@@ -27,14 +27,16 @@ def epoch(number: int, loss: float, accuracy: float) -> SimpleNamespace:
     return SimpleNamespace(epoch=number, train=train, validation=validation)
 
 
-def test_the_curves_hold_all_finished_epochs_of_both_splits(shown):
+def test_the_curves_hold_all_finished_epochs_of_both_splits(figures):
     draw = live.live_curves("sparse")
     draw([epoch(1, 2.0, 0.3), epoch(2, 1.0, 0.6)])
-    assert len(shown) == 2 and shown[0] is shown[1]  # one figure, drawn anew
-    loss, accuracy = ([line.get_xydata().tolist() for line in axes.lines] for axes in shown[1].axes)
+    assert len(figures) == 2 and figures[0] is figures[1]  # one figure, drawn anew
+    loss, accuracy = (
+        [line.get_xydata().tolist() for line in axes.lines] for axes in figures[1].axes
+    )
     assert loss == [[[1, 2.0], [2, 1.0]], [[1, 4.0], [2, 2.0]]]
     assert accuracy == [[[1, 0.3], [2, 0.6]], [[1, 0.15], [2, 0.3]]]
-    assert shown[1].axes[0].get_xlim()[1] >= 2
+    assert figures[1].axes[0].get_xlim()[1] >= 2
 
 
 def test_nothing_is_drawn_where_nobody_watches(monkeypatch):

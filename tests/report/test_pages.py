@@ -40,12 +40,12 @@ def test_table_formats_each_column_and_marks_what_is_missing():
 
 
 def test_a_long_table_is_folded_under_its_headings():
-    shown, folded = (
+    short, long = (
         pages.table(pd.DataFrame({"a": range(rows)}), {"a": ("A", "d")}).data.splitlines()
         for rows in (pages.LONGEST, pages.LONGEST + 1)
     )
-    assert folded[0] == f":::{{dropdown}} {pages.LONGEST + 1} rows: A" and folded[-1] == ":::"
-    assert folded[1:-2] == shown
+    assert long[0] == f":::{{dropdown}} {pages.LONGEST + 1} rows: A" and long[-1] == ":::"
+    assert long[1:-2] == short
 
 
 def test_what_is_true_or_false_is_yes_or_no():
@@ -69,12 +69,12 @@ def test_tuples_are_formatted_value_by_value():
 
 def test_orders_are_named_and_are_no_table_without_a_row():
     row = {"measure": "m", "split": "train", "runs": 4, "tau": 0.5, "low": 0.1, "high": 0.9}
-    found = pd.DataFrame([{**row, "p_value": 0.03, "without": (0.25, 0.75)}])
-    (table,) = pages.orders(found, {"m": "named"})
+    frame = pd.DataFrame([{**row, "p_value": 0.03, "without": (0.25, 0.75)}])
+    (table,) = pages.orders(frame, {"m": "named"})
     assert table.data.splitlines()[-1] == (
         "| named | train | 4 | 0.50 | 0.10 | 0.90 | 0.03 | 0.25, 0.75 |"
     )
-    assert pages.orders(found.iloc[:0], {"m": "named"}) == []
+    assert pages.orders(frame.iloc[:0], {"m": "named"}) == []
 
 
 def test_source_names_study_and_seeds_and_links_each_record():
@@ -113,20 +113,20 @@ def test_a_study_of_which_nothing_is_said_is_not_named():
     assert pages.sentences({"a": " said", "b": ""}).data == "<ul><li><b>a</b>: said</li></ul>"
 
 
-def drawn(chart):
+def panels(chart):
     """The panels that a page draws."""
     return json.loads(base64.b64decode(chart.data.split()[1]))
 
 
 def test_panels_take_the_pages_colours_and_share_no_id():
     figure = forest.panels(effect(), "points", line=0)[0]
-    shown = drawn(
+    svgs = panels(
         pages.chart("a", [figure, figure], "Seen.", "Said *so*.", effect(), pages.evidence(RECORDS))
     )
-    assert all(colour not in re.sub(r"var\(.*?\)", "", shown[0]) for colour in (INK, GRID))
-    assert "var(--chart-ink" in shown[0] and "var(--chart-grid" in shown[0]
-    used = set(re.findall(r"url\(#([^)]*)\)", shown[0]))
-    assert used and used <= set(re.findall(r'id="([^"]*)"', shown[0]))
+    assert all(colour not in re.sub(r"var\(.*?\)", "", svgs[0]) for colour in (INK, GRID))
+    assert "var(--chart-ink" in svgs[0] and "var(--chart-grid" in svgs[0]
+    references = set(re.findall(r"url\(#([^)]*)\)", svgs[0]))
+    assert references and references <= set(re.findall(r'id="([^"]*)"', svgs[0]))
 
 
 def test_a_chart_offers_its_numbers_and_how_they_were_made():
@@ -137,15 +137,15 @@ def test_a_chart_offers_its_numbers_and_how_they_were_made():
     lines = text.splitlines()
     assert lines[1:3] == [":name: mine", ":alt: Said so."]
     assert lines[4] == "**Seen.** More."
-    encoded = re.search(r"base64,([^\"]*)", lines[6]).group(1)
-    read = pd.read_csv(StringIO(base64.b64decode(encoded).decode()))
-    assert list(read["value"]) == [1.0, 2.0]
+    csv = re.search(r"base64,([^\"]*)", lines[6]).group(1)
+    table = pd.read_csv(StringIO(base64.b64decode(csv).decode()))
+    assert list(table["value"]) == [1.0, 2.0]
     assert "make book" in lines[6] and "train.ipynb" in lines[6]
 
 
 def test_figures_are_shown_as_vectors(monkeypatch):
-    shown = []
-    monkeypatch.setattr(pages, "display", shown.append)
+    charts = []
+    monkeypatch.setattr(pages, "display", charts.append)
     pages.show(plt.figure())
-    (panel,) = drawn(shown[0])
+    (panel,) = panels(charts[0])
     assert ElementTree.fromstring(panel).tag.endswith("svg")

@@ -41,9 +41,9 @@ def test_the_same_figure_is_the_same_file(trained):
 
 
 def test_style_does_not_leak(trained):
-    before = dict(matplotlib.rcParams)
+    settings = dict(matplotlib.rcParams)
     style.svg(accuracy_figures.learning_curves(accuracy_tables.epochs(trained)))
-    assert dict(matplotlib.rcParams) == before
+    assert dict(matplotlib.rcParams) == settings
 
 
 def test_what_a_notebook_sets_while_the_first_figure_loads_is_kept(monkeypatch):

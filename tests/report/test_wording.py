@@ -11,8 +11,8 @@ from moelib.study.run import Run
 
 
 def test_the_examples_of_the_docstrings_are_true():
-    found = doctest.testmod(wording)
-    assert found.attempted >= 3 and found.failed == 0
+    outcome = doctest.testmod(wording)
+    assert outcome.attempted >= 3 and outcome.failed == 0
 
 
 @pytest.mark.parametrize(
@@ -37,21 +37,21 @@ def test_seeds_are_counted_once(seeds, words):
     assert wording.seeds_of(synthetic.trained(Run(study, "dense", seed)) for seed in seeds) == words
 
 
-def at(record, **provenance):
+def on_machine(record, **provenance):
     return record.model_copy(update={"provenance": record.provenance.model_copy(update=provenance)})
 
 
 def test_devices_are_named_once_each_with_threads_and_precision():
     run = Run(synthetic.study(), "dense", 0)
-    timed, trained = synthetic.efficient(run), synthetic.trained(run)
-    fp32 = at(timed, device="A CPU", threads=2)
-    half = timed.numbers.model_copy(update={"precision": "bf16"})
-    bf16 = at(timed.model_copy(update={"numbers": half}), device="A CPU", threads=2)
-    other = at(trained, device="A GPU", threads=1)  # whose record has no precision of its own
+    timing, trained = synthetic.efficient(run), synthetic.trained(run)
+    fp32 = on_machine(timing, device="A CPU", threads=2)
+    half = timing.numbers.model_copy(update={"precision": "bf16"})
+    bf16 = on_machine(timing.model_copy(update={"numbers": half}), device="A CPU", threads=2)
+    gpu = on_machine(trained, device="A GPU", threads=1)  # whose record has no precision of its own
     assert wording.devices_of([fp32]) == "A CPU, threads: 2, fp32"
-    assert wording.devices_of([other]) == "A GPU, threads: 1"
+    assert wording.devices_of([gpu]) == "A GPU, threads: 1"
     expected = "A CPU, threads: 2, bf16; A CPU, threads: 2, fp32; A GPU, threads: 1"
-    assert wording.devices_of([other, fp32, bf16, fp32]) == expected
+    assert wording.devices_of([gpu, fp32, bf16, fp32]) == expected
 
 
 def test_numbers_have_a_true_minus_sign():

@@ -8,11 +8,11 @@ from moelib.report.accuracy import tables as accuracy_tables
 from moelib.study.run import Run
 
 
-def arm(name: str, protocol: dict, right: float, head: str = "sparse"):
+def arm(name: str, switches: dict, right: float, head: str = "sparse"):
     """A run of one head whose study has this protocol; so many of its test images are right."""
     study = synthetic.study(name, seeds=(0,))
-    changed = study.protocol.model_copy(update=protocol)
-    record = synthetic.trained(Run(study.model_copy(update={"protocol": changed}), head, 0))
+    protocol = study.protocol.model_copy(update=switches)
+    record = synthetic.trained(Run(study.model_copy(update={"protocol": protocol}), head, 0))
     test = record.numbers.test.model_copy(update={"accuracy": right})
     return record.model_copy(update={"numbers": record.numbers.model_copy(update={"test": test})})
 

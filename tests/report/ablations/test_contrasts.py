@@ -27,8 +27,8 @@ def values(**accuracies):
     """`one_soft=[...]`: the accuracy of each seed of that head of that study."""
     rows = [
         {"study": name.split("_")[0], "head": name.split("_")[1], "seed": seed, "accuracy": value}
-        for name, found in accuracies.items()
-        for seed, value in enumerate(found)
+        for name, by_seed in accuracies.items()
+        for seed, value in enumerate(by_seed)
     ]
     return pd.DataFrame(rows)
 
@@ -41,9 +41,9 @@ def test_both_arms_are_of_their_studies(contrast):
 
 
 def test_every_departure_study_is_contrasted_with_an_arm():
-    named = {c.arm.study for c in (*DEPARTURES, *UNPAIRED)}
-    heads = {(c.arm.study, c.arm.head) for c in (*DEPARTURES, *UNPAIRED)}
-    assert heads == {(name, head) for name in named for head in load_study(name).heads}
+    names = {contrast.arm.study for contrast in (*DEPARTURES, *UNPAIRED)}
+    heads = {(contrast.arm.study, contrast.arm.head) for contrast in (*DEPARTURES, *UNPAIRED)}
+    assert heads == {(name, head) for name in names for head in load_study(name).heads}
 
 
 def test_only_seeds_that_both_arms_have_are_paired():

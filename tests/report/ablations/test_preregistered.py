@@ -18,8 +18,8 @@ def fresh(results):
     return results
 
 
-def text(shown):
-    return "\n".join(part.data for part in shown)
+def text(parts):
+    return "\n".join(part.data for part in parts)
 
 
 def verdicts(answer):
@@ -90,8 +90,8 @@ def test_changes_of_use_and_curvature_are_tabled():
         for seed, scale in ((0, 1.0), (1, 1.1)):
             run = Run(load_study(study), "soft", seed)
             write_record(run.record_path("utilization"), synthetic.analysed(run, gates))
-            found = synthetic.sharp(run, 2 * scale, 60 * scale)
-            write_record(run.record_path("sharpness"), found)
+            record = synthetic.sharp(run, 2 * scale, 60 * scale)
+            write_record(run.record_path("sharpness"), record)
     parts = iter(preregistered.departures_in_use())
     tables = {title.data: table.data for title, table in zip(parts, parts, strict=True)}
     (variation,) = (table for title, table in tables.items() if "gate mass" in title)

@@ -26,7 +26,9 @@ def test_learning_curves_show_both_measures_of_both_splits(trained):
     figure = figures.learning_curves(tables.epochs(trained))
     titles = {axes.get_title() for axes in figure.axes}
     assert titles == {
-        f"{m}, {s} images" for m in ("loss", "accuracy") for s in ("train", "validation")
+        f"{measure}, {split} images"
+        for measure in ("loss", "accuracy")
+        for split in ("train", "validation")
     }
     assert all(len(drawn.lines(axes)) == 3 for axes in figure.axes)  # a line for each head
     assert drawn.texts(figure.legends[0]) == ["dense", "soft", "sparse"]

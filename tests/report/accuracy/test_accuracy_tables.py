@@ -34,13 +34,13 @@ def runs_with(study, right):
 def test_accuracy_is_over_seeds_where_there_are_several_and_over_images_else():
     study = synthetic.study(seeds=(0, 1))
     bits = [[True, True, False, True], [True, False, False, True]]
-    several = tables.means(runs_with(study, {"dense": bits})).iloc[0]
-    assert (several["seeds"], several["interval_over"]) == (2, "seeds")
-    assert (several["mean"], several["low"]) == pytest.approx(t_interval([0.75, 0.5])[:2])
-    single = tables.means(runs_with(study, {"dense": bits[:1]})).iloc[0]
-    assert (single["mean"], single["interval_over"]) == (0.75, "test images")
-    assert np.isnan(single["deviation"])
-    assert 0 < single["low"] < 0.75 < single["high"] < 1
+    two_seeds = tables.means(runs_with(study, {"dense": bits})).iloc[0]
+    assert (two_seeds["seeds"], two_seeds["interval_over"]) == (2, "seeds")
+    assert (two_seeds["mean"], two_seeds["low"]) == pytest.approx(t_interval([0.75, 0.5])[:2])
+    one_seed = tables.means(runs_with(study, {"dense": bits[:1]})).iloc[0]
+    assert (one_seed["mean"], one_seed["interval_over"]) == (0.75, "test images")
+    assert np.isnan(one_seed["deviation"])
+    assert 0 < one_seed["low"] < 0.75 < one_seed["high"] < 1
 
 
 def test_differences_pair_runs_of_the_same_seed():
@@ -51,10 +51,10 @@ def test_differences_pair_runs_of_the_same_seed():
     records = runs_with(synthetic.study(seeds=(0, 1)), right)
     by_seed = tables.seed_differences(records)
     assert list(by_seed["difference"]) == [0.25, 0.25]
-    compared = tables.differences(records).iloc[0]
+    row = tables.differences(records).iloc[0]
     # Unpaired, the spread of seeds would hide it; paired, both seeds agree to the last digit.
-    assert (compared["difference"], compared["low"], compared["high"]) == (0.25, 0.25, 0.25)
-    assert compared["verdict"] == "not distinguishable"
+    assert (row["difference"], row["low"], row["high"]) == (0.25, 0.25, 0.25)
+    assert row["verdict"] == "not distinguishable"
 
 
 def test_without_a_dense_head_or_a_second_seed_nothing_is_compared():
@@ -87,10 +87,10 @@ def test_images_are_compared_with_the_net_of_the_reference_and_of_the_same_seed(
     assert table["only_reference_right"].tolist() == [1, 0, 0, 2]
     assert table["difference"].tolist() == [0.0, 0.5, 0.5, 0.0]
     # Turned around, what one head alone has right is what the other alone has right.
-    back = tables.image_comparisons(records, reference="dense").query("head == 'sparse'")
-    of_dense = table[table["head"] == "dense"]
-    assert back["only_head_right"].tolist() == of_dense["only_reference_right"].tolist()
-    assert back["p_value"].tolist() == of_dense["p_value"].tolist()
+    reverse = tables.image_comparisons(records, reference="dense").query("head == 'sparse'")
+    dense_rows = table[table["head"] == "dense"]
+    assert reverse["only_head_right"].tolist() == dense_rows["only_reference_right"].tolist()
+    assert reverse["p_value"].tolist() == dense_rows["p_value"].tolist()
 
 
 def test_a_reference_that_was_not_trained_leaves_nothing_to_compare():
@@ -108,24 +108,24 @@ def trained(results):
 
 def test_accuracy_is_that_of_the_paired_differences_in_points(trained):
     table = tables.effects(trained)
-    paired = tables.differences(trained["quick"]).set_index("head")
+    differences = tables.differences(trained["quick"]).set_index("head")
     for row in table[table["study"] == "quick"].itertuples():
-        assert row.value == pytest.approx(100 * paired.loc[row.head, "difference"])
+        assert row.value == pytest.approx(100 * differences.loc[row.head, "difference"])
         assert (row.low, row.high) == pytest.approx(
-            (100 * paired.loc[row.head, "low"], 100 * paired.loc[row.head, "high"])
+            (100 * differences.loc[row.head, "low"], 100 * differences.loc[row.head, "high"])
         )
         assert len(row.by_seed) == row.seeds == 3
 
 
 def test_one_seed_has_no_interval(trained):
-    alone = tables.effects(trained).query("study == 'single'")
-    assert len(alone) and alone[["low", "high"]].isna().all(axis=None)
+    rows = tables.effects(trained).query("study == 'single'")
+    assert len(rows) and rows[["low", "high"]].isna().all(axis=None)
 
 
 def test_the_papers_numbers_stand_beside_its_heads_alone(trained):
     table = tables.effects(trained).set_index(["study", "head"])["paper"]
     assert table["quick", "soft"] == pytest.approx(87.23 - 86.44)
-    others = [head not in paper.TEST_ACCURACY for _, head in table.index]
-    assert table[others].isna().all()
+    unpublished = [head not in paper.TEST_ACCURACY for _, head in table.index]
+    assert table[unpublished].isna().all()
     rises = {"soft": 7.95 / 1.88, "sparse": 7.47 / 1.88}
     assert paper.over_dense(paper.RISE) == pytest.approx(rises)

@@ -26,22 +26,26 @@ def study(seeds=SEEDS):
     return synthetic.study(seeds=seeds)
 
 
-def verdicts(*records):
-    return {found.claim.number: found.verdict for found in claims.judge(*records)}
+def judgements(*records):
+    return {judgement.claim.number: judgement for judgement in claims.judge(*records)}
+
+
+def judge(*records):
+    return {number: judgement.verdict for number, judgement in judgements(*records).items()}
 
 
 def accurate_heads(**points):
     """Records of training: of each head its accuracy beyond dense in points, with some noise."""
-    found = study()
+    eight_seeds = study()
     right = {"dense": 8000 + 0 * NOISE}
     right |= {
-        h: 8000 + 100 * p + 20 * n
-        for (h, p), n in zip(points.items(), (NOISE, OTHER), strict=False)
+        head: 8000 + 100 * lead + 20 * noise
+        for (head, lead), noise in zip(points.items(), (NOISE, OTHER), strict=False)
     }
     return [
-        synthetic.trained(Run(found, head, seed), np.arange(10000) < round(counts[seed]))
+        synthetic.trained(Run(eight_seeds, head, seed), np.arange(10000) < round(counts[seed]))
         for head, counts in right.items()
-        for seed in found.seeds
+        for seed in eight_seeds.seeds
     ]
 
 
@@ -57,46 +61,47 @@ def accurate_heads(**points):
     ],
 )
 def test_claims_on_accuracy(soft, sparse, more_accurate, comparable):
-    found = verdicts(accurate_heads(soft=soft, sparse=sparse))
-    assert (found[1], found[3]) == (more_accurate, comparable)
+    verdicts = judge(accurate_heads(soft=soft, sparse=sparse))
+    assert (verdicts[1], verdicts[3]) == (more_accurate, comparable)
 
 
 def test_seeds_that_agree_decide_nothing_while_they_are_few():
     right = {"dense": (80,) * 3, "soft": (87,) * 3, "sparse": (87,) * 3}
-    found = verdicts(series.trained(synthetic.study(), right))
-    assert found[1] == found[3] == INCONCLUSIVE
+    verdicts = judge(series.trained(synthetic.study(), right))
+    assert verdicts[1] == verdicts[3] == INCONCLUSIVE
 
 
 def test_one_seed_decides_no_claim_about_training_however_large_the_difference():
-    one = study(seeds=(0,))
+    one_seed = study(seeds=(0,))
     right, by_head = ({"dense": (n,), "soft": (9 * n,), "sparse": (n,)} for n in (10, 1.0))
-    records = series.trained(one, right)
-    found = verdicts(
+    records = series.trained(one_seed, right)
+    verdicts = judge(
         records,
-        series.analysed(one, BALANCED),
-        series.sharp(one, by_head),
-        series.surfaced(one, by_head),
+        series.analysed(one_seed, BALANCED),
+        series.sharp(one_seed, by_head),
+        series.surfaced(one_seed, by_head),
     )
-    assert {n: v for n, v in found.items() if n != 13} == dict.fromkeys(range(1, 12), INCONCLUSIVE)
+    verdicts.pop(13, None)
+    assert verdicts == dict.fromkeys(range(1, 12), INCONCLUSIVE)
 
 
 def test_a_claim_needs_all_its_heads():
-    found = verdicts(accurate_heads(soft=3), (), series.sharp(study(), {"dense": 1 + 0 * NOISE}))
-    assert {1, 3, 7, 8, 9, 10, 12, 13}.isdisjoint(found)
+    verdicts = judge(accurate_heads(soft=3), (), series.sharp(study(), {"dense": 1 + 0 * NOISE}))
+    assert {1, 3, 7, 8, 9, 10, 12, 13}.isdisjoint(verdicts)
 
 
 BALANCED, COLLAPSED = (0.25, 0.25, 0.25, 0.25), (0.5, 0.5, 0.0, 0.0)
 
 
-def used(gate_mass):
+def usage(gate_mass):
     """Utilization of both heads with every seed, each a little off these masses."""
-    found = study()
+    eight_seeds = study()
     return [
         synthetic.analysed(
-            Run(found, head, seed), tuple(np.abs(np.array(gate_mass) + wobble).tolist())
+            Run(eight_seeds, head, seed), tuple(np.abs(np.array(gate_mass) + wobble).tolist())
         )
         for head in ("soft", "sparse")
-        for seed in found.seeds
+        for seed in eight_seeds.seeds
         for wobble in [0.01 * NOISE[seed] * np.array([1, -1, 0.5, -0.5])]
     ]
 
@@ -110,8 +115,8 @@ def used(gate_mass):
     ],
 )
 def test_claims_on_balance(gate_mass, balanced, avoided):
-    found = verdicts((), used(gate_mass))
-    assert (found[4], found[5]) == (balanced, avoided)
+    verdicts = judge((), usage(gate_mass))
+    assert (verdicts[4], verdicts[5]) == (balanced, avoided)
 
 
 DENSE, ALIKE = np.exp(0.05 * NOISE), np.exp(0.05 * OTHER)
@@ -128,8 +133,8 @@ DENSE, ALIKE = np.exp(0.05 * NOISE), np.exp(0.05 * OTHER)
 def test_soft_must_be_sharper_on_both_splits(soft, soft_on_test, largest):
     noise = np.exp(0.1 * OTHER[::-1])
     train = {"dense": DENSE, "soft": soft * noise, "sparse": ALIKE}
-    found = verdicts((), (), series.sharp(study(), train, {**train, "soft": soft_on_test * noise}))
-    assert (found[7], found[8]) == (largest, largest)
+    verdicts = judge((), (), series.sharp(study(), train, {**train, "soft": soft_on_test * noise}))
+    assert (verdicts[7], verdicts[8]) == (largest, largest)
 
 
 @pytest.mark.parametrize(
@@ -138,7 +143,7 @@ def test_soft_must_be_sharper_on_both_splits(soft, soft_on_test, largest):
 )
 def test_dense_and_sparse_are_alike_within_a_factor(sparse, similar):
     train = {"dense": DENSE, "soft": 2 * ALIKE, "sparse": sparse}
-    assert verdicts((), (), series.sharp(study(), train))[9] == similar
+    assert judge((), (), series.sharp(study(), train))[9] == similar
 
 
 @pytest.mark.parametrize(
@@ -152,32 +157,30 @@ def test_dense_and_sparse_are_alike_within_a_factor(sparse, similar):
 )
 def test_mixtures_are_told_from_dense_on_one_side(soft, sparse, separated):
     rises = {"dense": DENSE, "soft": soft * ALIKE, "sparse": sparse * ALIKE[::-1]}
-    assert verdicts((), (), (), series.surfaced(study(), rises))[10] == separated
+    assert judge((), (), (), series.surfaced(study(), rises))[10] == separated
 
 
 def test_a_clear_order_refutes_that_there_is_none():
     by_head = {"dense": range(1, 9), "soft": range(9, 17), "sparse": range(17, 25)}
     # Some pairs are out of order: an interval with a width.
-    validation = {
-        h: [(v + 2 * n) / 40 for v, n in zip(vs, NOISE, strict=True)] for h, vs in by_head.items()
-    }
-    found = verdicts(series.accurate(study(), validation), (), series.sharp(study(), by_head))
-    assert found[11] == CONTRADICTED
+    validation = {head: (np.array(values) + 2 * NOISE) / 40 for head, values in by_head.items()}
+    verdicts = judge(series.accurate(study(), validation), (), series.sharp(study(), by_head))
+    assert verdicts[11] == CONTRADICTED
 
 
 @pytest.mark.parametrize(("seeds", "unordered"), [(3, INCONCLUSIVE), (100, SUPPORTED)])
 def test_that_there_is_no_order_takes_many_runs(seeds, unordered):
-    many = study(seeds=tuple(range(seeds)))
+    many_seeds = study(seeds=tuple(range(seeds)))
     generator = np.random.default_rng(3)
     by_head, validation = (
         {head: generator.random(seeds) for head in ("dense", "sparse")} for _ in range(2)
     )
-    found = verdicts(series.accurate(many, validation), (), series.sharp(many, by_head))
-    assert found[11] == unordered
+    verdicts = judge(series.accurate(many_seeds, validation), (), series.sharp(many_seeds, by_head))
+    assert verdicts[11] == unordered
 
 
-def no_faster(records):
-    return verdicts((), (), (), (), records).get(12)
+def verdict_on_inference(records):
+    return judge((), (), (), (), records).get(12)
 
 
 @pytest.mark.parametrize(
@@ -192,7 +195,7 @@ def no_faster(records):
 )
 def test_the_claim_on_inference_is_of_both_heads(soft, sparse, repeats, verdict):
     heads = [("dense", 1.0), ("soft", soft), ("sparse", sparse)]
-    assert no_faster(series.efficient(heads, repeats)) == verdict
+    assert verdict_on_inference(series.efficient(heads, repeats)) == verdict
 
 
 @pytest.mark.parametrize("sparse", [1.2, 0.9])  # which alone would decide
@@ -205,50 +208,54 @@ def test_a_dense_head_that_differs_from_its_like_leaves_inference_undecided(
 ):
     heads = [("soft", 1.2), ("sparse", sparse), *([("dense", control)] if control else [])]
     expected = {1.2: SUPPORTED, 0.9: CONTRADICTED}[sparse] if decided else INCONCLUSIVE
-    assert no_faster(series.efficient(heads, repeats=11)) == expected
+    assert verdict_on_inference(series.efficient(heads, repeats=11)) == expected
 
 
 def test_the_claim_on_inference_needs_both_heads():
-    assert no_faster(series.efficient([("dense", 1.0), ("sparse", 1.0)], repeats=11)) is None
+    assert (
+        verdict_on_inference(series.efficient([("dense", 1.0), ("sparse", 1.0)], repeats=11))
+        is None
+    )
 
 
 def test_the_thirteen_claims_are_one_family():
-    judged = claims.judge(accurate_heads(soft=3, sparse=3))
-    for found in judged:
-        assert found.adjusted >= found.p_value
-    first = min(judged, key=lambda found: found.p_value)
-    assert first.adjusted == pytest.approx(min(1, 13 * first.p_value))
+    family = claims.judge(accurate_heads(soft=3, sparse=3))
+    for judgement in family:
+        assert judgement.adjusted >= judgement.p_value
+    clearest = min(family, key=lambda judgement: judgement.p_value)
+    assert clearest.adjusted == pytest.approx(min(1, 13 * clearest.p_value))
     assert [claim.number for claim in claims.CLAIMS] == [*range(1, 14)]
 
 
 def test_an_inconclusive_claim_says_what_its_seeds_could_have_seen():
-    judged = {f.claim.number: f for f in claims.judge(accurate_heads(soft=0.1, sparse=0.1))}
-    found = judged[1]
-    assert found.verdict == INCONCLUSIVE and found.weakest.seeds == 8
+    judgement = judgements(accurate_heads(soft=0.1, sparse=0.1))[1]
+    assert judgement.verdict == INCONCLUSIVE and judgement.weakest.seeds == 8
     deviation = 0.002 * np.std([NOISE, OTHER], axis=1, ddof=1).max()
     # Eight seeds at 5 % / 13 see about two and a half deviations with power 0.8.
-    assert 1.5 * deviation < detectable(found.weakest, LEVEL / 13) < 3.5 * deviation
-    assert found.needed >= 2
+    assert 1.5 * deviation < detectable(judgement.weakest, LEVEL / 13) < 3.5 * deviation
+    assert judgement.needed >= 2
 
 
 def test_a_verdict_hangs_on_the_number_that_one_seed_cannot_decide():
     records = accurate_heads(soft=3, sparse=3)
-    few = [r for r in records if r.head != "sparse" or r.seed == 0]
-    found = {f.claim.number: f for f in claims.judge(few)}[1]
-    assert found.verdict == INCONCLUSIVE
-    assert "sparse" in found.weakest.name and found.weakest.seeds == 1
+    incomplete = [record for record in records if record.head != "sparse" or record.seed == 0]
+    judgement = judgements(incomplete)[1]
+    assert judgement.verdict == INCONCLUSIVE
+    assert "sparse" in judgement.weakest.name and judgement.weakest.seeds == 1
 
 
 def test_the_smallest_effect_is_told_in_the_unit_of_its_claim():
-    told = {claim.number: claim.matters for claim in claims.CLAIMS}
-    assert told[1] == "0.5 points" and told[6] == "0.1 nats" and told[4] == "0.1"
-    assert told[7] == "a factor of 1.25"  # tested as a logarithm
+    effects = {claim.number: claim.matters for claim in claims.CLAIMS}
+    assert effects[1] == "0.5 points" and effects[6] == "0.1 nats" and effects[4] == "0.1"
+    assert effects[7] == "a factor of 1.25"  # tested as a logarithm
     assert claims.in_words(Evidence("dense", 0.99, 0.97, 1.2, 2, *[0.5] * 3), "%").count("100.00%")
 
 
 def test_the_numbers_of_a_claim_have_their_unit():
-    judged = {f.claim.number: f for f in claims.judge(accurate_heads(soft=3, sparse=3))}
-    soft, points = (claims.in_words(judged[n].evidence[0], judged[n].claim.unit) for n in (2, 1))
+    family = judgements(accurate_heads(soft=3, sparse=3))
+    soft, points = (
+        claims.in_words(family[number].evidence[0], family[number].claim.unit) for number in (2, 1)
+    )
     assert points.startswith("soft - dense +3.") and points.endswith("points")
     assert "%" in soft
 

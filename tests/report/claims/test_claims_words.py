@@ -25,10 +25,11 @@ def test_a_row_says_what_the_judgement_says(rows):
 
 
 def test_a_figure_is_named_only_where_the_study_is_drawn_in_it(rows, monkeypatch):
-    assert set(rows["figure"]) <= {f"[tables]({c.chapter}-tables.ipynb)" for c in claims.CLAIMS}
+    chapters = {claim.chapter for claim in claims.CLAIMS}
+    assert set(rows["figure"]) <= {f"[tables]({chapter}-tables.ipynb)" for chapter in chapters}
     monkeypatch.setattr(tables.loading, "published", lambda: ["many"])
-    shown = tables.verdicts(["one", "many"]).set_index(["study", "number"])["figure"]
-    assert shown["many", 1] == "{numref}`accuracy`" and "tables" in shown["one", 1]
+    links = tables.verdicts(["one", "many"]).set_index(["study", "number"])["figure"]
+    assert links["many", 1] == "{numref}`accuracy`" and "tables" in links["one", 1]
 
 
 def test_the_matrix_has_a_mark_for_each_claim_and_study(rows):

@@ -38,9 +38,9 @@ def test_durations_are_of_epochs_and_of_the_whole_training():
 
 
 def test_recipes_are_a_row_for_each_study():
-    found = tables.recipes([synthetic.study(), synthetic.study("other", learning_rate=0.5)])
-    assert list(found["study"]) == ["tiny", "other"]
-    assert list(found["learning_rate"]) == [0.1, 0.5]
+    table = tables.recipes([synthetic.study(), synthetic.study("other", learning_rate=0.5)])
+    assert list(table["study"]) == ["tiny", "other"]
+    assert list(table["learning_rate"]) == [0.1, 0.5]
 
 
 def test_efforts_sum_the_time_of_each_notebook_of_a_study():
@@ -60,7 +60,7 @@ def test_without_records_there_are_no_efforts():
 HOUR = 3600.0
 
 
-def took(record, seconds, **provenance):
+def with_duration(record, seconds, **provenance):
     """The same record as if it had taken so long."""
     update = {"wall_time_s": seconds, "cpu": "a cpu", "device": "a cpu", "threads": 1, **provenance}
     changed = record.provenance.model_copy(update=update)
@@ -71,15 +71,17 @@ def took(record, seconds, **provenance):
 def records():
     """Two heads and two seeds; each epoch of three lasts an hour of dense, two of soft."""
     study = synthetic.study(seeds=(0, 1), heads={"dense": {"hidden": 8}, "soft": {"experts": 4}})
-    found = []
+    records = []
     for head, hours in {"dense": 1, "soft": 2}.items():
         for seed in study.seeds:
             run = Run(study, head, seed)
-            each = (hours * HOUR,) * 3
-            found.append(took(synthetic.trained(run), 3 * hours * HOUR, epoch_seconds=each))
+            epochs = (hours * HOUR,) * 3
+            records.append(
+                with_duration(synthetic.trained(run), 3 * hours * HOUR, epoch_seconds=epochs)
+            )
             if head == "soft":
-                found.append(took(synthetic.analysed(run), HOUR / 2))
-    return found
+                records.append(with_duration(synthetic.analysed(run), HOUR / 2))
+    return records
 
 
 def test_hours_are_summed_by_kind_and_times_the_threads(records):
@@ -88,13 +90,15 @@ def test_hours_are_summed_by_kind_and_times_the_threads(records):
     assert row["training"] == pytest.approx(3 + 3 + 6 + 6)
     assert row["analyses"] == pytest.approx(1) and row["core_hours"] == pytest.approx(19)
     assert np.isnan(row["gpu_hours"])
-    two = [took(r, r.provenance.wall_time_s, threads=2) for r in records]
-    assert expenses(two)["core_hours"].tolist() == pytest.approx([38])
+    two_threads = [
+        with_duration(record, record.provenance.wall_time_s, threads=2) for record in records
+    ]
+    assert expenses(two_threads)["core_hours"].tolist() == pytest.approx([38])
 
 
 def test_a_gpu_is_a_device_of_its_own(records):
-    both = [*records, took(records[0], HOUR, device="a gpu")]
-    table = expenses(both).set_index("device")
+    with_gpu = [*records, with_duration(records[0], HOUR, device="a gpu")]
+    table = expenses(with_gpu).set_index("device")
     assert table.loc["a gpu", "gpu_hours"] == pytest.approx(1)
     assert np.isnan(table.loc["a gpu", "core_hours"])
     assert expenses([]).empty
@@ -111,13 +115,13 @@ def test_other_sizes_follow_from_one_seed(records):
 
 def test_an_epoch_beside_other_work_does_not_count_for_more(records):
     slow = (HOUR, HOUR, 50 * HOUR)
-    odd = [took(records[0], sum(slow), epoch_seconds=slow), *records[1:]]
-    assert projections(odd, 5, 30).equals(projections(records, 5, 30))
+    uneven = [with_duration(records[0], sum(slow), epoch_seconds=slow), *records[1:]]
+    assert projections(uneven, 5, 30).equals(projections(records, 5, 30))
 
 
 def test_a_study_without_training_on_a_device_has_no_row(records):
     assert projections([], 5, 30).empty
-    assert projections([r for r in records if r.kind != "train"], 5, 30).empty
+    assert projections([record for record in records if record.kind != "train"], 5, 30).empty
 
 
 def test_energy_is_summed_where_it_could_be_read(results):

@@ -17,8 +17,8 @@ def study():
 def records(study):
     """A soft head that loses twice as much as a dense one."""
     return [
-        robust.robust(Run(study, head, seed), lost)
-        for head, lost in {"dense": 0.1, "soft": 0.2}.items()
+        robust.robust(Run(study, head, seed), loss)
+        for head, loss in {"dense": 0.1, "soft": 0.2}.items()
         for seed in study.seeds
     ]
 

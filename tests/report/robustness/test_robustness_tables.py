@@ -24,8 +24,8 @@ def study():
 def records(study):
     """A soft head that loses twice as much as a dense one."""
     return [
-        robust.robust(Run(study, head, seed), lost)
-        for head, lost in {"dense": 0.1, "soft": 0.2}.items()
+        robust.robust(Run(study, head, seed), loss)
+        for head, loss in {"dense": 0.1, "soft": 0.2}.items()
         for seed in study.seeds
     ]
 
@@ -81,7 +81,7 @@ def test_agreement_counts_images_and_equal_errors(study):
 
 
 def test_pairs_are_told_apart_by_what_they_share(study, records):
-    trained = [synthetic.trained(Run(study, r.head, r.seed)) for r in records]
+    trained = [synthetic.trained(Run(study, record.head, record.seed)) for record in records]
     frame = agreement(records, trained)
     assert frame["shared"].value_counts().to_dict() == {
         "same head": 2,

@@ -17,8 +17,8 @@ def fresh(results):
     return results
 
 
-def text(shown):
-    return "\n".join(part.data for part in shown)
+def text(parts):
+    return "\n".join(part.data for part in parts)
 
 
 def write_robust(losses, sharp=True, seeds=(0, 1, 2)):
@@ -30,8 +30,8 @@ def write_robust(losses, sharp=True, seeds=(0, 1, 2)):
             record = robust.robust(run, loss * (1 + seed / 50))
             write_record(run.record_path("robustness"), record)
             if sharp:
-                found = synthetic.sharp(run, 1 + seed + 10 * loss, 30.0)
-                write_record(run.record_path("sharpness"), found)
+                record = synthetic.sharp(run, 1 + seed + 10 * loss, 30.0)
+                write_record(run.record_path("sharpness"), record)
 
 
 def test_without_records_of_robustness_the_page_says_so():
@@ -47,9 +47,9 @@ def test_the_less_robust_head_is_named():
     assert any("soft is less robust" in part for part in parts)
     assert any("sparse is not told apart" in part for part in parts)
     assert [":::{chart}" in chart.data for chart in charts] == [True, True]
-    told = re.search(":alt: (.*)", charts[0].data)[1]
+    alt = re.search(":alt: (.*)", charts[0].data)[1]
     # Of seeds; points lost: 0.9 of the loss at strength 5, of 0.1, 0.2 and 0.1; of images.
-    assert prose.numbers(told) == ["3", f"{90 * 1.02 * (0.1 + 0.2 + 0.1) / 3:.1f}", "20"]
+    assert prose.numbers(alt) == ["3", f"{90 * 1.02 * (0.1 + 0.2 + 0.1) / 3:.1f}", "20"]
 
 
 def test_calibration_and_agreement_are_tabled():

@@ -86,8 +86,8 @@ def test_traces_of_groups_stand_above_the_heads_that_have_them(sharp):
     frame = tables.group_traces(sharp).query("group in ('backbone', 'gate')")
     figure = figures.group_traces(frame)
     assert [axes.get_title() for axes in figure.axes[:2]] == ["backbone, train", "gate, train"]
-    gate, below = figure.axes[1], figure.axes[3]
-    assert [label.get_text() for label in below.get_xticklabels()] == list(HEADS)
+    gate, bottom = figure.axes[1], figure.axes[3]
+    assert [label.get_text() for label in bottom.get_xticklabels()] == list(HEADS)
     colour = style.colours(HEADS)
     assert drawn.lines(gate, colour["dense"]) == []
     dots, mean = drawn.lines(gate, colour["sparse"])
@@ -97,15 +97,15 @@ def test_traces_of_groups_stand_above_the_heads_that_have_them(sharp):
 
 def test_sharpness_stands_against_accuracy_one_dot_for_each_run(runs, sharp):
     trained = [synthetic.trained(run, np.arange(10) < 6 + run.seed) for run in runs]
-    known = tables.curvature(sharp).merge(
+    frame = tables.curvature(sharp).merge(
         accuracy_tables.finals(trained), on=["study", "head", "seed"]
     )
-    figure = figures.against_accuracy(known)
+    figure = figures.against_accuracy(frame)
     dots = np.asarray(figure.axes[0].collections[0].get_offsets())
     assert dots[:2].tolist() == [[1.0, 0.6], [4.0, 0.7]]
     assert len(dots) == 6
-    known["rise"] = 7.0
-    axes = figures.against_accuracy(known, "rise", label="rise, nats").axes[0]
+    frame["rise"] = 7.0
+    axes = figures.against_accuracy(frame, "rise", label="rise, nats").axes[0]
     assert np.asarray(axes.collections[0].get_offsets())[:, 0].tolist() == [7.0] * 6
     assert axes.get_xlabel() == "rise, nats"
 

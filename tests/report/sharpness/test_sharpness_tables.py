@@ -44,13 +44,13 @@ def test_traces_of_groups_have_one_row_per_group():
 def test_a_density_integrates_to_1_and_has_the_weight_of_its_nodes():
     table = tables.densities([synthetic.sharp(Run(synthetic.study(), "soft", 0), train=2.0)])
     curve = table.query("split == 'train'")
-    at, height = curve["eigenvalue"].to_numpy(), curve["density"].to_numpy()
+    eigenvalue, density = curve["eigenvalue"].to_numpy(), curve["density"].to_numpy()
     # The grid ends four deviations beyond the last node: 6e-5 of its weight lie outside.
-    assert np.trapezoid(height, at) == pytest.approx(1, abs=1e-5)
-    top = at > 1.5  # the node at 2 alone, of weight 0.01; the next is at 1
-    assert np.trapezoid(height[top], at[top]) == pytest.approx(0.01, rel=1e-3)
+    assert np.trapezoid(density, eigenvalue) == pytest.approx(1, abs=1e-5)
+    top = eigenvalue > 1.5  # the node at 2 alone, of weight 0.01; the next is at 1
+    assert np.trapezoid(density[top], eigenvalue[top]) == pytest.approx(0.01, rel=1e-3)
     peak = 0.96 / (0.021 * np.sqrt(2 * np.pi))  # of the node at 0; the one at -0.1 adds nothing
-    assert height.max() == pytest.approx(peak, rel=0.01)  # a grid point lies within bandwidth / 8
+    assert density.max() == pytest.approx(peak, rel=0.01)  # a grid point lies within bandwidth / 8
 
 
 def with_train(record, **changes):
@@ -61,38 +61,38 @@ def with_train(record, **changes):
 
 def test_eigenvalues_converge_by_the_residual_that_the_study_asks_for():
     record = synthetic.sharp(Run(synthetic.study(), "soft", 0), train=2.0)
-    found = record.numbers.train.eigenvalues  # 2 down to 0.4, residuals of 0.002; lowest -0.1
+    eigenvalues = record.numbers.train.eigenvalues  # 2 down to 0.4, residuals of 0.002; lowest -0.1
     assert record.study.analyses.sharpness.residual == 0.01
     table = tables.curvature([record])
     assert table["lambda_max_converged"].all()
     assert not table["lambda_min_converged"].any()  # 0.002 is 2 % of -0.1, 0.06 of -3
-    loose = found.model_copy(update={"residuals": (0.002, 0.002, 0.002, 0.002, 0.005)})
-    near = found.model_copy(update={"lowest_residual": 0.0009})
+    loose = eigenvalues.model_copy(update={"residuals": (0.002, 0.002, 0.002, 0.002, 0.005)})
+    near = eigenvalues.model_copy(update={"lowest_residual": 0.0009})
     assert not tables.curvature([with_train(record, eigenvalues=loose)])["lambda_max_converged"][0]
     assert tables.curvature([with_train(record, eigenvalues=near)])["lambda_min_converged"][0]
 
 
 def test_small_eigenvalues_converge_by_a_share_of_the_largest():
     record = synthetic.sharp(Run(synthetic.study(), "soft", 0), train=2.0)
-    found = record.numbers.train.eigenvalues
+    eigenvalues = record.numbers.train.eigenvalues
     tiny = {"largest": (2.0, 1e-6), "lowest": -1e-6, "lowest_residual": 1e-4}
     for residual, converged in ((1e-4, True), (3e-4, False)):  # allowed: 0.01 of 0.01 of 2
-        given = found.model_copy(update={**tiny, "residuals": (0.001, residual)})
-        row = tables.curvature([with_train(record, eigenvalues=given)]).iloc[0]
+        small = eigenvalues.model_copy(update={**tiny, "residuals": (0.001, residual)})
+        row = tables.curvature([with_train(record, eigenvalues=small)]).iloc[0]
         assert row["lambda_max_converged"] == converged
         assert row["lambda_min_converged"]
 
 
 def test_a_loss_that_no_temperature_matches_leaves_its_columns_empty():
     record = synthetic.sharp(Run(synthetic.study(), "soft", 0))
-    known = tables.curvature([record])
+    complete = tables.curvature([record])
     train, test = (
         part.model_copy(update={"matched": None})
         for part in (record.numbers.train, record.numbers.test)
     )
     numbers = record.numbers.model_copy(update={"train": train, "test": test})
     table = tables.curvature([record.model_copy(update={"numbers": numbers})])
-    assert list(table) == list(known)
+    assert list(table) == list(complete)
     empty = [name for name in table if table[name].isna().all()]
     assert empty == [name for name in table if name.startswith("matched_")] == [*tables.MATCHED]
 

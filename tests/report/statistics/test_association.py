@@ -17,19 +17,19 @@ def runs(seed=0, n=20):
 def test_spearman_and_kendall_are_those_of_scipy():
     x, y = runs()
     y = np.round(y + 0.5 * x, 1)  # with ties
-    found = association(x, y, HEADS)
-    assert found.rho == pytest.approx(stats.spearmanr(x, y).statistic, abs=1e-12)
-    assert found.tau == pytest.approx(stats.kendalltau(x, y).statistic, abs=1e-12)
-    assert found.low < found.rho < found.high
+    correlation = association(x, y, HEADS)
+    assert correlation.rho == pytest.approx(stats.spearmanr(x, y).statistic, abs=1e-12)
+    assert correlation.tau == pytest.approx(stats.kendalltau(x, y).statistic, abs=1e-12)
+    assert correlation.low < correlation.rho < correlation.high
 
 
 @pytest.mark.parametrize("sign", [1, -1])
 def test_one_order_is_one_pooled_and_within(sign):
     x, _ = runs()
-    found = association(x, sign * np.exp(x), HEADS)
-    assert found.rho == pytest.approx(sign, abs=1e-12)
-    assert found.within == pytest.approx(sign, abs=1e-12)
-    assert found.p_value < 0.001
+    correlation = association(x, sign * np.exp(x), HEADS)
+    assert correlation.rho == pytest.approx(sign, abs=1e-12)
+    assert correlation.within == pytest.approx(sign, abs=1e-12)
+    assert correlation.p_value < 0.001
 
 
 def test_no_monotone_map_changes_anything():
@@ -41,18 +41,18 @@ def test_heads_that_differ_in_both_measures_do_not_look_like_prediction():
     """Between heads the order is perfect, and within each head there is none."""
     x, y = runs(seed=3)
     steps = 10 * np.repeat(np.arange(4), 5)
-    found = association(x + steps, y + steps, HEADS)
-    assert found.rho > 0.8 and found.low > 0.5
-    assert abs(found.within) < 0.5 and found.p_value > 0.05
+    correlation = association(x + steps, y + steps, HEADS)
+    assert correlation.rho > 0.8 and correlation.low > 0.5
+    assert abs(correlation.within) < 0.5 and correlation.p_value > 0.05
 
 
 def test_what_heads_hide_is_seen_within_them():
     """Within each head x and y agree; between heads they are opposed."""
     x, _ = runs(seed=4)
     steps = 10 * np.repeat(np.arange(4), 5)
-    found = association(x + steps, x - steps, HEADS)
-    assert found.rho < 0
-    assert found.within == pytest.approx(1, abs=1e-12) and found.p_value < 0.001
+    correlation = association(x + steps, x - steps, HEADS)
+    assert correlation.rho < 0
+    assert correlation.within == pytest.approx(1, abs=1e-12) and correlation.p_value < 0.001
 
 
 def test_the_p_value_within_heads_is_uniform_without_an_association():
@@ -63,15 +63,15 @@ def test_the_p_value_within_heads_is_uniform_without_an_association():
 
 def test_within_two_heads_of_two_runs_all_permutations_are_seen():
     # Orders agree in both heads: of the four sign patterns two are as extreme.
-    found = association([1, 2, 5, 7], [1, 2, 7, 9], ["a", "a", "b", "b"])
-    assert found.within == 1
-    assert found.p_value == pytest.approx(0.5, abs=0.03)  # 5,000 draws: four standard errors
+    correlation = association([1, 2, 5, 7], [1, 2, 7, 9], ["a", "a", "b", "b"])
+    assert correlation.within == 1
+    assert correlation.p_value == pytest.approx(0.5, abs=0.03)  # 5,000 draws: four standard errors
 
 
 def test_one_run_of_each_head_says_nothing_within():
-    found = association([1, 2, 3, 4], [1, 3, 2, 4], list("abcd"))
-    assert np.isnan(found.within) and np.isnan(found.p_value)
-    assert found.rho == pytest.approx(0.8, abs=1e-12)
+    correlation = association([1, 2, 3, 4], [1, 3, 2, 4], list("abcd"))
+    assert np.isnan(correlation.within) and np.isnan(correlation.p_value)
+    assert correlation.rho == pytest.approx(0.8, abs=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -86,13 +86,13 @@ def test_what_has_no_order_is_refused(x, words):
 def test_a_frame_has_a_row_for_each_pair_and_study():
     x, y = runs()
     frame = pd.DataFrame({"study": "one", "head": HEADS, "x": x, "y": y, "same": 1.0, "z": -x})
-    few = frame.head(3).assign(study="few")
-    found = associations(pd.concat([frame, few]), ["x", "same"], ["y", "z"])
-    assert found[["study", "measure", "outcome"]].to_numpy().tolist() == [
+    short = frame.head(3).assign(study="few")
+    table = associations(pd.concat([frame, short]), ["x", "same"], ["y", "z"])
+    assert table[["study", "measure", "outcome"]].to_numpy().tolist() == [
         ["one", "x", "y"],
         ["one", "x", "z"],
     ]
-    assert (found["runs"] == 20).all() and (found["heads"] == 4).all()
-    p, corrected = found["p_value"].to_numpy(), found["holm"].to_numpy()
-    assert corrected == pytest.approx([max(p[0], 2 * p[1]), 2 * p[1]])  # z is the smaller
+    assert (table["runs"] == 20).all() and (table["heads"] == 4).all()
+    p, adjusted = table["p_value"].to_numpy(), table["holm"].to_numpy()
+    assert adjusted == pytest.approx([max(p[0], 2 * p[1]), 2 * p[1]])  # z is the smaller
     assert associations(frame.head(0), ["x"], ["y"]).empty

@@ -40,22 +40,24 @@ def test_one_value_has_no_interval():
 
 def test_median_interval_lies_between_order_statistics():
     # Of 12 values, all but 2 * P(Binomial(12, 1/2) <= 2) = 3.9 % lie with ends at the 3rd and 10th.
-    found = median_interval(list(range(1, 13)))
-    assert found.estimate == 6.5
-    assert (found.low, found.high) == (3, 10)
+    interval = median_interval(list(range(1, 13)))
+    assert interval.estimate == 6.5
+    assert (interval.low, interval.high) == (3, 10)
 
 
 def test_median_interval_covers_at_least_as_often_as_it_says():
     generator = np.random.default_rng(0)
     intervals = [median_interval(generator.exponential(size=11)) for _ in range(400)]
-    covered = np.mean([found.low <= np.log(2) <= found.high for found in intervals])
-    assert covered > 0.93  # 0.95 less two standard errors of 400 draws
+    coverage = np.mean([interval.low <= np.log(2) <= interval.high for interval in intervals])
+    assert coverage > 0.93  # 0.95 less two standard errors of 400 draws
 
 
 def test_a_median_of_five_values_has_no_interval():
-    found = median_interval([1.0, 2.0, 3.0, 4.0, 5.0])  # 2 * (1/2)^5 = 6 % lie outside all of them
-    assert found.estimate == 3.0
-    assert math.isnan(found.low) and math.isnan(found.high)
+    interval = median_interval(
+        [1.0, 2.0, 3.0, 4.0, 5.0]
+    )  # 2 * (1/2)^5 = 6 % lie outside all of them
+    assert interval.estimate == 3.0
+    assert math.isnan(interval.low) and math.isnan(interval.high)
 
 
 def test_wilson_interval_is_the_closed_form():
@@ -106,23 +108,23 @@ def test_verdict(low, high, words):
 @pytest.mark.parametrize("better", range(1, 20))
 def test_seeds_that_agree_up_to_rounding_decide_nothing(better):
     """In each of three seeds as many of 360 images more are right; in floats that is not one."""
-    found = t_interval([(right + better) / 360 - right / 360 for right in (251, 296, 333)])
-    assert verdict(found) == "not distinguishable"
-    assert found.estimate == pytest.approx(better / 360, rel=1e-12)
+    interval = t_interval([(right + better) / 360 - right / 360 for right in (251, 296, 333)])
+    assert verdict(interval) == "not distinguishable"
+    assert interval.estimate == pytest.approx(better / 360, rel=1e-12)
 
 
 @pytest.mark.parametrize("better", [1e-6, 1.0, 1e6])
 def test_a_narrow_interval_has_a_width_all_the_same(better):
-    found = t_interval([better, better * (1 + 1e-6), better * (1 - 1e-6)])
-    assert intervals.has_width(found.low, found.high) and verdict(found) == "higher"
+    interval = t_interval([better, better * (1 + 1e-6), better * (1 - 1e-6)])
+    assert intervals.has_width(interval.low, interval.high) and verdict(interval) == "higher"
 
 
 def test_tau_counts_pairs_that_agree_and_disagree():
     # Of the ten pairs of five, two disagree: (2, 3) and (4, 5).
-    found = kendall([1, 2, 3, 4, 5], [1, 3, 2, 5, 4])
-    assert found.tau == pytest.approx((8 - 2) / 10)
+    order = kendall([1, 2, 3, 4, 5], [1, 3, 2, 5, 4])
+    assert order.tau == pytest.approx((8 - 2) / 10)
     # Mahonian numbers of n = 5: 1 + 4 + 9 of the 120 orders have at most two inversions.
-    assert found.p_value == pytest.approx(2 * (1 + 4 + 9) / 120)
+    assert order.p_value == pytest.approx(2 * (1 + 4 + 9) / 120)
 
 
 def test_the_order_of_a_measure_is_all_that_matters_to_tau():
@@ -142,9 +144,9 @@ def test_the_interval_of_tau_is_the_same_every_time_and_holds_the_estimate():
     generator = np.random.default_rng(1)
     x = generator.normal(size=12)
     y = x + generator.normal(size=12)
-    found = kendall(x, y)
-    assert found == kendall(x, y)
-    assert -1 <= found.low < found.tau < found.high <= 1
+    order = kendall(x, y)
+    assert order == kendall(x, y)
+    assert -1 <= order.low < order.tau < order.high <= 1
 
 
 def test_a_wide_sample_narrows_the_interval_of_tau():
@@ -158,17 +160,17 @@ def test_a_wide_sample_narrows_the_interval_of_tau():
 
 def test_resamples_without_an_order_are_left_out():
     # Of four runs, 1 resample in 64 draws one run four times, and has no tau.
-    found = kendall([1, 2, 3, 4], [1, 2, 4, 3])
-    assert found.tau == pytest.approx(2 / 3)
-    assert (found.low, found.high) == (-1.0, 1.0)
+    order = kendall([1, 2, 3, 4], [1, 2, 4, 3])
+    assert order.tau == pytest.approx(2 / 3)
+    assert (order.low, order.high) == (-1.0, 1.0)
 
 
 @pytest.mark.parametrize("sign", [1, -1])
 def test_orders_that_agree_in_full_have_no_interval(sign):
-    found = kendall([1, 2, 3, 4], sign * np.array([2, 3, 5, 7]))
-    assert found.tau == sign
-    assert np.isnan(found.low) and np.isnan(found.high)
-    assert found.p_value == pytest.approx(2 / 24)  # this order and its opposite, of 4! orders
+    order = kendall([1, 2, 3, 4], sign * np.array([2, 3, 5, 7]))
+    assert order.tau == sign
+    assert np.isnan(order.low) and np.isnan(order.high)
+    assert order.p_value == pytest.approx(2 / 24)  # this order and its opposite, of 4! orders
 
 
 @pytest.mark.parametrize(

@@ -18,9 +18,9 @@ def test_sweeps_have_the_rise_where_the_radius_is_positive():
 def test_a_larger_sample_stands_beside_the_smaller_one():
     study = synthetic.study()
     sharp = [synthetic.sharp(Run(study, head, 0), train=2.0) for head in ("dense", "soft")]
-    same, swept = (synthetic.surfaced(Run(study, head, 0)) for head in ("dense", "soft"))
-    numbers = swept.numbers.model_copy(update={"images": sharp[1].numbers.train.images + 1})
-    table = tables.larger_sample(sharp, [same, swept.model_copy(update={"numbers": numbers})])
+    equal, larger = (synthetic.surfaced(Run(study, head, 0)) for head in ("dense", "soft"))
+    numbers = larger.numbers.model_copy(update={"images": sharp[1].numbers.train.images + 1})
+    table = tables.larger_sample(sharp, [equal, larger.model_copy(update={"numbers": numbers})])
     row = table.iloc[0]
     assert len(table) == 1
     assert (row["head"], row["lambda_max"], row["more_images"]) == ("soft", 2.0, numbers.images)

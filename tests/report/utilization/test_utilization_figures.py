@@ -39,22 +39,24 @@ def test_bars_show_mass_and_selections_beside_the_uniform_share(analysed):
 
 
 def test_usage_over_epochs_has_a_line_for_each_expert(trained):
-    chosen = [record for record in trained if record.head == "soft" and record.seed == 0]
-    axes = figures.expert_shares_by_epoch(tables.expert_shares_by_epoch(chosen)).axes[0]
+    records = [record for record in trained if record.head == "soft" and record.seed == 0]
+    axes = figures.expert_shares_by_epoch(tables.expert_shares_by_epoch(records)).axes[0]
     assert len(drawn.lines(axes)) == 4 + 1
     assert list(drawn.lines(axes)[3].get_ydata()) == [0, 0, 0]  # the dead expert lies on 0
 
 
 def test_uniform_use_is_that_of_each_head(analysed, trained):
     bars = tables.expert_shares(analysed)
-    lines = tables.expert_shares_by_epoch([r for r in trained if r.seed == 0 and r.head != "dense"])
+    lines = tables.expert_shares_by_epoch(
+        [record for record in trained if record.seed == 0 and record.head != "dense"]
+    )
     for draw, usage in [(figures.expert_shares, bars), (figures.expert_shares_by_epoch, lines)]:
-        fewer = usage[(usage["head"] == "soft") | (usage["expert"] < 2)]
-        drawn_at = {
+        rows = usage[(usage["head"] == "soft") | (usage["expert"] < 2)]
+        uniform = {
             axes.get_title().split(" | ")[-1]: axes.lines[-1].get_ydata()[0]
-            for axes in draw(fewer).axes
+            for axes in draw(rows).axes
         }
-        assert drawn_at == {"soft": 1 / 4, "sparse": 1 / 2}
+        assert uniform == {"soft": 1 / 4, "sparse": 1 / 2}
 
 
 def test_entropy_is_drawn_with_its_bound(trained):

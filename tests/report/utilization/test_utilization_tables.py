@@ -42,8 +42,8 @@ def test_only_heads_with_like_experts_and_a_gate_that_learns_are_compared_with_a
     study = synthetic.study(
         seeds=(0, 1),
         heads={
-            name: {"kind": kind, "experts": 4, "hidden": 8, **more}
-            for name, kind, more in (
+            name: {"kind": kind, "experts": 4, "hidden": 8, **settings}
+            for name, kind, settings in (
                 ("soft", "soft", {}),
                 ("frozen", "frozen", {"k": 2}),
                 ("sparse", "sparse", {"k": 2}),
@@ -61,17 +61,17 @@ def test_only_heads_with_like_experts_and_a_gate_that_learns_are_compared_with_a
     }
     runs = [Run(study, head, seed) for head in study.heads for seed in study.seeds]
     usage = [synthetic.analysed(run) for run in runs]
-    usage = [_informed(record, 0.5 if record.head == "sparse" else 0.2) for record in usage]
+    usage = [with_information(record, 0.5 if record.head == "sparse" else 0.2) for record in usage]
     accuracy = tables.accuracy_beyond_frozen(runs_with(study, right))
     information = tables.information_beyond_frozen(usage)
     assert list(accuracy["head"]) == list(information["head"]) == ["sparse"]
     assert accuracy["by_seed"].item() == (0.5, 0.0)
     assert information["difference"].item() == pytest.approx(0.3)
-    without = [record for record in usage if record.head != "frozen"]
-    assert tables.information_beyond_frozen(without).empty
+    learned = [record for record in usage if record.head != "frozen"]
+    assert tables.information_beyond_frozen(learned).empty
 
 
-def _informed(record, nats: float):
+def with_information(record, nats: float):
     """The record with so much information between class and expert on test images."""
     usage = record.numbers.test
     usage = usage.model_copy(
