@@ -1,10 +1,12 @@
 """The title page: few findings, each with its chapter, the paper's own size among them."""
 
+import prose
 import pytest
 import synthetic
 
 from moelib.records.record import write_record
 from moelib.report import answers, front
+from moelib.report.claims.claims import CLAIMS
 from moelib.study.reader import load_study
 from moelib.study.run import Run
 
@@ -27,7 +29,9 @@ def test_the_papers_own_size_is_told_beside_the_study_of_most_evidence():
     for name, seeds in (("tiny", (0, 1, 2)), ("paper", (0, 1))):
         synthetic.write_all(synthetic.study(name, seeds))
     first, *_ = lines("tiny", "paper")
-    assert "3 seeds of `tiny`" in first and "ResNet-18" in first.partition("`tiny`")[2]
+    finding, _, paper = first.partition("ResNet-18")
+    assert "`tiny`" in finding and prose.numbers(finding)[-1] == "3"  # seeds
+    assert "not told apart" in paper
 
 
 def test_where_the_head_alone_is_trained_has_a_finding_of_its_own():
@@ -46,5 +50,7 @@ def test_without_records_nothing_is_found():
 
 def test_a_figure_of_one_study_a_measure_and_a_tally_of_its_claims():
     synthetic.write_all(synthetic.study())
-    assert "`tiny` can test" in front.tally(["tiny"]).data
+    tally = front.tally(["tiny"]).data
+    claims, judged, *verdicts = map(int, prose.numbers(tally))
+    assert "`tiny`" in tally and claims == len(CLAIMS) and judged == sum(verdicts) > 0
     assert "tiny" in front.at_a_glance(["tiny"]).data

@@ -3,6 +3,7 @@ import re
 from html import unescape
 
 import numpy as np
+import prose
 import pytest
 import synthetic
 
@@ -89,4 +90,5 @@ def test_a_run_has_four_figures_of_different_names():
     figures = words.charts(RECORD, synthetic.trained(RUN), "own")[1:]
     names = [figure.data.splitlines()[1] for figure in figures]
     assert names == [f":name: own{end}" for end in ("", "-matrix", "-forming", "-choices")]
-    assert "25% of the test images" in figures[-1].data
+    caption = figures[-1].data.splitlines()[3]
+    assert prose.numbers(caption)[0] == "25%" and "no noise" not in caption

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import robust
 import synthetic
+from prose import refusal
 
 from moelib.report.robustness.tables import (
     agreement,
@@ -61,7 +62,7 @@ def test_predictions_have_as_many_digits_as_they_need(study, text, classes):
 
 def test_predictions_of_another_number_of_images_are_refused(study):
     record = robust.robust(Run(study, "dense", 0), predicted="0123")
-    with pytest.raises(ValueError, match="4 digits cannot be the classes of 3 images"):
+    with refusal(ValueError, "4 digits", "3 images"):
         predictions(record, 3)
 
 
