@@ -7,13 +7,13 @@
   };
   const linear = (value) => (value / 255 <= 0.04045 ? value / 255 / 12.92 : ((value / 255 + 0.055) / 1.055) ** 2.4);
   const luminance = ([r, g, b]) => 0.2126 * linear(r) + 0.7152 * linear(g) + 0.0722 * linear(b);
-  const over = (top, under) => [0, 1, 2].map((i) => top[i] * top[3] + under[i] * (1 - top[3])).concat(1);
+  const over = (top, base) => [0, 1, 2].map((i) => top[i] * top[3] + base[i] * (1 - top[3])).concat(1);
   const ground = (element) => {
     const layers = [];
     for (let e = element; e; e = e.parentElement) layers.push(channels(getComputedStyle(e).backgroundColor));
-    return layers.reverse().reduce((under, top) => over(top, under), [255, 255, 255, 1]);
+    return layers.reverse().reduce((base, top) => over(top, base), [255, 255, 255, 1]);
   };
-  const found = {};
+  const pale = {};
   const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   while (texts.nextNode()) {
     const text = texts.currentNode, element = text.parentElement;
@@ -27,11 +27,11 @@
     if (width < 1 || height < 1 || size === 0 || (svg && style.fill === "none")) continue;
     const colour = channels(svg ? style.fill : style.color);
     for (let e = element; e; e = e.parentElement) colour[3] *= getComputedStyle(e).opacity;
-    const behind = ground(svg ? svg.parentElement : element);
-    const [low, high] = [luminance(over(colour, behind)), luminance(behind)].sort((a, b) => a - b);
+    const backdrop = ground(svg ? svg.parentElement : element);
+    const [low, high] = [luminance(over(colour, backdrop)), luminance(backdrop)].sort((a, b) => a - b);
     const large = size >= 24 || (size >= 18.66 && style.fontWeight >= 700);
     const ratio = (high + 0.05) / (low + 0.05);
-    if (ratio < (large ? 3 : 4.5)) found[text.textContent.trim().slice(0, 40)] = ratio;
+    if (ratio < (large ? 3 : 4.5)) pale[text.textContent.trim().slice(0, 40)] = ratio;
   }
-  return found;
+  return pale;
 }

@@ -41,9 +41,9 @@ def execute(chapter: str, output: Path, results: Path) -> None:
     """Run a chapter as the workflow does."""
     command = (sys.executable, "-m", "moelib.study.execution", f"book/{chapter}.ipynb")
     command += ("--into", output.parent)
-    given = os.environ | {"MOELIB_RESULTS": str(results), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, cwd=PROJECT, env=given, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    environment = os.environ | {"MOELIB_RESULTS": str(results), "OMP_NUM_THREADS": "1"}
+    process = subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, text=True)
+    assert process.returncode == 0, process.stderr
 
 
 @pytest.fixture(scope="session")
@@ -54,13 +54,13 @@ def html(tmp_path_factory) -> Path:
     shutil.copy(PROJECT / "_config.yml", source)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MOELIB_RESULTS", str(source / "results"))
-        single = synthetic.study("cifar10-main", seeds=(0,))
-        for study in (synthetic.study("paper"), single, synthetic.study("quick")):
+        one_seed = synthetic.study("cifar10-main", seeds=(0,))
+        for study in (synthetic.study("paper"), one_seed, synthetic.study("quick")):
             synthetic.write_all(study)
             synthetic.write_landscapes(study)
             synthetic.write_galleries(study)
-        executed = Run(synthetic.study("quick"), "soft", 0).folder / "train.ipynb"
-        nbformat.write(NOTEBOOK, executed)
+        notebook = Run(synthetic.study("quick"), "soft", 0).folder / "train.ipynb"
+        nbformat.write(NOTEBOOK, notebook)
         dense = Run(synthetic.study("plain", seeds=(0,)), "dense", 0)
         write_record(dense.record_path("train"), synthetic.trained(dense))
         synthetic.write_benchmark()
@@ -71,15 +71,15 @@ def html(tmp_path_factory) -> Path:
             for chapter in CHAPTERS
         ]:
             job.result()
-    built = tmp_path_factory.mktemp("pages")
+    output = tmp_path_factory.mktemp("pages")
     command = [JUPYTER_BOOK, "build", ".", "--toc", "book/_toc.yml"]
-    options = ["--path-output", str(built), "--all", "-W", "-n", "--keep-going", "--quiet"]
-    given = os.environ | {"MOELIB_RESULTS": str(source / "results")}
-    done = subprocess.run(
-        [*command, *options], cwd=source, env=given, capture_output=True, text=True
+    options = ["--path-output", str(output), "--all", "-W", "-n", "--keep-going", "--quiet"]
+    environment = os.environ | {"MOELIB_RESULTS": str(source / "results")}
+    process = subprocess.run(
+        [*command, *options], cwd=source, env=environment, capture_output=True, text=True
     )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return built / "_build/html"
+    assert process.returncode == 0, process.stdout + process.stderr
+    return output / "_build/html"
 
 
 class Quiet(SimpleHTTPRequestHandler):
@@ -105,32 +105,34 @@ def browser():
     sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed.")
     arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
     with sync_api.sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=executable, args=arguments)
-        yield running
-        running.close()
+        chromium = playwright.chromium.launch(executable_path=executable, args=arguments)
+        yield chromium
+        chromium.close()
 
 
 @pytest.fixture(scope="session")
 def visits(html, site, browser) -> dict[str, dict]:
     """Every page as the browser saw it: its text, links, ids, images, and what went wrong."""
-    seen = {}
-    others = [html / "search.html", html / "genindex.html", *html.glob("notebooks/**/*.html")]
-    for path in sorted(html.glob("book/*.html")) + others:
+    pages = {}
+    extra_paths = [html / "search.html", html / "genindex.html", *html.glob("notebooks/**/*.html")]
+    for path in sorted(html.glob("book/*.html")) + extra_paths:
         page, faults = browser.new_page(), []
         page.set_default_timeout(120_000)  # milliseconds; only a busy machine comes near it
-        page.on("console", lambda m, f=faults: m.type == "error" and f.append(m.text))
-        page.on("pageerror", lambda error, f=faults: f.append(str(error)))
-        page.on("requestfailed", lambda r, f=faults: f.append(f"failed: {r.url}"))
-        page.on("response", lambda r, f=faults: r.status >= 400 and f.append(f"{r.status} {r.url}"))
-        asked = []
-        page.on("request", lambda request, a=asked: a.append(request.url))
+        page.on("console", lambda m, log=faults: m.type == "error" and log.append(m.text))
+        page.on("pageerror", lambda error, log=faults: log.append(str(error)))
+        page.on("requestfailed", lambda r, log=faults: log.append(f"failed: {r.url}"))
+        page.on(
+            "response", lambda r, log=faults: r.status >= 400 and log.append(f"{r.status} {r.url}")
+        )
+        requests = []
+        page.on("request", lambda request, urls=requests: urls.append(request.url))
         name = path.relative_to(html).as_posix()
         page.goto(f"{site}/{name}", wait_until="networkidle")
         # On a busy machine the network can be idle before the first text is laid out.
         page.wait_for_function("() => document.querySelector('main').innerText.trim() !== ''")
-        seen[name] = {
+        pages[name] = {
             "faults": faults,
-            "asked": asked,
+            "requests": requests,
             "text": page.inner_text("main"),
             "formulas": page.locator("mjx-container").count(),
             "broken_formulas": page.locator("mjx-merror").count(),
@@ -139,7 +141,7 @@ def visits(html, site, browser) -> dict[str, dict]:
             "charts": page.eval_on_selector_all("figure.chart", CHARTS),
         }
         page.close()
-    return seen
+    return pages
 
 
 def test_every_page_of_the_contents_is_there(html):
@@ -161,8 +163,8 @@ def test_pages_open_without_an_error(visits):
 
 def test_pages_load_nothing_from_elsewhere(visits, site):
     local = (f"{site}/", "data:", "blob:")
-    asked = {url for page in visits.values() for url in page["asked"]}
-    assert {url for url in asked if not url.startswith(local)} == set()
+    requests = {url for page in visits.values() for url in page["requests"]}
+    assert {url for url in requests if not url.startswith(local)} == set()
 
 
 def test_every_internal_link_leads_somewhere(visits, site, html):
@@ -173,8 +175,8 @@ def test_every_internal_link_leads_somewhere(visits, site, html):
             if not url.startswith(site):
                 continue
             target = unquote(url.removeprefix(f"{site}/")) or "index.html"
-            found = (html / target).is_file()
-            if not found or (fragment and fragment not in visits.get(target, page)["ids"]):
+            exists = (html / target).is_file()
+            if not exists or (fragment and fragment not in visits.get(target, page)["ids"]):
                 dead.append(f"{name}: {link}")
     assert dead == []
 
@@ -195,11 +197,11 @@ def test_figures_are_drawn_named_and_numbered(visits):
         for figure in page["charts"]:
             assert figure["width"] > 0 and figure["label"], name
             assert figure["caption"].startswith("Fig. "), (name, figure["caption"])
-    drawn = {name.split("/")[-1]: len(page["charts"]) for name, page in visits.items()}
+    counts = {name.split("/")[-1]: len(page["charts"]) for name, page in visits.items()}
     for chapter, figures in {"accuracy": 1, "utilization": 2, "sharpness": 2, "surface": 2}.items():
-        assert drawn[f"{chapter}.html"] == figures
-        assert drawn[f"{chapter}-tables.html"] >= 3
-    assert drawn["your-run.html"] >= 7
+        assert counts[f"{chapter}.html"] == figures
+        assert counts[f"{chapter}-tables.html"] >= 3
+    assert counts["your-run.html"] >= 7
 
 
 def test_figures_take_the_colours_of_the_theme(html, browser):
@@ -273,8 +275,8 @@ def test_every_page_can_be_read_from_a_folder_in_both_themes(html, browser, them
     page.add_init_script(f"localStorage.setItem('mode', '{theme}')")
     for path in sorted(html.glob("book/*.html")) + sorted(html.glob("notebooks/**/*.html")):
         page.goto(path.as_uri(), wait_until="networkidle")
-        if found := page.evaluate(CONTRAST):
-            pale[path.stem] = found
+        if contrasts := page.evaluate(CONTRAST):
+            pale[path.stem] = contrasts
     page.close()
     assert faults == []
     assert pale == {}
@@ -296,22 +298,22 @@ def test_what_moves_can_be_moved_by_keys(html, browser):
     page = browser.new_page()
     page.goto((html / "book/gallery.html").as_uri())
     boxes = "all => all.map(box => box.querySelectorAll('.thumb').length)"
-    before = page.eval_on_selector_all(".box", boxes)
+    counts = page.eval_on_selector_all(".box", boxes)
     page.focus(".forming input")
     page.keyboard.press("ArrowRight")
     assert page.inner_text(".forming output") == "2"
-    assert page.eval_on_selector_all(".box", boxes) != before
-    shown = "all => all.filter(part => !part.hidden).length"
-    two = page.eval_on_selector_all(".choices .shares b", shown)
+    assert page.eval_on_selector_all(".box", boxes) != counts
+    visible = "all => all.filter(part => !part.hidden).length"
+    bars = page.eval_on_selector_all(".choices .shares b", visible)
     page.focus(".choices [data-set=k]")
     page.keyboard.press("ArrowLeft")
-    assert 2 * page.eval_on_selector_all(".choices .shares b", shown) == two
+    assert 2 * page.eval_on_selector_all(".choices .shares b", visible) == bars
     page.goto((html / "book/claims.html").as_uri())
     rows = "all => all.filter(row => row.checkVisibility()).length"
-    one_study = page.eval_on_selector_all(".filtered tbody tr", rows)
+    rows_of_study = page.eval_on_selector_all(".filtered tbody tr", rows)
     page.focus(".filtered select")
     page.keyboard.press("Home")  # all studies
-    assert page.eval_on_selector_all(".filtered tbody tr", rows) > one_study > 0
+    assert page.eval_on_selector_all(".filtered tbody tr", rows) > rows_of_study > 0
     page.close()
 
 

@@ -21,8 +21,8 @@ for path in sorted(Path("book").glob("*.ipynb")):
     code = "\\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
     exec(compile(code, path.stem, "exec"), {})
     matplotlib.pyplot.close("all")
-    found = {"torch", "moelib.training", "moelib.heads", "moelib.analyses"} & {*sys.modules}
-    print(json.dumps([path.stem, sorted(found)]), file=sys.stderr)
+    modules = {"torch", "moelib.training", "moelib.heads", "moelib.analyses"} & {*sys.modules}
+    print(json.dumps([path.stem, sorted(modules)]), file=sys.stderr)
 """
 
 
@@ -38,7 +38,9 @@ def test_no_chapter_imports_torch(results):
     shutil.copytree(PROJECT / "results" / "cost", results / "cost")
     for name in ("main", "sparsity"):
         synthetic_modalities.write_study(name, seeds=(0, 1))
-    done = subprocess.run([sys.executable, "-c", READ], cwd=PROJECT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-2000:]
-    told = dict(json.loads(line) for line in done.stderr.splitlines() if line.startswith("["))
-    assert told == {path.stem: [] for path in PROJECT.glob("book/*.ipynb")}
+    process = subprocess.run(
+        [sys.executable, "-c", READ], cwd=PROJECT, capture_output=True, text=True
+    )
+    assert process.returncode == 0, process.stderr[-2000:]
+    imports = dict(json.loads(line) for line in process.stderr.splitlines() if line.startswith("["))
+    assert imports == {path.stem: [] for path in PROJECT.glob("book/*.ipynb")}
