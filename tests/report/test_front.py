@@ -51,6 +51,6 @@ def test_without_records_nothing_is_found():
 def test_a_figure_of_one_study_a_measure_and_a_tally_of_its_claims():
     synthetic.write_all(synthetic.study())
     tally = front.tally(["tiny"]).data
-    claims, judged, *verdicts = map(int, prose.numbers(tally))
-    assert "`tiny`" in tally and claims == len(CLAIMS) and judged == sum(verdicts) > 0
+    claims, testable, *verdicts = map(int, prose.numbers(tally))
+    assert "`tiny`" in tally and claims == len(CLAIMS) and testable == sum(verdicts) > 0
     assert "tiny" in front.at_a_glance(["tiny"]).data

@@ -63,8 +63,7 @@ HOUR = 3600.0
 def with_duration(record, seconds, **provenance):
     """The same record as if it had taken so long."""
     update = {"wall_time_s": seconds, "cpu": "a cpu", "device": "a cpu", "threads": 1, **provenance}
-    changed = record.provenance.model_copy(update=update)
-    return record.model_copy(update={"provenance": changed})
+    return record.model_copy(update={"provenance": record.provenance.model_copy(update=update)})
 
 
 @pytest.fixture
