@@ -11,6 +11,7 @@ from moelib.modalities.tables import OPEN, Trained, Verdict
 from moelib.records.modalities import ModalityUtilizationNumbers, NlvrNumbers
 from moelib.records.record import Record
 from moelib.report import pages
+from moelib.report.headings import headings
 from moelib.report.wording import devices_of, in_points, listed, plain, seeds_of
 from moelib.study.modalities import TopK, load_modality_study
 
@@ -59,13 +60,10 @@ def arms(study: str) -> Markdown:
         }
         for name, arm in load_modality_study(study).arms.items()
     ]
-    columns = {
-        "arm": ("Arm", ""),
+    columns = headings("arm", "kind", "experts", "k", "hidden", "set") | {
         "kind": ("Perceptron of a block", ""),
         "experts": ("Experts", ".0f"),
-        "k": ("k", ".0f"),
         "hidden": ("Hidden units of each", "d"),
-        "set": ("Otherwise than by default", ""),
     }
     return pages.table(pd.DataFrame(rows), columns)
 
@@ -206,16 +204,9 @@ def verdicts(family: Sequence[Verdict]) -> Markdown:
         }
         for v in family
     ]
-    columns = {
-        "name": ("", ""),
-        "what": ("Difference", ""),
-        "seeds": ("Seeds", "d"),
-        "points": ("Points", ""),
-        "expected": ("Expected", ""),
-        "word": ("Found", ""),
-        "adjusted": ("p", ".2g"),
-        "equivalent": ("p, alike", ".2g"),
-    }
+    columns = headings(
+        "name", "what", "seeds", "points", "expected", "word", "adjusted", "equivalent"
+    ) | {"adjusted": ("p", ".2g")}
     return pages.table(pd.DataFrame(rows), columns)
 
 
@@ -267,15 +258,10 @@ def accuracies(records: Sequence[Trained]) -> Markdown:
     gaps = tables.by_arm(records, tables.gap)
     wide["gap"] = [sum(gaps[arm].values()) / len(gaps[arm]) for arm in wide["arm"]]
     names = list(dict.fromkeys(table["split"]))
-    columns = {
-        "arm": ("Arm", ""),
-        "total": ("Parameters", ",d"),
-        "active": ("active", ",d"),
-        **{name: (name, ".1%") for name in names},
-        "consistency": ("consistency, iid", ".1%"),
-        "entailed": ("entailed", ".1%"),
-        "gap": ("gap, points", "points"),
-    }
+    columns = headings("arm", "total", "active") | {"active": ("Active", ",d")}
+    columns |= {name: (name, ".1%") for name in names}
+    columns |= headings("consistency", "entailed", "gap")
+    columns["consistency"] = ("Consistency, iid", ".1%")
     return pages.table(wide, columns)
 
 
@@ -283,7 +269,7 @@ def forms(records: Sequence[Trained]) -> Markdown:
     """Accuracy on iid by form of question, mean over seeds."""
     rows = [{"arm": r.head, **r.numbers.tests["iid"].forms} for r in records]
     table = pd.DataFrame(rows).groupby("arm", sort=False).mean().reset_index()
-    columns = {"arm": ("Arm", ""), **{name: (name, ".1%") for name in table.columns[1:]}}
+    columns = headings("arm") | {name: (name, ".1%") for name in table.columns[1:]}
     return pages.table(table, columns)
 
 
@@ -295,15 +281,9 @@ def human(records: Sequence[Record[NlvrNumbers]]) -> Markdown:
         for r in records
     ]
     table = pd.DataFrame(rows).groupby(["arm", "split"], sort=False).mean().reset_index()
-    columns = {
-        "arm": ("Arm", ""),
-        "split": ("Split", ""),
-        "accuracy": ("Accuracy", ".1%"),
-        "majority": ("More frequent label", ".1%"),
-        "consistency": ("Consistency", ".1%"),
-        "said_true": ("Said true", ".1%"),
-        "unknown_words": ("Unknown words", ".1%"),
-    }
+    columns = headings(
+        "arm", "split", "accuracy", "majority", "consistency", "said_true", "unknown_words"
+    ) | {"split": ("Split", "")}
     return pages.table(table, columns)
 
 

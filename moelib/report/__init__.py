@@ -24,6 +24,7 @@ What they share, in the order in which one reads the other:
     comparisons      runs beside those of the reference head, in pairs
     effects          what chapters compare, as frames of one shape, which forest draws
     style, forest    colours, markers, legends; effects as small panels; live: curves that grow
+    headings         the one registry of columns: their headings and formats
     wording, pages   numbers in words; frames, figures and sources as MyST
     thresholds       from where on a number counts as small
     answers          how a chapter answers its question

@@ -16,6 +16,7 @@ from moelib.records.benchmarks import BenchmarkNumbers
 from moelib.records.freshness import script_code
 from moelib.records.record import Record
 from moelib.report import style
+from moelib.report.headings import headings
 from moelib.report.wording import MINUS, devices_of, listed, rounded
 
 MISSING = "\N{EN DASH}"
@@ -122,16 +123,7 @@ def table(
 
 def orders(correlations: pd.DataFrame, measures: Mapping[str, str]) -> list[Markdown]:
     """A table of what `comparisons.orders` found, with measures by name; none without a row."""
-    columns = {
-        "measure": ("Measure", ""),
-        "split": ("Images", ""),
-        "runs": ("Runs", "d"),
-        "tau": ("Tau", ".2f"),
-        "low": ("95% from", ".2f"),
-        "high": ("to", ".2f"),
-        "p_value": ("p", ".2g"),
-        "without": ("Tau without one family", ".2f"),
-    }
+    columns = headings("measure", "split", "runs", "tau", "low", "high", "p_value", "without")
     rows = correlations.assign(measure=correlations["measure"].map(measures))
     return [table(rows, columns)] if len(correlations) else []
 

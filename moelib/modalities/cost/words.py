@@ -15,6 +15,7 @@ from moelib.records.freshness import costs_code
 from moelib.records.modalities import ModalityUtilizationNumbers
 from moelib.records.record import Numbers, Record, read_record
 from moelib.report import pages
+from moelib.report.headings import headings
 from moelib.report.statistics.hypotheses import CONTRADICTED, INCONCLUSIVE, SUPPORTED
 from moelib.report.wording import devices_of, listed
 from moelib.study.run import results_root
@@ -123,8 +124,8 @@ def verdicts(records: Iterable[Record[CostNumbers]]) -> Markdown:
         judged, where = judge(record), record.provenance.device
         if table.empty:
             table = judged[["name", "statement", "criterion"]]
-            columns = {"name": ("", ""), "statement": ("Predicted", "")}
-            columns |= {"criterion": ("Holds if", "")}
+            columns = headings("name", "statement")
+            columns |= headings("criterion")
         words = [f"{{bdg-{BADGES[word]}}}`{word}`" for word in judged["verdict"]]
         cells = [f"{word} {text}" for word, text in zip(words, judged["evidence"], strict=True)]
         table, columns = table.assign(**{where: cells}), columns | {where: (where, "")}
@@ -231,7 +232,7 @@ def kinds(record: Record[CostNumbers]) -> Markdown:
     wide = table.pivot(index="arm", columns="what", values="ratio")
     order = list(dict.fromkeys(table["arm"]))
     wide = wide.loc[order, list(dict.fromkeys(table["what"]))].reset_index()
-    columns = {"arm": ("Kind and trace", "")}
+    columns = headings("arm") | {"arm": ("Kind and trace", "")}
     return pages.table(wide, columns | {what: (what, ".2f") for what in wide.columns[1:]}, FOLDED)
 
 
@@ -247,7 +248,7 @@ def family(record: Record[CostNumbers]) -> Markdown:
     wide = wide.drop(index=reference).reset_index()
     k, experts = zip(*(map(int, arm.split(" of ")) for arm in wide["arm"]), strict=True)
     wide.insert(1, "share", [a / b for a, b in zip(k, experts, strict=True)])
-    columns = {"arm": ("Experts", ""), "share": ("k/E", ".3f")}
+    columns = headings("arm", "share") | {"arm": ("Experts", "")}
     return pages.table(wide, columns | {what: (what, ".2f") for what in wide.columns[2:]}, FOLDED)
 
 
@@ -259,16 +260,9 @@ def between_devices(record: Record[TrafficNumbers], teraflops: float) -> Markdow
     wide = table.pivot(index=keys, columns="link", values="link_ms")[[link.name for link in LINKS]]
     first = table.drop_duplicates(keys).set_index(keys)
     table = first[["leaving", "away", "megabytes", "imbalance", "compute_ms"]].join(wide)
-    columns = {
-        "source": ("Routing", ""),
-        "homes": ("Tokens dealt by", ""),
-        "leaving": ("Tokens that leave", ".1%"),
-        "away": ("Choices away", ".1%"),
-        "megabytes": ("MB", "rounded"),
-        "imbalance": ("Busiest load, times mean", ".2f"),
-        "compute_ms": ("Experts, ms", "rounded"),
-        **{link.name: (f"{link.name}, ms", "rounded") for link in LINKS},
-    }
+    columns = headings("source", "homes", "leaving", "away", "megabytes", "imbalance", "compute_ms")
+    columns["leaving"] = ("Tokens that leave", ".1%")
+    columns |= {link.name: (f"{link.name}, ms", "rounded") for link in LINKS}
     return pages.table(table.reset_index(), columns, FOLDED)
 
 
@@ -284,28 +278,24 @@ def trained(records: Iterable[Record[ModalityUtilizationNumbers]]) -> Markdown:
     table = tables.trained_traffic(records)
     if table.empty:
         return Markdown("*No trained router's utilization is in this checkout.*")
-    columns = {
-        "arm": ("Arm", ""),
-        "devices": ("Devices", "d"),
-        "seeds": ("Seeds", "d"),
-        "away": ("Choices away", ".1%"),
-        "chance": ("by chance", ".1%"),
-        "away_words": ("of words", ".1%"),
-        "away_patches": ("of patches", ".1%"),
-        "leaving": ("Tokens that leave, if choices are independent", ".1%"),
-        "imbalance": ("Busiest load, times mean", ".2f"),
-    }
+    columns = headings(
+        "arm",
+        "devices",
+        "seeds",
+        "away",
+        "chance",
+        "away_words",
+        "away_patches",
+        "leaving",
+        "imbalance",
+    )
     return pages.table(table, columns, FOLDED)
 
 
 def bounds() -> Markdown:
     """Least milliseconds of published shapes by an H100's data sheet: nothing is measured."""
     table = published.bounds()
-    columns = {
-        "model": ("Model", ""),
-        "total": ("Parameters, billion", ".1f"),
-        "active": ("Active", ".1f"),
-    }
+    columns = headings("model", "total", "active") | {"total": ("Parameters, billion", ".1f")}
     return pages.table(
         table, columns | {name: (name, "rounded") for name in table.columns[3:]}, FOLDED
     )
@@ -316,16 +306,10 @@ def front(table: pd.DataFrame) -> Markdown:
     wide = table.pivot(index="model", columns="task", values="score")
     first = table.drop_duplicates("model").set_index("model")
     rows = first[["billions", "active", "ms", "bound_ms"]].join(wide).reset_index()
-    measured = bool(table["measured"].all())
-    columns = {
-        "model": ("Model", ""),
-        "billions": ("Parameters, billion", ".1f"),
-        "active": ("Active", ".1f"),
-        "GQA": ("GQA, published", ".1f"),
-        "MMBench": ("MMBench, published", ".1f"),
-        **({"ms": (f"ms an answer of {ANSWER} tokens, measured", "rounded")} if measured else {}),
-        "bound_ms": ("Bound of an H100, ms", "rounded"),
-    }
+    columns = headings("model", "billions", "active", "GQA", "MMBench", "ms", "bound_ms")
+    columns["ms"] = (f"ms an answer of {ANSWER} tokens, measured", "rounded")
+    if not table["measured"].all():
+        del columns["ms"]
     return pages.table(rows, columns, FOLDED)
 
 

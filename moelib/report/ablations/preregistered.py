@@ -26,31 +26,28 @@ from moelib.report.accuracy import tables as accuracy_tables
 from moelib.report.accuracy import words as accuracy_words
 from moelib.report.answers import MIXTURES
 from moelib.report.forest import chart
+from moelib.report.headings import headings
 from moelib.report.sharpness import tables as sharpness_tables
 from moelib.report.statistics.hypotheses import CONTRADICTED, INCONCLUSIVE, SUPPORTED
 from moelib.report.utilization import tables as utilization_tables
 from moelib.report.wording import in_points, listed
 
 WEAK_BACKBONE = "weak-backbone"  # the study
-TABLE = {
-    "question": ("Question", ""),
-    "head": ("Head", ""),
-    "against": ("Against", ""),
-    "difference": ("Points", "points"),
-    "low": ("95% from", "points"),
-    "high": ("to", "points"),
-    "hypothesis": ("Written beforehand", ""),
-    "verdict": ("Verdict", ""),
-    "seeds": ("Seeds", "d"),
-    "adjusted": ("p, corrected", ".2g"),
-    "detectable": ("Could see, points", ".2f"),
-}
-CHANGES = {
+TABLE = headings(
+    "question",
+    "head",
+    "against",
+    "difference",
+    "low",
+    "high",
+    "hypothesis",
+    "verdict",
+    "seeds",
+    "adjusted",
+    "detectable",
+) | {"difference": ("Points", "points"), "low": ("95% from", "points"), "high": ("to", "points")}
+CHANGES = headings("question", "head", "split", "seeds", "change", "low", "high") | {
     "question": ("Departure", ""),
-    "head": ("Head", ""),
-    "split": ("Images", ""),
-    "seeds": ("Seeds", "d"),
-    "change": ("Change", "rounded"),
     "low": ("95% from", "rounded"),
     "high": ("to", "rounded"),
 }

@@ -6,6 +6,7 @@ from IPython.display import Markdown
 from moelib.report import pages
 from moelib.report.answers import NOTHING
 from moelib.report.claims import claims
+from moelib.report.headings import headings
 from moelib.report.statistics.hypotheses import CONTRADICTED, INCONCLUSIVE, SUPPORTED
 
 MARKS = {
@@ -22,7 +23,7 @@ def matrix(rows: pd.DataFrame) -> Markdown:
     studies = list(dict.fromkeys(rows["study"]))
     marks = rows.assign(mark=[_badge(verdict, short=True) for verdict in rows["verdict"]])
     frame = marks.pivot(index=["number", "claim"], columns="study", values="mark").fillna("")
-    columns = {"claim": ("Claim", ""), **{study: (study, "") for study in studies}}
+    columns = headings("claim") | {study: (study, "") for study in studies}
     legend = " \N{MIDDLE DOT} ".join(f"{_badge(word, short=True)} {word}" for word in MARKS)
     body = pages.table(frame.reset_index(), columns).data
     key = f"{legend}; blank: it cannot be tested there"
@@ -33,14 +34,7 @@ def by_claim(rows: pd.DataFrame) -> Markdown:
     """Every row, claim by claim; a script adds a choice of study and verdict above them."""
     if rows.empty:
         return Markdown(NOTHING)
-    columns = {
-        "study": ("Study", ""),
-        "verdict": ("Verdict", ""),
-        "effect": ("Effect", ""),
-        "n": ("n", "d"),
-        "needed": ("Seeds needed", ".0f"),
-        "figure": ("Shown in", ""),
-    }
+    columns = headings("study", "verdict", "effect", "n", "needed", "figure")
     cells = rows.assign(
         study=[f"`{study}`" for study in rows["study"]], verdict=rows["verdict"].map(_badge)
     )
@@ -56,7 +50,7 @@ def by_claim(rows: pd.DataFrame) -> Markdown:
 
 def tests() -> Markdown:
     """Which test decides each claim, folded."""
-    columns = {"claim": ("Claim", ""), "test": ("Test", "")}
+    columns = headings("claim", "test")
     return pages.table(claims.rules(), columns, longest=0)
 
 

@@ -11,6 +11,7 @@ from moelib.records.reliability import RobustnessNumbers
 from moelib.report import comparisons, effects, loading, pages
 from moelib.report.answers import BARS
 from moelib.report.forest import chart
+from moelib.report.headings import headings
 from moelib.report.robustness import figures, tables
 from moelib.report.robustness.tables import NEITHER, SAME_HEAD, SAME_SEED
 from moelib.report.sharpness import tables as sharpness_tables
@@ -35,31 +36,21 @@ OUTCOMES = {
     "tempered_ece": "Calibration error at one temperature",
     "brier": "Brier score",
 }
-PREDICTION = {
-    "study": ("Study", ""),
-    "measure": ("Measure", ""),
-    "outcome": ("Of", ""),
-    "runs": ("Runs", "d"),
-    "rho": ("Spearman, all runs", ".2f"),
-    "low": ("95% from", ".2f"),
-    "high": ("to", ".2f"),
-    "tau": ("Kendall, all runs", ".2f"),
-    "within": ("Spearman, within heads", ".2f"),
-    "p_value": ("p within", ".2g"),
-    "holm": ("corrected", ".2g"),
-}
-RELIABILITY = {
-    "study": ("Study", ""),
-    "head": ("Head", ""),
-    "seeds": ("Seeds", "d"),
-    "accuracy": ("Accuracy", ".4f"),
-    "corruption_error": ("Error, corrupted", ".4f"),
-    "ece": ("ECE", ".4f"),
-    "tempered_ece": ("at one temperature", ".4f"),
-    "corrupted_ece": ("corrupted", ".4f"),
-    "brier": ("Brier", ".4f"),
-    "temperature": ("Temperature", ".2f"),
-}
+PREDICTION = headings(
+    "study", "measure", "outcome", "runs", "rho", "low", "high", "tau", "within", "p_value", "holm"
+) | {"tau": ("Kendall, all runs", ".2f"), "p_value": ("p within", ".2g")}
+RELIABILITY = headings(
+    "study",
+    "head",
+    "seeds",
+    "accuracy",
+    "corruption_error",
+    "ece",
+    "tempered_ece",
+    "corrupted_ece",
+    "brier",
+    "temperature",
+) | {"accuracy": ("Accuracy", ".4f")}
 
 
 def corruptions(studies: Iterable[str]) -> list[Markdown]:
@@ -129,13 +120,7 @@ def agreement(studies: Iterable[str]) -> list[Markdown]:
         return [Markdown(NOTHING)]
     groups = pairs.groupby(["study", "shared"], sort=False)[["agreement", "equal_errors"]]
     table = groups.mean().assign(pairs=groups.size()).reset_index()
-    columns = {
-        "study": ("Study", ""),
-        "shared": ("The two runs share", ""),
-        "pairs": ("Pairs", "d"),
-        "agreement": ("Same class, share of images", ".3f"),
-        "equal_errors": ("Same wrong class, share of errors", ".3f"),
-    }
+    columns = headings("study", "shared", "pairs", "agreement", "equal_errors")
     study = table["study"].iloc[0]
     means = table[table["study"] == study].set_index("shared")["agreement"]
     words = {SAME_HEAD: "two seeds of one head", SAME_SEED: "two heads of one seed",
