@@ -33,6 +33,7 @@ from moelib.report.utilization import tables as utilization_tables
 from moelib.report.wording import in_points, listed
 
 WEAK_BACKBONE = "weak-backbone"  # the study
+WORDS = {SUPPORTED: "Yes", CONTRADICTED: "No", INCONCLUSIVE: "Not decided"}
 TABLE = headings(
     "question",
     "head",
@@ -65,7 +66,7 @@ def weak_backbone() -> Iterator[Markdown]:
     beside = accuracy_tables.effects({WEAK_BACKBONE: records})
     beside = beside[beside["head"].isin(MIXTURES)]  # of as many parameters as dense
     claim = accuracy_words.beside_dense(beside)
-    yield Markdown(f"{claim}\n\n{_manipulation(check)} {_tally(judged)}")
+    yield Markdown(f"{claim}\n\n{_manipulation(check)}\n\n{_by_question(judged)}")
     yield chart(
         WEAK_BACKBONE, _panels(judged), {WEAK_BACKBONE: records},
         f"{claim} Test accuracy minus that of the head named in the panel, by seed.",
@@ -154,6 +155,20 @@ def _manipulation(check: pd.DataFrame) -> str:
         INCONCLUSIVE: "Whether the head has something to do here is not sure",
     }[row["verdict"]]
     return f"{words}: dense is {in_points(row['difference'])} points above linear."
+
+
+def _by_question(judged: pd.DataFrame) -> str:
+    """What each question came to, as a list: yes or no where all of its hypotheses agree."""
+    lines = []
+    for question, rows in judged.groupby("question", sort=False):
+        verdicts = set(rows["verdict"])
+        word = WORDS[verdicts.pop()] if len(verdicts) == 1 else "In part"
+        parts = listed(
+            f"{row.head} minus {row.against} is {in_points(row.difference)}"
+            for row in rows.itertuples()
+        )
+        lines.append(f"- {question} **{word}**: {parts} points.")
+    return "\n".join(lines)
 
 
 def _tally(judged: pd.DataFrame) -> str:

@@ -50,12 +50,13 @@ def test_what_the_head_can_do_is_told_by_the_numbers():
     write("weak-backbone", "dense", [0.650, 0.651, 0.653])
     write("weak-backbone", "sparse", [0.649, 0.652, 0.652])
     answer, *evidence = preregistered.weak_backbone()
-    claim, _, check = answer.data.partition("\n\n")
+    claim, check, questions = answer.data.split("\n\n")
     assert "Sparse" in claim and "not told apart" in claim
     words, _, difference = check.partition(": ")
     assert "something" in words and "not sure" not in words
     assert prose.numbers(difference)[0] == "+5.03"
-    assert verdicts(answer.data) == {"supported": 0, "contradicted": 0, "inconclusive": 1}
+    assert re.findall(r"\*\*(.*?)\*\*", questions) == ["Not decided"]
+    assert prose.numbers(questions) == ["\N{MINUS SIGN}0.03"]
     assert ":::{chart}" in text(evidence) and "| sparse | dense |" in text(evidence)
 
 
@@ -66,6 +67,15 @@ def test_a_head_with_little_to_do_is_said_to_have_little():
     answer = next(preregistered.weak_backbone()).data
     words, _, difference = answer.partition("\n\n")[2].partition(": ")
     assert "little" in words and prose.numbers(difference)[0] == "+0.10"
+
+
+def test_a_question_is_answered_in_part_where_its_hypotheses_differ():
+    dense = np.array([0.650, 0.651, 0.652, 0.650, 0.651])
+    for head, gain in (("linear", -0.05), ("dense", 0), ("soft", 0.09), ("sparse", -0.09)):
+        write("weak-backbone", head, dense + gain * np.array([1, 1.01, 1, 0.99, 1]))
+    questions = next(preregistered.weak_backbone()).data.split("\n\n")[2].splitlines()
+    assert re.findall(r"\*\*(.*?)\*\*", questions[0]) == ["In part"]
+    assert prose.numbers(questions[0]) == ["+9.00", "\N{MINUS SIGN}9.00"]
 
 
 def test_what_parts_were_expected_to_bring_is_judged():
