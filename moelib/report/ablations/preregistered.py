@@ -25,6 +25,7 @@ from moelib.report.ablations.contrasts import (
 from moelib.report.accuracy import tables as accuracy_tables
 from moelib.report.accuracy import words as accuracy_words
 from moelib.report.answers import MIXTURES
+from moelib.report.comparisons import beyond_reference, mean_differences
 from moelib.report.forest import chart
 from moelib.report.headings import headings
 from moelib.report.sharpness import tables as sharpness_tables
@@ -74,6 +75,31 @@ def weak_backbone() -> Iterator[Markdown]:
     )  # fmt: skip
     yield _table(pd.concat([check, judged]))
     yield pages.source(records)
+
+
+def images_of_experts() -> Markdown:
+    """Whether it explains the loss of `sparse` that its experts learn from few images each.
+
+    Those of `soft` learn from every image.
+    """
+    accuracy = accuracy_tables.finals(_records(WEAK, TrainNumbers))
+    differences = mean_differences(beyond_reference(accuracy, "test_accuracy", "sparse"))
+    rows = [row for row in differences.itertuples() if row.head == "soft"]
+    if not rows:
+        return Markdown("")
+    (row,) = rows
+    more = row.verdict == "higher"
+    so = (
+        "so that this is part of what sparse loses"
+        if more
+        else "so that this alone does not explain it"
+    )
+    return Markdown(
+        "An expert learns from the images that its gate sends: with two of eight from a quarter of "
+        f"them, in soft from all. Soft is {'' if more else 'not '}more accurate than sparse "
+        f"({in_points(row.difference)} points, 95% interval {in_points(row.low)} to "
+        f"{in_points(row.high)}), {so}."
+    )
 
 
 def parts() -> list[Markdown]:
@@ -154,7 +180,7 @@ def _manipulation(check: pd.DataFrame) -> str:
         CONTRADICTED: "Even here the head has little to do",
         INCONCLUSIVE: "Whether the head has something to do here is not sure",
     }[row["verdict"]]
-    return f"{words}: dense is {in_points(row['difference'])} points above linear."
+    return f"{words}: dense minus linear is {in_points(row['difference'])} points."
 
 
 def _by_question(judged: pd.DataFrame) -> str:

@@ -78,6 +78,17 @@ def test_a_question_is_answered_in_part_where_its_hypotheses_differ():
     assert prose.numbers(questions[0]) == ["+9.00", "\N{MINUS SIGN}9.00"]
 
 
+@pytest.mark.parametrize(("gain", "reason"), [(0.02, "part of"), (0.0, "does not explain")])
+def test_few_images_explain_the_loss_only_if_soft_is_better(gain, reason):
+    assert preregistered.images_of_experts().data == ""
+    sparse = np.array([0.600, 0.602, 0.601, 0.603, 0.600])
+    write("weak-backbone", "sparse", sparse)
+    write("weak-backbone", "soft", sparse + gain + [0.001, -0.001, 0, 0.001, -0.001])
+    text = preregistered.images_of_experts().data
+    assert reason in text
+    assert prose.numbers(text)[0] == f"{100 * gain:+.2f}"
+
+
 def test_what_parts_were_expected_to_bring_is_judged():
     dense = np.array([0.800, 0.801, 0.802, 0.800, 0.801])
     write("ablations", "dense", dense)
