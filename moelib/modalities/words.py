@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 from IPython.display import Markdown
 
@@ -12,6 +13,8 @@ from moelib.records.modalities import ModalityUtilizationNumbers, NlvrNumbers
 from moelib.records.record import Record
 from moelib.report import pages
 from moelib.report.headings import headings
+from moelib.report.statistics.hypotheses import LEVEL
+from moelib.report.statistics.power import MOST_SEEDS, needed_seeds
 from moelib.report.wording import devices_of, in_points, listed, plain, seeds_of
 from moelib.study.modalities import TopK, load_modality_study
 
@@ -238,10 +241,20 @@ def allocation(family: Sequence[Verdict]) -> str:
         f"{seeds} seed{'s' if seeds > 1 else ''}"
     )
     if OPEN in (h1.word, h2.word):
-        return f"**These seeds do not decide it**: {facts}."
+        return f"**These seeds do not decide it**: {facts}.{_seeds_for_a_point((h1, h2))}"
     if h1.word == tables.LOWER and h2.word == tables.LOWER:
         return f"**Here it does**: {facts}."
     return f"**Here it does not**: {facts}."
+
+
+def _seeds_for_a_point(open_ones: Sequence[Verdict]) -> str:
+    """How many seeds a difference of a point would take, by the spread of those that there are."""
+    spreads = [np.std(v.differences, ddof=1) for v in open_ones if len(v.differences) > 1]
+    if not spreads:
+        return ""
+    seeds = needed_seeds(tables.POINT, max(spreads), LEVEL / len(tables.MAIN))
+    count = f"{seeds}" if seeds else f"more than {MOST_SEEDS:,}"
+    return f" By their spread, a difference of a point would take {count} seeds to be told."
 
 
 def accuracies(records: Sequence[Trained]) -> Markdown:

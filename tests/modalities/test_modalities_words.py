@@ -46,7 +46,7 @@ def test_allocation_helps_if_both_gaps_are_smaller(top_2, hard, verdict):
         Comparison("H2", "gap", "hard", "dense", gap, LOWER),
     )
     answer = words.allocation(tables.judged(arms, questions))
-    assert verdict in answer
+    assert verdict in answer and ("seeds to be told" in answer) == ("decide" in verdict)
     assert prose.numbers(answer.partition("top-2,")[0])[0] == "\N{MINUS SIGN}1.95"  # points
 
 
