@@ -67,4 +67,4 @@ def test_entropy_is_drawn_with_its_bound(trained):
 def test_heat_map_leaves_out_what_is_unknown(analysed):
     figure = figures.class_shares(tables.class_shares(analysed))
     assert [axes.get_title() for axes in figure.axes[:2]] == ["soft, seed 0", "sparse, seed 0"]
-    assert figure.axes[0].collections[0].get_array().shape == (2, 4)
+    assert figure.axes[0].images[0].get_array().shape == (2, 4)
