@@ -34,13 +34,13 @@ class Chart(SphinxDirective):
         opening = f'<div class="panels {several}"{image}>'
         figure = nodes.figure(classes=["chart"])
         figure += nodes.raw("", f"{opening}{''.join(panels)}</div>", format="html")
-        said = nodes.Element()
-        self.state.nested_parse(self.content, self.content_offset, said)
-        if said.children and isinstance(said[0], nodes.paragraph):
-            first = said.children.pop(0)
+        parsed = nodes.Element()
+        self.state.nested_parse(self.content, self.content_offset, parsed)
+        if parsed.children and isinstance(parsed[0], nodes.paragraph):
+            first = parsed.children.pop(0)
             figure += nodes.caption("", "", *first.children)
-        if said.children:
-            figure += nodes.legend("", *said.children)
+        if parsed.children:
+            figure += nodes.legend("", *parsed.children)
         self.set_source_info(figure)
         self.add_name(figure)
         return [figure]
