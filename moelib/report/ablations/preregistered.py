@@ -86,7 +86,7 @@ def images_of_experts() -> Markdown:
     differences = mean_differences(beyond_reference(accuracy, "test_accuracy", "sparse"))
     rows = [row for row in differences.itertuples() if row.head == "soft"]
     if not rows:
-        return Markdown("")
+        return Markdown("What soft and sparse heads learn from is not compared here yet.")
     (row,) = rows
     more = row.verdict == "higher"
     so = (

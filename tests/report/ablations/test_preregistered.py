@@ -80,7 +80,7 @@ def test_a_question_is_answered_in_part_where_its_hypotheses_differ():
 
 @pytest.mark.parametrize(("gain", "reason"), [(0.02, "part of"), (0.0, "does not explain")])
 def test_few_images_explain_the_loss_only_if_soft_is_better(gain, reason):
-    assert preregistered.images_of_experts().data == ""
+    assert "not compared" in preregistered.images_of_experts().data
     sparse = np.array([0.600, 0.602, 0.601, 0.603, 0.600])
     write("weak-backbone", "sparse", sparse)
     write("weak-backbone", "soft", sparse + gain + [0.001, -0.001, 0, 0.001, -0.001])
