@@ -7,6 +7,8 @@ from matplotlib.ticker import PercentFormatter
 
 from moelib.report.style import EXPERTS, INK, PALETTE, styled
 
+WIDTH = 4.1  # inches, which a phone shows readably
+
 
 @styled
 def curves(epochs: pd.DataFrame) -> Figure:
@@ -28,7 +30,7 @@ def curves(epochs: pd.DataFrame) -> Figure:
 def splits(table: pd.DataFrame) -> Figure:
     """Accuracy on each split of the test, by arm: mean over seeds, and each seed."""
     arms, names = list(dict.fromkeys(table["arm"])), list(dict.fromkeys(table["split"]))
-    figure, axes = plt.subplots(figsize=(6.4, 0.9 + 0.28 * len(arms)), layout="constrained")
+    figure, axes = plt.subplots(figsize=(WIDTH, 1.3 + 0.28 * len(arms)), layout="constrained")
     for number, split in enumerate(names):
         part = table[table["split"] == split]
         y = part["arm"].map(arms.index)
@@ -37,26 +39,26 @@ def splits(table: pd.DataFrame) -> Figure:
         mean = part.groupby("arm")["accuracy"].mean()
         axes.plot(mean, [arms.index(a) for a in mean.index], "D", color=colour, label=split)
     axes.set_yticks(range(len(arms)), arms)
-    axes.invert_yaxis()
+    axes.set_ylim(len(arms) - 0.5, -0.5)
     axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     axes.set_xlabel("accuracy")
     axes.grid(axis="x", visible=True)
-    axes.legend(frameon=False, fontsize="small", ncols=len(names), loc="lower left",
-                bbox_to_anchor=(0, 1))  # fmt: skip
+    axes.legend(frameon=False, fontsize="small", ncols=3, loc="lower left",
+                bbox_to_anchor=(-0.2, 1))  # fmt: skip
     return figure
 
 
 @styled
 def effects(table: pd.DataFrame) -> Figure:
     """An effect in points by arm: each seed (faint), mean, and 95 % interval where there is one."""
-    figure, axes = plt.subplots(figsize=(6.4, 0.9 + 0.28 * len(table)), layout="constrained")
+    figure, axes = plt.subplots(figsize=(WIDTH, 0.9 + 0.28 * len(table)), layout="constrained")
     for y, row in enumerate(table.itertuples()):
         axes.plot(row.by_seed, [y + 0.2] * len(row.by_seed), "o", color=PALETTE[0], markersize=3,
                   alpha=0.4)  # fmt: skip
         axes.plot([row.low, row.high], [y, y], color=PALETTE[0], linewidth=2.2)
         axes.plot(row.value, y, "D", color=PALETTE[0], markersize=5)
     axes.set_yticks(range(len(table)), table["head"])
-    axes.invert_yaxis()
+    axes.set_ylim(len(table) - 0.5, -0.5)
     axes.set_xlabel(f"{table['panel'].iloc[0]}, points")
     axes.grid(axis="x", visible=True)
     return figure
@@ -66,16 +68,20 @@ def effects(table: pd.DataFrame) -> Figure:
 def experts_by_type(table: pd.DataFrame) -> Figure:
     """Experts that compute for a token of each type, an arm a line."""
     wide = table.set_index("arm")
-    figure, axes = plt.subplots(figsize=(6.4, 1.1 + 0.26 * len(wide.columns)), layout="constrained")
+    figure, axes = plt.subplots(
+        figsize=(WIDTH, 1.2 + 0.26 * len(wide.columns)), layout="constrained"
+    )
     for number, (arm, row) in enumerate(wide.iterrows()):
         colour, marker = PALETTE[number % len(PALETTE)], "os^DvPX"[number % 7]
         axes.plot(row, range(len(row)), marker, color=colour, label=arm, markersize=6, alpha=0.85)
     axes.set_yticks(range(len(wide.columns)), wide.columns)
-    axes.invert_yaxis()
+    axes.set_ylim(len(wide.columns) - 0.5, -0.5)
     axes.set_xlim(left=0)
     axes.set_xlabel("experts per token")
     axes.grid(axis="x", visible=True)
-    axes.legend(frameon=False, fontsize="small", ncols=4, loc="lower left", bbox_to_anchor=(0, 1))
+    axes.legend(
+        frameon=False, fontsize="small", ncols=3, loc="lower left", bbox_to_anchor=(-0.2, 1)
+    )
     return figure
 
 

@@ -15,7 +15,7 @@ EXECUTORS = ("grouped", "padded", "loop", "masked")
 @styled
 def decoding(steps: pd.DataFrame) -> Figure:
     """Milliseconds of one decoding step over batches: median (line), and its bound (dashed)."""
-    figure, axes = plt.subplots(figsize=(7.2, 3.4), layout="constrained")
+    figure, axes = plt.subplots(figsize=(4.1, 3.6), layout="constrained")
     for (arm, points), colour in zip(steps.groupby("arm", sort=False), PALETTE, strict=False):
         points = points.sort_values("batch")
         factor = points["whole_ms"] / points["ms"]
@@ -25,13 +25,13 @@ def decoding(steps: pd.DataFrame) -> Figure:
         bound = points["bound_ms"] * factor
         axes.plot(points["batch"], bound, "--", color=colour, linewidth=1)
     _logarithmic(axes, "sequences at once", "ms a step, whole model")
-    return _with_legend(figure, axes, columns=3)
+    return _with_legend(figure, axes, columns=2)
 
 
 @styled
 def executors(ratios: pd.DataFrame) -> Figure:
     """Time of the experts, times a dense perceptron of equal active size: medians, quartiles."""
-    figure, axes = plt.subplots(figsize=(7.2, 3.0), layout="constrained")
+    figure, axes = plt.subplots(figsize=(4.1, 3.2), layout="constrained")
     for name, colour in zip(EXECUTORS, PALETTE, strict=False):
         points = ratios[ratios["arm"] == f"{name}, uniform"].sort_values("per_expert")
         axes.plot(points["per_expert"], points["ratio"], "o-", color=colour, label=name, ms=3)
@@ -47,7 +47,7 @@ def executors(ratios: pd.DataFrame) -> Figure:
         axes.axhline(level, color=INK, linewidth=1, linestyle="--")
     axes.axvline(256, color=INK, linewidth=1, linestyle=":")
     _logarithmic(axes, "tokens per expert", "time, times dense")
-    return _with_legend(figure, axes, columns=4)
+    return _with_legend(figure, axes, columns=2)
 
 
 @styled
