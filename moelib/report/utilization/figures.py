@@ -1,6 +1,6 @@
 """The use of experts as figures: their shares of images, over epochs and by class."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -89,7 +89,7 @@ def entropy(epochs: pd.DataFrame, bounds: dict[str, float]) -> Figure:
 
 
 @styled
-def class_shares(shares: pd.DataFrame, classes: Iterable[str] | None = None) -> Figure:
+def class_shares(shares: pd.DataFrame, classes: Sequence[str] | None = None) -> Figure:
     """How each class's gate mass is divided among the experts: rows of a heat map sum to 1."""
     panels = list(shares.groupby(["head", "seed"], sort=False))
     width = 1.2 + max(2.4, 1.9 * len(panels))
@@ -110,7 +110,8 @@ def class_shares(shares: pd.DataFrame, classes: Iterable[str] | None = None) -> 
         axes.grid(visible=False)
         axes.set(title=f"{head}, seed {seed}", xlabel="expert")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.set_yticks(range(len(matrix)), matrix.index if classes is None else list(classes))
+        names = [str(c) if classes is None else classes[c] for c in matrix.index]
+        axes.set_yticks(range(len(matrix)), names)
     grid.flat[0].set_ylabel("class")
     figure.colorbar(image, ax=grid, label="share of gate mass", shrink=0.8)
     return figure

@@ -68,3 +68,7 @@ def test_heat_map_leaves_out_what_is_unknown(analysed):
     figure = figures.class_shares(tables.class_shares(analysed))
     assert [axes.get_title() for axes in figure.axes[:2]] == ["soft, seed 0", "sparse, seed 0"]
     assert figure.axes[0].images[0].get_array().shape == (2, 4)
+    named = figures.class_shares(tables.class_shares(analysed), ["cat", "dog", "owl"])
+    shown = tables.class_shares(analysed)["class"].unique()
+    labels = [label.get_text() for label in named.axes[0].get_yticklabels()]
+    assert labels == [["cat", "dog", "owl"][c] for c in shown]  # a class without images has no row
