@@ -116,13 +116,15 @@ def split_chart(study: str, records: Sequence[Trained]) -> Markdown:
     means = table.pivot_table("accuracy", "arm", "split", sort=False)
     lost = 100 * means[means.index.isin(sighted)].drop(columns="iid").rsub(means["iid"], axis=0)
     lost = lost.dropna(how="all")
-    hardest = lost.mean().idxmax()
-    low, high = lost[hardest].min(), lost[hardest].max()
-    claim = (
-        f"**Of what training does not show, *{hardest}* costs most: {plain(low)} to {plain(high)} "
-        "points, by arm.**"
-    )
-    caption = f"{claim} Accuracy on each split: mean over seeds (diamond), and each seed."
+    claim = ""
+    if len(lost):
+        hardest = lost.mean().idxmax()
+        low, high = lost[hardest].min(), lost[hardest].max()
+        claim = (
+            f"**Of what training does not show, *{hardest}* costs most: {plain(low)} to "
+            f"{plain(high)} points, by arm.** "
+        )
+    caption = f"{claim}Accuracy on each split: mean over seeds (diamond), and each seed."
     drawn = [figures.splits(table)]
     return pages.chart(f"{study}-splits", drawn, caption, caption, table, evidence(study, "train"))
 
@@ -131,6 +133,8 @@ def gap_chart(study: str, records: Sequence[Trained]) -> Markdown:
     """The gap of all arms on held-out compositions."""
     table = tables.effects(records, {"gap": tables.gap})
     table = table[table["head"].isin([r.head for r in records if _sighted(r)])]
+    if table.empty:
+        return Markdown("*No arm that sees words and pictures is trained yet.*")
     least, most = table.loc[table["value"].idxmin()], table.loc[table["value"].idxmax()]
     caption = (
         f"**The gap is smallest for *{least['head']}*, {plain(least['value'])} points, and largest "
@@ -162,6 +166,8 @@ def type_chart(study: str, records: Sequence[Record[ModalityUtilizationNumbers]]
 def sparsity_chart(study: str, records: Sequence[Trained]) -> Markdown:
     """Accuracy and gap over the share of experts that a token meets."""
     table = sparsity(records)
+    if table.empty:
+        return Markdown("*No arm of either family is trained yet.*")
     means = table.groupby(["family", "share"])["accuracy"].mean()
     best = {family: means[family].idxmax() for family in dict.fromkeys(table["family"])}
     shares = listed(f"{share:g} with {family}" for family, share in best.items())

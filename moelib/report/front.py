@@ -47,7 +47,7 @@ def findings(studies: Iterable[str]) -> Markdown:
     ]
     if SCALE in studies:
         page, first = firsts[0]
-        own = next(accuracy_words.answer([SCALE])).data.partition(":")[0]
+        own = next(accuracy_words.answer([SCALE])).data.partition(":")[0].rstrip(".")
         firsts[0] = page, f"{first} At the paper’s own size, ResNet-18 and 50 epochs: {own}."
     if WEAK_BACKBONE in studies:
         alone = next(preregistered.weak_backbone()).data.partition("\n")[0]

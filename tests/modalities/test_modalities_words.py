@@ -75,6 +75,13 @@ def test_a_chart_names_the_ends_of_the_gap_of_arms_that_see_both(closed):
     assert prose.numbers(text.replace("top-2", "")) == ["3.00", "5.00"]
 
 
+def test_charts_of_arms_that_see_one_modality_alone_claim_nothing(closed):
+    runs = records("words", [0.0])
+    assert "**" not in words.split_chart("main", runs).data
+    assert "No arm" in words.gap_chart("main", runs).data
+    assert "No arm" in words.sparsity_chart("sparsity", runs).data
+
+
 def test_a_chart_says_which_tokens_meet_most_experts(closed):
     even, uneven = utilized(small_run("top-2", 0)), utilized(small_run("hard", 0))
     uneven.numbers.layers[0].real.update(empty=3.5, answer=1.25)

@@ -1,28 +1,12 @@
 import matplotlib
 import matplotlib.pyplot as plt
-import numpy as np
 import pytest
-import synthetic
 
 from moelib.report import style
 from moelib.report.accuracy import figures as accuracy_figures
 from moelib.report.accuracy import tables as accuracy_tables
-from moelib.study.run import Run
 
 pytestmark = [pytest.mark.usefixtures("closed"), pytest.mark.slow]
-
-
-@pytest.fixture(scope="module")
-def study():
-    return synthetic.study(seeds=(0, 1))
-
-
-@pytest.fixture(scope="module")
-def trained(study):
-    runs = [Run(study, head, seed) for head in study.heads for seed in study.seeds]
-    return [
-        synthetic.trained(run, np.arange(10) < 6 + run.seed + len(run.head) % 3) for run in runs
-    ]
 
 
 def test_a_known_head_keeps_its_colour_whoever_stands_beside_it():

@@ -84,9 +84,9 @@ def decoding_chart(file: str, record: Record[CostNumbers], name: str = "decoding
 def executor_chart(file: str, record: Record[CostNumbers], name: str = "executors") -> Markdown:
     """Times of the experts by each executor, beside a dense perceptron of equal active size."""
     table = tables.ratios(record, "executors", ACTIVE)
-    if table.empty:
+    even = table[table["arm"].str.endswith(", uniform")] if len(table) else table
+    if even.empty:
         return Markdown(NOT_MEASURED)
-    even = table[table["arm"].str.endswith(", uniform")]
     most = even[even["per_expert"] == even["per_expert"].max()].sort_values("ratio")
     times = zip(most["arm"], most["ratio"], strict=True)
     parts = listed(f"{arm.split(',')[0]} {value:.1f} times" for arm, value in times)

@@ -82,12 +82,14 @@ def images_of_experts() -> Markdown:
 
     Those of `soft` learn from every image.
     """
-    accuracy = accuracy_tables.finals(_records(WEAK, TrainNumbers))
+    records = _records(WEAK, TrainNumbers)
+    accuracy = accuracy_tables.finals(records)
     differences = mean_differences(beyond_reference(accuracy, "test_accuracy", "sparse"))
     rows = [row for row in differences.itertuples() if row.head == "soft"]
     if not rows:
         return Markdown("What soft and sparse heads learn from is not compared here yet.")
     (row,) = rows
+    sparse = records[0].study.heads["sparse"]
     more = row.verdict == "higher"
     so = (
         "so that this is part of what sparse loses"
@@ -95,8 +97,9 @@ def images_of_experts() -> Markdown:
         else "so that this alone does not explain it"
     )
     return Markdown(
-        "An expert learns from the images that its gate sends: with two of eight from a quarter of "
-        f"them, in soft from all. Soft is {'' if more else 'not '}more accurate than sparse "
+        f"An expert learns from the images that its gate sends: with {sparse.k} of "
+        f"{sparse.experts} from {sparse.k / sparse.experts:.0%} of them, in soft from all. Soft is "
+        f"{'' if more else 'not seen to be '}more accurate than sparse "
         f"({in_points(row.difference)} points, 95% interval {in_points(row.low)} to "
         f"{in_points(row.high)}), {so}."
     )

@@ -113,7 +113,9 @@ def test_tables_have_a_column_for_each_size():
     assert "| top-8, guided | 1.25 |" in words.kinds(full()).data
     assert "| 8 of 64 | 0.125 | 0.25 |" in words.family(full()).data
     assert words.kinds(record()).data == words.family(record()).data == words.NOT_MEASURED
-    assert words.executor_chart("cost.a.json", record()).data == words.NOT_MEASURED
+    alone = record(cell(ACTIVE.name, 1.0, panel="executors", part="mlp", mode="prefill"))
+    for cost in (record(), alone):
+        assert words.executor_chart("cost.a.json", cost).data == words.NOT_MEASURED
 
 
 def test_traffic_is_shown_with_modelled_times():

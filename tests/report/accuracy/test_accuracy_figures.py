@@ -1,25 +1,9 @@
 import drawn
-import numpy as np
 import pytest
-import synthetic
 
 from moelib.report.accuracy import figures, tables
-from moelib.study.run import Run
 
 pytestmark = [pytest.mark.usefixtures("closed"), pytest.mark.slow]
-
-
-@pytest.fixture(scope="module")
-def study():
-    return synthetic.study(seeds=(0, 1))
-
-
-@pytest.fixture(scope="module")
-def trained(study):
-    runs = [Run(study, head, seed) for head in study.heads for seed in study.seeds]
-    return [
-        synthetic.trained(run, np.arange(10) < 6 + run.seed + len(run.head) % 3) for run in runs
-    ]
 
 
 def test_learning_curves_show_both_measures_of_both_splits(trained):

@@ -16,21 +16,6 @@ from moelib.report.robustness.tables import (
 from moelib.study.run import Run
 
 
-@pytest.fixture
-def study():
-    return synthetic.study(seeds=(0, 1))
-
-
-@pytest.fixture
-def records(study):
-    """A soft head that loses twice as much as a dense one."""
-    return [
-        robust.robust(Run(study, head, seed), loss)
-        for head, loss in {"dense": 0.1, "soft": 0.2}.items()
-        for seed in study.seeds
-    ]
-
-
 def test_strengths_begin_with_the_images_before(records):
     frame = strengths(records[:1])
     assert list(frame["strength"]) == [0, 0, 1, 5, 1, 5]

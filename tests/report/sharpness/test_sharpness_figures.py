@@ -7,18 +7,11 @@ import synthetic
 from moelib.report import style
 from moelib.report.accuracy import tables as accuracy_tables
 from moelib.report.sharpness import figures, tables
-from moelib.study.run import Run
 
 pytestmark = [pytest.mark.usefixtures("closed"), pytest.mark.slow]
 
 HEADS = ("dense", "soft", "sparse")
 SHARPER = {"dense": 1.0, "soft": 4.0, "sparse": 2.0}
-
-
-@pytest.fixture(scope="module")
-def runs():
-    study = synthetic.study(seeds=(0, 1))
-    return [Run(study, head, seed) for head in HEADS for seed in study.seeds]
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,6 @@
 """Figures of sparsity: their panels, lines and names, drawn from synthetic records."""
 
 import drawn
-import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -172,11 +171,8 @@ def drawing(request, scale, held_out, tradeoff):
 
 
 def test_a_figure_leaves_matplotlibs_settings_and_its_frame_alone(drawing):
-    draw, (frame, *options) = drawing
-    settings, copy = dict(matplotlib.rcParams), frame.copy()
-    draw(frame, *options)
-    assert dict(matplotlib.rcParams) == settings
-    pd.testing.assert_frame_equal(frame, copy)
+    draw, arguments = drawing
+    drawn.refuse_traces(draw, *arguments)
 
 
 def test_the_same_figure_is_the_same_file(tradeoff):

@@ -1,5 +1,4 @@
 import drawn
-import numpy as np
 import pytest
 import synthetic
 
@@ -8,19 +7,6 @@ from moelib.report.utilization import figures, tables
 from moelib.study.run import Run
 
 pytestmark = [pytest.mark.usefixtures("closed"), pytest.mark.slow]
-
-
-@pytest.fixture(scope="module")
-def study():
-    return synthetic.study(seeds=(0, 1))
-
-
-@pytest.fixture(scope="module")
-def trained(study):
-    runs = [Run(study, head, seed) for head in study.heads for seed in study.seeds]
-    return [
-        synthetic.trained(run, np.arange(10) < 6 + run.seed + len(run.head) % 3) for run in runs
-    ]
 
 
 @pytest.fixture(scope="module")
