@@ -21,6 +21,7 @@ from moelib.records.provenance import observe
 from moelib.study.analyses import Sharpness
 from moelib.study.reader import load_study
 from moelib.study.run import open_run
+from moelib.training.data import load_data
 from moelib.training.evaluate import network_input
 from moelib.training.train import ensure_trained
 
@@ -31,12 +32,12 @@ SIZES = Sharpness()  # the defaults of the analysis
 def compare(head: str) -> None:
     """Write the record of one head."""
     run = open_run("quick", head, 0)
-    ensure_trained(run)
+    dataset = load_data(run.study.data)
+    ensure_trained(run, dataset, weights=True)
     start = time.perf_counter()
-    with opened(run, "benchmark", exact=True) as trained:
-        dataset = trained.dataset
-        split = subset(dataset, "train", IMAGES, run.study.data.split_seed)
-        images = network_input(split.images, dataset, channels_last=False)
+    with opened(run, "benchmark", dataset, exact=True) as trained:
+        split = subset(trained.dataset, "train", IMAGES, run.study.data.split_seed)
+        images = network_input(split.images, trained.dataset, channels_last=False)
         numbers = measure(trained.model.to(memory_format=torch.contiguous_format), images, split)
         provenance = observe(trained.training.device, time.perf_counter() - start)
     write_benchmark(

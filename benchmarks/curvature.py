@@ -20,6 +20,7 @@ from moelib.curvature.lanczos import spectrum
 from moelib.curvature.objective import Objective
 from moelib.records.benchmarks import BenchmarkNumbers, Case
 from moelib.study.run import open_run
+from moelib.training.data import load_data
 from moelib.training.evaluate import network_input
 from moelib.training.train import ensure_trained
 
@@ -29,8 +30,9 @@ IMAGES, BATCH = 1000, 250
 def measure(repeats: int) -> BenchmarkNumbers:
     """Time of one product with the Hessian, and of the five largest eigenvalues."""
     run = open_run("quick", "dense", 0)
-    ensure_trained(run)
-    with opened(run, "benchmark", exact=True) as trained:
+    dataset = load_data(run.study.data)
+    ensure_trained(run, dataset, weights=True)
+    with opened(run, "benchmark", dataset, exact=True) as trained:
         split = subset(trained.dataset, "train", IMAGES, run.study.data.split_seed)
         cases = [
             case

@@ -16,6 +16,7 @@ from moelib.curvature.objective import Objective
 from moelib.curvature.trace import trace
 from moelib.records.benchmarks import BenchmarkNumbers, Case
 from moelib.study.run import open_run
+from moelib.training.data import load_data
 from moelib.training.evaluate import network_input
 from moelib.training.model import build_model
 from moelib.training.train import ensure_trained
@@ -26,8 +27,9 @@ IMAGES, PROBES = 400, 200
 def measure(repeats: int) -> BenchmarkNumbers:
     """Products that each way needs, from the spread of 200 probes, for several sets of probes."""
     run = open_run("quick", "dense", 0)
-    ensure_trained(run)
-    with opened(run, "benchmark", exact=True) as trained:
+    dataset = load_data(run.study.data)
+    ensure_trained(run, dataset, weights=True)
+    with opened(run, "benchmark", dataset, exact=True) as trained:
         split = subset(trained.dataset, "train", IMAGES, run.study.data.split_seed)
         images = network_input(split.images, trained.dataset, channels_last=True)
         models = {"trained": trained.model, "untrained": build_model(run, trained.dataset)}

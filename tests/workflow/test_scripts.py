@@ -1,12 +1,16 @@
-"""What the benchmarks' scripts measure: their sizes, without a measurement."""
+"""What the benchmarks' scripts measure: their sizes; those of curvature run, on a tiny net."""
 
 import runpy
 from collections import Counter
 from types import SimpleNamespace
 
+import pytest
 import torch
 from prose import refusal
+from tiny import tiny_run
 
+from moelib.records.kinds import CrosscheckNumbers
+from moelib.records.record import read_record
 from moelib.study.base import PROJECT, ConfigError
 
 
@@ -60,3 +64,38 @@ def test_a_gpu_has_the_size_with_an_aim_at_every_batch_in_bfloat16():
     assert (*aim, 2048, torch.float32) in on_cpu  # though the grid holds nothing as large
     largest = max(e * d * h * n for e, d, h, n, _ in on_cpu if (e, d, h, n) != (*aim, 2048))
     assert largest <= scale.LARGEST < 64 * 1024 * 2048 * 2048
+
+
+@pytest.fixture
+def scaled_down(results, dataset):
+    """A script whose trained run is a tiny one, of which it takes few images."""
+
+    def load(name, **sizes):
+        defined = script(name)
+        defined.names.update(
+            open_run=lambda _, head, seed: tiny_run(head, seed),
+            load_data=lambda _: dataset,
+            **sizes,
+        )
+        return defined
+
+    return load
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings(r"ignore:Using backward\(\) with create_graph")
+@pytest.mark.parametrize(
+    ("name", "sizes"),
+    [("trace", {"IMAGES": 8, "PROBES": 4}), ("curvature", {"IMAGES": 8, "BATCH": 4})],
+)
+def test_curvature_is_compared_on_a_run_that_the_script_trains(scaled_down, name, sizes):
+    cases = scaled_down(name, **sizes).measure(1).cases
+    assert cases and all(case.candidate for case in cases)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings(r"ignore:Using backward\(\) with create_graph")
+def test_the_cross_check_trains_the_run_and_writes_its_record(scaled_down, results):
+    scaled_down("crosscheck", IMAGES=8, SEEDS=1).compare("dense")
+    (path,) = (results / "crosscheck").glob("dense.*.json")
+    assert read_record(path, CrosscheckNumbers).numbers.images == 8
