@@ -104,7 +104,7 @@ def _file(record: Record) -> str:
 def evidence(study: str, task: str) -> str:
     """Where the records behind a figure are, which notebook measured them, and what makes them."""
     return (
-        "[Records](modalities.ipynb#all-arms) of "
+        "[Records](modalities-tables.ipynb#all-arms) of "
         f"`notebooks/modalities_{task}.ipynb` · made by `{command(study)}`"
     )
 

@@ -14,7 +14,7 @@ from moelib.modalities import figures, tables, words
 from moelib.modalities.tables import LOWER, Comparison, gap
 from moelib.study.base import PROJECT
 
-CHAPTERS = ("modalities", "modalities-composition", "modalities-sparsity")
+CHAPTERS = ("modalities", "modalities-composition", "modalities-sparsity", "modalities-tables")
 
 
 def test_words_are_chosen_by_the_numbers(results):

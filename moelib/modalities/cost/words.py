@@ -36,6 +36,11 @@ def costs() -> dict[str, Record[CostNumbers]]:
     return dict(sorted(records.items(), key=lambda item: (on_cpu[item[0]], item[0])))
 
 
+def foremost() -> dict[str, Record[CostNumbers]]:
+    """The one record that chapters show, by its file: of a GPU, if one was measured."""
+    return dict([*costs().items()][:1])
+
+
 def traffics() -> dict[str, Record[TrafficNumbers]]:
     """Records of traffic by file."""
     return _records("traffic", TrafficNumbers)
