@@ -31,7 +31,8 @@ class Chart(SphinxDirective):
         several = "many" if len(panels) > 1 else "one"
         alt = escape(self.options.get("alt", ""), quote=True)
         image = f' role="img" aria-label="{alt}"' if alt else ""  # else its parts can be read
-        opening = f'<div class="panels {several}"{image}>'
+        scrolls = ' tabindex="0"' if 'class="wide"' in panels[0] else ""  # on a phone, also by keys
+        opening = f'<div class="panels {several}"{image}{scrolls}>'
         figure = nodes.figure(classes=["chart"])
         figure += nodes.raw("", f"{opening}{''.join(panels)}</div>", format="html")
         parsed = nodes.Element()

@@ -8,6 +8,7 @@ from matplotlib.ticker import PercentFormatter
 from moelib.report.style import EXPERTS, INK, PALETTE, styled
 
 WIDTH = 4.1  # inches, which a phone shows readably
+PANEL = 3.4  # inches of one of several, which stand side by side where there is room
 
 
 @styled
@@ -86,33 +87,31 @@ def experts_by_type(table: pd.DataFrame) -> Figure:
 
 
 @styled
-def loads(layers: pd.DataFrame) -> Figure:
-    """Share of a modality's choices that fall on each expert, layer by layer."""
-    numbers = sorted(set(layers["layer"]))
-    figure, panels = plt.subplots(
-        1, len(numbers), figsize=(1.2 + 1.8 * len(numbers), 2.4), sharey=True, squeeze=False,
-        layout="constrained",
-    )  # fmt: skip
-    for axes, number in zip(panels[0], numbers, strict=True):
-        part = layers[layers["layer"] == number]
+def loads(layers: pd.DataFrame) -> list[Figure]:
+    """Share of a modality's choices that fall on each expert, a figure for each layer."""
+    highest = 1.1 * layers["load"].max()
+    figures = []
+    for number, part in layers.groupby("layer"):
+        figure, axes = plt.subplots(figsize=(PANEL, 2.2), layout="constrained")
         for shift, (modality, colour) in enumerate(
             {"text": EXPERTS[0], "vision": EXPERTS[6]}.items()
         ):
             own = part[part["modality"] == modality]
             axes.bar(own["expert"] + 0.4 * shift, own["load"], 0.4, color=colour, label=modality)
         axes.axhline(1 / part["expert"].nunique(), color=INK, linewidth=1, linestyle="--")
-        axes.set(title=f"layer {number}", xlabel="expert")
-    panels[0][0].set_ylabel("share of choices")
-    panels[0][-1].legend(frameon=False, fontsize="small")
-    return figure
+        axes.set(title=f"layer {number}", xlabel="expert", ylim=(0, highest))
+        axes.set_ylabel("share of choices")
+        axes.legend(frameon=False, fontsize="small")
+        figures.append(figure)
+    return figures
 
 
 @styled
-def sparsity(table: pd.DataFrame) -> Figure:
+def sparsity(table: pd.DataFrame) -> list[Figure]:
     """Accuracy and gap over the share k/E of experts that a token meets, a line for each family."""
-    figure, panels = plt.subplots(1, 2, figsize=(6.4, 2.7), layout="constrained")
-    measures = {"accuracy": "accuracy on iid", "gap": "gap on compositions"}
-    for axes, (measure, label) in zip(panels, measures.items(), strict=True):
+    figures = []
+    for measure, label in {"accuracy": "accuracy on iid", "gap": "gap on compositions"}.items():
+        figure, axes = plt.subplots(figsize=(PANEL, 2.7), layout="constrained")
         for number, (family, part) in enumerate(table.groupby("family", sort=False)):
             colour = PALETTE[number]
             axes.plot(part["share"], part[measure], "o", color=colour, markersize=3, alpha=0.4)
@@ -121,5 +120,6 @@ def sparsity(table: pd.DataFrame) -> Figure:
         axes.set_xscale("log", base=2)
         axes.set(xlabel="k/E", ylabel=label)
         axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    panels[0].legend(frameon=False, fontsize="small")
-    return figure
+        axes.legend(frameon=False, fontsize="small")
+        figures.append(figure)
+    return figures

@@ -173,7 +173,7 @@ def sparsity_chart(study: str, records: Sequence[Trained]) -> Markdown:
     shares = listed(f"{share:g} with {family}" for family, share in best.items())
     claim = f"**Accuracy on *iid* is highest at k/E = {shares}.**"
     caption = f"{claim} Mean over seeds (line), and each seed."
-    drawn = [figures.sparsity(table)]
+    drawn = figures.sparsity(table)
     return pages.chart(f"{study}-share", drawn, caption, caption, table, evidence(study, "train"))
 
 
@@ -188,7 +188,7 @@ def load_chart(study: str, record: Record[ModalityUtilizationNumbers]) -> Markdo
         f"{record.seed}."
     )
     name = f"{study}-loads-{record.head}-{record.seed}"
-    drawn = [figures.loads(table)]
+    drawn = figures.loads(table)
     return pages.chart(name, drawn, caption, caption, table, evidence(study, "utilization"))
 
 

@@ -90,8 +90,9 @@ def _directive(panels: Sequence[str], text: str, name: str = "", alt: str = "") 
 
 def _themed(svg: str) -> str:
     """Text and grid in the page's colours, no id twice on a page, and wide ones marked as such."""
-    if float(re.search(r'width="([\d.]+)pt"', svg)[1]) > WIDE:
-        svg = svg.replace("<svg", '<svg class="wide"', 1)
+    width = re.search(r'width="([\d.]+)pt"', svg)[1]
+    if float(width) > WIDE:
+        svg = svg.replace("<svg", f'<svg class="wide" style="--width: {width}pt"', 1)
     for colour, variable in ((style.INK, "--chart-ink"), (style.GRID, "--chart-grid")):
         svg = svg.replace(colour, f"var({variable}, {colour})")
     mark = hashlib.sha256(svg.encode()).hexdigest()[:8]

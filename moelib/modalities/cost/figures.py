@@ -51,34 +51,31 @@ def executors(ratios: pd.DataFrame) -> Figure:
 
 
 @styled
-def front(points: pd.DataFrame) -> Figure:
-    """Published scores over the time of an answer at the published shapes."""
-    tasks = list(dict.fromkeys(points["task"]))
-    figure, grid = plt.subplots(
-        1, len(tasks), figsize=(7.2, 3.2), squeeze=False, layout="constrained"
-    )
-    for axes, task in zip(grid.flat, tasks, strict=True):
-        scores = points[points["task"] == task]
-        for kind, marker, colour in (("dense", "o", PALETTE[0]), ("mixture", "D", PALETTE[2])):
-            some = scores[scores["kind"] == kind]
-            axes.plot(some["ms"], some["score"], marker, color=colour, label=kind)
-        for row in scores.itertuples():
-            near = scores[(scores["ms"] - row.ms).abs() < 0.2 * np.ptp(scores["ms"])]
-            below = (near["score"] > row.score).any()  # so that neighbours do not meet
-            axes.annotate(
-                row.model,
-                (row.ms, row.score),
-                (0, -5 if below else 5),
-                textcoords="offset points",
-                fontsize=7,
-                ha="center",
-                va="top" if below else "bottom",
-            )
-        axes.set(title=task, xlabel="ms an answer of 16 tokens", ylabel="score, %")
-        axes.margins(0.25, 0.15)
-    handles, labels = grid[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncol=2, frameon=False)
-    return figure
+def front(points: pd.DataFrame) -> list[Figure]:
+    """Published scores over the time of an answer at the published shapes, a figure a task."""
+    return [_task(name, scores) for name, scores in points.groupby("task", sort=False)]
+
+
+def _task(name: str, scores: pd.DataFrame) -> Figure:
+    figure, axes = plt.subplots(figsize=(3.6, 3.2), layout="constrained")
+    for kind, marker, colour in (("dense", "o", PALETTE[0]), ("mixture", "D", PALETTE[2])):
+        some = scores[scores["kind"] == kind]
+        axes.plot(some["ms"], some["score"], marker, color=colour, label=kind)
+    for row in scores.itertuples():
+        near = scores[(scores["ms"] - row.ms).abs() < 0.2 * np.ptp(scores["ms"])]
+        below = (near["score"] > row.score).any()  # so that neighbours do not meet
+        axes.annotate(
+            row.model,
+            (row.ms, row.score),
+            (0, -5 if below else 5),
+            textcoords="offset points",
+            fontsize=7,
+            ha="center",
+            va="top" if below else "bottom",
+        )
+    axes.set(title=name, xlabel="ms an answer of 16 tokens", ylabel="score, %")
+    axes.margins(0.25, 0.15)
+    return _with_legend(figure, axes, columns=2)
 
 
 def _logarithmic(axes, x: str, y: str) -> None:

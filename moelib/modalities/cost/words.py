@@ -119,7 +119,7 @@ def front_chart(table: pd.DataFrame, record: Record[CostNumbers] | None) -> Mark
     for file, costs_record in costs().items() if record else ():
         if costs_record.provenance == record.provenance:
             made = evidence(file, record, "modalities_cost")
-    return pages.chart("published-front", [figures.front(table)], caption, caption, table, made)
+    return pages.chart("published-front", figures.front(table), caption, caption, table, made)
 
 
 def verdicts(records: Iterable[Record[CostNumbers]]) -> Markdown:

@@ -28,7 +28,7 @@ def scale(record: Record[ScaleNumbers]) -> str:
         f"Beside a dense head of as many parameters as their active experts they take, gate "
         f"included, {overhead.min():.2g} to {overhead.max():.2g} times as long, with a median of "
         f"{overhead.median():.2g}. The rule that chooses the executor, which was fitted to such "
-        f"times of one CPU thread, costs {regret.median():.0%} at the median and "
+        f"times of one thread of an Intel Xeon, costs {regret.median():.0%} at the median and "
         f"{regret.max():.0%} at worst against the best one of each size, without the time that "
         f"choosing takes. Left out are {sparse} more with k < E and {len(untimed) - sparse} with "
         "k = E, at which the executor of the rule was not timed. A linear model of the cost "
