@@ -25,15 +25,19 @@ def panels(
 ) -> list[Figure]:
     """A figure for each panel of `effects`: seeds (faint), mean and interval, the paper's number.
 
-    Heads keep their colour, marker and order; all panels share one axis. `line` marks the value of
-    no effect, or a threshold.
+    Heads keep their colour, marker and order; all panels share one axis. Those of several studies
+    share their rows too, so that a head is at the same height in each. `line` marks the value of no
+    effect, or a threshold.
     """
-    names = sorted(dict.fromkeys(effects["head"]), key=_rank)
+    colour = colours(sorted(dict.fromkeys(effects["head"]), key=_rank))
     limits = _limits(effects, line, log)
-    return [
-        _panel(_title(title, part), part, names, limits, label, line, log)
-        for title, part in effects.groupby("panel", sort=False)
-    ]
+    compared = effects["study"].nunique() > 1
+    figures = []
+    for title, part in effects.groupby("panel", sort=False):
+        own = {*part["head"]}
+        rows = {head: colour[head] for head in colour if compared or head in own}
+        figures.append(_panel(_title(title, part), part, rows, limits, label, line, log))
+    return figures
 
 
 def chart(
@@ -51,12 +55,11 @@ def chart(
     return pages.chart(name, drawn, caption, caption, effects, evidence)
 
 
-def _panel(title, part, names, limits, label, line, log) -> Figure:
-    figure, axes = plt.subplots(figsize=(WIDTH, 1.0 + 0.3 * len(names)), layout="constrained")
-    colour = colours(names)
+def _panel(title, part, colour, limits, label, line, log) -> Figure:
+    figure, axes = plt.subplots(figsize=(WIDTH, 1.0 + 0.3 * len(colour)), layout="constrained")
     if line is not None:
         axes.axvline(line, color=INK, linewidth=1, linestyle="--", alpha=0.6)
-    for y, head in enumerate(names):
+    for y, head in enumerate(colour):
         for row in part[part["head"] == head].itertuples():
             style = {"color": colour[head], "marker": MARKERS.get(family(head), "o")}
             axes.plot(row.by_seed, [y + 0.22] * len(row.by_seed), linestyle="none", alpha=0.45,
@@ -66,7 +69,7 @@ def _panel(title, part, names, limits, label, line, log) -> Figure:
             axes.plot(row.value, y, markersize=6, **style, **hollow)
             axes.plot(row.paper, y - 0.22, **PAPER)
     axes.set(title=title, xlabel=label, xlim=limits)
-    head_rows(axes, names)
+    head_rows(axes, [*colour])
     if log:
         axes.set_xscale("log")
         axes.set_xlim(limits)

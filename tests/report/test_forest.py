@@ -30,6 +30,15 @@ def test_panels_share_heads_order_and_axis_and_hold_every_number(effects, log):
     assert low < 0.5 and high > 4
 
 
+def test_panels_of_one_study_have_rows_of_their_own_heads_alone(effects):
+    questions = effects.assign(study="a")
+    rows = [
+        [text.get_text() for text in figure.axes[0].get_yticklabels()]
+        for figure in forest.panels(questions, "x")
+    ]
+    assert rows == [["soft", "switch"], ["soft"]]
+
+
 def test_heads_differ_by_marker_and_one_seed_is_hollow(effects):
     for figure, hollow in zip(forest.panels(effects, "x"), (False, True), strict=True):
         means = [line for line in figure.axes[0].lines if line.get_markersize() == 6]
