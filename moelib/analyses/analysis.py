@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from functools import partial
 
 from moelib.analyses.trained import Trained, opened
 from moelib.records.freshness import analysis_inputs, up_to_date
@@ -45,10 +46,9 @@ def analyse(
         raise ConfigError(f"analyses.{kind} is null: '{run.study.name}' leaves this analysis out.")
     dataset = dataset or load_data(run.study.data)
     trained = ensure_trained(run, dataset)
+    asked = partial(analysis_inputs, analysis=kind, sizes=sizes, data=dataset.digest, exact=exact)
     if not again:
-        record = up_to_date(
-            run.record_path(kind), numbers, analysis_inputs(trained, kind, sizes, dataset.digest)
-        )
+        record = up_to_date(run.record_path(kind), numbers, asked(trained))
         if record is not None:
             print(f"The record of {kind} is up to date: not measured again.")
             return record
@@ -61,7 +61,7 @@ def analyse(
             study=trained.run.study,
             head=run.head,
             seed=run.seed,
-            inputs=analysis_inputs(trained.record, kind, sizes, dataset.digest),
+            inputs=asked(trained.record),
             numbers=measured,
             provenance=observe(trained.training.device, time.perf_counter() - start),
         )

@@ -3,7 +3,8 @@
 An edit that changes no number must make no record stale. So the digest is of definitions and not of
 files: of a function or class of moelib, of all that it names, and of what these name in turn; of
 each the syntax tree, without what only words, draws, or declares, and without the names of local
-variables.
+variables. Of an object only the type could tell which method is called: methods of a run and of the
+configuration count wherever one of their name is.
 """
 
 import ast
@@ -12,9 +13,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from types import MappingProxyType
 
 from moelib.records.provenance import digest
+from moelib.records.syntax import chain, computing, is_words, text
 from moelib.study.notebook import code_cells
 
 PACKAGE = Path(__file__).resolve().parents[1]
@@ -24,14 +25,12 @@ SILENT = ("moelib.records", "moelib.report", "moelib.analyses.benchmark")
 DECLARATIONS = {"Frozen", "Numbers"}
 # What these return is digested itself: the images of a data set, pixel by pixel.
 DIGESTED = {"moelib.training.data.load_data"}
-NONE: Mapping[str, str] = MappingProxyType({})
-WORDS = {"print", "warn"}  # calls that only tell
-PROGRESS = {"tqdm", "trange"}  # calls whose keywords only tell
+STREAMS = {"Run": {"stream", "paired_stream"}}  # what a run computes
 
 
 @dataclass(frozen=True)
 class Definition:
-    """A name at the top level of a module of moelib."""
+    """A name at the top level of a module of moelib, or `Class.method`."""
 
     module: str
     name: str
@@ -47,14 +46,16 @@ class _Module:
     name: str
     settings: list[ast.stmt] = field(default_factory=list)  # calls at its import
     definitions: dict[str, list[ast.stmt]] = field(default_factory=dict)
-    imports: dict[str, str] = field(default_factory=dict)
+    imports: dict[str, str] = field(default_factory=dict)  # of moelib
+    libraries: dict[str, str] = field(default_factory=dict)  # of all else
 
 
 def code_digest(*roots: str, kinds: Iterable[str] = ()) -> str:
     """SHA-256 of the code that computes what the definitions `roots` return.
 
-    Of a `functools.singledispatch` function only the implementations for the classes `kinds` count:
-    what computes another head than the run's is no part of the run.
+    Of a `functools.singledispatch` function only the implementations for the classes `kinds` count,
+    and of the configuration only their methods: what computes another head than the run's is no
+    part of the run.
 
     Args:
         roots: dotted names of definitions, such as moelib.training.train.train.
@@ -63,12 +64,7 @@ def code_digest(*roots: str, kinds: Iterable[str] = ()) -> str:
     Raises:
         LookupError: moelib defines no such name.
     """
-    parts = (
-        f"{definition} {_text(node)}"
-        for definition in definitions(*roots, kinds=kinds)
-        for node in _module(definition.module).definitions[definition.name]
-    )
-    return digest(part.encode() for part in parts)
+    return digest(part.encode() for part in _parts(definitions(*roots, kinds=kinds)))
 
 
 def script_digest(script: str | os.PathLike) -> str:
@@ -78,14 +74,9 @@ def script_digest(script: str | os.PathLike) -> str:
     """
     tree = ast.parse(Path(script).read_text(encoding="utf-8"))
     names = {name: path for node in tree.body for name, path in _imported(node).items()}
-    own = [_text(node) for node in tree.body if not _is_words(node) and not _is_import(node)]
+    own = [text(node) for node in tree.body if not is_words(node) and not _imported(node)]
     mentions = _mentions(tree, _Module("", imports=names))
-    reached = (
-        f"{definition} {_text(node)}"
-        for definition in _reached(mentions, None)
-        for node in _module(definition.module).definitions[definition.name]
-    )
-    return digest(part.encode() for part in (*own, *reached))
+    return digest(part.encode() for part in (*own, *_parts(_reached(mentions, None))))
 
 
 def page_digest(notebook: str | os.PathLike) -> str:
@@ -119,9 +110,19 @@ def definitions(*roots: str, kinds: Iterable[str] = ()) -> list[Definition]:
     return _reached(resolved, frozenset(kinds))
 
 
+def _parts(reached: Iterable[Definition]) -> Iterator[str]:
+    """Of each definition its tree, and which libraries the names in it stand for."""
+    for definition in reached:
+        module = _module(definition.module)
+        for node in module.definitions[definition.name]:
+            names = {name for inner in computing(node) for name in chain(inner)[:1]}
+            libraries = sorted(f"{n}={module.libraries[n]}" for n in names & {*module.libraries})
+            yield f"{definition} {libraries} {text(node)}"
+
+
 def _reached(roots: Iterable[Definition], kinds: frozenset[str] | None) -> list[Definition]:
     """The computing definitions from the roots on; of dispatched ones all if `kinds` is None."""
-    waiting, reached = list(roots), set()
+    waiting, reached, methods = list(roots), set(), _methods(kinds)
     while waiting:
         definition = waiting.pop()
         if definition in reached or _is_silent(definition):
@@ -130,6 +131,7 @@ def _reached(roots: Iterable[Definition], kinds: frozenset[str] | None) -> list[
         module = _module(definition.module)
         for node in module.definitions[definition.name]:
             waiting += _mentions(node, module)
+            waiting += [m for name in _accessed(node, module) for m in methods.get(name, [])]
             if _is_dispatched(node):
                 waiting += _implementations(definition.name, kinds)
     return sorted(reached, key=str)
@@ -146,10 +148,13 @@ def _parsed(name: str, path: Path, _: int) -> _Module:
     module = _Module(name)
     for node in ast.parse(path.read_text(encoding="utf-8")).body:
         module.imports.update(_imported(node))
-        if isinstance(node, ast.Expr) and not _is_words(node):
+        module.libraries.update(_imported(node, own=False))
+        if isinstance(node, ast.Expr) and not is_words(node):
             module.settings.append(node)
         for target in _defined(node):
             module.definitions.setdefault(target, []).append(node)
+        for method in _functions(node):
+            module.definitions[f"{node.name}.{method.name}"] = [method]
     return module
 
 
@@ -169,20 +174,56 @@ def _defined(node: ast.stmt) -> list[str]:
     return []
 
 
-def _imported(node: ast.AST) -> dict[str, str]:
-    """What the local names of an import of moelib stand for."""
+def _imported(node: ast.AST, *, own: bool = True) -> dict[str, str]:
+    """What the local names of an import of moelib stand for, or of an import of anything else."""
     match node:
-        case ast.ImportFrom(module=str(module), names=names) if module.split(".")[0] == "moelib":
-            return {alias.asname or alias.name: f"{module}.{alias.name}" for alias in names}
-        case ast.Import(names=names):
-            return {
+        case ast.ImportFrom(module=str(module), names=aliases):
+            names = {alias.asname or alias.name: f"{module}.{alias.name}" for alias in aliases}
+        case ast.Import(names=aliases):
+            names = {
                 alias.asname or alias.name.split(".")[0]: alias.name
                 if alias.asname
                 else alias.name.split(".")[0]
-                for alias in names
-                if alias.name.split(".")[0] == "moelib"
+                for alias in aliases
             }
-    return {}
+        case _:
+            return {}
+    return {name: path for name, path in names.items() if (path.split(".")[0] == "moelib") == own}
+
+
+def _functions(node: ast.stmt) -> list[ast.FunctionDef]:
+    """The methods of a class; none of anything else."""
+    body = node.body if isinstance(node, ast.ClassDef) else []
+    return [inner for inner in body if isinstance(inner, ast.FunctionDef)]
+
+
+def _methods(kinds: frozenset[str] | None) -> dict[str, list[Definition]]:
+    """By name the methods of a run and of the configuration's classes `kinds`: None is all."""
+    methods: dict[str, list[Definition]] = {}
+    for path in sorted((PACKAGE / "study").glob("*.py")):
+        name = f"moelib.study.{path.stem}"
+        nodes = (node for nodes in _module(name).definitions.values() for node in nodes)
+        classes = {node.name: node for node in nodes if isinstance(node, ast.ClassDef)}
+        counted = {*classes} if kinds is None else _lineage(kinds, classes)
+        for owner, node in classes.items():
+            for function in _functions(node):
+                if owner in counted or function.name in STREAMS.get(owner, ()):
+                    definition = Definition(name, f"{owner}.{function.name}")
+                    methods.setdefault(function.name, []).append(definition)
+    return methods
+
+
+def _lineage(names: Iterable[str], classes: Mapping[str, ast.ClassDef]) -> set[str]:
+    """Those of the classes that have these names, and what they inherit from."""
+    own = {name for name in names if name in classes}
+    bases = {b.id for name in own for b in classes[name].bases if isinstance(b, ast.Name)}
+    return own | _lineage(bases, classes) if bases else own
+
+
+def _accessed(node: ast.AST, module: _Module) -> set[str]:
+    """Names of attributes of objects: not of libraries."""
+    accessed = (inner for inner in computing(node) if isinstance(inner, ast.Attribute))
+    return {a.attr for a in accessed if not {*chain(a)[:1]} & {*module.libraries}}
 
 
 def _resolve(dotted: str) -> Definition | None:
@@ -205,6 +246,8 @@ def _is_silent(definition: Definition) -> bool:
         return True
     if str(definition) in DIGESTED:
         return True
+    if definition.name in STREAMS:  # of a run its methods count
+        return True
     nodes = _module(definition.module).definitions[definition.name]
     return any(_is_declaration(node, definition.module) for node in nodes)
 
@@ -224,13 +267,12 @@ def _is_declaration(node: ast.stmt, module: str) -> bool:
 def _mentions(node: ast.AST, module: _Module) -> Iterator[Definition]:
     """The definitions of moelib that a definition names, but in annotations and words."""
     names = dict(module.imports)
-    for inner in _computing(node):
+    for inner in computing(node):
         names.update(_imported(inner))
-    for inner in _computing(node):
-        dotted = _dotted(inner)
-        if dotted is None:
+    for inner in computing(node):
+        if not chain(inner):
             continue
-        first, *rest = dotted
+        first, *rest = chain(inner)
         if first in module.definitions:
             yield Definition(module.name, first)
         elif first in names:
@@ -239,20 +281,9 @@ def _mentions(node: ast.AST, module: _Module) -> Iterator[Definition]:
                 yield definition
 
 
-def _dotted(node: ast.AST) -> list[str] | None:
-    """The parts of a name `a` or of a chain of attributes `a.b.c`."""
-    match node:
-        case ast.Name(name):
-            return [name]
-        case ast.Attribute(value, name):
-            before = _dotted(value)
-            return None if before is None else [*before, name]
-    return None
-
-
 def _is_dispatched(node: ast.stmt) -> bool:
     decorators = getattr(node, "decorator_list", ())
-    return any((_dotted(d) or [""])[-1] == "singledispatch" for d in decorators)
+    return any(chain(d)[-1:] == ["singledispatch"] for d in decorators)
 
 
 def _implementations(function: str, kinds: frozenset[str] | None) -> Iterator[Definition]:
@@ -264,7 +295,7 @@ def _implementations(function: str, kinds: frozenset[str] | None) -> Iterator[De
         for target, nodes in _module(name).definitions.items():
             for node in nodes:
                 if any(
-                    (_dotted(d) or [])[-2:] == [function, "register"]
+                    chain(d)[-2:] == [function, "register"]
                     for d in getattr(node, "decorator_list", ())
                 ) and (kinds is None or kinds & set(_classes(node.args.args[0].annotation))):
                     yield Definition(name, target)
@@ -283,76 +314,3 @@ def _classes(annotation: ast.expr | None) -> Iterator[str]:
 def _without_magics(source: str) -> str:
     lines = source.splitlines()
     return "\n".join(line for line in lines if not line.lstrip().startswith(("%", "!")))
-
-
-# What is left of a syntax tree when words are taken out. The order of the fields, and no others
-# than these, so that the text is the same in every version of Python.
-
-
-def _computing(node: ast.AST) -> Iterator[ast.AST]:
-    yield node
-    for _, value in _fields(node):
-        for inner in value if isinstance(value, list) else [value]:
-            if isinstance(inner, ast.AST):
-                yield from _computing(inner)
-
-
-def _text(node: object, names: Mapping[str, str] = NONE) -> str:
-    """The tree as text; `names` are what stands for the names that a function binds itself."""
-    match node:
-        case ast.Name(name) if name in names:
-            return f"Name(id={names[name]})"
-        case ast.AST():
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-                names = names or _bound(node)
-            inner = ",".join(f"{name}={_text(value, names)}" for name, value in _fields(node))
-            return f"{type(node).__name__}({inner})"
-        case list():
-            return f"[{','.join(_text(inner, names) for inner in node)}]"
-    return repr(node)
-
-
-def _bound(function: ast.AST) -> dict[str, str]:
-    """The names that a function binds, but its parameters: what they are called is words too."""
-    names, called = {}, set()
-    for node in _computing(function):
-        match node:
-            case ast.Name(name, ast.Store()):
-                names.setdefault(name, f"local {len(names)}")
-            case ast.arg(name):
-                called.add(name)  # a call may name it
-            case ast.Global(others) | ast.Nonlocal(others):
-                called.update(others)
-    return {name: place for name, place in names.items() if name not in called}
-
-
-def _fields(node: ast.AST) -> Iterator[tuple[str, object]]:
-    for name, value in ast.iter_fields(node):
-        if name in ("annotation", "returns", "ctx", "kind", "type_comment"):
-            continue
-        if isinstance(node, ast.Raise):  # whether it is raised counts, and not in which words
-            value = value.func if isinstance(value, ast.Call) else value
-        if isinstance(node, ast.Call) and name == "keywords":
-            value = [] if _callee(node) in PROGRESS else value
-        if isinstance(value, list):
-            value = [inner for inner in value if not _is_words(inner)]
-        if value not in (None, []):
-            yield name, value
-
-
-def _is_import(node: ast.stmt) -> bool:
-    return isinstance(node, ast.Import | ast.ImportFrom)
-
-
-def _is_words(node: object) -> bool:
-    """Whether a statement is a docstring, another text, or a call that only tells."""
-    match node:
-        case ast.Expr(ast.Constant()):
-            return True
-        case ast.Expr(ast.Call() as call):
-            return _callee(call) in WORDS
-    return False
-
-
-def _callee(call: ast.Call) -> str:
-    return (_dotted(call.func) or [""])[-1]

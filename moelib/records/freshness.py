@@ -20,9 +20,13 @@ from moelib.study.study import Study
 
 MODEL = "moelib.training.model.build_model"
 TRAINING = "moelib.training.loop.Loop"
+NUMERICS = "moelib.training.device.numerics"
+OPENED = "moelib.analyses.trained.opened"
 REFERENCE = "Dense"  # the head that analyses may build beside the run's own
 MODALITY_MODEL = "moelib.modalities.model.build"
 MODALITY_TRAINING = "moelib.modalities.train.Loop"
+# Where images are, whose pixels are digested, and how often the state is kept.
+HOUSEKEEPING = {"data": {"root"}, "training": {"checkpoint_every"}}
 # What of a study of modalities is no part of one training.
 UNTRAINED = {"name", "description", "arms", "seeds", "curvature_items"}
 
@@ -43,24 +47,25 @@ def script_code(script: str) -> str:
 
 def costs_code() -> str:
     """Digest of the code that times models at true shapes."""
-    return code_digest("moelib.modalities.cost.measure.measure")
+    return code_digest("moelib.modalities.cost.measure.measure", kinds=["Shape"])
 
 
 def training_values(study: Study, head: str, seed: int) -> dict:
     """The resolved part of a study that determines one training, as plain values."""
-    part = study.model_dump(mode="json", include={"data", "backbone", "protocol", "training"})
+    parts = {"data", "backbone", "protocol", "training"}
+    part = study.model_dump(mode="json", include=parts, exclude=HOUSEKEEPING)
     return {**part, "name": head, "head": study.heads[head].model_dump(mode="json"), "seed": seed}
 
 
 def training_code(study: Study, head: str) -> str:
     """Digest of the code that trains this head."""
-    return code_digest(TRAINING, MODEL, kinds=_kinds(study, head))
+    return code_digest(TRAINING, MODEL, NUMERICS, kinds=_kinds(study, head))
 
 
 def analysis_code(study: Study, head: str, analysis: str) -> str:
     """Digest of the code that makes one analysis of this head: the module's `measure`."""
     root = f"moelib.analyses.{analysis}.measure"
-    return code_digest(root, MODEL, kinds=[*_kinds(study, head), REFERENCE])
+    return code_digest(root, OPENED, kinds=[*_kinds(study, head), REFERENCE])
 
 
 def codes(records: Iterable[Record]) -> Iterator[str]:
@@ -97,13 +102,16 @@ def training_inputs(study: Study, head: str, seed: int, data: str, torch: str) -
 
 
 def analysis_inputs(
-    trained: Record[TrainNumbers], analysis: str, sizes: Frozen, data: str
+    trained: Record[TrainNumbers], analysis: str, sizes: Frozen, data: str, *, exact: bool
 ) -> dict[str, str]:
-    """Digests of all that determines an analysis of a trained run: its weights are in `train`."""
+    """Digests of all that determines an analysis of a trained run: its weights are in `train`.
+
+    `exact` is whether it is made in float32, whatever the training used.
+    """
     study, head = trained.study, trained.head
     values = training_values(study, head, trained.seed)
     return {
-        "config": _digest([values, sizes.model_dump(mode="json")]),
+        "config": _digest([values, sizes.model_dump(mode="json"), exact]),
         "data": data,
         "code": analysis_code(study, head, analysis),
         "train": _digest(trained.numbers.model_dump(mode="json")),
@@ -162,7 +170,7 @@ def nlvr_inputs(
 
 
 def _modality_code(run: ModalityRun, *roots: str) -> str:
-    return code_digest(*roots, MODALITY_MODEL, kinds=[type(run.arm).__name__])
+    return code_digest(*roots, MODALITY_MODEL, NUMERICS, kinds=[type(run.arm).__name__])
 
 
 def _modality_numbers(trained: Record[ModalityTrainNumbers]) -> str:

@@ -12,6 +12,7 @@ from moelib.records.kinds import Epoch, TrainNumbers
 from moelib.records.provenance import observe
 from moelib.records.record import Record, write_record
 from moelib.study.base import ConfigError
+from moelib.study.machine import refuse_machine
 from moelib.study.run import Run
 from moelib.study.training import Training
 from moelib.training import device
@@ -37,8 +38,9 @@ def train(
     again. `watch` gets all finished epochs after each of them; its time counts as the epoch's.
 
     Raises:
-        ConfigError: the device or data are not there, the images do not suit the backbone or the
-            batches, or are fewer than an analysis wants, or another process is at work on the run.
+        ConfigError: the device or data are not there, the net cannot fit into memory, the images do
+            not suit the backbone or the batches, or are fewer than an analysis wants, or another
+            process is at work on the run.
         TrainingError: the loss is not finite; the state after the last finished epoch is kept.
         CheckpointError: the state that an earlier process left is damaged.
     """
@@ -74,6 +76,7 @@ def ensure_trained(
     record = _finished(run, inputs, weights)
     if record is not None:
         return record
+    refuse_machine(run.study, [run.head])
     _refuse_large_samples(run, dataset)
     refuse_unknown_filters(run, dataset)
     _refuse_lone_pixel(run, training, dataset)

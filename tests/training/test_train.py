@@ -696,6 +696,15 @@ def test_a_run_that_another_process_is_at_is_refused(dataset):
     train(run, dataset)
 
 
+def test_a_net_that_cannot_fit_into_memory_is_refused_before_it_is_built(dataset):
+    study = tiny_run().study
+    huge = study.heads["sparse"].model_copy(update={"experts": 10**12})
+    run = Run(study.model_copy(update={"heads": {"sparse": huge}}), "sparse", 0)
+    with refusal(ConfigError, "heads.sparse", "GiB"):
+        train(run, dataset)
+    assert not run.folder.exists()
+
+
 def test_a_device_that_is_not_there_is_refused_before_anything_is_written(dataset, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     run = tiny_run("dense", device="cuda")

@@ -8,6 +8,7 @@ import pandas as pd
 from moelib.records.record import Record
 from moelib.report import effects
 from moelib.report.accuracy import tables as accuracy_tables
+from moelib.study.heads import Linear, Soft, Sparse, Switch, Uniform
 from moelib.study.protocol import PROTOCOLS
 
 PARTS = {  # what is added: (head with it, head without it)
@@ -19,11 +20,11 @@ PARTS = {  # what is added: (head with it, head without it)
     "dense-layer": ("dense", "linear"),
 }
 KEY_KINDS = {  # keys of the protocol that mean something to some kinds of heads alone
-    "noise_at_evaluation": ("sparse",),
-    "kl": ("soft",),
-    "load": ("sparse",),
-    "ties": ("sparse",),
-    "top_1_weight": ("switch",),
+    "noise_at_evaluation": Sparse,
+    "kl": Soft,
+    "load": Sparse,
+    "ties": Sparse,
+    "top_1_weight": Switch,
 }
 
 
@@ -32,7 +33,7 @@ def with_controls(records: Mapping[str, list[Record]]) -> dict[str, list[Record]
     return {
         study: runs
         for study, runs in records.items()
-        if {record.study.heads[record.head].kind for record in runs} & {"linear", "uniform"}
+        if any(isinstance(record.study.heads[record.head], Linear | Uniform) for record in runs)
     }
 
 
@@ -79,14 +80,16 @@ def _only_key(ours: Record, theirs: Record) -> str | None:
     alike = (ours.head, ours.seed) == (theirs.head, theirs.seed) and all(
         getattr(ours.study, name) == getattr(theirs.study, name) for name in same
     )
-    if not alike or ours.study.heads[ours.head] != theirs.study.heads[theirs.head]:
+    head = ours.study.heads[ours.head]
+    if not alike or head != theirs.study.heads[theirs.head]:
         return None
-    kind = ours.study.heads[ours.head].kind
     mine, other = ours.study.protocol.model_dump(), theirs.study.protocol.model_dump()
     keys = [
         key
         for key in mine
-        if key != "base" and mine[key] != other[key] and kind in KEY_KINDS.get(key, (kind,))
+        if key != "base"
+        and mine[key] != other[key]
+        and isinstance(head, KEY_KINDS.get(key, object))
     ]
     (key,) = keys if len(keys) == 1 else (None,)
     return key if key and mine[key] != PROTOCOLS["corrected"].model_dump()[key] else None

@@ -11,9 +11,10 @@ from moelib.report import loading, pages
 from moelib.report.answers import NOTHING
 from moelib.report.gallery import fragments, tables
 from moelib.report.gallery.tables import Gallery
+from moelib.study.heads import FrozenGate, Soft, Sparse, Switch
 
 # Kinds of heads: the gallery shows images of a run of the first that there is.
-KINDS = ("sparse", "switch", "soft", "frozen")
+KINDS = (Sparse, Switch, Soft, FrozenGate)
 DATA = {"cifar10": "CIFAR-10", "digits": "Handwritten digits"}
 
 
@@ -107,7 +108,7 @@ def listing(record: Gallery) -> list[Markdown]:
 
 
 def _rank(record: Record[GalleryNumbers]) -> tuple[int, str]:
-    kind = record.study.heads[record.head].kind
+    kind = type(record.study.heads[record.head])
     return KINDS.index(kind) if kind in KINDS else len(KINDS), record.head
 
 
