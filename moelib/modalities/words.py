@@ -15,7 +15,7 @@ from moelib.report import pages
 from moelib.report.headings import headings
 from moelib.report.statistics.hypotheses import LEVEL
 from moelib.report.statistics.power import MOST_SEEDS, needed_seeds
-from moelib.report.wording import devices_of, in_points, listed, plain, seeds_of
+from moelib.report.wording import devices_of, in_points, listed, plain, seeds_of, span
 from moelib.study.modalities import TopK, load_modality_study
 
 KINDS = {  # of perceptrons
@@ -350,7 +350,7 @@ def _interval(verdict: Verdict) -> str:
     """The mean difference in points, and its interval where there is one."""
     if len(verdict.differences) < 2:
         return in_points(verdict.mean)
-    return f"{in_points(verdict.mean)} ({in_points(verdict.low)} to {in_points(verdict.high)})"
+    return f"{in_points(verdict.mean)} ({span(verdict, in_points)})"
 
 
 def _badge(verdict: Verdict) -> str:

@@ -31,7 +31,7 @@ from moelib.report.headings import headings
 from moelib.report.sharpness import tables as sharpness_tables
 from moelib.report.statistics.hypotheses import CONTRADICTED, INCONCLUSIVE, SUPPORTED
 from moelib.report.utilization import tables as utilization_tables
-from moelib.report.wording import in_points, listed
+from moelib.report.wording import in_points, listed, span
 
 WEAK_BACKBONE = "weak-backbone"  # the study
 WORDS = {SUPPORTED: "Yes", CONTRADICTED: "No", INCONCLUSIVE: "Not decided"}
@@ -39,15 +39,13 @@ TABLE = headings(
     "question",
     "head",
     "against",
-    "difference",
-    "low",
-    "high",
+    "points",
     "hypothesis",
     "verdict",
     "seeds",
     "adjusted",
     "detectable",
-) | {"difference": ("Points", "points"), "low": ("95% from", "points"), "high": ("to", "points")}
+) | {"points": ("Points (95% interval)", "")}
 CHANGES = headings("question", "head", "split", "seeds", "change", "low", "high") | {
     "question": ("Departure", ""),
     "low": ("95% from", "rounded"),
@@ -100,8 +98,8 @@ def images_of_experts() -> Markdown:
         f"An expert learns from the images that its gate sends: with {sparse.k} of "
         f"{sparse.experts} from {sparse.k / sparse.experts:.0%} of them, in soft from all. Soft is "
         f"{'' if more else 'not seen to be '}more accurate than sparse "
-        f"({in_points(row.difference)} points, 95% interval {in_points(row.low)} to "
-        f"{in_points(row.high)}), {so}."
+        f"({in_points(row.difference)} points, 95% interval "
+        f"{span(row, in_points)}), {so}."
     )
 
 
@@ -213,7 +211,14 @@ def _tally(judged: pd.DataFrame) -> str:
 
 
 def _table(judged: pd.DataFrame) -> Markdown:
-    return pages.table(judged.assign(detectable=100 * judged["detectable"]), TABLE)
+    rows = judged.assign(
+        points=[
+            in_points(row.difference) + (f" ({span(row, in_points)})" if row.seeds > 1 else "")
+            for row in judged.itertuples()
+        ],
+        detectable=100 * judged["detectable"],
+    )
+    return pages.table(rows, TABLE)
 
 
 def _noise_floor(accuracy: pd.DataFrame) -> str:

@@ -95,7 +95,7 @@ def test_what_parts_were_expected_to_bring_is_judged():
     write("ablations", "linear", dense - [0.030, 0.031, 0.029, 0.030, 0.030])
     answer, table = preregistered.parts()
     assert verdicts(answer.data) == {"supported": 0, "contradicted": 1, "inconclusive": 0}
-    assert "| dense | linear | +3.00 |" in table.data
+    assert "| dense | linear | +3.00 (+2.91 to +3.09) |" in table.data
 
 
 def test_a_departure_is_told_with_the_noise_floor_and_the_checkpoints():
