@@ -115,9 +115,19 @@ def _parts(reached: Iterable[Definition]) -> Iterator[str]:
     for definition in reached:
         module = _module(definition.module)
         for node in module.definitions[definition.name]:
-            names = {name for inner in computing(node) for name in chain(inner)[:1]}
+            names = {name for inner in _inner(node) for name in chain(inner)[:1]}
             libraries = sorted(f"{n}={module.libraries[n]}" for n in names & {*module.libraries})
-            yield f"{definition} {libraries} {text(node)}"
+            yield f"{definition} {libraries} {_written(node)}"
+
+
+@cache
+def _written(node: ast.AST) -> str:
+    return text(node)  # once for all digests that a definition is part of
+
+
+@cache
+def _inner(node: ast.AST) -> tuple[ast.AST, ...]:
+    return tuple(computing(node))
 
 
 def _reached(roots: Iterable[Definition], kinds: frozenset[str] | None) -> list[Definition]:
@@ -222,7 +232,7 @@ def _lineage(names: Iterable[str], classes: Mapping[str, ast.ClassDef]) -> set[s
 
 def _accessed(node: ast.AST, module: _Module) -> set[str]:
     """Names of attributes of objects: not of libraries."""
-    accessed = (inner for inner in computing(node) if isinstance(inner, ast.Attribute))
+    accessed = (inner for inner in _inner(node) if isinstance(inner, ast.Attribute))
     return {a.attr for a in accessed if not {*chain(a)[:1]} & {*module.libraries}}
 
 
@@ -267,9 +277,9 @@ def _is_declaration(node: ast.stmt, module: str) -> bool:
 def _mentions(node: ast.AST, module: _Module) -> Iterator[Definition]:
     """The definitions of moelib that a definition names, but in annotations and words."""
     names = dict(module.imports)
-    for inner in computing(node):
+    for inner in _inner(node):
         names.update(_imported(inner))
-    for inner in computing(node):
+    for inner in _inner(node):
         if not chain(inner):
             continue
         first, *rest = chain(inner)

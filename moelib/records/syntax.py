@@ -68,12 +68,13 @@ def _fields(node: ast.AST) -> Iterator[tuple[str, object]]:
 
 
 def is_words(node: object) -> bool:
-    """Whether a statement is a docstring, another text, or a call that only tells."""
+    """Whether a statement is a docstring, another text, or a call that only tells or refuses."""
     match node:
         case ast.Expr(ast.Constant()):
             return True
         case ast.Expr(ast.Call() as call):
-            return _callee(call) in WORDS
+            name = _callee(call)
+            return name in WORDS or name.lstrip("_").startswith("refuse")
     return False
 
 

@@ -52,6 +52,11 @@ SILENT = {
     ),
     "a sentence": ("training/checkpoint.py", "is damaged", "is broken"),
     "a sentence that another raises": ("training/loop.py", "may help", "might help"),
+    "a refusal": (
+        "training/model.py",
+        "        _refuse_small(dataset)",
+        "        _refuse_small(dataset)\n        refuse_unlucky(run)",
+    ),
     "a folder": ("study/run.py", 'f"seed-{self.seed}"', "str(self.seed)"),
 }
 
