@@ -111,6 +111,8 @@ class Project:
         self.write("moelib/training/train.py", TRAINER)
         self.write("moelib/training/loop.py", "class Loop: pass")
         self.write("moelib/training/model.py", "def build_model(): pass")
+        self.write("moelib/training/device.py", "def numerics(): pass")
+        self.write("moelib/analyses/trained.py", "def opened(): pass")
         measure = "from moelib import ones\ndef measure(): return ones.ONE"
         self.write("moelib/analyses/utilization.py", measure)
         self.write("moelib/analyses/efficiency.py", "def measure(): pass")
