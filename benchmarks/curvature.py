@@ -99,7 +99,7 @@ def compare(model, dataset, split, variant: str, repeats: int) -> list[Case]:
 
 def case(quantity: str, variant: str, baseline, candidate, target: float | None) -> Case:
     """One row of the record."""
-    setting = {"of": quantity, "images": IMAGES, "way": variant}
+    setting = {"quantity": quantity, "images": IMAGES, "passes": variant}
     return Case(setting=setting, baseline=baseline, candidate=candidate, target_ratio=target)
 
 

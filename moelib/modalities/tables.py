@@ -4,7 +4,7 @@ It reads records alone, without torch.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -223,6 +223,19 @@ def judged(records: Sequence[Trained], family: Sequence[Comparison]) -> list[Ver
             word = ALIKE
         verdicts.append(Verdict(comparison, differences, mean, low, high, p, alike, word))
     return verdicts
+
+
+def pairs(
+    records: Sequence[Trained], family: Iterable[Comparison]
+) -> list[tuple[Trained, Trained]]:
+    """The runs of one seed of the two arms of each comparison, where both are there."""
+    runs = {(record.head, record.seed): record for record in records}
+    return [
+        (run, runs[comparison.baseline, seed])
+        for comparison in family
+        for (arm, seed), run in runs.items()
+        if arm == comparison.arm and (comparison.baseline, seed) in runs
+    ]
 
 
 def _p_value(differences: Sequence[float]) -> float:

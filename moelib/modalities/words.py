@@ -8,14 +8,22 @@ import pandas as pd
 from IPython.display import Markdown
 
 from moelib.modalities import figures, tables
-from moelib.modalities.tables import OPEN, Trained, Verdict
+from moelib.modalities.tables import OPEN, Comparison, Trained, Verdict
 from moelib.records.modalities import ModalityUtilizationNumbers, NlvrNumbers
 from moelib.records.record import Record
 from moelib.report import pages
 from moelib.report.headings import headings
 from moelib.report.statistics.hypotheses import LEVEL
 from moelib.report.statistics.power import MOST_SEEDS, needed_seeds
-from moelib.report.wording import devices_of, in_points, listed, plain, seeds_of, span
+from moelib.report.wording import (
+    across_devices,
+    devices_of,
+    in_points,
+    listed,
+    plain,
+    seeds_of,
+    span,
+)
 from moelib.study.modalities import TopK, load_modality_study
 
 KINDS = {  # of perceptrons
@@ -217,6 +225,11 @@ def verdicts(family: Sequence[Verdict]) -> Markdown:
         "name", "what", "seeds", "points", "expected", "word", "adjusted", "equivalent"
     ) | {"adjusted": ("p", ".2g")}
     return pages.table(pd.DataFrame(rows), columns)
+
+
+def devices(records: Sequence[Trained], family: Sequence[Comparison]) -> Markdown:
+    """How many of the pairs of a family are of two devices."""
+    return Markdown(across_devices(tables.pairs(records, family)))
 
 
 def answer(family: Sequence[Verdict]) -> str:

@@ -25,7 +25,7 @@ SILENT = ("moelib.records", "moelib.report", "moelib.analyses.benchmark")
 DECLARATIONS = {"Frozen", "Numbers"}
 # What these return is digested itself: the images of a data set, pixel by pixel.
 DIGESTED = {"moelib.training.data.load_data"}
-STREAMS = {"Run": {"stream", "paired_stream"}}  # what a run computes
+STREAMS = {"moelib.study.run.Run": {"stream", "paired_stream"}}  # what a run computes
 
 
 @dataclass(frozen=True)
@@ -217,7 +217,7 @@ def _methods(kinds: frozenset[str] | None) -> dict[str, list[Definition]]:
         counted = {*classes} if kinds is None else _lineage(kinds, classes)
         for owner, node in classes.items():
             for function in _functions(node):
-                if owner in counted or function.name in STREAMS.get(owner, ()):
+                if owner in counted or function.name in STREAMS.get(f"{name}.{owner}", ()):
                     definition = Definition(name, f"{owner}.{function.name}")
                     methods.setdefault(function.name, []).append(definition)
     return methods
@@ -254,9 +254,7 @@ def _resolve(dotted: str) -> Definition | None:
 def _is_silent(definition: Definition) -> bool:
     if f"{definition.module}.".startswith(tuple(f"{name}." for name in SILENT)):
         return True
-    if str(definition) in DIGESTED:
-        return True
-    if definition.name in STREAMS:  # of a run its methods count
+    if str(definition) in DIGESTED or str(definition) in STREAMS:
         return True
     nodes = _module(definition.module).definitions[definition.name]
     return any(_is_declaration(node, definition.module) for node in nodes)

@@ -30,6 +30,21 @@ def devices_of(records: Iterable[Record]) -> str:
     return "; ".join(sorted(devices))
 
 
+def across_devices(pairs: Iterable[tuple[Record, Record]]) -> str:
+    """How many pairs of runs are of two devices, where rounding differs too; nothing if none is.
+
+    >>> across_devices([])
+    ''
+    """
+    same = [one.provenance.device == other.provenance.device for one, other in pairs]
+    if all(same):
+        return ""
+    return (
+        f"In {same.count(False)} of {len(same)} pairs the two runs were trained on different "
+        "devices, whose rounding differs too."
+    )
+
+
 def image_verdict(row) -> str:
     """Say of a row with `difference` and the `p_value` of a test over images which is higher."""
     if row.p_value >= 1 - CONFIDENCE:

@@ -226,6 +226,13 @@ def test_chapters_are_short_and_nothing_is_wider_than_a_phone(html, browser):
             assert height <= 6000 and words <= 1200, (path.stem, height, words)
         page.set_viewport_size({"width": 360, "height": 740})
         assert page.evaluate("document.documentElement.scrollWidth") <= 360, path.stem
+        scales = page.eval_on_selector_all(
+            ".chart .panels svg[viewBox]",
+            "all => all.map(svg => svg.getBoundingClientRect().width / svg.viewBox.baseVal.width)",
+        )
+        assert min(scales, default=1) > 0.8, (
+            path.stem
+        )  # of 1.33 pixels a point: letters of 6 points
     page.close()
 
 

@@ -50,6 +50,15 @@ def test_allocation_helps_if_both_gaps_are_smaller(top_2, hard, verdict):
     assert prose.numbers(answer.partition("top-2,")[0])[0] == "\N{MINUS SIGN}1.95"  # points
 
 
+def test_pairs_of_two_devices_are_counted():
+    runs = [*records("dense", SMALL), *records("top-2", SMALL[:3])]
+    family = (Comparison("H", "gap", "top-2", "dense", gap, LOWER),)
+    assert words.devices(runs, family).data == ""
+    elsewhere = runs[0].provenance.model_copy(update={"device": "another CPU"})
+    runs[0] = runs[0].model_copy(update={"provenance": elsewhere})
+    assert prose.numbers(words.devices(runs, family).data) == ["1", "3"]
+
+
 def test_curves_are_drawn(results, closed):
     synthetic_modalities.write_study("sparsity", seeds=(0, 1))
     assert figures.curves(words.epochs(tables.load("sparsity")))

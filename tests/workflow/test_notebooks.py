@@ -9,16 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from moelib.records.kinds import KINDS
+from moelib.records.kinds import ANALYSES, KINDS
 from moelib.records.record import read_record
 from moelib.study.base import PROJECT
 
-# train comes first
-NOTEBOOKS = [
-    "train",
-    *("utilization", "sharpness", "surface", "efficiency", "robustness", "gallery"),
-]
-DRAWING = re.compile(r"\b(figures)\.")  # modules of figures
+NOTEBOOKS = ["train", *(kind.kind for kind in ANALYSES)]
+DRAWING = re.compile(r"\bfigures\.")  # the module of figures
 STUDY = """
 extends: quick
 description: Two epochs of a net of one block.

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from moelib.records.record import Record
 from moelib.report.statistics.hypotheses import (
     ABOVE,
     BELOW,
@@ -125,6 +126,17 @@ UNPAIRED = tuple(
 def studies(contrasts: Iterable[Contrast]) -> list[str]:
     """Names of the studies that contrasts need."""
     return list(dict.fromkeys(a.study for c in contrasts for a in (c.arm, c.reference)))
+
+
+def pairs(contrasts: Iterable[Contrast], records: Iterable[Record]) -> list[tuple[Record, Record]]:
+    """The runs of one seed of the two arms of each contrast, where both are there."""
+    runs = {(r.study.name, r.head, r.seed): r for r in records}
+    return [
+        (run, runs[*contrast.reference, seed])
+        for contrast in contrasts
+        for (*arm, seed), run in runs.items()
+        if tuple(arm) == contrast.arm and (*contrast.reference, seed) in runs
+    ]
 
 
 def paired_differences(contrast: Contrast, values: pd.DataFrame, measure: str) -> np.ndarray:

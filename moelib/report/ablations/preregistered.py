@@ -31,21 +31,13 @@ from moelib.report.headings import headings
 from moelib.report.sharpness import tables as sharpness_tables
 from moelib.report.statistics.hypotheses import CONTRADICTED, INCONCLUSIVE, SUPPORTED
 from moelib.report.utilization import tables as utilization_tables
-from moelib.report.wording import in_points, listed, span
+from moelib.report.wording import across_devices, in_points, listed, span
 
 WEAK_BACKBONE = "weak-backbone"  # the study
 WORDS = {SUPPORTED: "Yes", CONTRADICTED: "No", INCONCLUSIVE: "Not decided"}
 TABLE = headings(
-    "question",
-    "head",
-    "against",
-    "points",
-    "hypothesis",
-    "verdict",
-    "seeds",
-    "adjusted",
-    "detectable",
-) | {"points": ("Points (95% interval)", "")}
+    "question", "what", "points", "hypothesis", "verdict", "seeds", "adjusted", "detectable"
+) | {"what": ("Compared", ""), "points": ("Points (95% interval)", "")}
 CHANGES = headings("question", "head", "split", "seeds", "change", "low", "high") | {
     "question": ("Departure", ""),
     "low": ("95% from", "rounded"),
@@ -109,7 +101,8 @@ def parts() -> list[Markdown]:
     judged = contrasts.judge(PARTS, accuracy_tables.finals(records), "test_accuracy")
     if judged.empty:
         return [missing(PARTS)]
-    return [Markdown(_tally(judged)), _table(judged)]
+    apart = across_devices(contrasts.pairs(PARTS, records))
+    return [Markdown(_tally(judged)), _table(judged), Markdown(apart)]
 
 
 def departures() -> list[Markdown]:
@@ -122,10 +115,11 @@ def departures() -> list[Markdown]:
     answer = _tally(judged)
     if len(judged) < len(DEPARTURES):
         answer += f" {len(DEPARTURES) - len(judged)} contrasts have no records yet."
+    apart = across_devices(contrasts.pairs([*DEPARTURES, *UNPAIRED], records))
     return [
         Markdown(answer),
         _table(judged),
-        Markdown(f"{_noise_floor(accuracy)} {checkpoints(records)}"),
+        Markdown(f"{_noise_floor(accuracy)} {apart}\n\n{checkpoints(records)}"),
     ]
 
 
@@ -212,13 +206,17 @@ def _tally(judged: pd.DataFrame) -> str:
 
 def _table(judged: pd.DataFrame) -> Markdown:
     rows = judged.assign(
-        points=[
-            in_points(row.difference) + (f" ({span(row, in_points)})" if row.seeds > 1 else "")
-            for row in judged.itertuples()
-        ],
+        what=judged["head"] + " against " + judged["against"],
+        points=[_effect(row) for row in judged.itertuples()],
         detectable=100 * judged["detectable"],
     )
     return pages.table(rows, TABLE)
+
+
+def _effect(row) -> str:
+    """The mean and, where it is known, the interval, which no line breaks."""
+    ends = f" ({span(row, in_points)})".replace(" ", "\N{NO-BREAK SPACE}")[1:]
+    return f"{in_points(row.difference)} {ends}" if row.seeds > 1 else in_points(row.difference)
 
 
 def _noise_floor(accuracy: pd.DataFrame) -> str:
@@ -229,7 +227,7 @@ def _noise_floor(accuracy: pd.DataFrame) -> str:
     if not spreads:
         return "The noise floor, another order of batches and augmentation, is not measured yet."
     return (
-        "Another order of batches and another augmentation alone move a run by a standard "
+        "Another order of batches and another augmentation move a run by a standard "
         f"deviation of {100 * np.mean(spreads) ** 0.5:.2f} points."
     )
 

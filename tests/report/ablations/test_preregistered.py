@@ -7,7 +7,8 @@ import prose
 import pytest
 import synthetic
 
-from moelib.records.record import write_record
+from moelib.records.kinds import TrainNumbers
+from moelib.records.record import read_record, write_record
 from moelib.report.ablations import contrasts, preregistered
 from moelib.study.reader import load_study
 from moelib.study.run import Run
@@ -57,7 +58,7 @@ def test_what_the_head_can_do_is_told_by_the_numbers():
     assert prose.numbers(difference)[0] == "+5.03"
     assert re.findall(r"\*\*(.*?)\*\*", questions) == ["Not decided"]
     assert prose.numbers(questions) == ["\N{MINUS SIGN}0.03"]
-    assert ":::{chart}" in text(evidence) and "| sparse | dense |" in text(evidence)
+    assert ":::{chart}" in text(evidence) and "| sparse against dense |" in text(evidence)
 
 
 def test_a_head_with_little_to_do_is_said_to_have_little():
@@ -93,9 +94,20 @@ def test_what_parts_were_expected_to_bring_is_judged():
     dense = np.array([0.800, 0.801, 0.802, 0.800, 0.801])
     write("ablations", "dense", dense)
     write("ablations", "linear", dense - [0.030, 0.031, 0.029, 0.030, 0.030])
-    answer, table = preregistered.parts()
+    answer, table, apart = preregistered.parts()
     assert verdicts(answer.data) == {"supported": 0, "contradicted": 1, "inconclusive": 0}
-    assert "| dense | linear | +3.00 (+2.91 to +3.09) |" in table.data
+    assert "| dense against linear | +3.00 (+2.91 to +3.09) |" in table.data.replace("\xa0", " ")
+    assert apart.data == ""
+
+
+def test_pairs_of_two_devices_are_counted():
+    write("ablations", "dense", [0.7, 0.7, 0.7])
+    write("ablations", "linear", [0.6, 0.6])
+    path = Run(load_study("ablations"), "linear", 0).record_path("train")
+    record = read_record(path, TrainNumbers)
+    elsewhere = record.provenance.model_copy(update={"device": "another CPU"})
+    write_record(path, record.model_copy(update={"provenance": elsewhere}))
+    assert prose.numbers(preregistered.parts()[2].data) == ["1", "2"]
 
 
 def test_a_departure_is_told_with_the_noise_floor_and_the_checkpoints():
