@@ -12,7 +12,7 @@ from moelib.modalities.sharpness import analyse_sharpness
 from moelib.modalities.train import train
 from moelib.modalities.utilization import analyse_utilization
 from moelib.study.base import ConfigError
-from moelib.study.modalities import Dense, ModalityRun, load_modality_study, modality_runs
+from moelib.study.modalities import Dense, ModalityRun, load_modality_study, open_modality_run
 
 TASKS = {
     "train": train,
@@ -33,11 +33,13 @@ def main() -> None:
     options = parser.parse_args()
     try:
         study = load_modality_study(options.study)
-        for run in modality_runs(study):
-            if run.head in (options.arms or study.arms) and run.seed in (
-                options.seeds or study.seeds
-            ):
-                make(run, options.tasks)
+        runs = [
+            open_modality_run(options.study, arm, seed)
+            for seed in options.seeds or study.seeds
+            for arm in options.arms or study.arms
+        ]
+        for run in runs:
+            make(run, options.tasks)
     except ConfigError as error:
         sys.exit(str(error))
 

@@ -1,11 +1,14 @@
 """Arms train, resume to the same bits, and compute what they say."""
 
+import sys
+
 import pytest
 import torch
 from prose import refusal
 from small import ARMS, small_run, small_study
 
 from moelib.heads.executors import Weights, loop
+from moelib.modalities import __main__ as command
 from moelib.modalities import batches, blocks, model, routing, splits
 from moelib.modalities.experts import execute
 from moelib.modalities.train import Loop, load_model, train
@@ -190,3 +193,15 @@ def test_an_impossible_study_is_refused(change, names):
 def test_there_is_no_such_study():
     with refusal(ConfigError, "'nothing'"):
         load_modality_study("nothing")
+
+
+@pytest.mark.parametrize(
+    ("options", "wrong"), [(["--arms", "dense", "gided"], "gided"), (["--seeds", "0", "77"], "77")]
+)
+def test_what_the_study_lacks_is_refused_before_anything_is_trained(
+    results, monkeypatch, options, wrong
+):
+    monkeypatch.setattr(command, "make", lambda run, tasks: pytest.fail(f"{run.head} was begun"))
+    monkeypatch.setattr(sys, "argv", ["modalities", "quick", *options])
+    with refusal(SystemExit, wrong):
+        command.main()

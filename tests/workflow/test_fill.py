@@ -35,14 +35,21 @@ def study(tmp_path, monkeypatch):
 
 @pytest.fixture
 def fill(study, capsys):
-    """The script on the study, with jobs that end at once; `broken` names those that fail."""
+    """The script on the study, with jobs that end at once; `broken` names those that fail.
+
+    A job writes its records, though empty ones, unless they are there.
+    """
     script = SimpleNamespace(**runpy.run_path(str(PROJECT / "workflow/fill")))
     started = []
 
     def begin(job, moment):
         started.append((job.run.seed, job.run.head, *job.kinds))
-        ends = "false" if (job.run.head, job.kinds[0]) in run.broken else "true"
-        job.process, job.start = subprocess.Popen([ends]), moment
+        fails = (job.run.head, job.kinds[0]) in run.broken
+        job.process, job.start = subprocess.Popen(["false" if fails else "true"]), moment
+        for path in map(job.run.record_path, job.kinds):
+            if not (fails or path.exists()):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.touch()
 
     def run(minutes, workers=1, seeds=None, **options):
         started.clear()
@@ -117,6 +124,14 @@ def test_no_job_is_started_that_recorded_sessions_show_to_take_too_long(fill, tm
     write_record(path, session.model_copy(update={"numbers": numbers}))
     output, status, started = fill(10, seeds=[1])
     assert status == 0 and not started and "0 jobs done, 3 left" in output
+
+
+def test_a_session_in_which_all_was_done_before_is_not_recorded(fill, tmp_path):
+    fill(10, seeds=[3])
+    output, status, started = fill(10, seeds=[3])
+    assert status == 0 and len(started) == 3 and "3 jobs done" in output
+    (path,) = sessions(tmp_path)
+    assert len(read_record(path, SessionNumbers).numbers.tasks) == 3
 
 
 def test_a_seed_that_the_study_lacks_is_refused(study):
