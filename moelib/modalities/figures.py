@@ -50,22 +50,6 @@ def splits(table: pd.DataFrame) -> Figure:
 
 
 @styled
-def effects(table: pd.DataFrame) -> Figure:
-    """An effect in points by arm: each seed (faint), mean, and 95 % interval where there is one."""
-    figure, axes = plt.subplots(figsize=(WIDTH, 0.9 + 0.28 * len(table)), layout="constrained")
-    for y, row in enumerate(table.itertuples()):
-        axes.plot(row.by_seed, [y + 0.2] * len(row.by_seed), "o", color=PALETTE[0], markersize=3,
-                  alpha=0.4)  # fmt: skip
-        axes.plot([row.low, row.high], [y, y], color=PALETTE[0], linewidth=2.2)
-        axes.plot(row.value, y, "D", color=PALETTE[0], markersize=5)
-    axes.set_yticks(range(len(table)), table["head"])
-    axes.set_ylim(len(table) - 0.5, -0.5)
-    axes.set_xlabel(f"{table['panel'].iloc[0]}, points")
-    axes.grid(axis="x", visible=True)
-    return figure
-
-
-@styled
 def experts_by_type(table: pd.DataFrame) -> Figure:
     """Experts that compute for a token of each type, an arm a line."""
     wide = table.set_index("arm")

@@ -3,8 +3,7 @@
 It reads records alone, without torch.
 """
 
-import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -18,7 +17,8 @@ from moelib.records.modalities import (
     ModalityUtilizationNumbers,
 )
 from moelib.records.record import Numbers, Record, RecordError, read_record
-from moelib.report.statistics.intervals import CONFIDENCE, FEWEST_RUNS, t_interval
+from moelib.report import effects
+from moelib.report.statistics.intervals import CONFIDENCE, FEWEST_RUNS, seed_interval
 from moelib.report.statistics.power import equivalence, holm
 from moelib.study.modalities import FOLDER, load_modality_study, modality_runs
 from moelib.study.run import results_root
@@ -28,8 +28,6 @@ Trained = Record[ModalityTrainNumbers]
 Value = Callable[[Trained], float]
 
 POINT = 0.01  # the smallest difference of a share that matters, fixed in the studies beforehand
-ROUTED = "utilization", ModalityUtilizationNumbers
-SHARP = "sharpness", ModalitySharpnessNumbers
 
 
 class Comparison(NamedTuple):
@@ -132,32 +130,10 @@ def by_split(records: Sequence[Trained]) -> pd.DataFrame:
     )
 
 
-def effects(
-    records: Sequence[Trained], panels: Mapping[str, Value], baseline: str | None = None
-) -> pd.DataFrame:
-    """Values in points as `moelib.report.forest` draws them, or differences from an arm's by seed.
-
-    Args:
-        records: of a study.
-        panels: title -> value.
-        baseline: arm that others are compared with; null: none is.
-    """
-    rows = []
-    for title, value in panels.items():
-        values = by_arm(records, value)
-        zero = values.get(baseline, {})
-        for arm, by_seed in values.items():
-            if arm == baseline or (baseline and not by_seed.keys() & zero.keys()):
-                continue
-            values = tuple(
-                100 * (v - (zero[seed] if baseline else 0.0))
-                for seed, v in by_seed.items()
-                if not baseline or seed in zero
-            )
-            mean, low, high = _interval(values)
-            rows.append(("", title, arm, len(values), mean, low, high, values, math.nan))
-    names = ["study", "panel", "head", "seeds", "value", "low", "high", "by_seed", "paper"]
-    return pd.DataFrame(rows, columns=names)
+def gaps(records: Sequence[Trained], study: str) -> pd.DataFrame:
+    """The gap of each arm in points, as a frame of effects (`moelib.report.effects`)."""
+    rows = [{"head": r.head, "gap": gap(r)} for r in records]
+    return effects.by_head({study: pd.DataFrame(rows)}, "gap", scale=100)
 
 
 def by_arm(records: Sequence[Trained], value: Value) -> dict[str, dict[int, float]]:
@@ -166,12 +142,6 @@ def by_arm(records: Sequence[Trained], value: Value) -> dict[str, dict[int, floa
     for record in records:
         values.setdefault(record.head, {})[record.seed] = value(record)
     return values
-
-
-def _interval(values: Sequence[float]) -> tuple[float, float, float]:
-    if len(values) > 1:
-        return t_interval(values)
-    return values[0], math.nan, math.nan
 
 
 # -- hypotheses ------------------------------------------------------------------------------------
@@ -212,15 +182,14 @@ def judged(records: Sequence[Trained], family: Sequence[Comparison]) -> list[Ver
     adjusted = holm(raw + [1.0] * (len(family) - len(raw)))
     verdicts = []
     for (comparison, differences), p in zip(tested, adjusted, strict=False):
-        mean, low, high = _interval(differences)
+        mean, low, high = seed_interval(differences)
         alike = equivalence(differences, POINT) if len(set(differences)) > 1 else 1.0
-        word = OPEN
         if len(differences) < FEWEST_RUNS:
             word = OPEN
         elif p < level:
             word = HIGHER if mean > 0 else LOWER
-        elif alike < level:
-            word = ALIKE
+        else:
+            word = ALIKE if alike < level else OPEN
         verdicts.append(Verdict(comparison, differences, mean, low, high, p, alike, word))
     return verdicts
 

@@ -12,9 +12,11 @@ from moelib.modalities.tables import OPEN, Comparison, Trained, Verdict
 from moelib.records.modalities import ModalityUtilizationNumbers, NlvrNumbers
 from moelib.records.record import Record
 from moelib.report import pages
+from moelib.report.answers import BARS
+from moelib.report.forest import panels
 from moelib.report.headings import headings
 from moelib.report.statistics.hypotheses import LEVEL
-from moelib.report.statistics.power import MOST_SEEDS, needed_seeds
+from moelib.report.statistics.power import MOST_SEEDS, detectable_effect, needed_seeds
 from moelib.report.wording import (
     across_devices,
     devices_of,
@@ -33,6 +35,7 @@ KINDS = {  # of perceptrons
     "guided": "the k of the largest gates; a loss gives groups of experts to modalities",
     "slots": "as many experts as the token's importance asks for, k on average",
 }
+SAME = 0.01  # experts per token, up to which two types of tokens get as many
 BADGES = {True: "success", False: "warning"}
 
 
@@ -139,32 +142,35 @@ def split_chart(study: str, records: Sequence[Trained]) -> Markdown:
 
 def gap_chart(study: str, records: Sequence[Trained]) -> Markdown:
     """The gap of all arms on held-out compositions."""
-    table = tables.effects(records, {"gap": tables.gap})
-    table = table[table["head"].isin([r.head for r in records if _sighted(r)])]
-    if table.empty:
+    sighted = [record for record in records if _sighted(record)]
+    if not sighted:
         return Markdown("*No arm that sees words and pictures is trained yet.*")
-    least, most = table.loc[table["value"].idxmin()], table.loc[table["value"].idxmax()]
+    table = tables.gaps(sighted, f"modalities, {study}")
+    told = [v for v in tables.judged(records, tables.MAIN) if v.comparison.value is tables.gap]
+    different = [v.comparison.name for v in told if v.word in (tables.HIGHER, tables.LOWER)]
     caption = (
-        f"**The gap is smallest for *{least['head']}*, {plain(least['value'])} points, and largest "
-        f"for *{most['head']}*, {plain(most['value'])}.** Accuracy on truths of seen compositions "
-        "minus that on held-out ones: mean, 95% t-interval over seeds where there are two, and "
-        "each seed (faint)."
+        f"**The gap is {plain(table['value'].min())} to {plain(table['value'].max())} points, by "
+        f"arm; arms are told apart in {len(different)} of {len(told)} comparisons.** Accuracy on "
+        f"truths of seen compositions minus that on held-out ones. {BARS}"
     )
-    drawn = [figures.effects(table)]
+    drawn = panels(table, "gap, points")
     return pages.chart(f"{study}-gap", drawn, caption, caption, table, evidence(study, "train"))
 
 
 def type_chart(study: str, records: Sequence[Record[ModalityUtilizationNumbers]]) -> Markdown:
     """Real experts of each type of token, by arm."""
-    table = tables.experts_by_type(records)
-    wide = table.set_index("arm")
+    wide = tables.experts_by_type(records).set_index("arm")
+    wide = wide[wide.max(axis=1) - wide.min(axis=1) > SAME]
+    if wide.empty:
+        return Markdown("*No arm here gives some tokens more experts than others.*")
+    table = wide.reset_index()
     uneven = (wide.max(axis=1) - wide.min(axis=1)).idxmax()
     most, least = wide.loc[uneven].idxmax(), wide.loc[uneven].idxmin()
     caption = (
         f"**With *{uneven}* a token of the type *{most}* meets {plain(wide.loc[uneven, most])} "
         f"experts, and one of the type *{least}* {plain(wide.loc[uneven, least])}.** Experts that "
         "compute for a token, mean over layers and seeds: words by what they do in the sentence, "
-        "patches by whether they show an object."
+        "patches by whether they show an object. The other arms give all tokens as many."
     )
     drawn = [figures.experts_by_type(table)]
     name = f"{study}-experts"
@@ -255,25 +261,37 @@ def allocation(family: Sequence[Verdict]) -> str:
     h1, h2 = by_name["H1"], by_name["H2"]
     seeds = min(len(h1.differences), len(h2.differences))
     facts = (
-        f"the gap on held-out compositions with learned slots is {in_points(h1.mean)} points apart "
-        f"from that of top-2, and {in_points(h2.mean)} from that of shuffled importance, over "
-        f"{seeds} seed{'s' if seeds > 1 else ''}"
+        f"the gap on held-out compositions with learned slots is {_apart(h1)} than that of top-2, "
+        f"and {_apart(h2)} than that of shuffled importance, over {seeds} "
+        f"seed{'s' if seeds > 1 else ''}"
     )
     if OPEN in (h1.word, h2.word):
-        return f"**These seeds do not decide it**: {facts}.{_seeds_for_a_point((h1, h2))}"
+        planned = len(load_modality_study("main").seeds)
+        which = f"All {planned} planned" if seeds == planned else "These"
+        return f"**{which} seeds do not decide it**: {facts}.{_resolution((h1, h2))}"
     if h1.word == tables.LOWER and h2.word == tables.LOWER:
         return f"**Here it does**: {facts}."
     return f"**Here it does not**: {facts}."
 
 
-def _seeds_for_a_point(open_ones: Sequence[Verdict]) -> str:
-    """How many seeds a difference of a point would take, by the spread of those that there are."""
-    spreads = [np.std(v.differences, ddof=1) for v in open_ones if len(v.differences) > 1]
-    if not spreads:
+def _apart(verdict: Verdict) -> str:
+    side = "smaller" if verdict.mean < 0 else "larger"
+    return f"{plain(100 * abs(verdict.mean))} points {side}"
+
+
+def _resolution(open_ones: Sequence[Verdict]) -> str:
+    """Which difference these seeds could have told, and how many would tell one of a point."""
+    samples = [np.array(v.differences) for v in open_ones]
+    spread, count = max((s.std(ddof=1) if len(s) > 1 else 0.0, len(s)) for s in samples)
+    if not spread > 0:
         return ""
-    seeds = needed_seeds(tables.POINT, max(spreads), LEVEL / len(tables.MAIN))
-    count = f"{seeds}" if seeds else f"more than {MOST_SEEDS:,}"
-    return f" By their spread, a difference of a point would take {count} seeds to be told."
+    level = LEVEL / len(tables.MAIN)
+    seeds = needed_seeds(tables.POINT, spread, level)
+    return (
+        f" They scatter so much that so many can tell differences from "
+        f"{plain(100 * detectable_effect(spread, count, level))} points on; one of a point would "
+        f"take {seeds if seeds else f'more than {MOST_SEEDS:,}'}."
+    )
 
 
 def accuracies(records: Sequence[Trained]) -> Markdown:
@@ -281,8 +299,8 @@ def accuracies(records: Sequence[Trained]) -> Markdown:
     table = tables.by_split(records)
     wide = table.pivot_table("accuracy", "arm", "split", sort=False).reset_index()
     first = {record.head: record.numbers for record in records}
-    wide["total"] = [first[arm].total_parameters for arm in wide["arm"]]
-    wide["active"] = [first[arm].active_parameters for arm in wide["arm"]]
+    wide["total"] = [first[arm].total_parameters / 1e6 for arm in wide["arm"]]
+    wide["active"] = [first[arm].active_parameters / 1e6 for arm in wide["arm"]]
     consistency = table[table["split"] == "iid"].groupby("arm")["consistency"].mean()
     wide["consistency"] = wide["arm"].map(consistency)
     follows = tables.by_arm(records, lambda record: record.numbers.entailed or math.nan)
@@ -290,7 +308,7 @@ def accuracies(records: Sequence[Trained]) -> Markdown:
     gaps = tables.by_arm(records, tables.gap)
     wide["gap"] = [sum(gaps[arm].values()) / len(gaps[arm]) for arm in wide["arm"]]
     names = list(dict.fromkeys(table["split"]))
-    columns = headings("arm", "total", "active") | {"active": ("Active", ",d")}
+    columns = headings("arm", "total", "active")
     columns |= {name: (name, ".1%") for name in names}
     columns |= headings("consistency", "entailed", "gap")
     columns["consistency"] = ("Consistency, iid", ".1%")

@@ -18,8 +18,8 @@ from moelib.report.wording import clauses, plain, span
 from moelib.study.heads import family
 
 BARS = (
-    "Symbols are means, filled with their 95% t-interval over seeds, and hollow where there is "
-    "one seed; faint symbols are single seeds. A bar that touches the edge goes on beyond it."
+    "Mean and 95% t-interval over seeds (faint: each seed; hollow: one seed; a bar at the edge "
+    "goes on)."
 )
 STAR = "A star is the paper's number (ResNet-18, one seed)."
 NOTHING = "No study with such records is here yet. `make book` runs one in minutes."

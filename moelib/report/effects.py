@@ -33,7 +33,7 @@ def few_heads(records: Mapping[str, list[Record]]) -> dict[str, list[Record]]:
         and (main := _main_heads(runs))
         and _backbone(main) != "random_features"
     }
-    as_paper = [study for study, runs in few.items() if _backbone(runs) == "resnet18"]
+    as_paper = [study for study, runs in few.items() if _backbone(runs) == paper.BACKBONE]
     names = list(dict.fromkeys([*[*few][:1], *as_paper, *few]))[:MOST_STUDIES]
     return {study: runs for study, runs in few.items() if study in names}
 

@@ -84,10 +84,12 @@ def _panel(title, part, colour, limits, label, line, log) -> Figure:
 def _title(panel: str, part: pd.DataFrame) -> str:
     """The study on a line of its own: panels are narrow. Of seeds, how many were planned."""
     study, *rest = panel.split(", ", 1)
-    most, planned = part["seeds"].max(), planned_seeds(part["study"].iloc[0])
+    fewest, most = part["seeds"].min(), part["seeds"].max()
+    planned = planned_seeds(part["study"].iloc[0])
     if most:  # of times it is 0: they were taken of one seed
-        unfinished = f" of {planned}" if planned > most else ""
-        rest = [*rest, f"{most}{unfinished} seed{'s' if max(most, planned) > 1 else ''}"]
+        count = f"{most}" if fewest == most else f"{fewest}\N{EN DASH}{most}"
+        unfinished = f" of {planned}" if planned > fewest else ""
+        rest = [*rest, f"{count}{unfinished} seed{'s' if max(most, planned) > 1 else ''}"]
     return f"{study}\n" + ", ".join(rest)
 
 

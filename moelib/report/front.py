@@ -1,20 +1,24 @@
 """The title page: what was found, ours beside the paper, and how its claims fared."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
+import numpy as np
 import pandas as pd
 from IPython.display import Markdown
 
 from moelib.records.kinds import SharpnessNumbers, TrainNumbers, UtilizationNumbers
+from moelib.records.record import Record
 from moelib.report import effects, loading, pages
 from moelib.report.ablations import preregistered
 from moelib.report.ablations.preregistered import WEAK_BACKBONE
 from moelib.report.accuracy import tables as accuracy_tables
 from moelib.report.accuracy import words as accuracy_words
+from moelib.report.accuracy.words import PAPER_SIZE
 from moelib.report.answers import BARS, NOTHING, STAR
 from moelib.report.claims import tables as claims_tables
 from moelib.report.claims.claims import CLAIMS
+from moelib.report.comparisons import REFERENCE
 from moelib.report.efficiency import words as efficiency_words
 from moelib.report.forest import panels
 from moelib.report.sharpness import tables as sharpness_tables
@@ -23,9 +27,8 @@ from moelib.report.statistics.hypotheses import INCONCLUSIVE
 from moelib.report.surface import words as surface_words
 from moelib.report.utilization import tables as utilization_tables
 from moelib.report.utilization import words as utilization_words
-from moelib.report.wording import listed
+from moelib.report.wording import enumeration, listed
 
-SCALE = "paper"  # the study at the paper's own size
 CHAPTERS = {  # title and answer of the main ones, by page
     "accuracy": ("Accuracy", accuracy_words.answer),
     "utilization": ("Use of the experts", utilization_words.answer),
@@ -37,7 +40,7 @@ TOLD = ("accuracy", "utilization", "sharpness", "efficiency")  # on the title pa
 
 
 def findings(studies: Iterable[str]) -> Markdown:
-    """What chapters answer first, as a list.
+    """What chapters answer first, as a list, below what the numbers are of.
 
     On accuracy also at the paper's own size, and where nothing but the head is trained.
     """
@@ -45,16 +48,29 @@ def findings(studies: Iterable[str]) -> Markdown:
     firsts = [
         (page, next(answer(studies)).data.partition("\n")[0]) for page, answer in answers.items()
     ]
-    if SCALE in studies:
-        page, first = firsts[0]
-        own = next(accuracy_words.answer([SCALE])).data.partition(":")[0].rstrip(".")
-        firsts[0] = page, f"{first} At the paper’s own size, ResNet-18 and 50 epochs: {own}."
+    trained = loading.by_evidence(studies, TrainNumbers)
+    own = accuracy_words.at_paper_size(accuracy_tables.effects(effects.few_heads(trained)))
+    firsts[0] = firsts[0][0], f"{firsts[0][1]} {own}".strip()
     if WEAK_BACKBONE in studies:
         alone = next(preregistered.weak_backbone()).data.partition("\n")[0]
         firsts.insert(1, ("weak-backbone", f"Where nothing but the head is trained: {alone}"))
-    return Markdown(
-        "\n".join(f"1. {first} [More]({page}.ipynb)" for page, first in firsts if first != NOTHING)
-    )
+    rows = (f"1. {first} [More]({page}.ipynb)" for page, first in firsts if first != NOTHING)
+    return Markdown("\n".join([*_scope(trained), *rows]))
+
+
+def _scope(trained: Mapping[str, list[Record[TrainNumbers]]]) -> list[str]:
+    """What net and training the numbers of the study of most evidence are of."""
+    for study, runs in effects.few_heads(trained).items():
+        dense = [run for run in runs if run.head == REFERENCE]
+        size = dense[0].numbers.total_parameters / 1e6
+        accuracy = np.mean([run.numbers.test.accuracy for run in dense])
+        epochs = dense[0].study.training.epochs
+        return [
+            f"Where nothing else is said, of `{study}`: a net of {size:.2g} million parameters, "
+            f"{epochs} epochs, {accuracy:.1%} of test images right with a dense head.",
+            "",
+        ]
+    return []
 
 
 def at_a_glance(studies: Iterable[str], name: str = "at-a-glance") -> Markdown:
@@ -68,7 +84,7 @@ def at_a_glance(studies: Iterable[str], name: str = "at-a-glance") -> Markdown:
             "class-expert nats",
             0,
         ),
-        "Sharpness": (SharpnessNumbers, sharpness_tables.effects, "largest eigenvalue, × dense", 1),
+        "Sharpness": (SharpnessNumbers, sharpness_tables.effects, "eigenvalue, × dense (log)", 1),
     }
     charts, frames, records = [], [], defaultdict(list)
     for title, (kind, effect, label, line) in measures.items():
@@ -85,26 +101,38 @@ def at_a_glance(studies: Iterable[str], name: str = "at-a-glance") -> Markdown:
     if not charts:
         return Markdown(NOTHING)
     drawn = pd.concat(frames)
-    quoted = drawn.dropna(subset=["paper", "low"])
-    within = quoted["paper"].between(quoted["low"], quoted["high"]).sum()
+    accuracy = frames[0]
+    opposed = accuracy[(accuracy["high"] < 0) & (accuracy["paper"] > 0)]["head"]
+    first = (
+        f"In accuracy {enumeration(opposed)} lie{'s' if len(opposed) == 1 else ''} below dense, "
+        "where the paper has more"
+        if len(opposed)
+        else "Four measures of each head, beside the paper’s"
+    )
     caption = (
-        f"**{within} of the paper's {len(quoted)} numbers (stars) lie within our intervals.** Test "
-        f"images of CIFAR-10. {BARS} {STAR} Dashed: no difference from dense, or none between "
-        "experts."
+        f"**{first}.** Test images of CIFAR-10. {BARS} {STAR} Its net and training are others. "
+        "Dashed: no difference from dense, or none between experts."
     )
     return pages.chart(name, charts, caption, caption, drawn, pages.evidence(records))
 
 
 def tally(studies: Iterable[str]) -> Markdown:
-    """How many of the paper's claims are judged how, in the study that decides most of them."""
+    """How many of the paper's claims are judged how, in the study that decides most of them.
+
+    And in the one at the paper's own size.
+    """
     rows = claims_tables.verdicts(studies)
     if rows.empty:
         return Markdown(NOTHING)
     decided = rows[rows["verdict"] != INCONCLUSIVE].groupby("study").size()
     study = decided.idxmax() if len(decided) else rows["study"].iloc[0]
+    told = f"Of {len(CLAIMS)} claims of the paper {_counts(rows, study)}"
+    if PAPER_SIZE in set(rows["study"]) - {study}:
+        told += f"; at the paper’s own size {_counts(rows, PAPER_SIZE)}"
+    return Markdown(f"{told}. [Each claim, its rule and its numbers](claims.ipynb).")
+
+
+def _counts(rows: pd.DataFrame, study: str) -> str:
     counts = rows[rows["study"] == study]["verdict"].value_counts()
     words = listed(f"{count} {verdict}" for verdict, count in counts.items())
-    return Markdown(
-        f"Of {len(CLAIMS)} claims of the paper `{study}` can test {counts.sum()}: "
-        f"**{words}**. [Each claim, its rule and its numbers](claims.ipynb)."
-    )
+    return f"`{study}` can test {counts.sum()}: **{words}**"

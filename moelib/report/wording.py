@@ -71,6 +71,16 @@ def span(row, number: Callable[[float], str] = signed) -> str:
     return f"{number(row.low)} to {number(row.high)}"
 
 
+def with_interval(value: float, row, number: Callable[[float], str] = signed) -> str:
+    """A value and the ends of the interval of its row, which no line breaks.
+
+    >>> with_interval(1, pd.Series({"low": 0.5, "high": 1.5})).replace("\N{NO-BREAK SPACE}", "_")
+    '+1.00 (+0.50_to_+1.50)'
+    """
+    ends = span(row, number).replace(" ", "\N{NO-BREAK SPACE}")
+    return f"{number(value)} ({ends})"
+
+
 def rounded(value: float) -> str:
     """Three digits, or all before the point.
 
@@ -97,6 +107,9 @@ def enumeration(parts: Iterable[str]) -> str:
     >>> enumeration(["dense", "soft", "sparse"])
     'dense, soft and sparse'
     """
+    parts = list(parts)
+    if not parts:
+        return ""
     *first, last = parts
     return f"{listed(first)} and {last}" if first else last
 

@@ -50,10 +50,11 @@ def test_seeds_are_paired_and_a_family_counts_whole():
     assert first.adjusted == pytest.approx(2 * alone.adjusted)
 
 
-def test_effects_are_in_points_and_paired():
-    arms = records("top-2", [0.03, 0.05]) + records("dense", [0.01, 0.01])
-    (row,) = tables.effects(arms, {"gap": gap}, "dense").itertuples()
-    assert row.by_seed == pytest.approx((2, 4)) and row.value == pytest.approx(3)
+def test_gaps_are_in_points_by_arm():
+    row, _ = tables.gaps(
+        records("top-2", [0.03, 0.05]) + records("dense", [0.01]), "m"
+    ).itertuples()
+    assert row.by_seed == pytest.approx((3, 5)) and row.value == pytest.approx(4)
 
 
 def test_records_of_other_settings_are_refused(results):

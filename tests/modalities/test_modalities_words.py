@@ -46,8 +46,14 @@ def test_allocation_helps_if_both_gaps_are_smaller(top_2, hard, verdict):
         Comparison("H2", "gap", "hard", "dense", gap, LOWER),
     )
     answer = words.allocation(tables.judged(arms, questions))
-    assert verdict in answer and ("seeds to be told" in answer) == ("decide" in verdict)
-    assert prose.numbers(answer.partition("top-2,")[0])[0] == "\N{MINUS SIGN}1.95"  # points
+    assert verdict in answer and ("one of a point" in answer) == ("decide" in verdict)
+    assert "1.95 points smaller than that of top-2" in answer
+
+
+def test_seeds_that_agree_exactly_say_nothing_of_what_others_could_tell():
+    alike = tables.Verdict(tables.MAIN[0], (0.0, 0.0, 0.0), 0, 0, 0, 1.0, 1.0, tables.OPEN)
+    h2 = alike._replace(comparison=tables.MAIN[1])
+    assert words.allocation([alike, h2]).endswith("over 3 seeds.")
 
 
 def test_pairs_of_two_devices_are_counted():
@@ -77,11 +83,13 @@ def test_a_chart_says_what_costs_most_to_arms_that_see_both(closed):
     assert "*pairs*" in text and prose.numbers(text) == ["30.00", "40.00"]
 
 
-def test_a_chart_names_the_ends_of_the_gap_of_arms_that_see_both(closed):
+def test_a_chart_tells_the_range_of_the_gap_of_arms_that_see_both(closed, monkeypatch):
     runs = records("top-2", [0.02, 0.04]) + records("dense", [0.05]) + records("words", [0.0])
     text = claim(words.gap_chart("main", runs))
-    assert text.index("*top-2*") < text.index("*dense*")
-    assert prose.numbers(text.replace("top-2", "")) == ["3.00", "5.00"]
+    assert prose.numbers(text) == ["3.00", "5.00", "0", "0"]  # of no comparison
+    monkeypatch.setattr(tables, "MAIN", (Comparison("H", "gap", "hard", "dense", gap, LOWER),))
+    apart = records("dense", LARGE) + records("hard", SMALL)
+    assert prose.numbers(claim(words.gap_chart("main", apart)))[2:] == ["1", "1"]
 
 
 def test_charts_of_arms_that_see_one_modality_alone_claim_nothing(closed):

@@ -14,7 +14,8 @@ pytestmark = pytest.mark.usefixtures("results", "closed")
 
 
 def lines(*studies: str) -> list[str]:
-    return front.findings(studies).data.splitlines()
+    """The findings alone, without what they are of."""
+    return [line for line in front.findings(studies).data.splitlines() if line.startswith("1.")]
 
 
 def test_each_finding_leads_to_its_chapter():
@@ -29,9 +30,16 @@ def test_the_papers_own_size_is_told_beside_the_study_of_most_evidence():
     for name, seeds in (("tiny", (0, 1, 2)), ("paper", (0, 1))):
         synthetic.write_all(synthetic.study(name, seeds))
     first, *_ = lines("tiny", "paper")
-    finding, _, paper = first.partition("ResNet-18")
+    finding, _, paper = first.partition("At the paper’s own size")
     assert "`tiny`" in finding and prose.numbers(finding)[-1] == "3"  # seeds
-    assert "not told apart" in paper
+    assert "2 of 5 seeds" in paper and "soft" in paper and "sparse" in paper
+
+
+def test_above_the_findings_stands_what_net_they_are_of():
+    study = synthetic.study()
+    synthetic.write_all(study)
+    first = front.findings(["tiny"]).data.partition("\n")[0]
+    assert "`tiny`" in first and f"{study.training.epochs} epochs" in first
 
 
 def test_where_the_head_alone_is_trained_has_a_finding_of_its_own():
@@ -54,3 +62,5 @@ def test_a_figure_of_one_study_a_measure_and_a_tally_of_its_claims():
     claims, testable, *verdicts = map(int, prose.numbers(tally))
     assert "`tiny`" in tally and claims == len(CLAIMS) and testable == sum(verdicts) > 0
     assert "tiny" in front.at_a_glance(["tiny"]).data
+    synthetic.write_all(synthetic.study("paper"))
+    assert "at the paper’s own size `paper`" in front.tally(["tiny", "paper"]).data

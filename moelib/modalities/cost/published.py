@@ -93,8 +93,8 @@ def bounds() -> pd.DataFrame:
             f"{mode} {batch}": least_ms(demand(shape, mode, batch, PROMPT), DATA_SHEET)
             for mode, batch in sizes
         }
-        billions = {"total": shape.parameters / 1e9, "active": shape.active_parameters / 1e9}
-        rows.append({"model": shape.name, **billions, **least})
+        sizes = {"billions": shape.parameters / 1e9, "active": shape.active_parameters / 1e9}
+        rows.append({"model": shape.name, **sizes, **least})
     return pd.DataFrame(rows)
 
 

@@ -98,8 +98,8 @@ def executor_chart(file: str, record: Record[CostNumbers], name: str = "executor
     caption = (
         f"**With {even['per_expert'].max():g} tokens per expert: {parts}.** Time of the "
         "experts by executor, times a dense perceptron of equal active size: "
-        "medians (line), quartiles (band). Dashed: 1, and E/k = 8, which computing all experts "
-        "and masking costs; dotted: 256 tokens per expert."
+        "medians (line), quartiles (band). Dashed: 1, and E/k = 8, what all experts would "
+        "cost at the rate of the dense perceptron; dotted: 256 tokens per expert."
     )
     drawn = [figures.executors(table)]
     made = evidence(file, record, "modalities_cost")
@@ -112,8 +112,9 @@ def front_chart(table: pd.DataFrame, record: Record[CostNumbers] | None) -> Mark
     orders = {tuple(points["model"]) for _, points in mixtures.groupby("task")}
     agree = "agree" if len(orders) == 1 else "do not agree"
     caption = (
-        f"**The tasks {agree} on the order of the mixtures.** Scores that others published, over "
-        "the time of an answer of 16 tokens at the published shapes."
+        f"**The tasks {agree} on the order of the mixtures, and no score comes with an interval.** "
+        "Scores that others published, over the time of an answer of 16 tokens at the published "
+        "shapes."
     )
     made = "A bound by data sheet, no record"
     for file, costs_record in costs().items() if record else ():
@@ -300,7 +301,7 @@ def trained(records: Iterable[Record[ModalityUtilizationNumbers]]) -> Markdown:
 def bounds() -> Markdown:
     """Least milliseconds of published shapes by an H100's data sheet: nothing is measured."""
     table = published.bounds()
-    columns = headings("model", "total", "active") | {"total": ("Parameters, billion", ".1f")}
+    columns = headings("model", "billions", "active") | {"active": ("active", ".1f")}
     return pages.table(
         table, columns | {name: (name, "rounded") for name in table.columns[3:]}, FOLDED
     )
@@ -312,6 +313,7 @@ def front(table: pd.DataFrame) -> Markdown:
     first = table.drop_duplicates("model").set_index("model")
     rows = first[["billions", "active", "ms", "bound_ms"]].join(wide).reset_index()
     columns = headings("model", "billions", "active", "GQA", "MMBench", "ms", "bound_ms")
+    columns["active"] = ("active", ".1f")
     columns["ms"] = (f"ms an answer of {ANSWER} tokens, measured", "rounded")
     if not table["measured"].all():
         del columns["ms"]

@@ -31,7 +31,7 @@ from moelib.report.headings import headings
 from moelib.report.sharpness import tables as sharpness_tables
 from moelib.report.statistics.hypotheses import CONTRADICTED, INCONCLUSIVE, SUPPORTED
 from moelib.report.utilization import tables as utilization_tables
-from moelib.report.wording import across_devices, in_points, listed, span
+from moelib.report.wording import across_devices, in_points, listed, span, with_interval
 
 WEAK_BACKBONE = "weak-backbone"  # the study
 WORDS = {SUPPORTED: "Yes", CONTRADICTED: "No", INCONCLUSIVE: "Not decided"}
@@ -214,9 +214,9 @@ def _table(judged: pd.DataFrame) -> Markdown:
 
 
 def _effect(row) -> str:
-    """The mean and, where it is known, the interval, which no line breaks."""
-    ends = f" ({span(row, in_points)})".replace(" ", "\N{NO-BREAK SPACE}")[1:]
-    return f"{in_points(row.difference)} {ends}" if row.seeds > 1 else in_points(row.difference)
+    if row.seeds < 2:
+        return in_points(row.difference)
+    return with_interval(row.difference, row, in_points)
 
 
 def _noise_floor(accuracy: pd.DataFrame) -> str:

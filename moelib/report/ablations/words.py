@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
+import numpy as np
 import pandas as pd
 from IPython.display import Markdown
 
@@ -17,6 +18,7 @@ from moelib.report.thresholds import BALANCED
 from moelib.report.utilization import tables as utilization_tables
 from moelib.report.wording import enumeration, plain, signed, span
 
+NAMES = {"losses": "balance losses", "gate": "gate", "layer": "hidden layer"}
 NOT_SWITCHED = (
     "**Not measured yet.** The studies `protocol-*` switch one key at a time; what each of them "
     "does to accuracy appears here once they have been run."
@@ -32,9 +34,12 @@ def answer(studies: Iterable[str], name: str = "ablations") -> Iterator[Markdown
         return
     sure = parts[verdicts(parts) != ALIKE]
     if len(sure):
-        gains = enumeration(map(_part, sure.itertuples()))
+        gains = "; in ".join(
+            f"`{study}` {enumeration(map(_part, rows.itertuples()))}"
+            for study, rows in sure.groupby("study", sort=False)
+        )
         rest = "; no other part can be told from chance" if len(sure) < len(parts) else ""
-        claim = f"**{gains[0].upper()}{gains[1:]}**{rest} (not corrected for their number)."
+        claim = f"**In {gains}**{rest} (not corrected for their number)."
     else:
         most = parts["seeds"].max()
         claim = (
@@ -47,24 +52,56 @@ def answer(studies: Iterable[str], name: str = "ablations") -> Iterator[Markdown
         "seed: balance losses; a gate, over a uniform or a frozen one; the dense head’s hidden "
         f"layer. {BARS}", "points of accuracy added", line=0,
     )  # fmt: skip
-    heads = accuracy_tables.effects(records)
-    count = verdicts(heads).value_counts()
-    better, worse = count.get("higher", 0), count.get("lower", 0)
+    heads = accuracy_tables.effects(records).assign(paper=np.nan)  # the paper has no variants
+    better = heads[verdicts(heads) == "higher"]
+    named = enumeration(f"{row.head} in `{row.study}`" for row in better.itertuples())
+    worse = (verdicts(heads) == "lower").sum()
     yield chart(
-        f"{name}-heads", heads, records, f"**Of {len(heads)} heads {better} are more accurate than "
-        f"dense, and {worse} less.** All heads of these studies. Test accuracy minus that of "
-        f"dense, paired by seed. {BARS}", "minus dense, percentage points", line=0,
+        f"{name}-heads", heads, records, f"**More accurate than dense: {named or 'no head'}; less: "
+        f"{worse} of {len(heads)} heads.** Test accuracy minus that of dense, paired by seed. "
+        f"{BARS}", "minus dense, percentage points", line=0,
     )  # fmt: skip
-    used = utilization_tables.balance(
-        tables.with_controls(loading.by_evidence(studies, UtilizationNumbers))
-    )
+    used = _balance(studies).assign(paper=np.nan)
     if len(used):
         worst = used.loc[used["value"].idxmax()]
         yield chart(
             f"{name}-balance", used, records, f"**{worst['head']} uses its experts least evenly: "
             f"variation {worst['value']:.2f}.** Coefficient of variation of gate mass over "
-            f"experts, test images. {BARS}", "variation of gate mass", line=BALANCED,
+            f"experts, test images; dashed: what counts as even. {BARS}",
+            "variation of gate mass", line=BALANCED,
         )  # fmt: skip
+
+
+def price_of_balance(studies: Iterable[str]) -> Markdown:
+    """What balance losses buy and cost: evenness and accuracy of each head with them and without.
+
+    Of the first study that has such heads; nothing without one.
+    """
+    studies = list(studies)
+    parts = tables.parts(tables.with_controls(loading.by_evidence(studies, TrainNumbers)))
+    variation = _balance(studies).set_index(["study", "head"])["value"].to_dict()
+    losses = parts[parts["head"].str.endswith("-losses")]
+    lines = []
+    for study, rows in losses.groupby("study", sort=False):
+        for row in rows.itertuples():
+            head = row.head.removesuffix("-losses")
+            even, uneven = (variation.get((study, name)) for name in (head, f"{head}-free"))
+            if even is None or uneven is None:
+                continue
+            verb = "gains" if row.value < 0 else "loses"
+            sure = "" if row.low * row.high > 0 else " (not sure)"
+            lines.append(
+                f"{head} varies by {uneven:.2f} in place of {even:.2f}, and {verb} "
+                f"{plain(abs(row.value))} points{sure}"
+            )
+        if lines:
+            return Markdown(f"Without its losses, in `{study}`, {'; '.join(lines)}.")
+    return Markdown("")
+
+
+def _balance(studies: Iterable[str]) -> pd.DataFrame:
+    records = loading.by_evidence(studies, UtilizationNumbers)
+    return utilization_tables.balance(tables.with_controls(records))
 
 
 def hidden_layer(studies: Iterable[str]) -> Markdown:
@@ -85,7 +122,7 @@ def _part(row) -> str:
     low, high = sorted((sign * row.low, sign * row.high))
     verb += "" if part == "losses" else "s"
     interval = f"95% interval {plain(low)} to {plain(high)}"
-    return f"the {part} of {head} {verb} {sign * row.value:.2f} points ({interval})"
+    return f"the {NAMES[part]} of {head} {verb} {sign * row.value:.2f} points ({interval})"
 
 
 def departures(studies: Iterable[str], name: str = "departures") -> Iterator[Markdown]:

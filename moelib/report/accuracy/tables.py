@@ -12,6 +12,8 @@ from moelib.report.effects import by_head
 from moelib.report.frames import Trained, run_columns, test_correct
 from moelib.report.statistics.intervals import exact_mcnemar, t_interval, wilson_interval
 
+PAPER = "the paper's saved files"
+
 
 def finals(records: Trained) -> pd.DataFrame:
     """One row per run: what was tested, and how well it did."""
@@ -111,6 +113,20 @@ def image_comparisons(records: Trained, reference: str = REFERENCE) -> pd.DataFr
             }
         )
     return pd.DataFrame(rows)
+
+
+def beside_paper(records: Mapping[str, list[Record]]) -> pd.DataFrame:
+    """One row for the paper and each study on CIFAR-10: test accuracy of the paper's heads.
+
+    Ours are means over seeds; a head that a study lacks is NaN.
+    """
+    rows = [{"study": PAPER, "backbone": paper.BACKBONE, **paper.TEST_ACCURACY}]
+    for study, runs in records.items():
+        if runs[0].study.data.source == "cifar10":
+            ours = 100 * finals(runs).groupby("head")["test_accuracy"].mean()
+            backbone = runs[0].study.backbone.kind
+            rows.append({"study": study, "backbone": backbone, **ours})
+    return pd.DataFrame(rows, columns=["study", "backbone", *paper.TEST_ACCURACY])
 
 
 def effects(records: Mapping[str, list[Record]]) -> pd.DataFrame:

@@ -11,7 +11,9 @@ from moelib.report.accuracy import tables
 from moelib.report.answers import BARS, NOTHING, STAR, comparison
 from moelib.report.effects import few_heads
 from moelib.report.forest import chart
-from moelib.report.wording import signed
+from moelib.report.wording import listed, signed, with_interval
+
+PAPER_SIZE = "paper"  # the study
 
 
 def answer(studies: Iterable[str], name: str = "accuracy") -> Iterator[Markdown]:
@@ -22,9 +24,25 @@ def answer(studies: Iterable[str], name: str = "accuracy") -> Iterator[Markdown]
         yield Markdown(NOTHING)
         return
     claim = beside_dense(frame)
-    yield Markdown(claim)
+    yield Markdown("\n\n".join(filter(None, (claim, at_paper_size(frame)))))
     yield chart(name, frame, records, f"{claim} Test accuracy minus that of dense in the same "
                 f"seed. {BARS} {STAR}", "minus dense, percentage points", line=0)  # fmt: skip
+
+
+def at_paper_size(frame: pd.DataFrame) -> str:
+    """Each head beside dense in the study of the paper's own net and epochs; nothing without it."""
+    rows = frame[frame["study"] == PAPER_SIZE]
+    if rows.empty:
+        return ""
+    parts = listed(f"{row.head} {_with_interval(row)}" for row in rows.itertuples())
+    return (
+        f"At the paper’s own size, ResNet-18 and 50 epochs, {rows['seeds'].max()} of "
+        f"{loading.planned_seeds(PAPER_SIZE)} seeds are here. Minus dense, in points: {parts}."
+    )
+
+
+def _with_interval(row) -> str:
+    return signed(row.value) if pd.isna(row.low) else with_interval(row.value, row)
 
 
 def beside_dense(frame: pd.DataFrame) -> str:

@@ -2,7 +2,9 @@
 
 Each claim says what is measured, what is compared with what, from which threshold on it holds, and
 the smallest effect that matters. All of it was written down before any run of the main study; what
-ran before that study is judged by rules made afterwards. The claims are one family: a verdict is
+ran before that study is judged by rules made afterwards. Claims 2 and 13 are about the paper's own
+net: that other nets say nothing of them was added when verdicts of smaller ones were known, which
+their size alone had decided. The claims are one family: a verdict is
 called at 5 % after Holm's correction for all thirteen, whether a study can test them all or not.
 One seed decides no claim about training.
 """
@@ -29,7 +31,7 @@ from moelib.report.statistics.hypotheses import (
     decisions,
     seeds_for,
 )
-from moelib.report.wording import in_points
+from moelib.report.wording import MINUS, in_points
 
 UNITS = ("points", "nats")  # units that are written after a number
 
@@ -53,8 +55,8 @@ class Claim:
     def matters(self) -> str:
         """The smallest effect that matters, in words."""
         sizes = {
-            "points": f"{100 * self.smallest:g} points",
-            "%": f"{100 * self.smallest:g} percentage points",
+            "points": _percentage_points(self.smallest),
+            "%": _percentage_points(self.smallest),
             "ratio": f"a factor of {math.exp(self.smallest):g}",
             "times": f"{self.smallest:.0%} of the time",
         }
@@ -82,11 +84,14 @@ class Judgement(NamedTuple):
 
     @property
     def needed(self) -> int | None:
-        """Seeds that the smallest effect that matters needs, by the spread of the seeds here."""
-        needs = [
-            seeds_for(part, self.claim.smallest, LEVEL / len(CLAIMS)) for part in self.evidence
-        ]
-        return max((seeds for seeds in needs if seeds is not None), default=None)
+        """Seeds with which this number would show the smallest effect that matters.
+
+        By the spread of the seeds that there are; None where it is unknown, and where there are as
+        many: then the mean lies too close to the threshold.
+        """
+        part = self.weakest
+        seeds = seeds_for(part, self.claim.smallest, LEVEL / len(CLAIMS))
+        return seeds if seeds is not None and seeds > part.seeds else None
 
 
 def judge(
@@ -124,18 +129,27 @@ def rules() -> pd.DataFrame:
 def in_words(part: Evidence, unit: str) -> str:
     """A number with its interval, in the unit of its claim.
 
-    >>> in_words(Evidence("soft - dense", 0.011, 0.002, 0.02, 5, 0.01, 0.9, 0.01), "points")
-    'soft - dense +1.10 (+0.20 to +2.00) points'
+    >>> in_words(Evidence("soft / dense", 1.1, 0.9, 1.35, 5, 0.01, 0.9, 0.01), "ratio")
+    'soft / dense: 1.1 (0.9 to 1.35)'
     """
-    show = {"points": in_points, "%": _in_percent}.get(unit, "{:.3g}".format)
+    show = {"points": in_points, "%": _in_percent}.get(unit, _three_digits)
     if math.isnan(part.estimate):
-        return f"{part.name} unknown"
-    ends = "" if math.isnan(part.low) else f" ({show(part.low)} to {show(part.high)})"
-    return f"{part.name} {show(part.estimate)}{ends}" + (f" {unit}" if unit in UNITS else "")
+        return f"{part.name}: unknown"
+    known = part.high > part.low  # not of one seed, nor of what no seed changes
+    ends = f" ({show(part.low)} to {show(part.high)})" if known else ""
+    return f"{part.name}: {show(part.estimate)}{ends}" + (f" {unit}" if unit in UNITS else "")
 
 
 def _in_percent(share: float) -> str:
-    return f"{min(share, 1):.2%}"  # an interval of shares may go on beyond 1
+    return f"{min(share, 1):.2%}".replace("-", MINUS)  # an interval may go on beyond 1
+
+
+def _percentage_points(share: float) -> str:
+    return f"{100 * share:g} percentage point{'' if share == 0.01 else 's'}"
+
+
+def _three_digits(value: float) -> str:
+    return f"{value:.3g}".replace("-", MINUS)
 
 
 T_TEST = "one-sided t tests over seeds, for both heads (intersection-union) or against one"

@@ -9,10 +9,13 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from moelib.records.kinds import TrainNumbers
+from moelib.records.record import Record
 from moelib.report import comparisons
 from moelib.report.accuracy import tables as accuracy_tables
 from moelib.report.efficiency import tables as efficiency_tables
 from moelib.report.frames import Analysed, Efficient, Sharp, Surfaces, Trained
+from moelib.report.paper import BACKBONE
 from moelib.report.sharpness import tables as sharpness_tables
 from moelib.report.statistics.hypotheses import ABOVE, WITHIN, Evidence, certain, over_seeds
 from moelib.report.statistics.intervals import FEWEST_RUNS, kendall, median_interval, resampled_taus
@@ -20,6 +23,7 @@ from moelib.report.surface import tables as surface_tables
 from moelib.report.surface.tables import EIGENVECTOR
 from moelib.report.thresholds import ALIVE, FASTER, FITTED, MATCHED, SIMILAR, WEAK
 from moelib.report.utilization import tables as utilization_tables
+from moelib.report.wording import MINUS
 
 HEADS = ("soft", "sparse")  # the heads that the paper's claims are about
 SPLITS = ("train", "test")
@@ -41,7 +45,7 @@ def accuracy(kind: str, threshold: float) -> Callable[[Records], list[Evidence]]
     def evidence(records: Records) -> list[Evidence]:
         differences = accuracy_tables.seed_differences(records.trained)
         return _both(
-            over_seeds(f"{head} - {comparisons.REFERENCE}", values, kind, threshold)
+            over_seeds(f"{head} {MINUS} {comparisons.REFERENCE}", values, kind, threshold)
             for head, values in differences.groupby("head", sort=False)["difference"]
         )
 
@@ -49,8 +53,8 @@ def accuracy(kind: str, threshold: float) -> Callable[[Records], list[Evidence]]
 
 
 def fit(records: Records) -> list[Evidence]:
-    """Training accuracy of each head after the last epoch."""
-    accuracies = accuracy_tables.finals(records.trained)
+    """Training accuracy of each head after the last epoch, of the paper's net alone."""
+    accuracies = accuracy_tables.finals(_of_paper_net(records.trained))
     if accuracies.empty:
         return []
     groups = accuracies.groupby("head", sort=False)["last_train_accuracy"]
@@ -140,7 +144,7 @@ def order(records: Records) -> list[Evidence]:
     parts = []
     for split in SPLITS:
         pairs = both[both["split"] == split][["lambda_max", accuracy]].dropna().to_numpy().T
-        parts.append(_weak_order(f"tau on {split}", *pairs))
+        parts.append(_weak_order(f"tau on {split} images", *pairs))
     return parts
 
 
@@ -189,14 +193,19 @@ def _sign_test(head: str, ratios: np.ndarray) -> Evidence:
 
 
 def budgets(records: Records) -> list[Evidence]:
-    """Difference of the parameters of the whole model, relative to the dense one."""
-    totals = accuracy_tables.finals(records.trained)
+    """Difference of the parameters of the whole model, relative to dense; of the paper's net."""
+    totals = accuracy_tables.finals(_of_paper_net(records.trained))
     if totals.empty or not set(totals["head"]) >= {comparisons.REFERENCE, *HEADS}:
         return []
     total = totals.groupby("head")["total_parameters"].first()
     dense = total[comparisons.REFERENCE]
     off = {head: total[head] / dense - 1 for head in HEADS}
-    return [certain(f"{head} / dense - 1", x, abs(x) < MATCHED) for head, x in off.items()]
+    return [certain(f"{head} beside dense", x, abs(x) < MATCHED) for head, x in off.items()]
+
+
+def _of_paper_net(records: Trained) -> list[Record[TrainNumbers]]:
+    """Records of the paper's net: by design a narrower one fits less, and its gate weighs more."""
+    return [record for record in records if record.study.backbone.kind == BACKBONE]
 
 
 def _ratios(

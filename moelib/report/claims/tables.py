@@ -55,7 +55,7 @@ def verdicts(studies: Iterable[str]) -> pd.DataFrame:
                     "effect": claims.in_words(judgement.weakest, judgement.claim.unit).replace(
                         "lambda_max", "eigenvalue"
                     ),
-                    "n": judgement.weakest.seeds,
+                    "n": judgement.weakest.seeds or None,
                     "needed": judgement.needed if undecided else None,
                     "figure": f"{{numref}}`{figure}`" if drawn else elsewhere,
                 }

@@ -22,6 +22,7 @@ def matrix(rows: pd.DataFrame) -> Markdown:
         return Markdown(NOTHING)
     studies = list(dict.fromkeys(rows["study"]))
     marks = rows.assign(mark=[_badge(verdict, short=True) for verdict in rows["verdict"]])
+    marks["claim"] = marks["number"].astype(str) + ". " + marks["claim"]
     frame = marks.pivot(index=["number", "claim"], columns="study", values="mark").fillna("")
     columns = headings("claim") | {study: (study, "") for study in studies}
     legend = " \N{MIDDLE DOT} ".join(f"{_badge(word, short=True)} {word}" for word in MARKS)
@@ -39,7 +40,7 @@ def by_claim(rows: pd.DataFrame) -> Markdown:
         study=[f"`{study}`" for study in rows["study"]], verdict=rows["verdict"].map(_badge)
     )
     parts = (
-        f"**{claim.words}**\n\n{_rule(claim)}\n\n"
+        f"**{claim.number}. {claim.words}**\n\n{_rule(claim)}\n\n"
         f"{pages.table(cells[rows['number'] == claim.number], columns, longest=len(cells)).data}"
         for claim in claims.CLAIMS
         if claim.number in set(rows["number"])

@@ -17,7 +17,7 @@ from moelib.report.robustness.tables import NEITHER, SAME_HEAD, SAME_SEED
 from moelib.report.sharpness import tables as sharpness_tables
 from moelib.report.statistics import association
 from moelib.report.statistics.intervals import CONFIDENCE
-from moelib.report.wording import clauses, listed, plain, seeds_of, signed, span
+from moelib.report.wording import clauses, listed, plain, seeds_of, signed, span, with_interval
 
 NOTHING = (
     "No study with such records is here yet. A study asks for them with "
@@ -37,7 +37,7 @@ OUTCOMES = {
     "brier": "Brier score",
 }
 PREDICTION = headings(
-    "study", "measure", "outcome", "runs", "rho", "low", "high", "tau", "within", "p_value", "holm"
+    "study", "measure", "outcome", "runs", "rho", "tau", "within", "p_value", "holm"
 ) | {"tau": ("Kendall, all runs", ".2f"), "p_value": ("p within", ".2g")}
 RELIABILITY = headings(
     "study",
@@ -50,7 +50,7 @@ RELIABILITY = headings(
     "corrupted_ece",
     "brier",
     "temperature",
-) | {"accuracy": ("Accuracy", ".4f")}
+)
 
 
 def corruptions(studies: Iterable[str]) -> list[Markdown]:
@@ -158,7 +158,9 @@ def predictions(studies: Iterable[str]) -> list[Markdown]:
         "of one head** (the latter after correction for their number, the former without)."
     )
     rows = table.assign(
-        measure=table["measure"].map(MEASURES), outcome=table["outcome"].map(OUTCOMES)
+        measure=table["measure"].map(MEASURES),
+        outcome=table["outcome"].map(OUTCOMES),
+        rho=[with_interval(row.rho, row) for row in table.itertuples()],
     )
     return [Markdown(answer), pages.table(rows, PREDICTION, longest=12)]
 

@@ -83,8 +83,8 @@ def over_seeds(
 
 
 def certain(name: str, value: float, holds: bool) -> Evidence:
-    """A number that no seed can change, such as a count of parameters."""
-    return Evidence(name, value, value, value, 1, float(not holds), float(holds), 0.0)
+    """A number that no seed can change, such as a count of parameters; it has none."""
+    return Evidence(name, value, value, value, 0, float(not holds), float(holds), 0.0)
 
 
 def all_of(parts: Sequence[Evidence]) -> tuple[float, float]:

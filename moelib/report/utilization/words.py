@@ -9,11 +9,12 @@ from moelib.records.kinds import UtilizationNumbers
 from moelib.records.record import Record
 from moelib.report import loading
 from moelib.report.answers import BARS, NOTHING, STAR, run_name
-from moelib.report.effects import few_heads
+from moelib.report.effects import few_heads, verdicts
 from moelib.report.forest import chart
+from moelib.report.statistics.intervals import ALIKE
 from moelib.report.thresholds import BALANCED
 from moelib.report.utilization import tables
-from moelib.report.wording import signed, span
+from moelib.report.wording import enumeration, signed, span
 
 
 def answer(studies: Iterable[str], name: str = "utilization") -> Iterator[Markdown]:
@@ -23,19 +24,15 @@ def answer(studies: Iterable[str], name: str = "utilization") -> Iterator[Markdo
         yield Markdown(NOTHING)
         return
     balance, information = tables.balance(records), tables.information(records)
-    even = balance[balance["value"] < BALANCED]
-    most = balance.loc[balance["value"].idxmax()]
-    evenly = (
-        f"**{len(even)} of {len(balance)} heads share their images evenly over experts** "
-        f"(variation of gate mass below {BALANCED:g}); {run_name(most)} is the most uneven, "
-        f"with {most['value']:.2f}."
-    )
+    evenly = _evenness(balance)
     knowing = information.loc[information["value"].idxmin()]
     tests = pd.concat(tables.summary(r).query("split == 'test'") for r in records.values())
     above = int((tests["information"] > tests["null_95"]).sum())
+    untrained = ", untrained gates among them" if "frozen" in set(tests["head"]) else ""
     knows = (
-        f"**In {above} of {len(tests)} runs the expert that gets an image tells more of its class "
-        f"than chance does**, least in {run_name(knowing)}: {knowing['value']:.2f} nats."
+        f"**In {above} of {len(tests)} runs{untrained}, the expert that gets an image tells more "
+        f"of its class than chance does**, least in {run_name(knowing)}: "
+        f"{knowing['value']:.2f} nats."
     )
     learned = _beyond_frozen(loading.by_evidence(studies, UtilizationNumbers))
     yield Markdown("\n\n".join(filter(None, (learned, evenly, knows))))
@@ -51,25 +48,44 @@ def answer(studies: Iterable[str], name: str = "utilization") -> Iterator[Markdo
     )  # fmt: skip
 
 
+def _evenness(balance: pd.DataFrame) -> str:
+    """Which heads of the study of most evidence use their experts evenly, as far as is sure."""
+    rows = balance[balance["study"] == balance["study"].iloc[0]]
+    sides = verdicts(rows, BALANCED)
+    words = {"lower": "evenly", "higher": "unevenly", ALIKE: "undecided"}
+    heads = {word: enumeration(rows["head"][sides == side]) for side, word in words.items()}
+    told = "; ".join(f"{names} {word}" for word, names in heads.items() if names)
+    return (
+        f"**How images are shared over experts in `{rows['study'].iloc[0]}`: {told}** (evenly: "
+        f"variation of gate mass below {BALANCED:g})."
+    )
+
+
 def _beyond_frozen(records: Mapping[str, list[Record]]) -> str:
     """What a gate that learns adds to a random one, in the first study that has one; else nothing.
 
     Where the same head without its balance losses was trained too, also what is left without them.
     """
-    verbs = {"higher": "tells more of the class than", "lower": "tells less of the class than"}
     for study, runs in records.items():
         gains = {row.head: row for row in tables.information_beyond_frozen(runs).itertuples()}
         if not gains:
             continue
         head, row = next(iter(gains.items()))
-        verb = verbs.get(row.verdict, "tells no more of the class, as far as can be seen, than")
-        claim = (
-            f"**The choice of the {head} head {verb} that of a gate that never learned**: "
-            f"{signed(row.difference)} nats (95% interval {span(row)}; {row.seeds} seeds of "
-            f"`{study}`)"
-        )
         free = gains.get(f"{head}-free")
+        claim = (
+            f"**The {head} gate {_tells(row)} than a gate that never learned**: "
+            f"{signed(row.difference)} nats (95% interval {span(row)}; {row.seeds} seeds of "
+            f"`{study}`)."
+        )
         if free is not None:
-            claim += f", and {signed(free.difference)} ({span(free)}) without its balance losses"
-        return f"{claim}."
+            claim += (
+                f" **Without its balance losses it {_tells(free)}**: "
+                f"{signed(free.difference)} ({span(free)})."
+            )
+        return claim
     return ""
+
+
+def _tells(row) -> str:
+    verbs = {"higher": "tells more", "lower": "tells less"}
+    return f"{verbs.get(row.verdict, 'is not seen to tell more')} of the class"

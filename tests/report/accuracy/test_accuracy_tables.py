@@ -129,3 +129,15 @@ def test_the_papers_numbers_stand_beside_its_heads_alone(trained):
     assert table[unpublished].isna().all()
     rises = {"soft": 7.95 / 1.88, "sparse": 7.47 / 1.88}
     assert paper.over_dense(paper.RISE) == pytest.approx(rises)
+
+
+def test_the_papers_numbers_stand_above_means_of_studies_of_its_data():
+    right = {"dense": [[True, True], [True, False]], "sparse": [[True, True]]}
+    digits = runs_with(synthetic.study(seeds=(0, 1)), right)
+    data = digits[0].study.data.model_copy(update={"source": "cifar10"})
+    study = digits[0].study.model_copy(update={"data": data})
+    ours = [record.model_copy(update={"study": study}) for record in digits]
+    table = tables.beside_paper({"digits": digits, "tiny": ours}).set_index("study")
+    assert list(table.index) == [tables.PAPER, "tiny"]
+    assert table.loc["tiny", "dense"] == pytest.approx(75) and np.isnan(table.loc["tiny", "soft"])
+    assert table.loc[tables.PAPER, [*paper.TEST_ACCURACY]].to_dict() == paper.TEST_ACCURACY
