@@ -68,6 +68,6 @@ def _archives(app, error) -> None:
 
 def setup(app) -> dict:
     """Register the pages and the archives with Sphinx."""
-    app.connect("html-collect-pages", lambda app: list(_notebooks(app) or ()))
+    app.connect("html-collect-pages", _notebooks)
     app.connect("build-finished", _archives)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

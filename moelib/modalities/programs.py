@@ -19,8 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from moelib.modalities.scenes import BIT, GRID, MASK, Scenes, held_pairs, named
-from moelib.study import modalities as config
+from moelib.modalities.scenes import BIT, GRID, MASK, Scenes, named
 from moelib.study.modalities import ATTRIBUTES, FRAMES, LINKS, PREDICATES
 
 MOST = 3  # predicates
@@ -148,12 +147,6 @@ def holds(programs: Programs, pairs: tuple[tuple[str, str], ...]) -> np.ndarray:
     every = compositions(programs)
     chosen = [every[:, outers.index(outer), PREDICATES.index(inner)] for outer, inner in pairs]
     return np.any(chosen, axis=0)
-
-
-def names_held_pair(programs: Programs, held_out: config.HeldOut) -> np.ndarray:
-    """Whether a description of a program names a held-out pair (n,) of bool."""
-    described = programs.described
-    return np.any([(described & p) == p for p in held_pairs(held_out)], axis=0).any(axis=1)
 
 
 def answer(programs: Programs, scenes: Scenes) -> np.ndarray:

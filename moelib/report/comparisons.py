@@ -23,6 +23,16 @@ def paired_runs(records: Iterable[N], reference: str = REFERENCE) -> list[tuple[
     return [(record, other) for record, other in pairs if other and record.head != reference]
 
 
+def of_common_seeds(records: Iterable[N]) -> list[N]:
+    """The records of those seeds that every head of the records has."""
+    records = list(records)
+    seeds: dict[str, set[int]] = {}
+    for record in records:
+        seeds.setdefault(record.head, set()).add(record.seed)
+    common = set.intersection(*seeds.values()) if seeds else set()
+    return [record for record in records if record.seed in common]
+
+
 def beyond_reference(
     values: pd.DataFrame,
     measure: str,

@@ -25,13 +25,14 @@ def panels(
 ) -> list[Figure]:
     """A figure for each panel of `effects`: seeds (faint), mean and interval, the paper's number.
 
-    Heads keep their colour, marker and order; all panels share one axis. Those of several studies
-    share their rows too, so that a head is at the same height in each. `line` marks the value of no
-    effect, or a threshold.
+    Heads keep their colour, marker and order; all panels share one axis. Panels of several studies,
+    named after them, share their rows too, so that a head is at the same height in each. `line`
+    marks the value of no effect, or a threshold.
     """
     colour = colours(sorted(dict.fromkeys(effects["head"]), key=_rank))
     limits = _limits(effects, line, log)
-    compared = effects["study"].nunique() > 1
+    studies = [*zip(effects["study"], effects["panel"], strict=True)]
+    compared = len({*studies}) > 1 and all(panel.startswith(study) for study, panel in studies)
     figures = []
     for title, part in effects.groupby("panel", sort=False):
         own = {*part["head"]}

@@ -45,6 +45,7 @@ HEADINGS = {
     "tau": ("Tau", ".2f"),
     "without": ("Tau without one family", ".2f"),
     # accuracy
+    "done": ("Seeds", ""),
     "total_parameters": ("All parameters", ",d"),
     "mean": ("Mean test accuracy", ".2%"),
     "deviation": ("Standard deviation", ".2%"),
@@ -53,7 +54,6 @@ HEADINGS = {
     "only_reference_right": ("Only dense right", "d"),
     # ablations
     "question": ("Question", ""),
-    "against": ("Against", ""),
     "hypothesis": ("Written beforehand", ""),
     "detectable": ("Detectable, points", ".2f"),
     "change": ("Change", "rounded"),
@@ -157,8 +157,6 @@ HEADINGS = {
     "target": ("Aim", ".2f"),
     "met": ("Met", ""),
     "repeats": ("Pairs", "d"),
-    "epoch_seconds": ("Epoch, s", ".1f"),
-    "seconds": ("Training, s", ".0f"),
     # robustness
     "outcome": ("Of", ""),
     "rho": ("Spearman, all runs (95% interval)", ""),

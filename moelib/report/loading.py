@@ -104,17 +104,17 @@ def lowest_seed(records: Iterable[Record[N]]) -> list[Record[N]]:
 
 def benchmarks() -> dict[str, Record[BenchmarkNumbers]]:
     """The records of all benchmarks, by the names of their files."""
-    return _of_scripts("benchmarks", BenchmarkNumbers)
+    return of_scripts("benchmarks", BenchmarkNumbers)
 
 
 def crosschecks() -> dict[str, Record[CrosscheckNumbers]]:
     """The records of comparisons with PyHessian, by the names of their files."""
-    return _of_scripts("crosscheck", CrosscheckNumbers)
+    return of_scripts("crosscheck", CrosscheckNumbers)
 
 
 def scales() -> dict[str, Record[ScaleNumbers]]:
     """The records of sparse heads of many sizes, a device each, by the names of their files."""
-    return _of_scripts("scale", ScaleNumbers)
+    return of_scripts("scale", ScaleNumbers)
 
 
 def sessions() -> dict[str, list[Record[SessionNumbers]]]:
@@ -129,8 +129,9 @@ def sessions() -> dict[str, list[Record[SessionNumbers]]]:
     return {study: records for study, records in loaded.items() if records}
 
 
-def _of_scripts(folder: str, numbers: type[N]) -> dict[str, Record[N]]:
-    paths = sorted((results_root() / folder).glob("*.json"))
+def of_scripts(folder: str, numbers: type[N], files: str = "*.json") -> dict[str, Record[N]]:
+    """The records that a script wrote into a folder of the results, by the names of their files."""
+    paths = sorted((results_root() / folder).glob(files))
     return {path.name: read_record(path, numbers) for path in paths}
 
 

@@ -207,12 +207,12 @@ def _small(text: str) -> Markdown:
 def _cell(value: object, spec: str) -> str:
     if isinstance(value, tuple):
         return ", ".join(_cell(part, spec) for part in value)
-    if spec == "points":
-        return _cell(100 * value, "+.2f")
     if pd.isna(value):
         return MISSING
+    if spec == "points":
+        return _cell(100 * value, "+.2f")
     if isinstance(value, (bool, np.bool_)):
         return "yes" if value else "no"
     if spec == "rounded":
         return rounded(value)
-    return format(value, spec).replace("-", MINUS) if spec else str(value)
+    return format(value, spec).replace("-", MINUS) if spec else str(value).replace("|", "\\|")

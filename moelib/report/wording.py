@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 import pandas as pd
 
 from moelib.records.record import Record
-from moelib.report.statistics.intervals import ALIKE, CONFIDENCE
+from moelib.report.statistics.intervals import ALIKE
 
 MINUS = "\N{MINUS SIGN}"
 
@@ -43,13 +43,6 @@ def across_devices(pairs: Iterable[tuple[Record, Record]]) -> str:
         f"In {same.count(False)} of {len(same)} pairs the two runs were trained on different "
         "devices, whose rounding differs too."
     )
-
-
-def image_verdict(row) -> str:
-    """Say of a row with `difference` and the `p_value` of a test over images which is higher."""
-    if row.p_value >= 1 - CONFIDENCE:
-        return ALIKE
-    return "higher" if row.difference > 0 else "lower"
 
 
 def in_points(share: float) -> str:
@@ -114,12 +107,7 @@ def enumeration(parts: Iterable[str]) -> str:
     return f"{listed(first)} and {last}" if first else last
 
 
-def clauses(
-    heads: pd.Series,
-    verdicts: pd.Series,
-    verbs: Mapping[str, str],
-    join: Callable[[Iterable[str]], str] = enumeration,
-) -> list[str]:
+def clauses(heads: pd.Series, verdicts: pd.Series, verbs: Mapping[str, str]) -> list[str]:
     """Of each verdict that there is: which heads have it, and its verb.
 
     >>> verbs = {"higher": "better than"}
@@ -128,7 +116,7 @@ def clauses(
     """
     groups = {verdict: heads[verdicts == verdict] for verdict in (*verbs, ALIKE)}
     return [
-        f"{join(group)} {'is' if len(group) == 1 else 'are'} "
+        f"{enumeration(group)} {'is' if len(group) == 1 else 'are'} "
         f"{verbs.get(verdict, 'not told apart from')}"
         for verdict, group in groups.items()
         if len(group)

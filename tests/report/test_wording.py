@@ -1,7 +1,6 @@
 """Numbers in words: the examples of the docstrings, and what they leave out."""
 
 import doctest
-from types import SimpleNamespace
 
 import pytest
 import synthetic
@@ -13,20 +12,6 @@ from moelib.study.run import Run
 def test_the_examples_of_the_docstrings_are_true():
     outcome = doctest.testmod(wording)
     assert outcome.attempted >= 3 and outcome.failed == 0
-
-
-@pytest.mark.parametrize(
-    ("difference", "p_value", "words"),
-    [
-        (0.1, 0.049, "higher"),
-        (-0.1, 0.049, "lower"),
-        (0.1, 0.051, "not distinguishable"),
-        (-0.1, 1.0, "not distinguishable"),
-    ],
-)
-def test_a_difference_is_called_by_its_p_value(difference, p_value, words):
-    row = SimpleNamespace(difference=difference, p_value=p_value)
-    assert wording.image_verdict(row) == words
 
 
 @pytest.mark.parametrize(

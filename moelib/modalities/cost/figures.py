@@ -4,11 +4,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.ticker import LogLocator, NullFormatter
 
-from moelib.report.style import INK, PALETTE, styled
+from moelib.report.style import INK, PALETTE, PLAIN, legend_outside, styled
 
-PLAIN = FuncFormatter(lambda value, _: f"{value:g}")
 EXECUTORS = ("grouped", "padded", "loop", "masked")
 
 
@@ -18,14 +17,16 @@ def decoding(steps: pd.DataFrame) -> Figure:
     figure, axes = plt.subplots(figsize=(4.1, 3.6), layout="constrained")
     for (arm, points), colour in zip(steps.groupby("arm", sort=False), PALETTE, strict=False):
         points = points.sort_values("batch")
+        marker, name = ("s", f"{arm} (mixture)") if points["mixture"].all() else ("o", arm)
         factor = points["whole_ms"] / points["ms"]
-        axes.plot(points["batch"], points["whole_ms"], "o-", color=colour, label=arm, ms=3)
+        axes.plot(points["batch"], points["whole_ms"], f"{marker}-", color=colour, label=name, ms=4)
         low, high = points["ms_low"] * factor, points["ms_high"] * factor
         axes.fill_between(points["batch"], low, high, color=colour, alpha=0.2, linewidth=0)
         bound = points["bound_ms"] * factor
         axes.plot(points["batch"], bound, "--", color=colour, linewidth=1)
     _logarithmic(axes, "sequences at once", "ms a step, whole model")
-    return _with_legend(figure, axes, columns=2)
+    legend_outside(figure, axes, columns=2)
+    return figure
 
 
 @styled
@@ -47,7 +48,8 @@ def executors(ratios: pd.DataFrame) -> Figure:
         axes.axhline(level, color=INK, linewidth=1, linestyle="--")
     axes.axvline(256, color=INK, linewidth=1, linestyle=":")
     _logarithmic(axes, "tokens per expert", "time, times dense")
-    return _with_legend(figure, axes, columns=2)
+    legend_outside(figure, axes, columns=2)
+    return figure
 
 
 @styled
@@ -75,18 +77,14 @@ def _task(name: str, scores: pd.DataFrame) -> Figure:
         )
     axes.set(title=name, xlabel="ms an answer of 16 tokens", ylabel="score, %")
     axes.margins(0.25, 0.15)
-    return _with_legend(figure, axes, columns=2)
+    legend_outside(figure, axes, columns=2)
+    return figure
 
 
 def _logarithmic(axes, x: str, y: str) -> None:
     axes.set(yscale="log", xlabel=x, ylabel=y)
     axes.set_xscale("log", base=2)
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(PLAIN)
         axis.set_minor_formatter(NullFormatter())
-
-
-def _with_legend(figure: Figure, axes, columns: int) -> Figure:
-    handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncol=columns, frameon=False)
-    return figure

@@ -22,6 +22,15 @@ from moelib.report.timing import quartiles, ratio
 
 PATCHES = ("object", "empty")  # types of tokens that are patches; the others are words
 SIZE = ["panel", "part", "mode", "batch", "context"]  # one panel
+CELLS = [
+    *(name for name in CostCell.model_fields if name not in ("milliseconds", "fault")),
+    *("tokens", "per_expert", "rounds", "ms", "ms_low", "ms_high", "bound_ms", "of_bound"),
+    *("modelled", "mixture", "whole_ms"),
+]
+RATIOS = [
+    *(*SIZE, "arm", "tokens", "per_expert", "slots", "touched"),
+    *("ratio", "ratio_low", "ratio_high"),
+]
 
 
 def cells(record: Record[CostNumbers]) -> pd.DataFrame:
@@ -31,7 +40,7 @@ def cells(record: Record[CostNumbers]) -> pd.DataFrame:
     `bound_ms` the least time of the same pass at the measured rates of the machine, with the
     experts that were met, and `of_bound` that by `ms`. `whole_ms` is the time of the whole model:
     where a few layers were run it is `modelled`, `ms` times all layers by those that were run,
-    without unembedding. `per_second` is tokens by `whole_ms`.
+    without unembedding.
     """
     numbers = record.numbers
     shapes = {shape.name: shape for shape in numbers.shapes}
@@ -63,11 +72,11 @@ def cells(record: Record[CostNumbers]) -> pd.DataFrame:
                 "bound_ms": least,
                 "of_bound": least / ms,
                 "modelled": cell.layers < shape.layers,
+                "mixture": shape.experts > 1,
                 "whole_ms": whole,
-                "per_second": tokens / whole * 1e3,
             }
         )
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=CELLS)
 
 
 def decoding(cells: pd.DataFrame) -> pd.DataFrame:
@@ -113,9 +122,7 @@ def ratios(
                 ),
             }
         )
-    return pd.DataFrame(
-        rows, columns=None if rows else [*SIZE, "arm", "per_expert", "ratio", "slots", "touched"]
-    )
+    return pd.DataFrame(rows, columns=RATIOS)
 
 
 def faults(record: Record[CostNumbers]) -> pd.DataFrame:

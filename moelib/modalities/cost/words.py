@@ -1,7 +1,6 @@
 """What the chapters on costs show: tables and sentences of records, each with its source."""
 
 from collections.abc import Iterable
-from typing import TypeVar
 
 import pandas as pd
 from IPython.display import Markdown
@@ -13,14 +12,13 @@ from moelib.modalities.cost.verdicts import ACTIVE, UNIFORM, judge
 from moelib.records.cost import CostNumbers, TrafficNumbers
 from moelib.records.freshness import costs_code
 from moelib.records.modalities import ModalityUtilizationNumbers
-from moelib.records.record import Numbers, Record, read_record
-from moelib.report import pages
+from moelib.records.record import Record, read_record
+from moelib.report import loading, pages
 from moelib.report.headings import headings
 from moelib.report.statistics.hypotheses import CONTRADICTED, INCONCLUSIVE, SUPPORTED
 from moelib.report.wording import devices_of, listed
 from moelib.study.run import results_root
 
-N = TypeVar("N", bound=Numbers)
 FOLDER = "cost"
 BADGES = {SUPPORTED: "success", CONTRADICTED: "danger", INCONCLUSIVE: "secondary"}
 DENSE = ("Vicuna-7B", "Vicuna-13B")
@@ -31,7 +29,7 @@ NOTHING = "No record of `{script}` is in this checkout."
 
 def costs() -> dict[str, Record[CostNumbers]]:
     """Records of times at true shapes by file, those of GPUs first."""
-    records = _records("cost", CostNumbers)
+    records = loading.of_scripts(FOLDER, CostNumbers, "cost.*.json")
     on_cpu = {file: r.provenance.device == r.provenance.cpu for file, r in records.items()}
     return dict(sorted(records.items(), key=lambda item: (on_cpu[item[0]], item[0])))
 
@@ -43,7 +41,7 @@ def foremost() -> dict[str, Record[CostNumbers]]:
 
 def traffics() -> dict[str, Record[TrafficNumbers]]:
     """Records of traffic by file."""
-    return _records("traffic", TrafficNumbers)
+    return loading.of_scripts(FOLDER, TrafficNumbers, "traffic.*.json")
 
 
 def gpu() -> Record[CostNumbers] | None:
@@ -68,6 +66,8 @@ def evidence(file: str, record: Record, script: str) -> str:
 def decoding_chart(file: str, record: Record[CostNumbers], name: str = "decoding") -> Markdown:
     """Times of a decoding step over batches, of every published shape, and their bounds."""
     table = tables.decoding(tables.cells(record))
+    if table.empty:
+        return Markdown(NOT_MEASURED)
     mixtures = {shape.name for shape in record.numbers.shapes if shape.experts > 1}
     counts = {}
     for batch, points in table.groupby("batch"):
@@ -323,8 +323,3 @@ def front(table: pd.DataFrame) -> Markdown:
 def data_sheet() -> str:
     """The rates of the bound, in words."""
     return f"{DATA_SHEET.teraflops:.0f} TFLOP/s and {DATA_SHEET.gigabytes / 1e3:.2f} TB/s"
-
-
-def _records(name: str, numbers: type[N]) -> dict[str, Record[N]]:
-    paths = sorted((results_root() / FOLDER).glob(f"{name}.*.json"))
-    return {path.name: read_record(path, numbers) for path in paths}

@@ -52,49 +52,49 @@ class Contrast(NamedTuple):
         return f"{self.kind} {100 * self.threshold:{sign}g} points".replace("-", MINUS)
 
 
-def _weak(question: str, head: str, reference: str, kind: str, threshold: float) -> Contrast:
-    return Contrast(
-        question, Arm("weak-backbone", head), Arm("weak-backbone", reference), kind, threshold
+def _contrasts(
+    study: str, question: str, kind: str, threshold: float, *pairs: tuple[str, str]
+) -> tuple[Contrast, ...]:
+    """The same question of several pairs of heads of a study."""
+    return tuple(
+        Contrast(question, Arm(study, head), Arm(study, reference), kind, threshold)
+        for head, reference in pairs
     )
 
 
 # Without this one the others say nothing; it is no part of their family.
-SOMETHING_TO_DO = _weak("Is there something to do?", "dense", "linear", ABOVE, 0.03)
-WEAK = (
-    *(
-        _weak("Do experts pay at equal parameters?", head, "dense", ABOVE, MATTERS)
-        for head in ("soft", "sparse", "switch")
-    ),
-    *(
-        _weak("Does capacity pay at equal cost?", head, reference, ABOVE, MATTERS)
-        for head, reference in (
-            ("sparse", "dense-h128"),
-            ("sparse-e32", "dense-h128"),
-            ("sparse-e32", "sparse"),
-        )
-    ),
-    _weak("Does sparsity cost accuracy?", "sparse-e32", "dense-h2048", BELOW, -MATTERS),
-    _weak("Does routing pay?", "sparse", "frozen", ABOVE, MATTERS),
+(SOMETHING_TO_DO,) = _contrasts(
+    "weak-backbone", "Is there something to do?", ABOVE, 0.03, ("dense", "linear")
 )
-
-
-def _part(question: str, head: str, reference: str, kind: str, threshold: float) -> Contrast:
-    return Contrast(question, Arm("ablations", head), Arm("ablations", reference), kind, threshold)
-
-
+WEAK = (
+    *_contrasts(
+        *("weak-backbone", "Do experts pay at equal parameters?", ABOVE, MATTERS),
+        *(("soft", "dense"), ("sparse", "dense"), ("switch", "dense")),
+    ),
+    *_contrasts(
+        *("weak-backbone", "Does capacity pay at equal cost?", ABOVE, MATTERS),
+        *(("sparse", "dense-h128"), ("sparse-e32", "dense-h128"), ("sparse-e32", "sparse")),
+    ),
+    *_contrasts(
+        *("weak-backbone", "Does sparsity cost accuracy?", BELOW, -MATTERS),
+        ("sparse-e32", "dense-h2048"),
+    ),
+    *_contrasts("weak-backbone", "Does routing pay?", ABOVE, MATTERS, ("sparse", "frozen")),
+)
 PARTS = (
-    *(
-        _part("Is half a point lost without balance losses?", f"{head}-free", head, ABOVE,
-              -MATTERS)
-        for head in ("soft", "sparse", "switch")
+    *_contrasts(
+        *("ablations", "Is half a point lost without balance losses?", ABOVE, -MATTERS),
+        *(("soft-free", "soft"), ("sparse-free", "sparse"), ("switch-free", "switch")),
     ),
-    *(
-        _part("Does a gate that learns bring half a point?", head, reference, BELOW,
-              MATTERS)
-        for head, reference in (("soft", "uniform"), ("sparse", "frozen"))
+    *_contrasts(
+        *("ablations", "Does a gate that learns bring half a point?", BELOW, MATTERS),
+        *(("soft", "uniform"), ("sparse", "frozen")),
     ),
-    _part("Does a hidden layer bring half a point?", "dense", "linear", BELOW, MATTERS),
-)  # fmt: skip
+    *_contrasts(
+        *("ablations", "Does a hidden layer bring half a point?", BELOW, MATTERS),
+        ("dense", "linear"),
+    ),
+)
 
 
 def _departure(

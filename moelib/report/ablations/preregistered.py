@@ -12,7 +12,7 @@ from IPython.display import Markdown
 
 from moelib.records.kinds import SharpnessNumbers, TrainNumbers, UtilizationNumbers
 from moelib.records.record import Record
-from moelib.report import loading, pages
+from moelib.report import effects, loading, pages
 from moelib.report.ablations import contrasts
 from moelib.report.ablations.contrasts import (
     DEPARTURES,
@@ -234,11 +234,12 @@ def _noise_floor(accuracy: pd.DataFrame) -> str:
 
 def _panels(judged: pd.DataFrame) -> pd.DataFrame:
     """Effects in points, a panel for each question and reference."""
-    return judged.assign(
-        panel=judged["question"] + "\nagainst " + judged["against"],
-        value=100 * judged["difference"],
-        low=100 * judged["low"],
-        high=100 * judged["high"],
-        by_seed=[tuple(100 * value for value in values) for values in judged["by_seed"]],
-        paper=np.nan,
+    return effects.frame(
+        effects.row(
+            row.study,
+            f"{row.question}\nagainst {row.against}",
+            row.head,
+            100 * np.array(row.by_seed),
+        )
+        for row in judged.itertuples()
     )

@@ -7,9 +7,9 @@ import pandas as pd
 
 from moelib.records.record import Record
 from moelib.report import effects
+from moelib.report.ablations.contrasts import DEPARTURES, UNPAIRED, paired_differences
 from moelib.report.accuracy import tables as accuracy_tables
-from moelib.study.heads import Linear, Soft, Sparse, Switch, Uniform
-from moelib.study.protocol import PROTOCOLS
+from moelib.study.heads import Linear, Uniform
 
 PARTS = {  # what is added: (head with it, head without it)
     "soft-losses": ("soft", "soft-free"),
@@ -18,13 +18,6 @@ PARTS = {  # what is added: (head with it, head without it)
     "soft-gate": ("soft", "uniform"),
     "sparse-gate": ("sparse", "frozen"),
     "dense-layer": ("dense", "linear"),
-}
-KEY_KINDS = {  # keys of the protocol that mean something to some kinds of heads alone
-    "noise_at_evaluation": Sparse,
-    "kl": Soft,
-    "load": Sparse,
-    "ties": Sparse,
-    "top_1_weight": Switch,
 }
 
 
@@ -53,43 +46,15 @@ def parts(records: Mapping[str, list[Record]]) -> pd.DataFrame:
 
 
 def switches(records: Mapping[str, list[Record]]) -> pd.DataFrame:
-    """Test accuracy with one key of the protocol as the authors ran it, minus without; in points.
+    """Test accuracy with a departure of the authors' code, minus without; in points, by seed.
 
-    Runs of one head and seed of two studies of the same data, backbone and training are compared
-    if, for this head, their protocols differ in one key alone. The key is the panel.
+    The departure is the panel. `UNPAIRED` is among them: another order of batches.
     """
-    runs = list(chain.from_iterable(records.values()))
-    pairs: dict[tuple[str, str, str], dict[int, float]] = {}
-    for ours in (run for run in runs if run.study.name.startswith(effects.SWITCHED)):
-        for theirs in runs:
-            key = _only_key(ours, theirs)
-            if key is not None:
-                difference = ours.numbers.test.accuracy - theirs.numbers.test.accuracy
-                # Several studies may hold the same run without the key: it counts once.
-                by_seed = pairs.setdefault((ours.study.name, key, ours.head), {})
-                by_seed.setdefault(ours.seed, 100 * difference)
-    return effects.frame(
-        effects.row(study, key, head, [*by_seed.values()])
-        for (study, key, head), by_seed in pairs.items()
-    )
-
-
-def _only_key(ours: Record, theirs: Record) -> str | None:
-    """The one key of the protocol, not as corrected in `ours`, that parts two runs; else None."""
-    same = ("data", "backbone", "training")
-    alike = (ours.head, ours.seed) == (theirs.head, theirs.seed) and all(
-        getattr(ours.study, name) == getattr(theirs.study, name) for name in same
-    )
-    head = ours.study.heads[ours.head]
-    if not alike or head != theirs.study.heads[theirs.head]:
-        return None
-    mine, other = ours.study.protocol.model_dump(), theirs.study.protocol.model_dump()
-    keys = [
-        key
-        for key in mine
-        if key != "base"
-        and mine[key] != other[key]
-        and isinstance(head, KEY_KINDS.get(key, object))
-    ]
-    (key,) = keys if len(keys) == 1 else (None,)
-    return key if key and mine[key] != PROTOCOLS["corrected"].model_dump()[key] else None
+    accuracy = accuracy_tables.finals(chain.from_iterable(records.values()))
+    rows = []
+    for contrast in (*DEPARTURES, *UNPAIRED) if len(accuracy) else ():
+        points = 100 * paired_differences(contrast, accuracy, "test_accuracy")
+        if len(points):
+            study, head = contrast.arm
+            rows.append(effects.row(study, contrast.question, head, points))
+    return effects.frame(rows)

@@ -1,14 +1,17 @@
 """The answers on parts of a mixture and on departures of the authors' code, and their charts."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 
 import numpy as np
 import pandas as pd
 from IPython.display import Markdown
 
 from moelib.records.kinds import TrainNumbers, UtilizationNumbers
+from moelib.records.record import Record
 from moelib.report import loading
 from moelib.report.ablations import tables
+from moelib.report.ablations.contrasts import DEPARTURES, changes, judge
 from moelib.report.accuracy import tables as accuracy_tables
 from moelib.report.answers import BARS, NOTHING
 from moelib.report.effects import verdicts
@@ -127,6 +130,7 @@ def _part(row) -> str:
 
 def departures(studies: Iterable[str], name: str = "departures") -> Iterator[Markdown]:
     """What does each departure of the authors' code do to accuracy, one at a time?"""
+    studies = list(studies)
     records = loading.by_evidence(studies, TrainNumbers)
     frame = tables.switches(records)
     if frame.empty:
@@ -135,18 +139,46 @@ def departures(studies: Iterable[str], name: str = "departures") -> Iterator[Mar
     sure = frame[verdicts(frame) != ALIKE]
     most = frame.loc[frame["value"].abs().idxmax()]
     interval = "" if pd.isna(most["low"]) else f" (95% interval {span(most)})"
-    keys = f"{frame['panel'].nunique()} of the switches"
-    first = (
-        f"One seed of {keys} is here, and one seed decides nothing"
-        if frame["seeds"].max() < 2
-        else f"Of {keys}, thrown alone for {len(frame)} heads, {len(sure)} can be seen in accuracy"
-    )
     claim = (
-        f"**{first}.** The largest change is that of `{most['panel']}` for {most['head']}: "
-        f"{signed(most['value'])} points{interval}."
+        f"**Of {len(frame)} departures, head by head, {len(sure) or 'not one'} "
+        f"{'is' if len(sure) < 2 else 'are'} seen to move accuracy.** The largest change is that "
+        f"of *{most['panel']}* for {most['head']}: {signed(most['value'])} points{interval}."
+        f"{_unseen(records)}"
     )
-    yield Markdown(claim)
+    yield Markdown("\n\n".join(filter(None, (claim, _used_otherwise(studies)))))
     yield chart(
-        name, frame, records, f"{claim} Test accuracy with a key as the authors ran it, minus the "
-        f"same run without, paired by seed. {BARS}", "points of accuracy", line=0,
+        name, frame, records, f"{claim} Test accuracy with one departure, minus the same run "
+        f"without, paired by seed. {BARS}", "points of accuracy", line=0,
     )  # fmt: skip
+
+
+def _unseen(records: Mapping[str, list[Record]]) -> str:
+    """How large a change of accuracy could have gone unseen, from the best to the worst case."""
+    accuracy = accuracy_tables.finals(chain.from_iterable(records.values()))
+    detectable = 100 * judge(DEPARTURES, accuracy, "test_accuracy")["detectable"].dropna()
+    if detectable.empty:
+        return " One seed decides nothing."
+    return (
+        f" Changes of {detectable.min():.1f} points at best, and {detectable.max():.1f} at worst, "
+        "could go unseen."
+    )
+
+
+def _used_otherwise(studies: Iterable[str]) -> str:
+    """Which departures are seen to change what the choice of an expert tells of the class."""
+    records = loading.by_evidence(studies, UtilizationNumbers)
+    usage = utilization_tables.summary(chain.from_iterable(records.values()))
+    if usage.empty:
+        return ""
+    table = changes(DEPARTURES, {"test": usage[usage["split"] == "test"]}, "information")
+    sure = table[(table["low"] > 0) | (table["high"] < 0)]
+    parts = enumeration(
+        f"{plain(abs(row.change))} nats {'more' if row.change > 0 else 'less'} with "
+        f"*{row.question}* ({row.head}, {span(row)})"
+        for row in sure.itertuples()
+    )
+    return (
+        f"**What experts are used for does change**: class and expert share {parts}."
+        if parts
+        else ""
+    )

@@ -50,6 +50,28 @@ def epochs(records: Trained) -> pd.DataFrame:
     )
 
 
+def studies(records: Mapping[str, list[Record]]) -> pd.DataFrame:
+    """One row per study: its net, its epochs, its seeds so far, and how accurate dense is there."""
+    rows = []
+    for study, runs in records.items():
+        dense = [run for run in runs if run.head == REFERENCE]
+        by_head = finals(runs).groupby("head").size()
+        fewest, most, planned = by_head.min(), by_head.max(), len(runs[0].study.seeds)
+        done = f"{most}" if fewest == most else f"{fewest} to {most}"
+        rows.append(
+            {
+                "study": study,
+                "backbone": runs[0].study.backbone.kind,
+                "protocol": runs[0].study.protocol.base,
+                "total": runs[0].numbers.total_parameters / 1e6,
+                "epochs": runs[0].study.training.epochs,
+                "done": done if fewest == planned else f"{done} of {planned}",
+                "accuracy": np.mean([run.numbers.test.accuracy for run in dense] or [np.nan]),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
 def means(records: Trained) -> pd.DataFrame:
     """One row per head: mean test accuracy, deviation, number of seeds, and a 95 % interval.
 

@@ -15,14 +15,21 @@ from moelib.report.forest import chart
 from moelib.report.frames import Efficient
 from moelib.report.thresholds import FASTER
 from moelib.report.wording import listed, plain, span
-from moelib.study.heads import family
+from moelib.study.heads import family, has_experts
 
 
 def answer(studies: Iterable[str], name: str = "efficiency") -> Iterator[Markdown]:
     """Is inference with few experts faster than with a dense head?"""
     records = few_heads(loading.by_evidence(studies, EfficiencyNumbers))
     frame = tables.effects(records).dropna(subset="value")
-    whole = frame[frame["panel"].str.contains("whole") & (frame["head"] != "dense")]
+    mixtures = {
+        (study, run.head)
+        for study, runs in records.items()
+        for run in runs
+        if has_experts(run.study.heads[run.head])
+    }
+    mixed = pd.MultiIndex.from_frame(frame[["study", "head"]]).isin(mixtures)
+    whole = frame[frame["panel"].str.contains("whole") & mixed]
     if whole.empty:
         yield Markdown(NOTHING)
         return

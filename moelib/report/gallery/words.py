@@ -91,7 +91,7 @@ def charts(
             "choice.**"
         )
         caption = (
-            f"{claim} Of each expert the image of which it is least certain and the one that it "
+            f"{claim} For each expert the image of which it is least certain and the one that it "
             "is surest of, with the gate as trained; where scripts run, $k$, temperature and "
             "noise can be changed, each relative to the trained gate."
         )

@@ -9,28 +9,12 @@ from moelib.records.benchmarks import SessionNumbers
 from moelib.records.freshness import codes
 from moelib.records.kinds import TrainNumbers
 from moelib.records.record import Record
-from moelib.report.frames import Trained, run_columns
 from moelib.study.study import Study
 
 RUN_ONE = "`.venv/bin/papermill notebooks/{notebook}.ipynb out.ipynb -p study {study}`"
 JOULES = 3.6e6  # in a kilowatt-hour
 MACHINE = ["study", "device"]
 HOURS = ["training", "analyses", "core_hours", "gpu_hours"]
-
-
-def durations(records: Trained) -> pd.DataFrame:
-    """One row per run: the median time of an epoch, the whole training, and the machine."""
-    return pd.DataFrame(
-        {
-            **run_columns(record),
-            "epochs": len(record.numbers.epochs),
-            "epoch_seconds": np.median(record.provenance.epoch_seconds),
-            "seconds": record.provenance.wall_time_s,
-            "threads": record.provenance.threads,
-            "device": record.provenance.device,
-        }
-        for record in records
-    )
 
 
 def recipes(studies: Iterable[Study]) -> pd.DataFrame:

@@ -9,7 +9,7 @@ from moelib.records.kinds import SharpnessNumbers, TrainNumbers
 from moelib.records.record import Record
 from moelib.records.reliability import RobustnessNumbers
 from moelib.report import comparisons, effects, loading, pages
-from moelib.report.answers import BARS
+from moelib.report.answers import BARS, comparison
 from moelib.report.forest import chart
 from moelib.report.headings import headings
 from moelib.report.robustness import figures, tables
@@ -17,7 +17,7 @@ from moelib.report.robustness.tables import NEITHER, SAME_HEAD, SAME_SEED
 from moelib.report.sharpness import tables as sharpness_tables
 from moelib.report.statistics import association
 from moelib.report.statistics.intervals import CONFIDENCE
-from moelib.report.wording import clauses, listed, plain, seeds_of, signed, span, with_interval
+from moelib.report.wording import enumeration, listed, plain, seeds_of, signed, with_interval
 
 NOTHING = (
     "No study with such records is here yet. A study asks for them with "
@@ -59,19 +59,22 @@ def corruptions(studies: Iterable[str]) -> list[Markdown]:
     if not records:
         return [Markdown(NOTHING)]
     study, runs = next(iter(records.items()))  # of most evidence: one figure of it is enough
-    words = _lost(study, runs)
     kinds = [run for run in runs if run.head == run.study.heads[run.head].kind] or runs
+    kinds = comparisons.of_common_seeds(kinds)
+    words = _lost(study, kinds)
     strengths = tables.strengths(kinds)
     curves = pages.chart(
         f"corruptions-{study}", figures.curves(strengths),
         f"{words} Accuracy by strength, mean over seeds and their range; 0 is the same images "
-        "before.", words, strengths, pages.evidence({study: kinds}),
+        "before. Each panel has its own range of accuracy.",
+        words, strengths, pages.evidence({study: kinds}),
     )  # fmt: skip
     errors = {study: tables.relative_errors(runs) for study, runs in records.items()}
     frame = effects.by_head(errors, "relative_error")
     if frame.empty:
         return [Markdown(words), curves]
-    answer = _comparison(frame, 1, "more robust than", "less robust than", plain, "times dense")
+    verbs = {"lower": "more robust than", "higher": "less robust than"}
+    answer = comparison(frame, verbs, plain, "{head} has {number} times the error of dense", null=1)
     return [
         Markdown(answer),
         curves,
@@ -85,7 +88,9 @@ def calibration(studies: Iterable[str]) -> list[Markdown]:
     records = loading.by_evidence(studies, RobustnessNumbers)
     if not records:
         return [Markdown(NOTHING)]
-    summaries = {study: tables.summary(runs) for study, runs in records.items()}
+    summaries = {
+        study: tables.summary(comparisons.of_common_seeds(runs)) for study, runs in records.items()
+    }
     whole = pd.concat(summaries.values())
     means = whole.groupby(["study", "head"], sort=False).mean(numeric_only=True)
     means["seeds"] = whole.groupby(["study", "head"], sort=False).size()
@@ -97,8 +102,10 @@ def calibration(studies: Iterable[str]) -> list[Markdown]:
     frame = effects.by_head(differences, "difference", scale=100)
     if frame.empty:
         return [table]
-    words = ("better calibrated than", "worse calibrated than")
-    answer = _comparison(frame, 0, *words, signed, "points")
+    verbs = {"lower": "better calibrated than", "higher": "worse calibrated than"}
+    answer = comparison(
+        frame, verbs, signed, "ECE of {head} minus that of dense is {number} points"
+    )
     return [
         Markdown(answer),
         chart("calibration", frame, records, f"{answer} Expected calibration error at the "
@@ -153,9 +160,11 @@ def predictions(studies: Iterable[str]) -> list[Markdown]:
     pooled = (table["low"] > 0) | (table["high"] < 0)
     within = table["holm"] < 1 - CONFIDENCE
     answer = (
-        f"**Of {len(table)} pairs of a measure of sharpness and an outcome, {pooled.sum()} have an "
-        f"interval over all runs that leaves 0 out, and {within.sum()} go together among the seeds "
-        "of one head** (the latter after correction for their number, the former without)."
+        f"**Of {len(table)} pairs of a measure of sharpness on training images and an outcome, in "
+        f"{enumeration(f'`{study}`' for study in dict.fromkeys(table['study']))}, {pooled.sum()} "
+        f"have an interval over all runs that leaves 0 out, and {within.sum()} go together among "
+        "the seeds of one head** (the latter after correction for their number, the former "
+        "without). Of test images and validation accuracy [claim 11](claims.ipynb) tells."
     )
     rows = table.assign(
         measure=table["measure"].map(MEASURES),
@@ -171,19 +180,4 @@ def _lost(study: str, records: list[Record[RobustnessNumbers]]) -> str:
     return (
         f"In `{study}` ({seeds_of(records)}) corruptions cost {lost:.1f} "
         f"points of accuracy on average, of {frame['images'].iloc[0]:,} test images."
-    )
-
-
-def _comparison(frame: pd.DataFrame, null: float, low: str, high: str, number, unit: str) -> str:
-    """Which heads differ from dense in the study of most seeds, and the most one does."""
-    sure = frame[(frame["study"] == frame["study"].iloc[0]) & (frame["seeds"] > 1)]
-    if sure.empty:
-        return "With one seed of each head this compares trained nets, and no kinds of heads."
-    verbs = {"lower": low, "higher": high}
-    parts = clauses(sure["head"], effects.verdicts(sure, null), verbs, join=listed)
-    most = sure.loc[(sure["value"] - null).abs().idxmax()]
-    return (
-        f"**In `{most['study']}` {'; '.join(f'{part} dense' for part in parts)}.** The largest "
-        f"difference is that of {most['head']}: {number(most['value'])} {unit} (95% interval "
-        f"{span(most, number)}), {most['seeds']} seeds."
     )

@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy.optimize import nnls
-from sklearn.model_selection import LeaveOneGroupOut
+from sklearn.linear_model import LinearRegression
+from sklearn.model_selection import LeaveOneGroupOut, cross_val_predict
 
 from moelib.records.benchmarks import ScaleNumbers, ScalePoint
 from moelib.records.record import Record
@@ -49,13 +49,14 @@ def fit(record: Record[ScaleNumbers]) -> CostModel:
             rows.setdefault(_dense_key(point, experts), {**terms, "ms": np.median(times)})
     index = pd.MultiIndex.from_tuples(rows, names=["head", "features", "hidden", "batch", "E", "k"])
     table = pd.DataFrame(list(rows.values()), index=index)
-    folds = LeaveOneGroupOut().split(table, groups=index.get_level_values("batch"))
-    predicted = pd.concat(
-        table.iloc[test].assign(
-            predicted=table.iloc[test][list(TERMS)] @ _coefficients(table.iloc[train])
-        )
-        for train, test in folds
-    ).reindex(index)
+    x, weights = table[list(TERMS)], {"sample_weight": table["ms"] ** -2}  # of relative errors
+    model = LinearRegression(fit_intercept=False, positive=True)
+    batches = index.get_level_values("batch")
+    values = cross_val_predict(
+        *(model, x, table["ms"]), groups=batches, cv=LeaveOneGroupOut(), params=weights
+    )
+    predicted = table.assign(predicted=values)
+    coefficients = pd.Series(model.fit(x, table["ms"], **weights).coef_, index=list(TERMS))
     error = (predicted["predicted"] / predicted["ms"] - 1).abs()
     errors = error.groupby("head").quantile([0.5, 0.9]).unstack()
     wins, foreseen = [], []
@@ -69,15 +70,7 @@ def fit(record: Record[ScaleNumbers]) -> CostModel:
     won = np.mean(wins)
     right = np.mean(np.equal(wins, foreseen))
     errors.columns = ["median", "nine_in_ten"]
-    return CostModel(
-        _coefficients(table), predicted.reset_index(), errors, right, max(won, 1 - won)
-    )
-
-
-def _coefficients(table: pd.DataFrame) -> pd.Series:
-    weighted = table[list(TERMS)].div(table["ms"], axis=0)
-    coefficients, _ = nnls(weighted.to_numpy(), np.ones(len(table)))
-    return pd.Series(coefficients, index=list(TERMS))
+    return CostModel(coefficients, predicted.reset_index(), errors, right, max(won, 1 - won))
 
 
 def _sparse_terms(point: ScalePoint, chosen: str) -> dict[str, float]:

@@ -5,8 +5,8 @@ from moelib.records.record import Record
 from moelib.report.accuracy import tables as accuracy_tables
 from moelib.report.frames import Trained
 from moelib.report.sparsity import costs, tables
-from moelib.report.statistics.intervals import ALIKE
-from moelib.report.wording import image_verdict, listed
+from moelib.report.statistics.intervals import CONFIDENCE
+from moelib.report.wording import listed
 
 
 def scale(record: Record[ScaleNumbers]) -> str:
@@ -68,7 +68,7 @@ def front(trained: Trained, numbers: BenchmarkNumbers) -> str:
     accurate = listed(f"{row.head} {row.accuracy:.2%}" for row in families.itertuples())
     best = heads.loc[heads["accuracy"].idxmax(), "head"]
     others = accuracy_tables.image_comparisons(trained, reference=best)
-    alike = sum(image_verdict(row) == ALIKE for row in others.itertuples())
+    alike = (others["p_value"] >= 1 - CONFIDENCE).sum()
     return (
         f"In brackets: the share of resamples, of test images and of rounds, in which a head is on "
         f"the front. {' '.join(fronts)} The most accurate of each family: {accurate}. Of "

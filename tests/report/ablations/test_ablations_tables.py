@@ -8,29 +8,25 @@ from moelib.report.accuracy import tables as accuracy_tables
 from moelib.study.run import Run
 
 
-def arm(name: str, switches: dict, right: float, head: str = "sparse"):
-    """A run of one head whose study has this protocol; so many of its test images are right."""
-    study = synthetic.study(name, seeds=(0,))
-    protocol = study.protocol.model_copy(update=switches)
-    record = synthetic.trained(Run(study.model_copy(update={"protocol": protocol}), head, 0))
+def arm(name: str, right: float, head: str = "sparse"):
+    """A run of one head of a study; so many of its test images are right."""
+    record = synthetic.trained(Run(synthetic.study(name, seeds=(0,)), head, 0))
     test = record.numbers.test.model_copy(update={"accuracy": right})
     return record.model_copy(update={"numbers": record.numbers.model_copy(update={"test": test})})
 
 
-def test_a_switch_is_compared_with_the_run_that_differs_in_it_alone():
+def test_a_departure_is_compared_with_the_run_that_lacks_it_alone():
     records = {
-        "base": [arm("base", {}, 0.8), arm("base", {}, 0.5, "soft")],
-        "protocol-load": [arm("protocol-load", {"load": "importance"}, 0.7)],
-        "protocol-both": [
-            arm("protocol-both", {"load": "importance", "logit_dropout": True}, 0.6),
-            arm("protocol-both", {"load": "importance", "logit_dropout": True}, 0.4, "soft"),
+        "ablations": [arm("ablations", 0.8), arm("ablations", 0.5, "soft")],
+        "protocol-load": [arm("protocol-load", 0.7)],
+        "protocol-logit-dropout": [
+            arm("protocol-logit-dropout", 0.6), arm("protocol-logit-dropout", 0.4, "soft")
         ],
-    }
+    }  # fmt: skip
     table = tables.switches(records).set_index(["panel", "head"])["value"]
-    # A soft head has no load: for it the second study switches logit dropout alone.
-    assert table.to_dict() == pytest.approx(
-        {("load", "sparse"): -10, ("logit_dropout", "sparse"): -10, ("logit_dropout", "soft"): -10}
-    )
+    # A sparse head has no smooth load under dropout on logits: it is compared with protocol-load.
+    dropped = {("dropout on logits", head): -10 for head in ("sparse", "soft")}
+    assert table.to_dict() == pytest.approx({("importance as load", "sparse"): -10, **dropped})
 
 
 def test_a_part_is_what_a_head_has_beyond_the_one_without_it(results):

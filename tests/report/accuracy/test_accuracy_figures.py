@@ -24,16 +24,3 @@ def test_heads_of_one_colour_share_an_entry_of_the_legend(trained):
     figure = figures.learning_curves(frame.assign(head=frame["head"].map(names)))
     assert all(len(drawn.lines(axes)) == 3 for axes in figure.axes)
     assert drawn.texts(figure.legends[0]) == ["dense", "soft"]
-
-
-def test_accuracy_bars_are_the_intervals(trained):
-    table = tables.means(trained)
-    axes = figures.means(table, tables.finals(trained)).axes[0]
-    assert list(axes.lines[0].get_xdata()) == [table["low"][0], table["high"][0]]
-    assert [label.get_text() for label in axes.get_yticklabels()] == list(table["head"])
-
-
-def test_differences_are_in_points(trained):
-    table = tables.differences(trained)
-    axes = figures.differences(table, tables.seed_differences(trained)).axes[0]
-    assert list(axes.lines[1].get_xdata()) == pytest.approx([100 * table["difference"][0]])

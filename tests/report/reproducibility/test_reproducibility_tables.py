@@ -30,13 +30,6 @@ def test_origins_and_machines_count_records_of_like_circumstances():
     assert list(tables.machines(records)["records"]) == [15]
 
 
-def test_durations_are_of_epochs_and_of_the_whole_training():
-    synthetic.write_all(synthetic.study(seeds=(0,)))
-    table = tables.durations(loading.load("tiny", TrainNumbers))
-    assert list(table["epoch_seconds"]) == [2.0, 2.0, 2.0]  # of 1, 3 and 2 s
-    assert list(table["epochs"]) == [3, 3, 3]
-
-
 def test_recipes_are_a_row_for_each_study():
     table = tables.recipes([synthetic.study(), synthetic.study("other", learning_rate=0.5)])
     assert list(table["study"]) == ["tiny", "other"]

@@ -44,7 +44,7 @@ def test_the_less_robust_head_is_named():
     write_robust({"dense": 0.1, "soft": 0.2, "sparse": 0.1})
     answer, *charts = words.corruptions(["paper"])
     parts = answer.data.split("**")[1].split("; ")
-    assert any("soft is less robust" in part for part in parts)
+    assert any("Soft is less robust" in part for part in parts)
     assert any("sparse is not told apart" in part for part in parts)
     assert [":::{chart}" in chart.data for chart in charts] == [True, True]
     alt = re.search(":alt: (.*)", charts[0].data)[1]
@@ -55,7 +55,7 @@ def test_the_less_robust_head_is_named():
 def test_calibration_and_agreement_are_tabled():
     write_robust({"dense": 0.1, "soft": 0.2}, sharp=False)
     answer, _, table = words.calibration(["paper"])
-    assert "soft is not told apart" in answer.data and "| paper | dense | 3 | 90.0% |" in table.data
+    assert "Soft is not told apart" in answer.data and "| paper | dense | 3 | 90.0% |" in table.data
     answer, table = words.agreement(["paper"])
     pairs = {row.split(" | ")[1]: row.split(" | ")[2:4] for row in table.data.splitlines()[2:]}
     assert {shared: int(count) for shared, (count, _) in pairs.items()} == {
