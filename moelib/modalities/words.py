@@ -288,9 +288,9 @@ def _resolution(open_ones: Sequence[Verdict]) -> str:
     level = LEVEL / len(tables.MAIN)
     seeds = needed_seeds(tables.POINT, spread, level)
     return (
-        f" They scatter so much that so many can tell differences from "
-        f"{plain(100 * detectable_effect(spread, count, level))} points on; one of a point would "
-        f"take {seeds if seeds else f'more than {MOST_SEEDS:,}'}."
+        f" By their scatter {count} seeds tell differences of "
+        f"{plain(100 * detectable_effect(spread, count, level))} points or more; one of a point "
+        f"would take {seeds if seeds else f'more than {MOST_SEEDS:,}'}."
     )
 
 
@@ -311,7 +311,7 @@ def accuracies(records: Sequence[Trained]) -> Markdown:
     columns = headings("arm", "total", "active")
     columns |= {name: (name, ".1%") for name in names}
     columns |= headings("consistency", "entailed", "gap")
-    columns["consistency"] = ("Consistency, iid", ".1%")
+    columns["consistency"] = ("All four, iid", ".1%")
     return pages.table(wide, columns)
 
 

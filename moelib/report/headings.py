@@ -54,8 +54,8 @@ HEADINGS = {
     "only_reference_right": ("Only dense right", "d"),
     # ablations
     "question": ("Question", ""),
-    "hypothesis": ("Written beforehand", ""),
-    "detectable": ("Detectable, points", ".2f"),
+    "hypothesis": ("Expected", ""),
+    "detectable": ("Resolves, points", ".2f"),
     "change": ("Change", "rounded"),
     # utilization
     "gate_mass_variation": ("CV of gate mass", ".3f"),
@@ -167,7 +167,7 @@ HEADINGS = {
     "tempered_ece": ("at one temperature", ".3f"),
     "corrupted_ece": ("corrupted", ".3f"),
     "brier": ("Brier", ".3f"),
-    "temperature": ("Temperature", ".2f"),
+    "temperature": ("Fitted T", ".2f"),
     "shared": ("The two runs share", ""),
     "pairs": ("Pairs", "d"),
     "agreement": ("Same class, share of images", ".3f"),

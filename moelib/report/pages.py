@@ -9,7 +9,7 @@ from html import escape
 
 import numpy as np
 import pandas as pd
-from IPython.display import HTML, Markdown, display
+from IPython.display import Markdown, display
 from matplotlib.figure import Figure
 
 from moelib.records.benchmarks import BenchmarkNumbers
@@ -180,11 +180,10 @@ def quotation(lead: str, texts: Iterable[str]) -> Markdown:
     return Markdown(f"{lead} {', '.join(map(_code, sorted(texts)))}.")
 
 
-def sentences(texts: Mapping[str, str]) -> HTML:
+def sentences(texts: Mapping[str, str]) -> Markdown:
     """A sentence on each study, if any, as a list."""
-    items = ((study, text.strip()) for study, text in texts.items())
-    rows = (f"<li><b>{escape(study)}</b>: {escape(text)}</li>" for study, text in items if text)
-    return HTML(f"<ul>{''.join(rows)}</ul>")
+    items = ((escape(study), escape(text.strip())) for study, text in texts.items())
+    return Markdown("\n".join(f"- **{study}**: {text}" for study, text in items if text))
 
 
 def _link(record: Record) -> str:

@@ -108,11 +108,11 @@ def test_quoted_text_is_one_piece_of_code_whatever_it_holds(text):
 
 
 def test_sentences_are_escaped():
-    assert "<b>a&lt;b</b>: c &amp; d" in pages.sentences({"a<b": "c & d"}).data
+    assert "**a&lt;b**: c &amp; d" in pages.sentences({"a<b": "c & d"}).data
 
 
 def test_a_study_of_which_nothing_is_said_is_not_named():
-    assert pages.sentences({"a": " said", "b": ""}).data == "<ul><li><b>a</b>: said</li></ul>"
+    assert pages.sentences({"a": " said", "b": ""}).data == "- **a**: said"
 
 
 def panels(chart):

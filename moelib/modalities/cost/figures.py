@@ -14,10 +14,10 @@ EXECUTORS = ("grouped", "padded", "loop", "masked")
 @styled
 def decoding(steps: pd.DataFrame) -> Figure:
     """Milliseconds of one decoding step over batches: median (line), and its bound (dashed)."""
-    figure, axes = plt.subplots(figsize=(4.1, 3.6), layout="constrained")
+    figure, axes = plt.subplots(figsize=(4.1, 3.8), layout="constrained")
     for (arm, points), colour in zip(steps.groupby("arm", sort=False), PALETTE, strict=False):
         points = points.sort_values("batch")
-        marker, name = ("s", f"{arm} (mixture)") if points["mixture"].all() else ("o", arm)
+        marker, name = ("s", f"{arm}, mixture") if points["mixture"].all() else ("o", arm)
         factor = points["whole_ms"] / points["ms"]
         axes.plot(points["batch"], points["whole_ms"], f"{marker}-", color=colour, label=name, ms=4)
         low, high = points["ms_low"] * factor, points["ms_high"] * factor
@@ -25,7 +25,7 @@ def decoding(steps: pd.DataFrame) -> Figure:
         bound = points["bound_ms"] * factor
         axes.plot(points["batch"], bound, "--", color=colour, linewidth=1)
     _logarithmic(axes, "sequences at once", "ms a step, whole model")
-    legend_outside(figure, axes, columns=2)
+    legend_outside(figure, axes, columns=1)
     return figure
 
 

@@ -16,7 +16,7 @@ from moelib.records.record import Record, read_record
 from moelib.report import loading, pages
 from moelib.report.headings import headings
 from moelib.report.statistics.hypotheses import CONTRADICTED, INCONCLUSIVE, SUPPORTED
-from moelib.report.wording import devices_of, listed
+from moelib.report.wording import devices_of, enumeration, listed
 from moelib.study.run import results_root
 
 FOLDER = "cost"
@@ -141,12 +141,13 @@ def verdicts(records: Iterable[Record[CostNumbers]]) -> Markdown:
 def answer(record: Record[CostNumbers]) -> str:
     """Which predictions a record supports and contradicts, in a sentence."""
     table = judge(record)
-    parts = [
-        f"{word} {listed(table['name'][table['verdict'] == word])}"
-        for word in (SUPPORTED, CONTRADICTED, INCONCLUSIVE)
-        if (table["verdict"] == word).any()
-    ]
-    return f"**{record.provenance.device}: of {len(table)} predictions {'; '.join(parts)}.**"
+    verbs = {SUPPORTED: "supports", CONTRADICTED: "contradicts", INCONCLUSIVE: "leaves open"}
+    parts = enumeration(
+        f"{verb} {len(names)} ({listed(names)})"
+        for word, verb in verbs.items()
+        if len(names := table["name"][table["verdict"] == word])
+    )
+    return f"**Of {len(table)} predictions the {record.provenance.device} {parts}.**"
 
 
 def circumstances(record: Record[CostNumbers]) -> Markdown:
@@ -298,13 +299,17 @@ def trained(records: Iterable[Record[ModalityUtilizationNumbers]]) -> Markdown:
     return pages.table(table, columns, FOLDED)
 
 
-def bounds() -> Markdown:
+def bounds() -> list[Markdown]:
     """Least milliseconds of published shapes by an H100's data sheet: nothing is measured."""
     table = published.bounds()
-    columns = headings("model", "billions", "active") | {"active": ("active", ".1f")}
-    return pages.table(
-        table, columns | {name: (name, "rounded") for name in table.columns[3:]}, FOLDED
-    )
+    sizes = headings("model", "billions", "active") | {"active": ("active", ".1f")}
+    parts = []
+    for mode, title in (("decode ", "A decoding step"), ("prefill ", "A prefill")):
+        batches = [name for name in table if name.startswith(mode)]
+        columns = sizes | {name: (name.removeprefix(mode), "rounded") for name in batches}
+        parts.append(Markdown(f"**{title}**, ms, by sequences at once:"))
+        parts.append(pages.table(table, columns, FOLDED))
+    return parts
 
 
 def front(table: pd.DataFrame) -> Markdown:

@@ -38,7 +38,7 @@ OUTCOMES = {
 }
 PREDICTION = headings(
     "study", "measure", "outcome", "runs", "rho", "tau", "within", "p_value", "holm"
-) | {"tau": ("Kendall, all runs", ".2f"), "p_value": ("p within", ".2g")}
+) | {"tau": ("Kendall, all", ".2f"), "p_value": ("p within", ".2g")}
 RELIABILITY = headings(
     "study",
     "head",

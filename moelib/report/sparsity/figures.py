@@ -19,7 +19,7 @@ def speedups(scale: pd.DataFrame) -> Figure:
     widths = list(dict.fromkeys(zip(scale["features"], scale["hidden"], strict=True)))
     batches = sorted(scale["batch"].unique())
     experts = sorted(scale["experts"].unique())
-    colour = dict(zip(experts, sns.color_palette("viridis", len(experts)), strict=True))
+    colour = dict(zip(experts, sns.color_palette("flare", len(experts)), strict=True))
     figure, grid = plt.subplots(
         len(widths),
         len(batches),
@@ -66,7 +66,7 @@ def roofline(scale: pd.DataFrame, gigaflops: float, gigabytes: float) -> Figure:
         y="gigaflops",
         hue="batch",
         style="chosen",
-        palette="viridis",
+        palette="flare",
         s=22,
         ax=axes,
     )
