@@ -7,12 +7,11 @@ import numpy as np
 import pandas as pd
 from IPython.display import Markdown
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter
 
 from moelib.records.record import Record
 from moelib.report import pages
 from moelib.report.loading import planned_seeds
-from moelib.report.style import INK, KNOWN, MARKERS, PLAIN, colours, head_rows, styled
+from moelib.report.style import INK, KNOWN, MARKERS, colours, head_rows, plain_ticks, styled
 from moelib.study.heads import family
 
 WIDTH = 3.4  # inches of a panel: what a phone shows at its full width
@@ -74,11 +73,7 @@ def _panel(title, part, colour, limits, label, line, log) -> Figure:
     if log:
         axes.set_xscale("log")
         axes.set_xlim(limits)
-        axes.xaxis.set_major_locator(
-            LogLocator(subs=(1, 2, 5) if limits[1] < 100 * limits[0] else (1,))
-        )
-        axes.xaxis.set_major_formatter(PLAIN)
-        axes.xaxis.set_minor_formatter(NullFormatter())
+        plain_ticks(axes.xaxis)
     return figure
 
 

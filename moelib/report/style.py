@@ -10,11 +10,14 @@ from io import StringIO
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from moelib.study.heads import family
 
@@ -40,6 +43,12 @@ STYLE = {
     "lines.linewidth": 1.8,
 }
 PLAIN = "{x:g}"  # numbers on a logarithmic axis
+TICKS = (  # below a ratio of its ends: ticks of each decade
+    (1.4, (*np.arange(1, 2, 0.1), *np.arange(2, 4, 0.2), *np.arange(4, 10, 0.5))),
+    (2, (*np.arange(1, 2, 0.2), *np.arange(2, 4, 0.5), *range(4, 10))),
+    (5, (1, 1.5, 2, 3, 4, 5, 7)),
+    (50, (1, 2, 5)),
+)
 LEGEND = {"legend_out": False}  # of a grid; outside, seaborn draws all twice to find its place
 LEGEND_WIDTH, MARKER_WIDTH = 90, 7  # characters: of a row of a legend, and of an entry's marker
 # Constant ids and no date: the same figure is the same file.
@@ -104,6 +113,16 @@ def head_rows(axes: Axes, heads: Sequence[str]) -> None:
     axes.set_ylim(len(heads) - 0.4, -0.6)
     axes.grid(axis="y", visible=False)
     axes.grid(axis="x", visible=True)
+
+
+def plain_ticks(*axes: Axis) -> None:
+    """Plain numbers on logarithmic axes whose ends are set, more of them on a short one."""
+    for axis in axes:
+        low, high = axis.get_view_interval()
+        ticks = next((ticks for ratio, ticks in TICKS if high / low < ratio), (1,))
+        axis.set_major_locator(LogLocator(subs=ticks))
+        axis.set_major_formatter(PLAIN)
+        axis.set_minor_formatter(NullFormatter())
 
 
 def legend_outside(figure: Figure, axes: Axes, columns: int | None = None) -> None:

@@ -4,9 +4,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter
 
-from moelib.report.style import INK, PALETTE, PLAIN, legend_outside, styled
+from moelib.report.style import INK, PALETTE, PLAIN, legend_outside, plain_ticks, styled
 
 EXECUTORS = ("grouped", "padded", "loop", "masked")
 
@@ -84,7 +83,5 @@ def _task(name: str, scores: pd.DataFrame) -> Figure:
 def _logarithmic(axes, x: str, y: str) -> None:
     axes.set(yscale="log", xlabel=x, ylabel=y)
     axes.set_xscale("log", base=2)
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_formatter(PLAIN)
-        axis.set_minor_formatter(NullFormatter())
+    axes.xaxis.set_major_formatter(PLAIN)
+    plain_ticks(axes.yaxis)

@@ -7,10 +7,18 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter
 
 from moelib.report.efficiency.tables import analysed_heads
-from moelib.report.style import INK, LEGEND, PLAIN, colours, legend_below, legend_outside, styled
+from moelib.report.style import (
+    INK,
+    LEGEND,
+    PLAIN,
+    colours,
+    legend_below,
+    legend_outside,
+    plain_ticks,
+    styled,
+)
 
 
 @styled
@@ -64,8 +72,7 @@ def executors(latencies: pd.DataFrame) -> Figure:
     grid.set_titles("{col_name}")
     for axes in grid.axes.flat:
         axes.xaxis.set_major_formatter(PLAIN)
-        axes.yaxis.set_major_formatter(PLAIN)
-        axes.yaxis.set_minor_formatter(NullFormatter())
+        plain_ticks(axes.yaxis)
     return legend_below(grid)
 
 

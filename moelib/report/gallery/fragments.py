@@ -8,7 +8,8 @@ import json
 from html import escape
 
 import numpy as np
-from matplotlib.colors import to_hex, to_rgb
+from matplotlib.colors import to_hex
+from seaborn.utils import relative_luminance
 
 from moelib.records.kinds import TrainNumbers
 from moelib.records.record import Record
@@ -177,7 +178,5 @@ def _colour(expert: int, count: int) -> str:
 
 
 def _on(colour: str) -> str:
-    """Black or white, whichever can be read better on a colour (WCAG's relative luminance)."""
-    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(colour)]
-    luminance = np.dot((0.2126, 0.7152, 0.0722), linear)
-    return "#000" if (luminance + 0.05) / 0.05 > 1.05 / (luminance + 0.05) else "#fff"
+    """Black or white, whichever can be read better on a colour: (L + 0.05)^2 by 0.05 * 1.05."""
+    return "#000" if (relative_luminance(colour) + 0.05) ** 2 > 0.05 * 1.05 else "#fff"

@@ -6,9 +6,17 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter, PercentFormatter
+from matplotlib.ticker import PercentFormatter
 
-from moelib.report.style import INK, PLAIN, colours, head_panels, head_rows, legend_below, styled
+from moelib.report.style import (
+    INK,
+    colours,
+    head_panels,
+    head_rows,
+    legend_below,
+    plain_ticks,
+    styled,
+)
 from moelib.study.heads import family
 
 MEASURES = {
@@ -20,12 +28,6 @@ MEASURES = {
     "matched_trace": "trace, matched loss",
 }
 BEYOND = 1.25  # factor by which a logarithmic axis goes beyond the values
-MARKS = (  # below a span: ticks of each decade
-    (1.4, (*np.arange(1, 2, 0.1), *np.arange(2, 4, 0.2), *np.arange(4, 10, 0.5))),
-    (2, (*np.arange(1, 2, 0.2), *np.arange(2, 4, 0.5), *range(4, 10))),
-    (5, (1, 1.5, 2, 3, 4, 5, 7)),
-    (50, (1, 2, 5)),
-)
 
 
 @styled
@@ -51,7 +53,7 @@ def curvature(curvature: pd.DataFrame, measures: Iterable[str] = tuple(MEASURES)
         positive = curvature[measure][curvature[measure] > 0]
         row[0].set_xlim(positive.min() / BEYOND, positive.max() * BEYOND)
         for axes in row:
-            _plain_ticks(axes)
+            plain_ticks(axes.xaxis)
     figure.tight_layout()
     return figure
 
@@ -132,7 +134,7 @@ def against_accuracy(
     )
     grid.set(xscale="log")
     for axes in grid.axes.flat:
-        _plain_ticks(axes)
+        plain_ticks(axes.xaxis)
         axes.yaxis.set_major_formatter(PercentFormatter(1))
     grid.set_axis_labels(label or MEASURES[measure], accuracy.replace("_", " "))
     grid.set_titles("on {col_name} images")
@@ -173,12 +175,3 @@ def _upright(axes, runs: pd.DataFrame, heads: list[str]) -> None:
     axes.axhline(0, color=INK, linewidth=1)
     axes.set_xticks(range(len(heads)), heads, rotation=90)
     axes.set_xlim(-0.6, len(heads) - 0.4)
-
-
-def _plain_ticks(axes) -> None:
-    """Plain numbers on a logarithmic axis whose limits are set, more of them where it is short."""
-    low, high = axes.get_xlim()
-    marks = next((marks for span, marks in MARKS if high / low < span), (1,))
-    axes.xaxis.set_major_locator(LogLocator(subs=marks))
-    axes.xaxis.set_major_formatter(PLAIN)
-    axes.xaxis.set_minor_formatter(NullFormatter())

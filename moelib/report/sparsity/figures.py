@@ -7,7 +7,7 @@ import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, PercentFormatter
 
-from moelib.report.style import INK, PLAIN, colours, legend_outside, styled
+from moelib.report.style import INK, colours, legend_outside, plain_ticks, styled
 
 
 @styled
@@ -71,8 +71,7 @@ def roofline(scale: pd.DataFrame, gigaflops: float, gigabytes: float) -> Figure:
         ax=axes,
     )
     axes.set(xscale="log", yscale="log", xlabel="operations per byte", ylabel="GFLOP/s")
-    axes.xaxis.set_major_formatter(PLAIN)
-    axes.yaxis.set_major_formatter(PLAIN)
+    plain_ticks(axes.xaxis, axes.yaxis)
     sns.move_legend(axes, "center left", bbox_to_anchor=(1, 0.5), frameon=False)
     return figure
 
@@ -87,8 +86,7 @@ def predictions(held_out: pd.DataFrame) -> Figure:
     ends = [held_out["ms"].min(), held_out["ms"].max()]
     axes.plot(ends, ends, color=INK, linewidth=1, linestyle="--")
     axes.set(xscale="log", yscale="log", xlabel="measured, ms", ylabel="predicted, ms")
-    axes.xaxis.set_major_formatter(PLAIN)
-    axes.yaxis.set_major_formatter(PLAIN)
+    plain_ticks(axes.xaxis, axes.yaxis)
     sns.move_legend(axes, "upper left", title=None, frameon=False)
     return figure
 
