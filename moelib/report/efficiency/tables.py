@@ -138,7 +138,7 @@ def speed(numbers: BenchmarkNumbers) -> pd.DataFrame:
         rows.append(
             {
                 **case.setting,
-                "case": ", ".join(f"{key} {value}" for key, value in case.setting.items()),
+                "case": ", ".join(_in_words(key, value) for key, value in case.setting.items()),
                 "baseline": np.median(case.baseline),
                 "candidate": np.median(case.candidate),
                 "repeats": len(case.baseline),
@@ -150,3 +150,8 @@ def speed(numbers: BenchmarkNumbers) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows)
+
+
+def _in_words(key: str, value: object) -> str:
+    """What was set, without the key where the value says what it is."""
+    return str(value) if key == "quantity" else f"{key.replace('_', ' ')} {value}"
