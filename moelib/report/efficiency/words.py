@@ -81,7 +81,8 @@ def executor_choice(records: Efficient) -> str:
 
 def benchmark_question(numbers: BenchmarkNumbers) -> Markdown:
     """What a benchmark asks, and the two ways that it compares."""
+    name = numbers.name.replace("_", " ").capitalize()
     return Markdown(
-        f"**{numbers.name.replace('_', ' ').capitalize()}**: {numbers.question} Baseline: {numbers.baseline}. "
+        f"**{name}**: {numbers.question} Baseline: {numbers.baseline}. "
         f"This project: {numbers.candidate}. Both in {numbers.unit}."
     )
