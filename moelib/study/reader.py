@@ -88,6 +88,11 @@ def _study_path(study: str | os.PathLike) -> Path:
     path = Path(study)
     if path.suffix not in {".yaml", ".yml"}:
         path = STUDIES / f"{study}.yaml"
+    if path.is_file() and path.parent == STUDIES / "modalities":
+        raise ConfigError(
+            f"'{study}' is a study of modalities, which has a command of its own, to be stopped and "
+            f"called again at any time: `.venv/bin/python -m moelib.modalities {path.stem}`."
+        )
     if not path.is_file():
         names = sorted(p.stem for p in STUDIES.glob("*.yaml"))
         raise ConfigError(f"There is no study '{study}'; the studies are {', '.join(names)}.")
