@@ -18,7 +18,7 @@ from moelib.records.modalities import (
 )
 from moelib.records.record import Numbers, Record, RecordError, read_record
 from moelib.report import effects
-from moelib.report.statistics.intervals import CONFIDENCE, FEWEST_RUNS, seed_interval
+from moelib.report.statistics.intervals import CONFIDENCE, seed_interval
 from moelib.report.statistics.power import equivalence, holm
 from moelib.study.modalities import FOLDER, load_modality_study, modality_runs
 from moelib.study.run import results_root
@@ -28,6 +28,7 @@ Trained = Record[ModalityTrainNumbers]
 Value = Callable[[Trained], float]
 
 POINT = 0.01  # the smallest difference of a share that matters, fixed in the studies beforehand
+FEWEST = 4  # seeds, below which nothing is called
 
 
 class Comparison(NamedTuple):
@@ -168,7 +169,7 @@ def judged(records: Sequence[Trained], family: Sequence[Comparison]) -> list[Ver
 
     `higher` and `lower` are called at 5 % after Holm's correction for the whole family, whether or
     not all of it could be tested; `alike` if a difference of a point is refuted at 5 %. Nothing is
-    called of fewer than four seeds.
+    called of fewer than `FEWEST` seeds.
     """
     level = 1 - CONFIDENCE
     tested = []
@@ -184,7 +185,7 @@ def judged(records: Sequence[Trained], family: Sequence[Comparison]) -> list[Ver
     for (comparison, differences), p in zip(tested, adjusted, strict=False):
         mean, low, high = seed_interval(differences)
         alike = equivalence(differences, POINT) if len(set(differences)) > 1 else 1.0
-        if len(differences) < FEWEST_RUNS:
+        if len(differences) < FEWEST:
             word = OPEN
         elif p < level:
             word = HIGHER if mean > 0 else LOWER

@@ -296,18 +296,20 @@ def _resolution(open_ones: Sequence[Verdict]) -> str:
 
 def accuracies(records: Sequence[Trained]) -> Markdown:
     """Parameters and accuracy on each split, mean over seeds."""
-    table = tables.by_split(records)
-    wide = table.pivot_table("accuracy", "arm", "split", sort=False).reset_index()
-    first = {record.head: record.numbers for record in records}
-    wide["total"] = [first[arm].total_parameters / 1e6 for arm in wide["arm"]]
-    wide["active"] = [first[arm].active_parameters / 1e6 for arm in wide["arm"]]
-    consistency = table[table["split"] == "iid"].groupby("arm")["consistency"].mean()
-    wide["consistency"] = wide["arm"].map(consistency)
-    follows = tables.by_arm(records, lambda record: record.numbers.entailed or math.nan)
-    wide["entailed"] = [sum(follows[arm].values()) / len(follows[arm]) for arm in wide["arm"]]
-    gaps = tables.by_arm(records, tables.gap)
-    wide["gap"] = [sum(gaps[arm].values()) / len(gaps[arm]) for arm in wide["arm"]]
-    names = list(dict.fromkeys(table["split"]))
+    rows = pd.DataFrame(
+        {
+            "arm": record.head,
+            "total": record.numbers.total_parameters / 1e6,
+            "active": record.numbers.active_parameters / 1e6,
+            **{split: answers.accuracy for split, answers in record.numbers.tests.items()},
+            "consistency": record.numbers.tests["iid"].consistency,
+            "entailed": record.numbers.entailed or math.nan,
+            "gap": tables.gap(record),
+        }
+        for record in records
+    )
+    wide = rows.groupby("arm", sort=False).mean().reset_index()
+    names = list(records[0].numbers.tests)
     columns = headings("arm", "total", "active")
     columns |= {name: (name, ".1%") for name in names}
     columns |= headings("consistency", "entailed", "gap")

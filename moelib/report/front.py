@@ -27,7 +27,7 @@ from moelib.report.statistics.hypotheses import INCONCLUSIVE
 from moelib.report.surface import words as surface_words
 from moelib.report.utilization import tables as utilization_tables
 from moelib.report.utilization import words as utilization_words
-from moelib.report.wording import enumeration, listed
+from moelib.report.wording import clauses, enumeration, listed
 
 CHAPTERS = {  # title and answer of the main ones, by page
     "accuracy": ("Accuracy", accuracy_words.answer),
@@ -49,13 +49,23 @@ def findings(studies: Iterable[str]) -> Markdown:
         (page, next(answer(studies)).data.partition("\n")[0]) for page, answer in answers.items()
     ]
     trained = loading.by_evidence(studies, TrainNumbers)
-    own = accuracy_words.at_paper_size(accuracy_tables.effects(effects.few_heads(trained)))
-    firsts[0] = firsts[0][0], f"{firsts[0][1]} {own}".strip()
+    firsts[0] = firsts[0][0], f"{firsts[0][1]} {_at_paper_size(trained)}".strip()
     if WEAK_BACKBONE in studies:
         alone = next(preregistered.weak_backbone()).data.partition("\n")[0]
         firsts.insert(1, ("weak-backbone", f"Where nothing but the head is trained: {alone}"))
     rows = (f"1. {first} [More]({page}.ipynb)" for page, first in firsts if first != NOTHING)
     return Markdown("\n".join([*_scope(trained), *rows]))
+
+
+def _at_paper_size(trained: Mapping[str, list[Record[TrainNumbers]]]) -> str:
+    runs = trained.get(PAPER_SIZE)
+    if not runs:
+        return ""
+    frame = accuracy_tables.effects({PAPER_SIZE: runs})
+    verbs = {"higher": "more accurate than", "lower": "less accurate than"}
+    told = "; ".join(clauses(frame["head"], effects.verdicts(frame), verbs))
+    seeds, planned = frame["seeds"].max(), loading.planned_seeds(PAPER_SIZE)
+    return f"At the paper’s own size, after {seeds} of {planned} seeds, {told} dense."
 
 
 def _scope(trained: Mapping[str, list[Record[TrainNumbers]]]) -> list[str]:

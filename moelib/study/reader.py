@@ -90,8 +90,9 @@ def _study_path(study: str | os.PathLike) -> Path:
         path = STUDIES / f"{study}.yaml"
     if path.is_file() and path.parent == STUDIES / "modalities":
         raise ConfigError(
-            f"'{study}' is a study of modalities, which has a command of its own, to be stopped and "
-            f"called again at any time: `.venv/bin/python -m moelib.modalities {path.stem}`."
+            f"'{study}' is a study of modalities, which has a command of its own: "
+            f"`.venv/bin/python -m moelib.modalities {path.stem}`, at any time to be stopped and "
+            "called again."
         )
     if not path.is_file():
         names = sorted(p.stem for p in STUDIES.glob("*.yaml"))

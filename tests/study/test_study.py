@@ -548,6 +548,7 @@ def test_impossible_timings_are_refused(sizes, names):
     with refusal(ConfigError, *names):
         parse_study(raw_with("analyses", {"efficiency": sizes}))
 
+
 def test_a_study_of_modalities_is_refused_with_its_own_command():
     with refusal(ConfigError, "modalities/main", "-m moelib.modalities main"):
         load_study("modalities/main")
