@@ -15,13 +15,20 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from moelib.study.heads import family
 
-PALETTE = [c for i, c in enumerate(sns.color_palette("colorblind")) if i != 6]  # too pale a pink
+# Of seaborn's palette for the colour-blind, without a pink and with a darker yellow than its own,
+# which are too pale on white.
+PALETTE = [
+    {8: to_rgb("#aa9a00")}.get(i, colour)
+    for i, colour in enumerate(sns.color_palette("colorblind"))
+    if i != 6
+]
 # Other hues than the heads', also told apart by colour-blind readers (Tol 2021, "muted").
 EXPERTS = (
     *("#332288", "#88CCEE", "#44AA99", "#117733", "#999933"),

@@ -43,15 +43,17 @@ def answer(studies: Iterable[str], name: str = "ablations") -> Iterator[Markdown
         )
         rest = "; no other part can be told from chance" if len(sure) < len(parts) else ""
         claim = f"**In {gains}**{rest} (not corrected for their number)."
+        seen = f"**{len(sure)} of {len(parts)} parts are seen to change accuracy.**"
     else:
         most = parts["seeds"].max()
         claim = (
             f"**Not one part of a mixture can be shown to change accuracy**, with {most} seeds at "
             "most so far."
         )
+        seen = claim
     yield Markdown(claim)
     yield chart(
-        name, parts, records, f"{claim} Test accuracy with a part minus without it, paired by "
+        name, parts, records, f"{seen} Test accuracy with a part minus without it, paired by "
         "seed: balance losses; a gate, over a uniform or a frozen one; the dense head’s hidden "
         f"layer. {BARS}", "points of accuracy added", line=0,
     )  # fmt: skip
