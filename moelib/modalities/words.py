@@ -89,15 +89,7 @@ def command(study: str) -> str:
 
 def source(study: str, records: Sequence[Record]) -> Markdown:
     """Which study and seeds are shown, where, links to the records, and the command."""
-    links = "; ".join(
-        f"{arm} "
-        + ", ".join(
-            f"[{r.seed}]({pages.RESULTS}/modalities/{study}/{arm}/seed-{r.seed}/{_file(r)}.json)"
-            for r in records
-            if r.head == arm
-        )
-        for arm in dict.fromkeys(record.head for record in records)
-    )
+    links = pages.seed_links(records, f"modalities/{study}", _file(records[0]))
     return Markdown(
         f":::{{div}} source\nStudy `modalities/{study}`, {seeds_of(records)}. "
         f"{devices_of(records)}. Records `{_file(records[0])}.json` by seed: {links}. "
@@ -106,7 +98,7 @@ def source(study: str, records: Sequence[Record]) -> Markdown:
 
 
 def _file(record: Record) -> str:
-    """Name of a record's file: NLVR has one for each split."""
+    """Name of the file of a record and its like: NLVR has one for each split."""
     if isinstance(record.numbers, NlvrNumbers):
         return f"{record.kind}-{record.numbers.split}"
     return record.kind
@@ -387,6 +379,5 @@ def _interval(verdict: Verdict) -> str:
 
 
 def _badge(verdict: Verdict) -> str:
-    if verdict.word == OPEN:
-        return f"{{bdg-secondary}}`{OPEN}`"
-    return f"{{bdg-{BADGES[verdict.word == verdict.comparison.expected]}}}`{verdict.word}`"
+    met = verdict.word == verdict.comparison.expected
+    return pages.badge(verdict.word, "secondary" if verdict.word == OPEN else BADGES[met])

@@ -139,15 +139,30 @@ def source(records: Iterable[Record], note: str = "") -> Markdown:
     records = list(records)
     study, kind = records[0].study.name, records[0].kind
     seeds = sorted({record.seed for record in records})
-    links = "; ".join(
-        f"{head} {', '.join(_link(record) for record in records if record.head == head)}"
-        for head in dict.fromkeys(record.head for record in records)
-    )
+    links = seed_links(records, study, kind)
     seeds_text = f"{len(seeds)} seed{'s' if len(seeds) > 1 else ''} ({', '.join(map(str, seeds))})"
     return _small(
         f"{note} Study `{study}`, {seeds_text}. Records `{kind}.json` by seed: {links}. "
         f"Made by `{command(study)}`."
     )
+
+
+def seed_links(records: Sequence[Record], folder: str, file: str) -> str:
+    """Of each head links to its records of one kind, by seed; `file` is without suffix."""
+    return "; ".join(
+        f"{head} "
+        + ", ".join(
+            f"[{record.seed}]({RESULTS}/{folder}/{head}/seed-{record.seed}/{file}.json)"
+            for record in records
+            if record.head == head
+        )
+        for head in dict.fromkeys(record.head for record in records)
+    )
+
+
+def badge(text: str, colour: str) -> str:
+    """A coloured word: `success`, `danger`, `warning` or `secondary`."""
+    return f"{{bdg-{colour}}}`{text}`"
 
 
 def script_source(
@@ -184,11 +199,6 @@ def sentences(texts: Mapping[str, str]) -> Markdown:
     """A sentence on each study, if any, as a list."""
     items = ((escape(study), escape(text.strip())) for study, text in texts.items())
     return Markdown("\n".join(f"- **{study}**: {text}" for study, text in items if text))
-
-
-def _link(record: Record) -> str:
-    run = f"{record.study.name}/{record.head}/seed-{record.seed}"
-    return f"[{record.seed}]({RESULTS}/{run}/{record.kind}.json)"
 
 
 def _code(text: str) -> str:

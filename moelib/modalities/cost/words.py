@@ -132,7 +132,7 @@ def verdicts(records: Iterable[Record[CostNumbers]]) -> Markdown:
             table = judged[["name", "statement", "criterion"]]
             columns = headings("name", "statement")
             columns |= headings("criterion")
-        words = [f"{{bdg-{BADGES[word]}}}`{word}`" for word in judged["verdict"]]
+        words = [pages.badge(word, BADGES[word]) for word in judged["verdict"]]
         cells = [f"{word} {text}" for word, text in zip(words, judged["evidence"], strict=True)]
         table, columns = table.assign(**{where: cells}), columns | {where: (where, "")}
     return pages.table(table, columns)

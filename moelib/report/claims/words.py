@@ -62,4 +62,4 @@ def _rule(claim: claims.Claim) -> str:
 
 def _badge(verdict: str, short: bool = False) -> str:
     mark, colour = MARKS[verdict]
-    return f"{{bdg-{colour}}}`{mark if short else f'{mark} {verdict}'}`"
+    return pages.badge(mark if short else f"{mark} {verdict}", colour)
