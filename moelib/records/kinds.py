@@ -5,8 +5,9 @@ records without knowing how to train.
 """
 
 import json
-from typing import ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
+from pydantic import BeforeValidator
 from pydantic.json_schema import models_json_schema
 
 from moelib.records.atomic import write_atomically
@@ -33,6 +34,13 @@ class Metrics(Frozen):
     entropy: float | None  # mean over images of the gate's entropy, nats
 
 
+def first_choices(gates: Any) -> Any:
+    """Of gates (n, e) the expert of the largest, the first where several are equal: (n,)."""
+    if gates is None:
+        return None
+    return tuple(row if isinstance(row, int) else row.index(max(row)) for row in gates)
+
+
 class Epoch(Frozen):
     """One epoch; whether train metrics are of its end or running is the protocol's."""
 
@@ -41,8 +49,8 @@ class Epoch(Frozen):
     train: Metrics
     validation: Metrics
     balance: dict[str, float]  # weighted balance losses, mean over the steps
-    # (n, e) gates of the first validation images, so that one can watch routing form
-    watched: tuple[tuple[float, ...], ...] | None = None
+    # (n,) of the first validation images, so that one can watch routing form
+    watched: Annotated[tuple[int, ...] | None, BeforeValidator(first_choices)] = None
 
 
 class TrainNumbers(Numbers):
@@ -302,7 +310,7 @@ class GalleryNumbers(Numbers):
     certain: tuple[tuple[int, ...], ...]  # [expert] places in `pictures`, the most certain first
     uncertain: tuple[tuple[int, ...], ...]  # [expert], the least certain first
     wrong: tuple[tuple[int, ...], ...]  # [expert], misclassified with the highest probability first
-    watched: tuple[int, ...]  # those whose gates the training kept at each epoch
+    watched: tuple[int, ...]  # those whose choices the training kept at each epoch
 
 
 class Peer(Frozen):

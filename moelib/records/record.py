@@ -8,7 +8,7 @@ noticed when it is read.
 
 import json
 from pathlib import Path
-from typing import ClassVar, Generic, Literal, TypeVar
+from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 from pydantic import ConfigDict, ValidationError
 
@@ -18,6 +18,7 @@ from moelib.study.base import RECORDED, Frozen
 from moelib.study.study import Study
 
 VERSION = 1
+DIGITS = 9  # significant ones of a number: float32 comes back from them as it was
 
 
 class RecordError(ValueError):
@@ -55,7 +56,18 @@ class Record(Frozen, Generic[N]):
 
 
 def write_record(path: Path, record: Record[N]) -> Record[N]:
-    """Write a record atomically, with its digest; returns it as it was written."""
+    """Write a record atomically, with its digests; returns it as it was written.
+
+    Its numbers get `DIGITS` significant digits.
+    """
+    numbers = _rounded(record.numbers.model_dump(mode="json"))
+    record = record.model_copy(
+        update={
+            "numbers": type(record.numbers).model_validate_json(
+                json.dumps(numbers), context=RECORDED
+            )
+        }
+    )
     digests = {
         "digest": record.content_digest(),
         "provenance_digest": _digest(record.provenance.model_dump(mode="json")),
@@ -97,6 +109,17 @@ def read_record(path: Path, numbers: type[N]) -> Record[N]:
         raise RecordError(
             f"The record {path} does not fit the schema: {where}: {fault['msg']}."
         ) from None
+
+
+def _rounded(value: Any) -> Any:
+    match value:
+        case float():
+            return float(f"{value:.{DIGITS}g}")
+        case dict():
+            return {key: _rounded(part) for key, part in value.items()}
+        case list():
+            return [_rounded(part) for part in value]
+    return value
 
 
 def _content_digest(raw: dict) -> str:

@@ -2,11 +2,13 @@
 
 import importlib
 import json
+import math
 import pkgutil
 from typing import ClassVar
 
 import cost_records
 import jsonschema
+import numpy as np
 import pytest
 import synthetic
 from prose import refusal
@@ -66,6 +68,16 @@ def test_a_record_comes_back_as_it_was_written(path):
     assert isinstance(read, Record[Measured])
 
 
+def test_numbers_have_nine_digits_from_which_float32_comes_back(path):
+    singles = np.random.default_rng(0).normal(size=1000).astype(np.float32)
+    record = record_of(math.pi)
+    numbers = record.numbers.model_copy(update={"parts": tuple(map(float, singles))})
+    write_record(path, record.model_copy(update={"numbers": numbers}))
+    read = read_record(path, Measured).numbers
+    assert read.value == 3.14159265
+    assert (np.array(read.parts, np.float32) == singles).all()
+
+
 def test_reading_and_writing_again_changes_nothing(path):
     write_record(path, record_of())
     content = path.read_bytes()
@@ -91,7 +103,7 @@ def test_digest_is_of_the_content_and_not_of_the_circumstances():
 
 def test_a_record_is_plain_json_with_its_digest(raw):
     assert raw["digest"] == digest_of(raw)
-    assert raw["numbers"]["parts"] == [1 / 3, 1e-300, 1e22, -0.0]
+    assert raw["numbers"]["parts"] == [0.333333333, 1e-300, 1e22, -0.0]
     assert raw["schema_version"] == 1
     assert raw["study"] is None and raw["seed"] is None
 

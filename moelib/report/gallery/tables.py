@@ -33,7 +33,7 @@ def class_shares(record: Gallery) -> np.ndarray:
 
 def first_choices(trained: Record[TrainNumbers]) -> np.ndarray:
     """The expert of the largest gate of each watched image, (epoch, n)."""
-    return np.array([epoch.watched for epoch in trained.numbers.epochs]).argmax(axis=2)
+    return np.array([epoch.watched for epoch in trained.numbers.epochs])
 
 
 def gate(record: Gallery, place: int) -> np.ndarray:
