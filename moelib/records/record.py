@@ -8,7 +8,7 @@ noticed when it is read.
 
 import json
 from pathlib import Path
-from typing import Any, ClassVar, Generic, Literal, TypeVar
+from typing import ClassVar, Generic, Literal, TypeVar
 
 from pydantic import ConfigDict, ValidationError
 
@@ -60,14 +60,9 @@ def write_record(path: Path, record: Record[N]) -> Record[N]:
 
     Its numbers get `DIGITS` significant digits.
     """
-    numbers = _rounded(record.numbers.model_dump(mode="json"))
-    record = record.model_copy(
-        update={
-            "numbers": type(record.numbers).model_validate_json(
-                json.dumps(numbers), context=RECORDED
-            )
-        }
-    )
+    numbers = json.loads(record.numbers.model_dump_json(), parse_float=_shortened)
+    shortened = type(record.numbers).model_validate_json(json.dumps(numbers), context=RECORDED)
+    record = record.model_copy(update={"numbers": shortened})
     digests = {
         "digest": record.content_digest(),
         "provenance_digest": _digest(record.provenance.model_dump(mode="json")),
@@ -111,15 +106,8 @@ def read_record(path: Path, numbers: type[N]) -> Record[N]:
         ) from None
 
 
-def _rounded(value: Any) -> Any:
-    match value:
-        case float():
-            return float(f"{value:.{DIGITS}g}")
-        case dict():
-            return {key: _rounded(part) for key, part in value.items()}
-        case list():
-            return [_rounded(part) for part in value]
-    return value
+def _shortened(number: str) -> float:
+    return float(f"{float(number):.{DIGITS}g}")
 
 
 def _content_digest(raw: dict) -> str:

@@ -80,7 +80,7 @@ def answer(studies: Iterable[str], name: str = "ablations") -> Iterator[Markdown
 def price_of_balance(studies: Iterable[str]) -> Markdown:
     """What balance losses buy and cost: evenness and accuracy of each head with them and without.
 
-    Of the first study that has such heads; nothing without one.
+    Of the first study that has such heads.
     """
     studies = list(studies)
     parts = tables.parts(tables.with_controls(loading.by_evidence(studies, TrainNumbers)))
@@ -101,12 +101,13 @@ def price_of_balance(studies: Iterable[str]) -> Markdown:
             )
         if lines:
             return Markdown(f"Without its losses, in `{study}`, {'; '.join(lines)}.")
-    return Markdown("")
+    return Markdown("No study here has heads with balance losses and without them.")
 
 
 def _balance(studies: Iterable[str]) -> pd.DataFrame:
-    records = loading.by_evidence(studies, UtilizationNumbers)
-    return utilization_tables.balance(tables.with_controls(records))
+    """How evenly heads of the studies with controls use their experts."""
+    controlled = tables.with_controls(loading.by_evidence(studies, TrainNumbers))
+    return utilization_tables.balance(loading.by_evidence(controlled, UtilizationNumbers))
 
 
 def hidden_layer(studies: Iterable[str]) -> Markdown:

@@ -3,7 +3,7 @@ import synthetic
 
 from moelib.records.kinds import TrainNumbers
 from moelib.report import loading
-from moelib.report.ablations import tables
+from moelib.report.ablations import tables, words
 from moelib.report.accuracy import tables as accuracy_tables
 from moelib.study.run import Run
 
@@ -41,3 +41,25 @@ def test_a_part_is_what_a_head_has_beyond_the_one_without_it(results):
     (row,) = table.itertuples()
     assert row.head == "dense-layer"
     assert row.by_seed == pytest.approx(tuple(100 * (runs["dense"] - runs["linear"])))
+
+
+def test_the_price_of_balance_is_told_head_by_head(results):
+    assert "No study" in words.price_of_balance([]).data
+    soft = {"experts": 4}
+    heads = {
+        "dense": {"hidden": 8},
+        "linear": {},
+        "soft": soft,
+        "soft-free": {"kind": "soft", **soft},
+    }
+    study = synthetic.study(heads=heads)
+    synthetic.write_all(study)
+    text = words.price_of_balance([study.name]).data
+    runs = accuracy_tables.finals(loading.load(study.name, TrainNumbers)).pivot(
+        index="seed", columns="head", values="test_accuracy"
+    )
+    lost = 100 * (runs["soft"] - runs["soft-free"]).mean()
+    assert (
+        f"{'gains' if lost < 0 else 'loses'} {abs(lost):.2f} points" in text
+        and "soft varies" in text
+    )
