@@ -160,7 +160,7 @@ HEADINGS = {
     # robustness
     "outcome": ("Of", ""),
     "rho": ("Spearman, all runs (95% interval)", ""),
-    "within": ("Spearman, within heads", ".2f"),
+    "within": ("within heads", ".2f"),
     "holm": ("corrected", ".2g"),
     "corruption_error": ("Error, corrupted", ".3f"),
     "ece": ("ECE", ".3f"),
@@ -215,7 +215,7 @@ HEADINGS = {
     "seed_hours": ("One seed, training, hours", ".2f"),
     "analysed_seed_hours": ("with analyses", ".2f"),
     # modalities
-    "total": ("Millions in all", ".2f"),
+    "total": ("Millions of weights", ".2f"),
     "active": ("active", ".2f"),
     "entailed": ("Entailed", ".1%"),
     "gap": ("Gap, points", "points"),
@@ -237,7 +237,7 @@ HEADINGS = {
     "homes": ("Tokens dealt by", ""),
     "megabytes": ("MB", "rounded"),
     "compute_ms": ("Experts, ms", "rounded"),
-    "billions": ("Billions in all", ".1f"),
+    "billions": ("Billions of weights", ".1f"),
     "GQA": ("GQA, published", ".1f"),
     "MMBench": ("MMBench, published", ".1f"),
     "bound_ms": ("Bound of an H100, ms", "rounded"),
