@@ -324,9 +324,10 @@ def human(records: Sequence[Record[NlvrNumbers]]) -> Markdown:
         {"arm": r.head, "split": r.numbers.split, **{n: getattr(r.numbers, n) for n in names}}
         for r in records
     ]
-    table = pd.DataFrame(rows).groupby(["arm", "split"], sort=False).mean().reset_index()
+    runs = pd.DataFrame(rows).groupby(["arm", "split"], sort=False)
+    table = runs.mean().assign(seeds=runs.size()).reset_index()
     columns = headings(
-        "arm", "split", "accuracy", "majority", "consistency", "said_true", "unknown_words"
+        "arm", "split", "seeds", "accuracy", "majority", "consistency", "said_true", "unknown_words"
     ) | {"split": ("Split", "")}
     return pages.table(table, columns)
 
