@@ -196,9 +196,10 @@ def quotation(lead: str, texts: Iterable[str]) -> Markdown:
 
 
 def sentences(texts: Mapping[str, str]) -> Markdown:
-    """A sentence on each study, if any, as a list."""
+    """A sentence on each study, as a list; where there is none it says so."""
     items = ((escape(study), escape(text.strip())) for study, text in texts.items())
-    return Markdown("\n".join(f"- **{study}**: {text}" for study, text in items if text))
+    lines = [f"- **{study}**: {text}" for study, text in items if text]
+    return Markdown("\n".join(lines) or "*There is no such record in this checkout.*")
 
 
 def _code(text: str) -> str:

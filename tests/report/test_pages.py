@@ -113,6 +113,7 @@ def test_sentences_are_escaped():
 
 def test_a_study_of_which_nothing_is_said_is_not_named():
     assert pages.sentences({"a": " said", "b": ""}).data == "- **a**: said"
+    assert "no such record" in pages.sentences({"b": ""}).data
 
 
 def panels(chart):
