@@ -305,7 +305,7 @@ def accuracies(records: Sequence[Trained]) -> Markdown:
     columns = headings("arm", "total", "active")
     columns |= {name: (name, ".1%") for name in names}
     columns |= headings("consistency", "entailed", "gap")
-    columns["consistency"] = ("All four, iid", ".1%")
+    columns["consistency"] = ("All four", ".1%")
     return pages.table(wide, columns)
 
 

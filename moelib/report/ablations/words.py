@@ -96,8 +96,8 @@ def price_of_balance(studies: Iterable[str]) -> Markdown:
             verb = "gains" if row.value < 0 else "loses"
             sure = "" if row.low * row.high > 0 else " (not sure)"
             lines.append(
-                f"{head} varies by {uneven:.2f} in place of {even:.2f}, and {verb} "
-                f"{plain(abs(row.value))} points{sure}"
+                f"{head} shares images out with a variation of {uneven:.2f} in place of "
+                f"{even:.2f}, and {verb} {plain(abs(row.value))} points{sure}"
             )
         if lines:
             return Markdown(f"Without its losses, in `{study}`, {'; '.join(lines)}.")
@@ -144,9 +144,9 @@ def departures(studies: Iterable[str], name: str = "departures") -> Iterator[Mar
     interval = "" if pd.isna(most["low"]) else f" (95% interval {span(most)})"
     claim = (
         f"**Of {len(frame)} departures, head by head, {len(sure) or 'not one'} "
-        f"{'is' if len(sure) < 2 else 'are'} seen to move accuracy.** The largest change is that "
-        f"of *{most['panel']}* for {most['head']}: {signed(most['value'])} points{interval}."
-        f"{_unseen(records)}"
+        f"{'is' if len(sure) < 2 else 'are'} seen to move accuracy** (not corrected for their "
+        f"number). The largest change is that of *{most['panel']}* for {most['head']}: "
+        f"{signed(most['value'])} points{interval}.{_unseen(records)}"
     )
     yield Markdown("\n\n".join(filter(None, (claim, _used_otherwise(studies)))))
     yield chart(

@@ -61,5 +61,5 @@ def test_the_price_of_balance_is_told_head_by_head(results):
     lost = 100 * (runs["soft"] - runs["soft-free"]).mean()
     assert (
         f"{'gains' if lost < 0 else 'loses'} {abs(lost):.2f} points" in text
-        and "soft varies" in text
+        and "soft shares images out" in text
     )
