@@ -1,5 +1,6 @@
 """Synthetic records of small studies, for the tests of what reads records."""
 
+import json
 from base64 import b64encode
 from functools import cache
 from io import BytesIO
@@ -48,6 +49,13 @@ CLASSES, EXPERTS, IMAGES = ("cat", "dog", "ship"), 4, 21  # 21 bits do not fill 
 
 
 HEADS = {"dense": {"hidden": 8}, "soft": {"experts": 4}, "sparse": {"experts": 4}}
+
+
+def recorded(measured):
+    """What a record keeps of it: numbers of nine digits."""
+    text = measured.model_dump_json()
+    kept = json.loads(text, parse_float=lambda number: float(f"{float(number):.9g}"))
+    return type(measured).model_validate_json(json.dumps(kept))
 
 
 def study(

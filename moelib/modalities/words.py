@@ -24,7 +24,7 @@ from moelib.report.wording import (
     listed,
     plain,
     seeds_of,
-    span,
+    with_interval,
 )
 from moelib.study.modalities import TopK, load_modality_study
 
@@ -140,10 +140,10 @@ def gap_chart(study: str, records: Sequence[Trained]) -> Markdown:
     table = tables.gaps(sighted, f"modalities, {study}")
     told = [v for v in tables.judged(records, tables.MAIN) if v.comparison.value is tables.gap]
     different = [v.comparison.name for v in told if v.word in (tables.HIGHER, tables.LOWER)]
+    apart = f"; arms are told apart in {len(different)} of {len(told)} comparisons" if told else ""
     caption = (
         f"**The gap is {plain(table['value'].min())} to {plain(table['value'].max())} points, by "
-        f"arm; arms are told apart in {len(different)} of {len(told)} comparisons.** Accuracy on "
-        f"truths of seen compositions minus that on held-out ones. {BARS}"
+        f"arm{apart}.** Accuracy on truths of seen compositions minus that on held-out ones. {BARS}"
     )
     drawn = panels(table, "gap, points")
     return pages.chart(f"{study}-gap", drawn, caption, caption, table, evidence(study, "train"))
@@ -211,7 +211,7 @@ def verdicts(family: Sequence[Verdict]) -> Markdown:
             "what": f"{v.comparison.statement}: `{v.comparison.arm}` minus "
             f"`{v.comparison.baseline}`",
             "seeds": len(v.differences),
-            "points": _interval(v),
+            "points": with_interval(v.mean, v, in_points),
             "expected": v.comparison.expected,
             "word": _badge(v),
             "adjusted": v.adjusted,
@@ -370,13 +370,6 @@ def layers(record: Record) -> pd.DataFrame:
         ],
         columns=["layer", "modality", "expert", "load"],
     )
-
-
-def _interval(verdict: Verdict) -> str:
-    """The mean difference in points, and its interval where there is one."""
-    if len(verdict.differences) < 2:
-        return in_points(verdict.mean)
-    return f"{in_points(verdict.mean)} ({span(verdict, in_points)})"
 
 
 def _badge(verdict: Verdict) -> str:

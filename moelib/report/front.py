@@ -3,7 +3,6 @@
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
-import numpy as np
 import pandas as pd
 from IPython.display import Markdown
 
@@ -18,7 +17,6 @@ from moelib.report.accuracy.words import PAPER_SIZE
 from moelib.report.answers import BARS, NOTHING, STAR
 from moelib.report.claims import tables as claims_tables
 from moelib.report.claims.claims import CLAIMS
-from moelib.report.comparisons import REFERENCE
 from moelib.report.efficiency import words as efficiency_words
 from moelib.report.forest import panels
 from moelib.report.sharpness import tables as sharpness_tables
@@ -58,29 +56,26 @@ def findings(studies: Iterable[str]) -> Markdown:
 
 
 def _at_paper_size(trained: Mapping[str, list[Record[TrainNumbers]]]) -> str:
-    runs = trained.get(PAPER_SIZE)
-    if not runs:
+    frame = accuracy_tables.effects({PAPER_SIZE: trained.get(PAPER_SIZE, [])})
+    if frame.empty:
         return ""
-    frame = accuracy_tables.effects({PAPER_SIZE: runs})
-    verbs = {"higher": "more accurate than", "lower": "less accurate than"}
-    told = "; ".join(clauses(frame["head"], effects.verdicts(frame), verbs))
+    told = "; ".join(clauses(frame["head"], effects.verdicts(frame), accuracy_words.VERBS))
     seeds, planned = frame["seeds"].max(), loading.planned_seeds(PAPER_SIZE)
     return f"At the paper’s own size, after {seeds} of {planned} seeds, {told} dense."
 
 
 def _scope(trained: Mapping[str, list[Record[TrainNumbers]]]) -> list[str]:
     """What net and training the numbers of the study of most evidence are of."""
-    for study, runs in effects.few_heads(trained).items():
-        dense = [run for run in runs if run.head == REFERENCE]
-        size = dense[0].numbers.total_parameters / 1e6
-        accuracy = np.mean([run.numbers.test.accuracy for run in dense])
-        epochs = dense[0].study.training.epochs
-        return [
-            f"Where nothing else is said, of `{study}`: a net of {size:.2g} million parameters, "
-            f"{epochs} epochs, {accuracy:.1%} of test images right with a dense head.",
-            "",
-        ]
-    return []
+    few = effects.few_heads(trained)
+    if not few:
+        return []
+    (row,) = accuracy_tables.studies(dict([next(iter(few.items()))])).itertuples()
+    right = f", {row.accuracy:.1%} of test images right with a dense head"
+    return [
+        f"Where nothing else is said, of `{row.study}`: a net of {row.total:.2g} million "
+        f"parameters, {row.epochs} epochs{'' if pd.isna(row.accuracy) else right}.",
+        "",
+    ]
 
 
 def at_a_glance(studies: Iterable[str], name: str = "at-a-glance") -> Markdown:

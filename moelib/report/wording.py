@@ -65,11 +65,13 @@ def span(row, number: Callable[[float], str] = signed) -> str:
 
 
 def with_interval(value: float, row, number: Callable[[float], str] = signed) -> str:
-    """A value and the ends of the interval of its row, which no line breaks.
+    """A value and the ends of the interval of its row, which no line breaks, where they are known.
 
     >>> with_interval(1, pd.Series({"low": 0.5, "high": 1.5})).replace("\N{NO-BREAK SPACE}", "_")
     '+1.00 (+0.50_to_+1.50)'
     """
+    if pd.isna(row.low):
+        return number(value)
     ends = span(row, number).replace(" ", "\N{NO-BREAK SPACE}")
     return f"{number(value)} ({ends})"
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from prose import refusal
+from synthetic import recorded
 from tiny import tiny_dataset, tiny_run
 
 from moelib.analyses.calibration import reliability
@@ -45,11 +46,9 @@ def test_the_record_is_of_the_models_own_predictions():
         sample = subset(dataset, "test", 12, run.study.data.split_seed)
         images = torch.from_numpy(corrupted(sample.images.numpy(), "gaussian_noise", 5))
         noisy, _ = predict(model.model, Split(images, sample.labels), dataset)
-    nine_digits = {"rel": 1e-8}
-    expected = reliability(clean, dataset.test.labels, 15).model_dump()
-    assert numbers.clean.model_dump() == pytest.approx(expected, **nine_digits)
+    assert numbers.clean == recorded(reliability(clean, dataset.test.labels, 15))
     assert numbers.clean.accuracy == trained.numbers.test.accuracy
-    assert numbers.clean.loss == pytest.approx(trained.numbers.test.loss, **nine_digits)
+    assert numbers.clean.loss == pytest.approx(trained.numbers.test.loss, rel=1e-8)
     assert numbers.tempered.accuracy == numbers.clean.accuracy
     assert [(row.corruption, row.strength) for row in numbers.corrupted] == [
         ("jpeg", 1),
@@ -57,8 +56,7 @@ def test_the_record_is_of_the_models_own_predictions():
         ("gaussian_noise", 1),
         ("gaussian_noise", 5),
     ]
-    expected = reliability(noisy, sample.labels, 15).model_dump()
-    assert numbers.corrupted[-1].reliability.model_dump() == pytest.approx(expected, **nine_digits)
+    assert numbers.corrupted[-1].reliability == recorded(reliability(noisy, sample.labels, 15))
     classes = [int(digit, 16) for digit in numbers.predicted]
     assert classes == clean.argmax(dim=1).tolist()
     right = np.unpackbits(np.frombuffer(bytes.fromhex(trained.numbers.test_correct), np.uint8))

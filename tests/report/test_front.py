@@ -42,6 +42,12 @@ def test_above_the_findings_stands_what_net_they_are_of():
     assert "`tiny`" in first and f"{study.training.epochs} epochs" in first
 
 
+def test_without_a_dense_head_the_title_page_can_be_read():
+    synthetic.write_all(synthetic.study("paper", heads={"soft": {"experts": 4}}))
+    first = front.findings(["paper"]).data.partition("\n")[0]
+    assert "`paper`" in first and "dense" not in first
+
+
 def test_where_the_head_alone_is_trained_has_a_finding_of_its_own():
     for seed in (0, 1):
         for head in ("linear", "dense", "soft"):

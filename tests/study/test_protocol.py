@@ -3,13 +3,13 @@
 The keys that concern heads alone (noise, ties, weights, balance losses) are tested with the heads.
 """
 
-import json
 import math
 from dataclasses import replace
 
 import pytest
 import torch
 import torch.nn.functional as F
+from synthetic import recorded
 from tiny import tiny_dataset, tiny_run
 
 from moelib.heads.balance import balance_losses
@@ -28,13 +28,6 @@ pytestmark = pytest.mark.slow
 HEADS = ("dense", "soft", "sparse", "switch")
 LAST_BATCH = 16  # of 112 images in batches of 32
 NINE_DIGITS = 1e-8  # relative, what records keep
-
-
-def recorded(measured):
-    """What a record keeps of it."""
-    text = measured.model_dump_json()
-    kept = json.loads(text, parse_float=lambda number: float(f"{float(number):.9g}"))
-    return type(measured).model_validate_json(json.dumps(kept))
 
 
 @pytest.fixture(autouse=True)

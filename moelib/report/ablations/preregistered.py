@@ -207,16 +207,10 @@ def _tally(judged: pd.DataFrame) -> str:
 def _table(judged: pd.DataFrame) -> Markdown:
     rows = judged.assign(
         what=judged["head"] + " against " + judged["against"],
-        points=[_effect(row) for row in judged.itertuples()],
+        points=[with_interval(row.difference, row, in_points) for row in judged.itertuples()],
         detectable=100 * judged["detectable"],
     )
     return pages.table(rows, TABLE)
-
-
-def _effect(row) -> str:
-    if row.seeds < 2:
-        return in_points(row.difference)
-    return with_interval(row.difference, row, in_points)
 
 
 def _noise_floor(accuracy: pd.DataFrame) -> str:

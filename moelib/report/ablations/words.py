@@ -162,8 +162,8 @@ def _unseen(records: Mapping[str, list[Record]]) -> str:
     if detectable.empty:
         return " One seed decides nothing."
     return (
-        f" Changes of {detectable.min():.1f} points at best, and {detectable.max():.1f} at worst, "
-        "could go unseen."
+        f" Changes below {detectable.min():.1f} points could go unseen in the best case, and below "
+        f"{detectable.max():.1f} in the worst."
     )
 
 

@@ -14,6 +14,7 @@ from moelib.report.forest import chart
 from moelib.report.wording import listed, signed, with_interval
 
 PAPER_SIZE = "paper"  # the study
+VERBS = {"higher": "more accurate than", "lower": "less accurate than"}
 
 
 def answer(studies: Iterable[str], name: str = "accuracy") -> Iterator[Markdown]:
@@ -34,18 +35,13 @@ def at_paper_size(frame: pd.DataFrame) -> str:
     rows = frame[frame["study"] == PAPER_SIZE]
     if rows.empty:
         return ""
-    parts = listed(f"{row.head} {_with_interval(row)}" for row in rows.itertuples())
+    parts = listed(f"{row.head} {with_interval(row.value, row)}" for row in rows.itertuples())
     return (
         f"At the paper’s own size, ResNet-18 and 50 epochs, {rows['seeds'].max()} of "
         f"{loading.planned_seeds(PAPER_SIZE)} seeds are here. Minus dense, in points: {parts}."
     )
 
 
-def _with_interval(row) -> str:
-    return signed(row.value) if pd.isna(row.low) else with_interval(row.value, row)
-
-
 def beside_dense(frame: pd.DataFrame) -> str:
     """Which mixtures are more or less accurate than dense, in the first study of the effects."""
-    verbs = {"higher": "more accurate than", "lower": "less accurate than"}
-    return comparison(frame, verbs, signed, "{head} minus dense is {number} points")
+    return comparison(frame, VERBS, signed, "{head} minus dense is {number} points")

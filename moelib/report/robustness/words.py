@@ -23,6 +23,7 @@ NOTHING = (
     "No study with such records is here yet. A study asks for them with "
     "`analyses: {robustness: {}}`, and `make study STUDY=NAME` makes them."
 )
+NOTHING_PAIRED = "No study with such records has a seed that all of its heads share yet."
 MEASURES = {  # of sharpness, on training images
     "lambda_max": "Largest eigenvalue",
     "trace": "Trace",
@@ -58,9 +59,11 @@ def corruptions(studies: Iterable[str]) -> list[Markdown]:
     records = loading.by_evidence(studies, RobustnessNumbers)
     if not records:
         return [Markdown(NOTHING)]
-    study, runs = next(iter(records.items()))  # of most evidence: one figure of it is enough
-    kinds = [run for run in runs if run.head == run.study.heads[run.head].kind] or runs
-    kinds = comparisons.of_common_seeds(kinds)
+    paired = ((study, comparisons.of_common_seeds(_kinds(runs))) for study, runs in records.items())
+    # Of the study of most evidence: one figure of it is enough.
+    study, kinds = next(((study, runs) for study, runs in paired if runs), (None, []))
+    if study is None:
+        return [Markdown(NOTHING_PAIRED)]
     words = _lost(study, kinds)
     strengths = tables.strengths(kinds)
     curves = pages.chart(
@@ -89,8 +92,12 @@ def calibration(studies: Iterable[str]) -> list[Markdown]:
     if not records:
         return [Markdown(NOTHING)]
     summaries = {
-        study: tables.summary(comparisons.of_common_seeds(runs)) for study, runs in records.items()
+        study: tables.summary(common)
+        for study, runs in records.items()
+        if (common := comparisons.of_common_seeds(runs))
     }
+    if not summaries:
+        return [Markdown(NOTHING_PAIRED)]
     whole = pd.concat(summaries.values())
     means = whole.groupby(["study", "head"], sort=False).mean(numeric_only=True)
     means["seeds"] = whole.groupby(["study", "head"], sort=False).size()
@@ -172,6 +179,11 @@ def predictions(studies: Iterable[str]) -> list[Markdown]:
         rho=[with_interval(row.rho, row) for row in table.itertuples()],
     )
     return [Markdown(answer), pages.table(rows, PREDICTION, longest=12)]
+
+
+def _kinds(runs: list[Record[RobustnessNumbers]]) -> list[Record[RobustnessNumbers]]:
+    """The runs of heads that are called what they are, if any; else all."""
+    return [run for run in runs if run.head == run.study.heads[run.head].kind] or runs
 
 
 def _lost(study: str, records: list[Record[RobustnessNumbers]]) -> str:

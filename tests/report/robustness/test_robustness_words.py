@@ -52,6 +52,13 @@ def test_the_less_robust_head_is_named():
     assert prose.numbers(alt) == ["3", f"{90 * 1.02 * (0.1 + 0.2 + 0.1) / 3:.1f}", "20"]
 
 
+def test_heads_without_a_seed_in_common_are_not_averaged():
+    write_robust({"dense": 0.1}, seeds=(0,))
+    write_robust({"soft": 0.2}, seeds=(1,))
+    for part in (words.corruptions, words.calibration):
+        assert text(part(["paper"])) == words.NOTHING_PAIRED
+
+
 def test_calibration_and_agreement_are_tabled():
     write_robust({"dense": 0.1, "soft": 0.2}, sharp=False)
     answer, _, table = words.calibration(["paper"])
