@@ -215,7 +215,7 @@ HEADINGS = {
     "seed_hours": ("One seed, training, hours", ".2f"),
     "analysed_seed_hours": ("with analyses", ".2f"),
     # modalities
-    "total": ("Millions of weights", ".2f"),
+    "total": ("Million weights", ".2f"),
     "active": ("active", ".2f"),
     "entailed": ("Entailed", ".1%"),
     "gap": ("Gap, points", "points"),
