@@ -51,14 +51,21 @@ def comparison(
         nets = "With one seed of each head this compares trained nets, and no kinds of heads"
         return f"{nets}{condition}."
     sure = sure[sure["panel"] == sure["panel"].iloc[-1]]  # test images, where both are shown
-    parts = clauses(sure["head"], effects.verdicts(sure, null), verbs)
-    claim = "; ".join([f"{parts[0]} dense{condition}", *(f"{part} it" for part in parts[1:])])
+    claim = sides_of_dense(sure, verbs, null, condition)
     one = sure.iloc[0]
     value = sentence.format(head=one["head"], number=number(one["value"]))
     return (
         f"**{claim[0].upper()}{claim[1:]}**: {value} (95% interval {span(one, number)}; "
         f"{one['seeds']} seeds of `{one['study']}`)."
     )
+
+
+def sides_of_dense(
+    frame: pd.DataFrame, verbs: Mapping[str, str], null: float = 0, condition: str = ""
+) -> str:
+    """Which heads of the effects lie above dense, below it, or neither, as in `comparison`."""
+    first, *others = clauses(frame["head"], effects.verdicts(frame, null), verbs)
+    return "; ".join([f"{first} dense{condition}", *(f"{part} it" for part in others)])
 
 
 class Ratio(NamedTuple):

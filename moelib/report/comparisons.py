@@ -83,7 +83,7 @@ def ratios(frame: pd.DataFrame, measure: str, reference: str = REFERENCE) -> pd.
     table = table.rename(columns={"difference": "ratio"})
     ends = ["ratio", "low", "high"]
     table[ends] = np.exp(table[ends].astype(float))
-    return table.assign(by_seed=[tuple(np.exp(values)) for values in table["by_seed"]])
+    return table.assign(by_seed=[tuple(np.exp(values).tolist()) for values in table["by_seed"]])
 
 
 def orders(

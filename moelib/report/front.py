@@ -13,19 +13,18 @@ from moelib.report.ablations import preregistered
 from moelib.report.ablations.preregistered import WEAK_BACKBONE
 from moelib.report.accuracy import tables as accuracy_tables
 from moelib.report.accuracy import words as accuracy_words
-from moelib.report.accuracy.words import PAPER_SIZE
-from moelib.report.answers import BARS, NOTHING, STAR
+from moelib.report.answers import BARS, MIXTURES, NOTHING, STAR, sides_of_dense
 from moelib.report.claims import tables as claims_tables
 from moelib.report.claims.claims import CLAIMS
 from moelib.report.efficiency import words as efficiency_words
 from moelib.report.forest import panels
 from moelib.report.sharpness import tables as sharpness_tables
 from moelib.report.sharpness import words as sharpness_words
-from moelib.report.statistics.hypotheses import INCONCLUSIVE
 from moelib.report.surface import words as surface_words
 from moelib.report.utilization import tables as utilization_tables
 from moelib.report.utilization import words as utilization_words
-from moelib.report.wording import clauses, enumeration, listed
+from moelib.report.wording import listed
+from moelib.study.heads import family
 
 CHAPTERS = {  # title and answer of the main ones, by page
     "accuracy": ("Accuracy", accuracy_words.answer),
@@ -40,14 +39,14 @@ TOLD = ("accuracy", "utilization", "sharpness", "efficiency")  # on the title pa
 def findings(studies: Iterable[str]) -> Markdown:
     """What chapters answer first, as a list, below what the numbers are of.
 
-    On accuracy also at the paper's own size, and where nothing but the head is trained.
+    On accuracy also of a second study, and where nothing but the head is trained.
     """
     answers = {page: answer for page, (_, answer) in CHAPTERS.items() if page in TOLD}
     firsts = [
         (page, next(answer(studies)).data.partition("\n")[0]) for page, answer in answers.items()
     ]
     trained = loading.by_evidence(studies, TrainNumbers)
-    firsts[0] = firsts[0][0], f"{firsts[0][1]} {_at_paper_size(trained)}".strip()
+    firsts[0] = firsts[0][0], f"{firsts[0][1]} {_in_second_study(trained)}".strip()
     if WEAK_BACKBONE in studies:
         alone = next(preregistered.weak_backbone()).data.partition("\n")[0]
         firsts.insert(1, ("weak-backbone", f"Where nothing but the head is trained: {alone}"))
@@ -55,13 +54,14 @@ def findings(studies: Iterable[str]) -> Markdown:
     return Markdown("\n".join([*_scope(trained), *rows]))
 
 
-def _at_paper_size(trained: Mapping[str, list[Record[TrainNumbers]]]) -> str:
-    frame = accuracy_tables.effects({PAPER_SIZE: trained.get(PAPER_SIZE, [])})
-    if frame.empty:
+def _in_second_study(trained: Mapping[str, list[Record[TrainNumbers]]]) -> str:
+    frame = accuracy_tables.effects(effects.few_heads(trained))
+    frame = frame[frame["head"].map(family).isin(MIXTURES)]
+    second = accuracy_words.second_study(frame) if len(frame) else frame
+    if second.empty:
         return ""
-    told = "; ".join(clauses(frame["head"], effects.verdicts(frame), accuracy_words.VERBS))
-    seeds, planned = frame["seeds"].max(), loading.planned_seeds(PAPER_SIZE)
-    return f"At the paper’s own size, after {seeds} of {planned} seeds, {told} dense."
+    told = sides_of_dense(second, accuracy_words.VERBS)
+    return f"In {accuracy_words.seeds_in(second)}, {told}."
 
 
 def _scope(trained: Mapping[str, list[Record[TrainNumbers]]]) -> list[str]:
@@ -72,8 +72,8 @@ def _scope(trained: Mapping[str, list[Record[TrainNumbers]]]) -> list[str]:
     (row,) = accuracy_tables.studies(dict([next(iter(few.items()))])).itertuples()
     right = f", {row.accuracy:.1%} of test images right with a dense head"
     return [
-        f"Where nothing else is said, of `{row.study}`: a net of {row.total:.2g} million "
-        f"parameters, {row.epochs} epochs{'' if pd.isna(row.accuracy) else right}.",
+        f"Where nothing else is said, numbers are of the study `{row.study}`: a net of "
+        f"{row.total:.2g} million parameters, {row.epochs} epochs{'' if pd.isna(row.accuracy) else right}.",
         "",
     ]
 
@@ -106,38 +106,26 @@ def at_a_glance(studies: Iterable[str], name: str = "at-a-glance") -> Markdown:
     if not charts:
         return Markdown(NOTHING)
     drawn = pd.concat(frames)
-    accuracy = frames[0]
-    opposed = accuracy[(accuracy["high"] < 0) & (accuracy["paper"] > 0)]["head"]
-    first = (
-        f"In accuracy {enumeration(opposed)} lie{'s' if len(opposed) == 1 else ''} below dense, "
-        "where the paper has more"
-        if len(opposed)
-        else "Four measures of each head, beside the paper’s"
-    )
     caption = (
-        f"**{first}.** Test images of CIFAR-10. {BARS} {STAR} Its net and training are others. "
+        f"{accuracy_words.beside_dense(frames[0])} Test images of CIFAR-10. {BARS} {STAR} "
         "Dashed: no difference from dense, or none between experts."
     )
     return pages.chart(name, charts, caption, caption, drawn, pages.evidence(records))
 
 
 def tally(studies: Iterable[str]) -> Markdown:
-    """How many of the paper's claims are judged how, in the study that decides most of them.
-
-    And in the one at the paper's own size.
-    """
+    """How many of the paper's claims are judged how, in the two studies of most evidence."""
     rows = claims_tables.verdicts(studies)
     if rows.empty:
         return Markdown(NOTHING)
-    decided = rows[rows["verdict"] != INCONCLUSIVE].groupby("study").size()
-    study = decided.idxmax() if len(decided) else rows["study"].iloc[0]
-    told = f"Of {len(CLAIMS)} claims of the paper {_counts(rows, study)}"
-    if PAPER_SIZE in set(rows["study"]) - {study}:
-        told += f"; at the paper’s own size {_counts(rows, PAPER_SIZE)}"
-    return Markdown(f"{told}. [Each claim, its rule and its numbers](claims.ipynb).")
+    told = "; ".join(_counts(rows, study) for study in rows["study"].unique()[:2])
+    return Markdown(
+        f"Of the paper’s {len(CLAIMS)} claims {told}. "
+        "[Each claim, its rule and its numbers](claims.ipynb)."
+    )
 
 
 def _counts(rows: pd.DataFrame, study: str) -> str:
     counts = rows[rows["study"] == study]["verdict"].value_counts()
     words = listed(f"{count} {verdict}" for verdict, count in counts.items())
-    return f"`{study}` can test {counts.sum()}: **{words}**"
+    return f"{counts.sum()} can be tested in `{study}`: **{words}**"

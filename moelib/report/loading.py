@@ -10,11 +10,13 @@ from typing import TypeVar
 from moelib.records.benchmarks import BenchmarkNumbers, ScaleNumbers, SessionNumbers
 from moelib.records.kinds import CrosscheckNumbers, EfficiencyNumbers
 from moelib.records.record import Numbers, Record, RecordError, read_record
+from moelib.report import paper
 from moelib.study.base import PROJECT
 from moelib.study.reader import STUDIES, load_study
 from moelib.study.run import results_root, runs
 
 N = TypeVar("N", bound=Numbers)
+SEEDS_TO_LEAD = 4  # of a study of the paper's net: with fewer, smaller nets tell more
 
 
 def studies() -> list[str]:
@@ -31,13 +33,16 @@ def published() -> list[str]:
 def by_evidence(names: Iterable[str], numbers: type[N]) -> dict[str, list[Record[N]]]:
     """Records of one kind by study, without the studies that have none.
 
-    Studies of CIFAR-10 come first, then those of most seeds.
+    Studies of CIFAR-10 come first, of them those of the paper's net with enough seeds, then those
+    of most seeds.
     """
     records = {study: load(study, numbers) for study in names}
 
-    def weight(study: str) -> tuple[bool, int]:
+    def weight(study: str) -> tuple[bool, bool, int]:
         runs = records[study]
-        return runs[0].study.data.source != "cifar10", -len({record.seed for record in runs})
+        seeds = len({record.seed for record in runs})
+        leads = runs[0].study.backbone.kind == paper.BACKBONE and seeds >= SEEDS_TO_LEAD
+        return runs[0].study.data.source != "cifar10", not leads, -seeds
 
     return {study: records[study] for study in sorted(filter(records.get, records), key=weight)}
 

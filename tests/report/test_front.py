@@ -27,12 +27,12 @@ def test_each_finding_leads_to_its_chapter():
 
 
 def test_the_papers_own_size_is_told_beside_the_study_of_most_evidence():
-    for name, seeds in (("tiny", (0, 1, 2)), ("paper", (0, 1))):
+    for name, seeds in (("tiny", (0, 1, 2)), ("other", (0, 1)), ("paper", (0, 1))):
         synthetic.write_all(synthetic.study(name, seeds))
-    first, *_ = lines("tiny", "paper")
-    finding, _, paper = first.partition("At the paper’s own size")
-    assert "`tiny`" in finding and prose.numbers(finding)[-1] == "3"  # seeds
-    assert "2 of 5 seeds" in paper and "soft and sparse are not told apart from dense" in paper
+    first, *_ = lines("tiny", "other", "paper")
+    finding, _, second = first.partition("In `paper`, ")
+    assert "3 seeds of `tiny`" in finding
+    assert second.startswith("2 of 5 seeds, soft and sparse are not told apart from dense.")
 
 
 def test_above_the_findings_stands_what_net_they_are_of():
@@ -69,4 +69,4 @@ def test_a_figure_of_one_study_a_measure_and_a_tally_of_its_claims():
     assert "`tiny`" in tally and claims == len(CLAIMS) and testable == sum(verdicts) > 0
     assert "tiny" in front.at_a_glance(["tiny"]).data
     synthetic.write_all(synthetic.study("paper"))
-    assert "at the paper’s own size `paper`" in front.tally(["tiny", "paper"]).data
+    assert "`tiny`" in front.tally(["paper", "tiny"]).data

@@ -11,6 +11,7 @@ from moelib.records.kinds import (
 from moelib.records.record import RecordError, write_record
 from moelib.report import loading
 from moelib.study.analyses import Efficiency
+from moelib.study.reader import parse_study
 from moelib.study.run import Run
 
 pytestmark = pytest.mark.usefixtures("results")
@@ -142,3 +143,15 @@ def test_accuracies_may_come_from_several_devices():
     record = on_machine(synthetic.trained(run), device="Another CPU", threads=64)
     write_record(run.record_path("train"), record)
     assert len(loading.load("tiny", TrainNumbers)) == 9
+
+
+def test_a_study_of_the_papers_net_leads_once_it_has_seeds_enough():
+    small = synthetic.study("small", seeds=tuple(range(6)))
+    large = {**small.model_dump(mode="json"), "name": "large", "backbone": {"kind": "resnet18"}}
+    synthetic.write_all(small)
+    for seeds, first in ((3, "small"), (loading.SEEDS_TO_LEAD, "large")):
+        study = parse_study({**large, "seeds": list(range(seeds))})
+        for seed in study.seeds:
+            run = Run(study, "soft", seed)
+            write_record(run.record_path("train"), synthetic.trained(run))
+        assert next(iter(loading.by_evidence(["small", "large"], TrainNumbers))) == first

@@ -25,23 +25,37 @@ def answer(studies: Iterable[str], name: str = "accuracy") -> Iterator[Markdown]
         yield Markdown(NOTHING)
         return
     claim = beside_dense(frame)
-    yield Markdown("\n\n".join(filter(None, (claim, at_paper_size(frame)))))
+    yield Markdown("\n\n".join(filter(None, (claim, _in_numbers(second_study(frame))))))
     yield chart(name, frame, records, f"{claim} Test accuracy minus that of dense in the same "
                 f"seed. {BARS} {STAR}", "minus dense, percentage points", line=0)  # fmt: skip
-
-
-def at_paper_size(frame: pd.DataFrame) -> str:
-    """Each head beside dense in the study of the paper's own net and epochs; nothing without it."""
-    rows = frame[frame["study"] == PAPER_SIZE]
-    if rows.empty:
-        return ""
-    parts = listed(f"{row.head} {with_interval(row.value, row)}" for row in rows.itertuples())
-    return (
-        f"At the paper’s own size, ResNet-18 and 50 epochs, {rows['seeds'].max()} of "
-        f"{loading.planned_seeds(PAPER_SIZE)} seeds are here. Minus dense, in points: {parts}."
-    )
 
 
 def beside_dense(frame: pd.DataFrame) -> str:
     """Which mixtures are more or less accurate than dense, in the first study of the effects."""
     return comparison(frame, VERBS, signed, "{head} minus dense is {number} points")
+
+
+def second_study(frame: pd.DataFrame) -> pd.DataFrame:
+    """The effects of the study to tell beside the first: that of the paper's size, else the next.
+
+    Of studies with two seeds or more; empty where there is no other.
+    """
+    others = frame[(frame["study"] != frame["study"].iloc[0]) & (frame["seeds"] > 1)]
+    names = [*others["study"]]
+    name = PAPER_SIZE if PAPER_SIZE in names else next(iter(names), None)
+    return others[others["study"] == name]
+
+
+def _in_numbers(frame: pd.DataFrame) -> str:
+    """Each head beside dense in one study; nothing without rows."""
+    if frame.empty:
+        return ""
+    parts = listed(f"{row.head} {with_interval(row.value, row)}" for row in frame.itertuples())
+    return f"In {seeds_in(frame)}, minus dense, in points: {parts}."
+
+
+def seeds_in(frame: pd.DataFrame) -> str:
+    """The study of the effects, and how many of its seeds are there."""
+    study, seeds = frame["study"].iloc[0], frame["seeds"].max()
+    planned = loading.planned_seeds(study)
+    return f"`{study}`, {seeds}{f' of {planned}' if planned > seeds else ''} seeds"
