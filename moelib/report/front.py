@@ -71,9 +71,10 @@ def _scope(trained: Mapping[str, list[Record[TrainNumbers]]]) -> list[str]:
         return []
     (row,) = accuracy_tables.studies(dict([next(iter(few.items()))])).itertuples()
     right = f", {row.accuracy:.1%} of test images right with a dense head"
+    right = "" if pd.isna(row.accuracy) else right
     return [
         f"Where nothing else is said, numbers are of the study `{row.study}`: a net of "
-        f"{row.total:.2g} million parameters, {row.epochs} epochs{'' if pd.isna(row.accuracy) else right}.",
+        f"{row.total:.2g} million parameters, {row.epochs} epochs{right}.",
         "",
     ]
 
