@@ -1,5 +1,7 @@
 """Records of modalities as figures, in the book's style."""
 
+from fractions import Fraction
+
 import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
@@ -101,9 +103,11 @@ def sparsity(table: pd.DataFrame) -> list[Figure]:
             axes.plot(part["share"], part[measure], "o", color=colour, markersize=3, alpha=0.4)
             mean = part.groupby("share")[measure].mean()
             axes.plot(mean.index, mean, color=colour, marker="D", label=family)
+        shares = sorted({*table["share"]})
         axes.set_xscale("log", base=2)
+        axes.set_xticks(shares, [str(Fraction(share)) for share in shares], minor=False)
         axes.set(xlabel="k/E", ylabel=label)
-        axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-        axes.legend(frameon=False, fontsize="small")
+        axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=1))
+        axes.legend(frameon=False, fontsize="small", loc="lower left", bbox_to_anchor=(-0.1, 1))
         figures.append(figure)
     return figures

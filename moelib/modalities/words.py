@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from fractions import Fraction
 
 import numpy as np
 import pandas as pd
@@ -174,10 +175,13 @@ def sparsity_chart(study: str, records: Sequence[Trained]) -> Markdown:
     table = sparsity(records)
     if table.empty:
         return Markdown("*No arm of either family is trained yet.*")
-    means = table.groupby(["family", "share"])["accuracy"].mean()
-    best = {family: means[family].idxmax() for family in dict.fromkeys(table["family"])}
-    shares = listed(f"{share:g} with {family}" for family, share in best.items())
-    claim = f"**Accuracy on *iid* is highest at k/E = {shares}.**"
+    if table.groupby("arm").size().min() > 1:
+        means = table.groupby(["family", "share"])["accuracy"].mean()
+        best = {family: means[family].idxmax() for family in dict.fromkeys(table["family"])}
+        shares = listed(f"{Fraction(share)} with {family}" for family, share in best.items())
+        claim = f"**Accuracy on *iid* is highest at k/E = {shares}.**"
+    else:
+        claim = "**A first look: a second seed of each arm may change the order.**"
     caption = f"{claim} Mean over seeds (line), and each seed."
     drawn = figures.sparsity(table)
     return pages.chart(f"{study}-share", drawn, caption, caption, table, evidence(study, "train"))
