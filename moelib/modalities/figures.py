@@ -31,20 +31,20 @@ def curves(epochs: pd.DataFrame) -> Figure:
 
 @styled
 def splits(table: pd.DataFrame) -> Figure:
-    """Accuracy on each split of the test, by arm: mean over seeds, and each seed."""
+    """Accuracy on the truths of each split of the test, by arm: mean over seeds, and each seed."""
     arms, names = list(dict.fromkeys(table["arm"])), list(dict.fromkeys(table["split"]))
     figure, axes = plt.subplots(figsize=(WIDTH, 1.3 + 0.28 * len(arms)), layout="constrained")
     for number, split in enumerate(names):
         part = table[table["split"] == split]
         y = part["arm"].map(arms.index)
         colour = PALETTE[number % len(PALETTE)]
-        axes.plot(part["accuracy"], y, "o", color=colour, markersize=3, alpha=0.4)
-        mean = part.groupby("arm")["accuracy"].mean()
+        axes.plot(part["truths"], y, "o", color=colour, markersize=3, alpha=0.4)
+        mean = part.groupby("arm")["truths"].mean()
         axes.plot(mean, [arms.index(a) for a in mean.index], "D", color=colour, label=split)
     axes.set_yticks(range(len(arms)), arms)
     axes.set_ylim(len(arms) - 0.5, -0.5)
     axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    axes.set_xlabel("accuracy")
+    axes.set_xlabel("accuracy on truths")
     axes.grid(axis="x", visible=True)
     axes.legend(frameon=False, fontsize="small", ncols=3, loc="lower left",
                 bbox_to_anchor=(-0.2, 1))  # fmt: skip

@@ -2,7 +2,8 @@
 
 Every sentence has four scenes. A truth is yes (or true) of two of them and no (false) of two; a
 count has four different answers; a query has four or three different ones, or two of each where its
-attribute has two values. So no answer can be told from the words alone.
+attribute has two values. So words alone tell next to nothing: only
+that a held-out pair is no answer.
 
 A count is asked only if every number it may be was seen among the sentence's candidate scenes.
 """

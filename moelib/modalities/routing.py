@@ -171,9 +171,9 @@ def slot_routing(logits: Tensor, slots: Tensor, *, most: int, experts: int, shar
 
     Virtual experts compute nothing. At most floor(share K) of a token's K slots are theirs: a
     virtual choice beyond that is replaced by the next real one. Weights are a softmax over the
-    real choices. Straight through: the last slot's weight, and the number of real experts, have the
-    gradient 1 with respect to the slots before rounding. A reconstruction: the paper's formula was
-    not to be had.
+    real choices. Straight through: with respect to the slots before rounding, the number of
+    real experts has the gradient 1, and the last slot that of its weight. A reconstruction: the
+    paper's formula was not to be had.
 
     Args:
         logits: (t, e + v), the real experts first.

@@ -44,7 +44,7 @@ def analyse_sharpness(run: ModalityRun, *, again: bool = False) -> Record[Modali
 
 
 def measure(run: ModalityRun, model: VisionLanguage) -> ModalitySharpnessNumbers:
-    """Largest eigenvalues and trace of the Hessian, on fresh training items and on two tests."""
+    """Largest eigenvalues and trace of the Hessian, on items of epoch 1 and of two tests."""
     count = run.study.curvature_items
     sources = {
         "train": splits.training(run.study, run.seed, 1),

@@ -1,4 +1,4 @@
-"""Splits that differ from training in one thing each, by construction.
+"""Splits that hold out one thing each, by construction; the mix of questions follows from it.
 
 | split          | pairs of shape and colour | programs            | objects |
 | train, validation, iid | seen              | seen compositions   | few     |

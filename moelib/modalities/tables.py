@@ -8,7 +8,6 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from moelib.records.modalities import (
     Answers,
@@ -18,8 +17,15 @@ from moelib.records.modalities import (
 )
 from moelib.records.record import Numbers, Record, RecordError, read_record
 from moelib.report import effects
-from moelib.report.statistics.intervals import CONFIDENCE, seed_interval
-from moelib.report.statistics.power import equivalence, holm
+from moelib.report.statistics.hypotheses import (
+    ABOVE,
+    BELOW,
+    INCONCLUSIVE,
+    WITHIN,
+    decisions,
+    over_seeds,
+)
+from moelib.report.wording import bound
 from moelib.study.modalities import FOLDER, load_modality_study, modality_runs
 from moelib.study.run import results_root
 
@@ -39,7 +45,13 @@ class Comparison(NamedTuple):
     arm: str
     baseline: str
     value: Value
-    expected: str  # in the words of `verdict`
+    kind: str  # above, below or within
+    threshold: float  # of a share
+
+    @property
+    def expected(self) -> str:
+        """In words, with the threshold."""
+        return bound(self.kind, self.threshold)
 
 
 class Verdict(NamedTuple):
@@ -50,12 +62,8 @@ class Verdict(NamedTuple):
     mean: float
     low: float
     high: float
-    adjusted: float  # two-sided paired t, by Holm's correction for the family
-    equivalent: float  # p-value of a difference of one point or more
-    word: str
-
-
-HIGHER, LOWER, ALIKE, OPEN = "higher", "lower", "alike within a point", "not decided"
+    adjusted: float  # p-value for or against what was expected, by Holm's correction for the family
+    verdict: str  # supported, contradicted or inconclusive
 
 
 # -- records ---------------------------------------------------------------------------------------
@@ -120,14 +128,14 @@ def accuracy(split: str) -> Value:
 
 
 def by_split(records: Sequence[Trained]) -> pd.DataFrame:
-    """Accuracy, consistency and validity of each run on each split of the test."""
+    """Accuracy, that on truths, consistency and validity of each run on each split of the test."""
     return pd.DataFrame(
         [
-            (r.head, r.seed, split, a.accuracy, a.consistency, a.validity)
+            (r.head, r.seed, split, a.accuracy, truths(a), a.consistency, a.validity)
             for r in records
             for split, a in r.numbers.tests.items()
         ],
-        columns=["arm", "seed", "split", "accuracy", "consistency", "validity"],
+        columns=["arm", "seed", "split", "accuracy", "truths", "consistency", "validity"],
     )
 
 
@@ -149,50 +157,51 @@ def by_arm(records: Sequence[Trained], value: Value) -> dict[str, dict[int, floa
 
 iid = accuracy("iid")
 MAIN = (
-    Comparison("H1", "learned slots, gap", "slots", "top-2", gap, ALIKE),
-    Comparison("H2", "learned slots, gap", "slots", "slots-shuffled", gap, ALIKE),
-    Comparison("H3", "soft guidance, gap", "guided", "top-2", gap, ALIKE),
-    Comparison("H4", "hard split, accuracy on iid", "hard", "top-2", iid, LOWER),
-    Comparison("H5a", "top-2, accuracy on iid", "top-2", "dense", iid, HIGHER),
-    Comparison("H5b", "top-2, accuracy on iid", "top-2", "dense-total", iid, ALIKE),
+    Comparison("H1", "learned slots, gap", "slots", "top-2", gap, WITHIN, POINT),
+    Comparison("H2", "learned slots, gap", "slots", "slots-shuffled", gap, WITHIN, POINT),
+    Comparison("H3", "soft guidance, gap", "guided", "top-2", gap, WITHIN, POINT),
+    Comparison("H4", "hard split, accuracy on iid", "hard", "top-2", iid, BELOW, -POINT),
+    Comparison("H5a", "top-2, accuracy on iid", "top-2", "dense", iid, ABOVE, 0.0),
+    Comparison("H5b", "top-2, accuracy on iid", "top-2", "dense-total", iid, BELOW, POINT),
 )
 SPARSITY = (
-    Comparison("S1", "k = 16, accuracy on iid", "total-1-1", "total-1-4", iid, ALIKE),
-    Comparison("S2", "E = 32, accuracy on iid", "active-1-16", "active-1-1", iid, HIGHER),
-    Comparison("S3a", "k = 16, gap", "total-1-1", "total-1-16", gap, ALIKE),
-    Comparison("S3b", "E = 32, gap", "active-1-16", "active-1-1", gap, ALIKE),
+    Comparison("S1a", "k = 16, accuracy on iid", "total-1-1", "total-1-16", iid, ABOVE, 0.0),
+    Comparison("S1b", "k = 16, accuracy on iid", "total-1-1", "total-1-4", iid, BELOW, POINT),
+    Comparison("S2", "E = 32, accuracy on iid", "active-1-16", "active-1-1", iid, ABOVE, POINT),
+    Comparison("S3a", "k = 16, gap", "total-1-1", "total-1-16", gap, WITHIN, POINT),
+    Comparison("S3b", "E = 32, gap", "active-1-16", "active-1-1", gap, WITHIN, POINT),
 )
 
 
 def judged(records: Sequence[Trained], family: Sequence[Comparison]) -> list[Verdict]:
     """The comparisons of a family, those of which both arms share a seed at least.
 
-    `higher` and `lower` are called at 5 % after Holm's correction for the whole family, whether or
-    not all of it could be tested; `alike` if a difference of a point is refuted at 5 %. Nothing is
-    called of fewer than `FEWEST` seeds.
+    Each is a paired t test for what was expected and for its opposite, called at 5 % after Holm's
+    correction for the whole family, whether or not all of it could be tested. Nothing is called of
+    fewer than `FEWEST` seeds.
     """
-    level = 1 - CONFIDENCE
-    tested = []
+    by_seed = []
     for comparison in family:
         values = by_arm(records, comparison.value)
         arm, zero = values.get(comparison.arm, {}), values.get(comparison.baseline, {})
-        differences = tuple(arm[seed] - zero[seed] for seed in arm if seed in zero)
-        if differences:
-            tested.append((comparison, differences))
-    raw = [_p_value(differences) for _, differences in tested]
-    adjusted = holm(raw + [1.0] * (len(family) - len(raw)))
-    verdicts = []
-    for (comparison, differences), p in zip(tested, adjusted, strict=False):
-        mean, low, high = seed_interval(differences)
-        alike = equivalence(differences, POINT) if len(set(differences)) > 1 else 1.0
-        if len(differences) < FEWEST:
-            word = OPEN
-        elif p < level:
-            word = HIGHER if mean > 0 else LOWER
-        else:
-            word = ALIKE if alike < level else OPEN
-        verdicts.append(Verdict(comparison, differences, mean, low, high, p, alike, word))
-    return verdicts
+        by_seed.append(tuple(arm[seed] - zero[seed] for seed in arm if seed in zero))
+    tested = [
+        over_seeds(comparison.name, differences, comparison.kind, comparison.threshold)
+        for comparison, differences in zip(family, by_seed, strict=True)
+    ]
+    decided = decisions([(part.p_for, part.p_against) for part in tested])
+    return [
+        Verdict(
+            comparison,
+            differences,
+            *(part.estimate, part.low, part.high, decision.adjusted),
+            decision.verdict if len(differences) >= FEWEST else INCONCLUSIVE,
+        )
+        for comparison, differences, part, decision in zip(
+            family, by_seed, tested, decided, strict=True
+        )
+        if differences
+    ]
 
 
 def pairs(
@@ -206,12 +215,6 @@ def pairs(
         for (arm, seed), run in runs.items()
         if arm == comparison.arm and (comparison.baseline, seed) in runs
     ]
-
-
-def _p_value(differences: Sequence[float]) -> float:
-    if len(set(differences)) < 2:
-        return 1.0
-    return float(stats.ttest_1samp(differences, 0.0).pvalue)
 
 
 # -- experts ---------------------------------------------------------------------------------------

@@ -83,8 +83,8 @@ def load_model(run: ModalityRun, record: Record[ModalityTrainNumbers]) -> Vision
 class Loop:
     """Epochs of new items; what is drawn comes from streams of the run's seed and the epoch.
 
-    Items, their order, embeddings, attention and experts are the same for all arms of a seed, as
-    far as these have the same shapes.
+    Items and their order are the same for all arms of a seed, and so are initial weights up to the
+    first parameter whose shape differs.
     """
 
     def __init__(self, run: ModalityRun, on: torch.device, inputs: dict[str, str]):

@@ -9,14 +9,14 @@ import pandas as pd
 from IPython.display import Markdown
 
 from moelib.modalities import figures, tables
-from moelib.modalities.tables import OPEN, Comparison, Trained, Verdict
+from moelib.modalities.tables import Comparison, Trained, Verdict
 from moelib.records.modalities import ModalityUtilizationNumbers, NlvrNumbers
 from moelib.records.record import Record
 from moelib.report import pages
 from moelib.report.answers import BARS
 from moelib.report.forest import panels
 from moelib.report.headings import headings
-from moelib.report.statistics.hypotheses import LEVEL
+from moelib.report.statistics.hypotheses import CONTRADICTED, INCONCLUSIVE, LEVEL, SUPPORTED
 from moelib.report.statistics.power import MOST_SEEDS, detectable_effect, needed_seeds
 from moelib.report.wording import (
     across_devices,
@@ -37,7 +37,6 @@ KINDS = {  # of perceptrons
     "slots": "as many experts as the token's importance asks for, k on average",
 }
 SAME = 0.01  # experts per token, up to which two types of tokens get as many
-BADGES = {True: "success", False: "warning"}
 
 
 def missing(study: str, records: Sequence[Record]) -> Markdown | None:
@@ -114,10 +113,10 @@ def evidence(study: str, task: str) -> str:
 
 
 def split_chart(study: str, records: Sequence[Trained]) -> Markdown:
-    """Accuracy of all arms on every split of the test."""
+    """Accuracy on truths, which every split asks for, of all arms."""
     table = tables.by_split(records)
     sighted = {record.head for record in records if _sighted(record)}
-    means = table.pivot_table("accuracy", "arm", "split", sort=False)
+    means = table.pivot_table("truths", "arm", "split", sort=False)
     lost = 100 * means[means.index.isin(sighted)].drop(columns="iid").rsub(means["iid"], axis=0)
     lost = lost.dropna(how="all")
     claim = ""
@@ -126,9 +125,11 @@ def split_chart(study: str, records: Sequence[Trained]) -> Markdown:
         low, high = lost[hardest].min(), lost[hardest].max()
         claim = (
             f"**Of what training does not show, *{hardest}* costs most: {plain(low)} to "
-            f"{plain(high)} points, by arm.** "
+            f"{plain(high)} points of truths, by arm.** "
         )
-    caption = f"{claim}Accuracy on each split: mean over seeds (diamond), and each seed."
+    caption = (
+        f"{claim}Accuracy on the truths of each split: mean over seeds (diamond), and each seed."
+    )
     drawn = [figures.splits(table)]
     return pages.chart(f"{study}-splits", drawn, caption, caption, table, evidence(study, "train"))
 
@@ -140,8 +141,10 @@ def gap_chart(study: str, records: Sequence[Trained]) -> Markdown:
         return Markdown("*No arm that sees words and pictures is trained yet.*")
     table = tables.gaps(sighted, f"modalities, {study}")
     told = [v for v in tables.judged(records, tables.MAIN) if v.comparison.value is tables.gap]
-    different = [v.comparison.name for v in told if v.word in (tables.HIGHER, tables.LOWER)]
-    apart = f"; arms are told apart in {len(different)} of {len(told)} comparisons" if told else ""
+    apart = ""
+    if told:
+        beyond = sum(v.verdict == CONTRADICTED for v in told)
+        apart = f"; arms differ by more than a point in {beyond} of {len(told)} comparisons"
     caption = (
         f"**The gap is {plain(table['value'].min())} to {plain(table['value'].max())} points, by "
         f"arm{apart}.** Accuracy on truths of seen compositions minus that on held-out ones. {BARS}"
@@ -208,7 +211,7 @@ def _sighted(record: Trained) -> bool:
 
 
 def verdicts(family: Sequence[Verdict]) -> Markdown:
-    """The comparisons of a family: expected, found, and the verdict as a coloured word."""
+    """The comparisons of a family: difference, what was expected, and the verdict."""
     rows = [
         {
             "name": v.comparison.name,
@@ -217,15 +220,12 @@ def verdicts(family: Sequence[Verdict]) -> Markdown:
             "seeds": len(v.differences),
             "points": with_interval(v.mean, v, in_points),
             "expected": v.comparison.expected,
-            "word": _badge(v),
+            "verdict": pages.verdict(v.verdict),
             "adjusted": v.adjusted,
-            "equivalent": v.equivalent,
         }
         for v in family
     ]
-    columns = headings(
-        "name", "what", "seeds", "points", "expected", "word", "adjusted", "equivalent"
-    ) | {"adjusted": ("p", ".2g")}
+    columns = headings("name", "what", "seeds", "points", "expected", "verdict", "adjusted")
     return pages.table(pd.DataFrame(rows), columns)
 
 
@@ -236,16 +236,13 @@ def devices(records: Sequence[Trained], family: Sequence[Comparison]) -> Markdow
 
 def answer(family: Sequence[Verdict]) -> str:
     """How the expectations of a family fared, in a sentence."""
-    decided = [v for v in family if v.word != OPEN]
-    met = [v.comparison.name for v in decided if v.word == v.comparison.expected]
-    failed = [v.comparison.name for v in decided if v.word != v.comparison.expected]
-    undecided = [v.comparison.name for v in family if v.word == OPEN]
-    parts = [
-        f"as expected: {listed(met)}" if met else "",
-        f"otherwise than expected: {listed(failed)}" if failed else "",
-        f"not decided by these seeds: {listed(undecided)}" if undecided else "",
-    ]
-    words = "; ".join(part for part in parts if part)
+    told = {
+        SUPPORTED: "as expected",
+        CONTRADICTED: "otherwise than expected",
+        INCONCLUSIVE: "not decided by these seeds",
+    }
+    names = {word: [v.comparison.name for v in family if v.verdict == word] for word in told}
+    words = "; ".join(f"{told[word]}: {listed(some)}" for word, some in names.items() if some)
     return f"**{words[0].upper()}{words[1:]}.**"
 
 
@@ -261,11 +258,11 @@ def allocation(family: Sequence[Verdict]) -> str:
         f"and {_apart(h2)} than that of shuffled importance, over {seeds} "
         f"seed{'s' if seeds > 1 else ''}"
     )
-    if OPEN in (h1.word, h2.word):
+    if INCONCLUSIVE in (h1.verdict, h2.verdict):
         planned = len(load_modality_study("main").seeds)
         which = f"All {planned} planned" if seeds == planned else "These"
         return f"**{which} seeds do not decide it**: {facts}.{_resolution((h1, h2))}"
-    if h1.word == tables.LOWER and h2.word == tables.LOWER:
+    if all(v.verdict == CONTRADICTED and v.mean < 0 for v in (h1, h2)):  # by more than a point
         return f"**Here it does**: {facts}."
     return f"**Here it does not**: {facts}."
 
@@ -374,8 +371,3 @@ def layers(record: Record) -> pd.DataFrame:
         ],
         columns=["layer", "modality", "expert", "load"],
     )
-
-
-def _badge(verdict: Verdict) -> str:
-    met = verdict.word == verdict.comparison.expected
-    return pages.badge(verdict.word, "secondary" if verdict.word == OPEN else BADGES[met])

@@ -11,10 +11,11 @@ It may import records and study, and no torch. Add a chapter as a package of thr
 
 The chapters, each with one question, and those that it reads besides:
 
-    accuracy         utilization <- accuracy       ablations  <- accuracy, utilization, sharpness
-    sharpness        surface     <- sharpness      claims     <- all that the paper's claims are of
-    efficiency       sparsity    <- accuracy       gallery
-    reproducibility  robustness  <- sharpness      front.py   <- all: the title page
+    accuracy         utilization <- accuracy       ablations  <- accuracy, utilization, sharpness,
+    sharpness        surface     <- sharpness                    robustness
+    efficiency       sparsity    <- accuracy       claims     <- all that the paper's claims are of
+    reproducibility  robustness  <- sharpness      front.py   <- what the title page tells
+    gallery
 
 What they share, in the order in which one reads the other:
 

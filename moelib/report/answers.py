@@ -14,13 +14,15 @@ from IPython.display import Markdown
 from moelib.records.record import Record
 from moelib.report import effects
 from moelib.report.forest import chart
+from moelib.report.loading import planned_seeds
 from moelib.report.wording import clauses, plain, span
 from moelib.study.heads import family
 
 BARS = (
     "Mean and 95% t-interval over seeds (faint: each seed; hollow: one seed; a bar at the edge "
-    "goes on)."
+    "goes on); bars are not corrected for the number of heads, sentences are."
 )
+FEWEST = 3  # seeds of a head that a sentence compares, where another head has as many
 STAR = "A star is the paper's number (ResNet-18, one seed)."
 NOTHING = "No study with such records is here yet. `make book` runs one in minutes."
 MIXTURES = ("soft", "sparse", "switch")  # the others are controls
@@ -33,6 +35,7 @@ def comparison(
     sentence: str,
     null: float = 0,
     condition: str = "",
+    log: bool = False,
 ) -> str:
     """Which mixtures differ from dense in the first study, and one of them in numbers.
 
@@ -43,6 +46,7 @@ def comparison(
         sentence: the sentence on one head, with places for `head` and `number`.
         null: the value of no effect.
         condition: what qualifies the comparison.
+        log: whether logarithms are tested, as of ratios.
     """
     sure = frame[
         (frame["study"] == frame["study"].iloc[0]) & frame["head"].map(family).isin(MIXTURES)
@@ -51,21 +55,43 @@ def comparison(
         nets = "With one seed of each head this compares trained nets, and no kinds of heads"
         return f"{nets}{condition}."
     sure = sure[sure["panel"] == sure["panel"].iloc[-1]]  # test images, where both are shown
-    claim = sides_of_dense(sure, verbs, null, condition)
+    claim = sides_of_dense(sure, verbs, null, condition, log)
+    sure = sure[_enough(sure)]
     one = sure.iloc[0]
     value = sentence.format(head=one["head"], number=number(one["value"]))
     return (
         f"**{claim[0].upper()}{claim[1:]}**: {value} (95% interval {span(one, number)}; "
-        f"{one['seeds']} seeds of `{one['study']}`)."
+        f"{seeds_in(sure)})."
     )
 
 
 def sides_of_dense(
-    frame: pd.DataFrame, verbs: Mapping[str, str], null: float = 0, condition: str = ""
+    frame: pd.DataFrame,
+    verbs: Mapping[str, str],
+    null: float = 0,
+    condition: str = "",
+    log: bool = False,
 ) -> str:
-    """Which heads of the effects lie above dense, below it, or neither, as in `comparison`."""
-    first, *others = clauses(frame["head"], effects.verdicts(frame, null), verbs)
+    """Which heads lie above dense, below it, or neither, after Holm's correction for all of them.
+
+    Heads of fewer seeds than `FEWEST` are left to the chart, unless all have as few.
+    """
+    sides = effects.corrected_verdicts(frame, null, log)
+    told = _enough(frame)
+    first, *others = clauses(frame["head"][told], sides[told], verbs)
     return "; ".join([f"{first} dense{condition}", *(f"{part} it" for part in others)])
+
+
+def _enough(frame: pd.DataFrame) -> pd.Series:
+    return frame["seeds"] >= min(FEWEST, frame["seeds"].max())
+
+
+def seeds_in(frame: pd.DataFrame) -> str:
+    """How many seeds of their study the effects are of, and of how many planned."""
+    study = frame["study"].iloc[0]
+    fewest, most, planned = frame["seeds"].min(), frame["seeds"].max(), planned_seeds(study)
+    count = f"{most}" if fewest == most else f"{fewest} to {most}"
+    return f"{count}{f' of {planned}' if planned > fewest else ''} seeds of `{study}`"
 
 
 class Ratio(NamedTuple):
@@ -87,7 +113,8 @@ def times_dense(
     ratios = [part for part in ratios if len(part.effects)]
     verbs = {"higher": f"{above} than", "lower": f"{below} than"}
     answers = [
-        comparison(part.effects, verbs, plain, part.sentence, 1, part.condition) for part in ratios
+        comparison(part.effects, verbs, plain, part.sentence, 1, part.condition, log=True)
+        for part in ratios
     ]
     yield Markdown("\n\n".join(answers) or NOTHING)
     for part, answer in zip(ratios, answers, strict=True):

@@ -11,7 +11,15 @@ import pandas as pd
 
 from moelib.records.record import Record
 from moelib.report import comparisons, paper
-from moelib.report.statistics.intervals import Interval, seed_interval, verdict
+from moelib.report.statistics.hypotheses import (
+    ABOVE,
+    CONTRADICTED,
+    INCONCLUSIVE,
+    SUPPORTED,
+    decisions,
+    over_seeds,
+)
+from moelib.report.statistics.intervals import ALIKE, Interval, seed_interval, verdict
 
 COLUMNS = ["study", "panel", "head", "seeds", "value", "low", "high", "by_seed", "paper"]
 MANY = 8  # heads, above which a study compares variants of them too
@@ -87,6 +95,24 @@ def verdicts(effects: pd.DataFrame, null: float = 0) -> pd.Series:
     intervals = effects[["value", "low", "high"]].itertuples(index=False)
     words = [verdict(Interval(*interval), null) for interval in intervals]
     return pd.Series(words, effects.index, dtype=object)
+
+
+def corrected_verdicts(effects: pd.DataFrame, null: float = 0, log: bool = False) -> pd.Series:
+    """As `verdicts`, by t tests over seeds after Holm's correction for all rows (Holm 1979).
+
+    Args:
+        effects: of one study and panel, each of two seeds or more.
+        null: the value of no effect.
+        log: test logarithms, as of ratios.
+    """
+    scale = np.log if log else np.asarray
+    kinds = [
+        over_seeds(row.head, scale(row.by_seed) - scale(null), ABOVE, 0.0)
+        for row in effects.itertuples()
+    ]
+    words = {SUPPORTED: "higher", CONTRADICTED: "lower", INCONCLUSIVE: ALIKE}
+    decided = decisions([(part.p_for, part.p_against) for part in kinds])
+    return pd.Series([words[d.verdict] for d in decided], effects.index, dtype=object)
 
 
 def row(

@@ -13,7 +13,7 @@ from moelib.report.ablations import preregistered
 from moelib.report.ablations.preregistered import WEAK_BACKBONE
 from moelib.report.accuracy import tables as accuracy_tables
 from moelib.report.accuracy import words as accuracy_words
-from moelib.report.answers import BARS, MIXTURES, NOTHING, STAR, sides_of_dense
+from moelib.report.answers import BARS, MIXTURES, NOTHING, STAR, seeds_in, sides_of_dense
 from moelib.report.claims import tables as claims_tables
 from moelib.report.claims.claims import CLAIMS
 from moelib.report.efficiency import words as efficiency_words
@@ -35,6 +35,8 @@ CHAPTERS = {  # title and answer of the main ones, by page
 }
 TOLD = ("accuracy", "utilization", "sharpness", "efficiency")  # on the title page
 
+PARAGRAPHS = {"sharpness": 2}  # of an answer that are told there, where it is not one
+
 
 def findings(studies: Iterable[str]) -> Markdown:
     """What chapters answer first, as a list, below what the numbers are of.
@@ -43,7 +45,8 @@ def findings(studies: Iterable[str]) -> Markdown:
     """
     answers = {page: answer for page, (_, answer) in CHAPTERS.items() if page in TOLD}
     firsts = [
-        (page, next(answer(studies)).data.partition("\n")[0]) for page, answer in answers.items()
+        (page, " ".join(next(answer(studies)).data.split("\n\n")[: PARAGRAPHS.get(page, 1)]))
+        for page, answer in answers.items()
     ]
     trained = loading.by_evidence(studies, TrainNumbers)
     firsts[0] = firsts[0][0], f"{firsts[0][1]} {_in_second_study(trained)}".strip()
@@ -61,7 +64,7 @@ def _in_second_study(trained: Mapping[str, list[Record[TrainNumbers]]]) -> str:
     if second.empty:
         return ""
     told = sides_of_dense(second, accuracy_words.VERBS)
-    return f"In {accuracy_words.seeds_in(second)}, {told}."
+    return f"With {seeds_in(second)}, {told}."
 
 
 def _scope(trained: Mapping[str, list[Record[TrainNumbers]]]) -> list[str]:

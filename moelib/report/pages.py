@@ -17,10 +17,16 @@ from moelib.records.freshness import script_code
 from moelib.records.record import Record
 from moelib.report import style
 from moelib.report.headings import headings
+from moelib.report.statistics.hypotheses import CONTRADICTED, INCONCLUSIVE, SUPPORTED
 from moelib.report.wording import MINUS, devices_of, listed, rounded
 
 MISSING = "\N{EN DASH}"
 WIDE = 300  # points, above which a figure takes the width of the page
+MARKS = {
+    SUPPORTED: ("\N{CHECK MARK}", "success"),
+    CONTRADICTED: ("\N{BALLOT X}", "danger"),
+    INCONCLUSIVE: ("?", "secondary"),
+}
 LONGEST = 20  # rows of a table that is shown as it is
 RESULTS = "../results"  # from a page of the book, in the checkout as in the folder that is built
 
@@ -163,6 +169,12 @@ def seed_links(records: Sequence[Record], folder: str, file: str) -> str:
 def badge(text: str, colour: str) -> str:
     """A coloured word: `success`, `danger`, `warning` or `secondary`."""
     return f"{{bdg-{colour}}}`{text}`"
+
+
+def verdict(word: str, short: bool = False) -> str:
+    """A verdict as a coloured word, with its mark or, if `short`, as its mark alone."""
+    mark, colour = MARKS[word]
+    return badge(mark if short else f"{mark} {word}", colour)
 
 
 def script_source(

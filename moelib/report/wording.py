@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 import pandas as pd
 
 from moelib.records.record import Record
+from moelib.report.statistics.hypotheses import WITHIN
 from moelib.report.statistics.intervals import ALIKE
 
 MINUS = "\N{MINUS SIGN}"
@@ -57,6 +58,18 @@ def in_points(share: float) -> str:
 def signed(value: float) -> str:
     """Two digits after the point, and always a sign."""
     return f"{value:+.2f}".replace("-", MINUS)
+
+
+def bound(kind: str, threshold: float) -> str:
+    """What a hypothesis on a difference of shares says, in points.
+
+    >>> bound("above", 0.005), bound("within", 0.01)
+    ('above +0.5 points', 'within 1 point')
+    """
+    if threshold == 0:
+        return f"{kind} 0"
+    points = f"{100 * threshold:{'' if kind == WITHIN else '+'}g}".replace("-", MINUS)
+    return f"{kind} {points} point{'' if points.strip('+') in ('1', MINUS + '1') else 's'}"
 
 
 def span(row, number: Callable[[float], str] = signed) -> str:

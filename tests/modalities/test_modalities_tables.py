@@ -5,8 +5,16 @@ from prose import refusal
 from synthetic_modalities import records, trained
 
 from moelib.modalities import tables
-from moelib.modalities.tables import ALIKE, HIGHER, LOWER, OPEN, Comparison, gap, iid
+from moelib.modalities.tables import POINT, Comparison, gap, iid
 from moelib.records.record import RecordError, write_record
+from moelib.report.statistics.hypotheses import (
+    ABOVE,
+    BELOW,
+    CONTRADICTED,
+    INCONCLUSIVE,
+    SUPPORTED,
+    WITHIN,
+)
 from moelib.study.modalities import ModalityRun, load_modality_study
 
 
@@ -20,32 +28,40 @@ def test_the_gap_weighs_statements_and_connected_ones_alike():
     assert gap(record) == pytest.approx(0.8 - 0.7)
 
 
-def family(baseline: str = "dense"):
-    return (Comparison("H", "gap", "top-2", baseline, gap, ALIKE),)
+SMALL, LARGE = [0.010, 0.012, 0.009, 0.011], [0.030, 0.031, 0.029, 0.030]
+
+
+def family(kind: str = WITHIN, threshold: float = POINT):
+    return (Comparison("H", "gap", "top-2", "dense", gap, kind, threshold),)
 
 
 @pytest.mark.parametrize(
-    ("arm", "zero", "word"),
+    ("arm", "zero", "expected", "verdict"),
     [
-        ([0.030, 0.031, 0.029, 0.030], [0.010, 0.012, 0.009, 0.011], HIGHER),
-        ([0.010, 0.012, 0.009, 0.011], [0.030, 0.031, 0.029, 0.030], LOWER),
-        ([0.0101, 0.0120, 0.0089, 0.0110], [0.010, 0.012, 0.009, 0.011], ALIKE),
-        ([0.00, 0.08, 0.01, 0.05], [0.04, 0.01, 0.06, 0.02], OPEN),
-        ([0.030, 0.031, 0.030], [0.010, 0.012, 0.011], OPEN),  # of three seeds nothing is called
-        ([0.03], [0.01], OPEN),
+        (LARGE, SMALL, (WITHIN, POINT), CONTRADICTED),
+        ([0.0101, 0.0120, 0.0089, 0.0110], SMALL, (WITHIN, POINT), SUPPORTED),
+        ([0.00, 0.08, 0.01, 0.05], [0.04, 0.01, 0.06, 0.02], (WITHIN, POINT), INCONCLUSIVE),
+        (LARGE, SMALL, (ABOVE, POINT), SUPPORTED),  # two points, where one was expected
+        (LARGE, SMALL, (ABOVE, 0.03), CONTRADICTED),  # sure, and less than expected
+        (SMALL, LARGE, (BELOW, -POINT), SUPPORTED),
+        (LARGE[:3], SMALL[:3], (WITHIN, POINT), INCONCLUSIVE),  # of three seeds nothing is called
+        ([0.03], [0.01], (WITHIN, POINT), INCONCLUSIVE),
     ],
 )
-def test_verdicts(arm, zero, word):
-    (verdict,) = tables.judged(records("top-2", arm) + records("dense", zero), family())
-    assert verdict.word == word
-    assert verdict.mean == pytest.approx(sum(arm) / len(arm) - sum(zero) / len(zero))
+def test_verdicts(arm, zero, expected, verdict):
+    (found,) = tables.judged(records("top-2", arm) + records("dense", zero), family(*expected))
+    assert found.verdict == verdict
+    assert found.mean == pytest.approx(sum(arm) / len(arm) - sum(zero) / len(zero))
 
 
 def test_seeds_are_paired_and_a_family_counts_whole():
     arms = records("top-2", [0.03, 0.031, 0.029]) + records("dense", [0.01, 0.012])
-    (alone,) = tables.judged(arms, family())
+    (alone,) = tables.judged(arms, family(ABOVE, 0.0))
     assert len(alone.differences) == 2
-    questions = (*family(), Comparison("I", "iid", "hard", "dense", iid, LOWER))
+    questions = (
+        *family(ABOVE, 0.0),
+        Comparison("I", "iid", "hard", "dense", iid, BELOW, -POINT),
+    )
     (first,) = tables.judged(arms, questions)  # the second has no records, and counts
     assert first.adjusted == pytest.approx(2 * alone.adjusted)
 

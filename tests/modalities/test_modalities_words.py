@@ -11,7 +11,8 @@ from small import small_run
 from synthetic_modalities import answers, records, trained, utilized
 
 from moelib.modalities import figures, tables, words
-from moelib.modalities.tables import LOWER, Comparison, gap
+from moelib.modalities.tables import POINT, Comparison, gap
+from moelib.report.statistics.hypotheses import INCONCLUSIVE, WITHIN
 from moelib.study.base import PROJECT
 
 CHAPTERS = ("modalities", "modalities-composition", "modalities-sparsity", "modalities-tables")
@@ -42,8 +43,8 @@ def test_allocation_helps_if_both_gaps_are_smaller(top_2, hard, verdict):
     gaps = {"dense": LARGE, "top-2": top_2, "hard": hard}
     arms = [record for arm, values in gaps.items() for record in records(arm, values)]
     questions = (
-        Comparison("H1", "gap", "top-2", "dense", gap, LOWER),
-        Comparison("H2", "gap", "hard", "dense", gap, LOWER),
+        Comparison("H1", "gap", "top-2", "dense", gap, WITHIN, POINT),
+        Comparison("H2", "gap", "hard", "dense", gap, WITHIN, POINT),
     )
     answer = words.allocation(tables.judged(arms, questions))
     assert verdict in answer and ("one of a point" in answer) == ("decide" in verdict)
@@ -51,14 +52,14 @@ def test_allocation_helps_if_both_gaps_are_smaller(top_2, hard, verdict):
 
 
 def test_seeds_that_agree_exactly_say_nothing_of_what_others_could_tell():
-    alike = tables.Verdict(tables.MAIN[0], (0.0, 0.0, 0.0), 0, 0, 0, 1.0, 1.0, tables.OPEN)
+    alike = tables.Verdict(tables.MAIN[0], (0.0, 0.0, 0.0), 0, 0, 0, 1.0, INCONCLUSIVE)
     h2 = alike._replace(comparison=tables.MAIN[1])
     assert words.allocation([alike, h2]).endswith("over 3 seeds.")
 
 
 def test_pairs_of_two_devices_are_counted():
     runs = [*records("dense", SMALL), *records("top-2", SMALL[:3])]
-    family = (Comparison("H", "gap", "top-2", "dense", gap, LOWER),)
+    family = (Comparison("H", "gap", "top-2", "dense", gap, WITHIN, POINT),)
     assert words.devices(runs, family).data == ""
     elsewhere = runs[0].provenance.model_copy(update={"device": "another CPU"})
     runs[0] = runs[0].model_copy(update={"provenance": elsewhere})
@@ -87,7 +88,9 @@ def test_a_chart_tells_the_range_of_the_gap_of_arms_that_see_both(closed, monkey
     runs = records("top-2", [0.02, 0.04]) + records("dense", [0.05]) + records("words", [0.0])
     text = claim(words.gap_chart("main", runs))
     assert prose.numbers(text) == ["3.00", "5.00"]  # and of no comparison
-    monkeypatch.setattr(tables, "MAIN", (Comparison("H", "gap", "hard", "dense", gap, LOWER),))
+    monkeypatch.setattr(
+        tables, "MAIN", (Comparison("H", "gap", "hard", "dense", gap, WITHIN, POINT),)
+    )
     apart = records("dense", LARGE) + records("hard", SMALL)
     assert prose.numbers(claim(words.gap_chart("main", apart)))[2:] == ["1", "1"]
 

@@ -1,3 +1,4 @@
+import numpy as np
 import pandas as pd
 import prose
 import pytest
@@ -5,7 +6,7 @@ import synthetic
 
 from moelib.report import answers, front
 from moelib.report.ablations import words as ablations_words
-from moelib.report.effects import COLUMNS
+from moelib.report.effects import frame, row
 from moelib.report.gallery import words as gallery_words
 from moelib.report.wording import signed
 
@@ -14,10 +15,12 @@ pytestmark = pytest.mark.usefixtures("results", "closed")
 VERBS = {"higher": "above", "lower": "below"}
 
 
+SEEDS = np.array([-1.0, 0.5, 0.0, 1.0, -0.5])
+
+
 def effects(*rows):
-    """One panel of five seeds: (head, value, low, high) each."""
-    full = [("a", "a", head, 5, *numbers, (), None) for head, *numbers in rows]
-    return pd.DataFrame(full, columns=COLUMNS)
+    """One panel of five seeds: (head, value, spread) each."""
+    return frame(row("a", "a", head, value + spread * SEEDS) for head, value, spread in rows)
 
 
 def comparison(frame):
@@ -31,24 +34,38 @@ def verbs(claim):
 
 
 def test_words_follow_the_intervals():
-    frame = effects(("soft", 1, 0.5, 1.5), ("sparse", -3, -4, -2), ("switch", 0, -1, 1))
-    claim, sentence = comparison(frame)
+    claim, sentence = comparison(effects(("soft", 1, 0.2), ("sparse", -3, 0.5), ("switch", 0, 1)))
     assert "above" in verbs(claim)["soft"] and "below" in verbs(claim)["sparse"]
     assert "not told apart" in verbs(claim)["switch"]
-    assert prose.numbers(sentence) == ["+1.00", "95%", "+0.50", "+1.50", "5"]
+    assert prose.numbers(sentence) == ["+1.00", "95%", "+0.80", "+1.20", "5"]
+
+
+def test_what_an_interval_tells_apart_may_not_survive_the_correction():
+    alone = effects(("soft", 1, 0.9))
+    assert alone["low"].iloc[0] > 0 and "above" in comparison(alone)[0]
+    three = effects(("soft", 1, 0.9), ("sparse", 0, 1), ("switch", 0, 1))
+    assert "above" not in comparison(three)[0]
+
+
+def test_heads_of_two_seeds_are_left_to_the_chart():
+    frame_of_two = frame([row("a", "a", "switch", (9.0, 9.1))])
+    both = pd.concat([effects(("soft", 1, 0.2)), frame_of_two], ignore_index=True)
+    assert list(verbs(comparison(both)[0])) == ["soft"]
+    assert list(verbs(comparison(frame_of_two)[0])) == ["switch"]
 
 
 def test_only_mixtures_of_the_first_study_are_compared():
-    frame = effects(("frozen", -9, -9.5, -8.5), ("soft", 1, 0.5, 1.5), ("sparse", 7, 6, 8))
-    frame["study"] = ["a", "a", "b"]
-    claim, sentence = comparison(frame)
+    some = effects(("frozen", -9, 0.2), ("soft", 1, 0.2), ("sparse", 7, 0.2))
+    some["study"] = ["a", "a", "b"]
+    claim, sentence = comparison(some)
     assert list(verbs(claim)) == ["soft"] and "above" in claim
     assert "frozen" not in sentence and prose.numbers(sentence)[0] == "+1.00"
 
 
 def test_one_seed_compares_nets_and_not_heads():
-    frame = effects(("soft", 1, None, None)).assign(seeds=1)
-    text = answers.comparison(frame, VERBS, signed, "{head} {number}")
+    text = answers.comparison(
+        frame([row("a", "a", "soft", (1.0,))]), VERBS, signed, "{head} {number}"
+    )
     assert "one seed" in text and "above" not in text and "1.00" not in text
 
 

@@ -30,9 +30,9 @@ def test_the_papers_own_size_is_told_beside_the_study_of_most_evidence():
     for name, seeds in (("tiny", (0, 1, 2)), ("other", (0, 1)), ("paper", (0, 1))):
         synthetic.write_all(synthetic.study(name, seeds))
     first, *_ = lines("tiny", "other", "paper")
-    finding, _, second = first.partition("In `paper`, ")
+    finding, _, second = first.partition("With 2 of 5 seeds of `paper`, ")
     assert "3 seeds of `tiny`" in finding
-    assert second.startswith("2 of 5 seeds, soft and sparse are not told apart from dense.")
+    assert second.startswith("soft and sparse are not told apart from dense.")
 
 
 def test_above_the_findings_stands_what_net_they_are_of():

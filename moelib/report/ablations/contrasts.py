@@ -13,14 +13,17 @@ from moelib.records.record import Record
 from moelib.report.statistics.hypotheses import (
     ABOVE,
     BELOW,
+    CONTRADICTED,
     LEVEL,
+    SUPPORTED,
     WITHIN,
+    Evidence,
     decisions,
     detectable,
     over_seeds,
 )
 from moelib.report.statistics.intervals import t_interval
-from moelib.report.wording import MINUS
+from moelib.report.wording import bound
 
 MATTERS = 0.005  # of accuracy, the smallest effect that matters
 COLUMNS = [
@@ -37,19 +40,18 @@ class Arm(NamedTuple):
 
 
 class Contrast(NamedTuple):
-    """A hypothesis about the accuracy of one arm minus that of another of the same seed."""
+    """A hypothesis about a measure of one arm minus that of another of the same seed."""
 
     question: str
     arm: Arm
     reference: Arm
     kind: str  # above, below or within
-    threshold: float  # of accuracy
+    threshold: float  # of the measure, most often accuracy
 
     @property
     def hypothesis(self) -> str:
         """In words, with the threshold."""
-        sign = "" if self.kind == WITHIN else "+"
-        return f"{self.kind} {100 * self.threshold:{sign}g} points".replace("-", MINUS)
+        return bound(self.kind, self.threshold)
 
 
 def _contrasts(
@@ -96,17 +98,30 @@ PARTS = (
     ),
 )
 
+MAIN_STUDY = "cifar10-main"
+(UNTRAINED_GATE,) = _contrasts(
+    MAIN_STUDY, "Is a gate that never learned as good?", ABOVE, -MATTERS, ("frozen", "sparse")
+)
+CORRUPTED = _contrasts(  # on what corruption costs
+    *(MAIN_STUDY, "Is it hurt as dense is?", WITHIN, 0.01),
+    *((head, "dense") for head in ("soft", "sparse", "switch", "frozen")),
+)
+
 
 def _departure(
-    key: str, name: str, head: str, reference: str = "ablations", kind: str = WITHIN
+    key: str,
+    name: str,
+    head: str,
+    reference: str = "ablations",
+    kind: str = WITHIN,
+    threshold: float = MATTERS,
 ) -> Contrast:
-    threshold = -MATTERS if kind == BELOW else MATTERS
     return Contrast(key, Arm(f"protocol-{name}", head), Arm(reference, head), kind, threshold)
 
 
 DEPARTURES = (
     *(
-        _departure("no augmentation", "augment", head, kind=BELOW)
+        _departure("no augmentation", "augment", head, kind=BELOW, threshold=-MATTERS)
         for head in ("dense", "soft", "sparse", "switch")
     ),
     _departure("noise in evaluation", "evaluation-noise", "sparse"),
@@ -116,6 +131,17 @@ DEPARTURES = (
     _departure("dropout on logits", "logit-dropout", "soft"),
     _departure("dropout on logits", "logit-dropout", "sparse", "protocol-load"),
     _departure("ties kept", "ties", "sparse", "protocol-logit-dropout"),
+)
+# The other half of what is expected of this noise, beside "by less than half a point".
+COSTLY = _departure("noise in evaluation", "evaluation-noise", "sparse", kind=BELOW, threshold=0.0)
+# What the same file expects of the information that class and expert share, a family of its own.
+INFORMATION = (
+    _departure("reversed KL", "kl", "soft", kind=ABOVE, threshold=0.0),
+    _departure("top-1 weight of 1", "top-1-weight", "switch", kind=BELOW, threshold=0.0),
+    _departure("dropout on logits", "logit-dropout", "soft", kind=BELOW, threshold=0.0),
+    _departure(
+        "dropout on logits", "logit-dropout", "sparse", "protocol-load", kind=BELOW, threshold=0.0
+    ),
 )
 # Another order of batches and another augmentation: not tested, the noise floor of the others.
 UNPAIRED = tuple(
@@ -154,17 +180,22 @@ def paired_differences(contrast: Contrast, values: pd.DataFrame, measure: str) -
     return (arm[measure] - reference[measure]).dropna().sort_index().to_numpy(dtype=float)
 
 
-def judge(contrasts: Sequence[Contrast], values: pd.DataFrame, measure: str) -> pd.DataFrame:
+def judge(
+    contrasts: Sequence[Contrast], values: pd.DataFrame, measure: str, negligible: float = 0.0
+) -> pd.DataFrame:
     """One row per contrast with runs: its difference, p-value, and verdict, as `claims` judges.
 
     The p-value is for or against the hypothesis, twice the smaller one-sided one. All contrasts are
     one family (Holm 1979), those without runs too: they count as ones that nothing speaks for.
+    What lies with its whole 95 % interval within `negligible` of 0 is without effect, and decides
+    the hypothesis by that, whatever the correction says.
     `detectable` is the smallest effect that so many seeds see with power 0.8 at the first step.
 
     Args:
         contrasts: the family.
         values: as of `paired_differences`, or empty.
         measure: name of a column.
+        negligible: as the files of these studies state it; 0 where they state none.
     """
     by_seed = [paired_differences(c, values, measure) if len(values) else () for c in contrasts]
     evidence = [
@@ -185,6 +216,7 @@ def judge(contrasts: Sequence[Contrast], values: pd.DataFrame, measure: str) -> 
                 "high": part.high,
                 "hypothesis": contrast.hypothesis,
                 **decision._asdict(),
+                **_without_effect(contrast, part, negligible),
                 "detectable": detectable(part, LEVEL / len(contrasts)),
                 "by_seed": tuple(differences),
             }
@@ -202,20 +234,34 @@ def changes(
 ) -> pd.DataFrame:
     """One row per contrast and split with two seeds or more: mean change of a measure, t-interval.
 
+    `adjusted` is the p-value of no change, by Holm's correction for all rows.
+
     Args:
         contrasts: pairs of arms.
         values: by split, frames as of `paired_differences`.
         measure: name of a column.
     """
-    rows = []
+    rows, tested = [], []
     for contrast in contrasts:
         for split, frame in values.items():
             differences = paired_differences(contrast, frame, measure) if len(frame) else ()
             if len(differences) > 1:
                 arm = (contrast.question, contrast.arm.head, split)
                 rows.append((*arm, len(differences), *t_interval(differences)))
+                part = over_seeds(contrast.question, differences, ABOVE, 0.0)
+                tested.append((part.p_for, part.p_against))
     columns = ["question", "head", "split", "seeds", "change", "low", "high"]
-    return pd.DataFrame(rows, columns=columns)
+    adjusted = [decision.adjusted for decision in decisions(tested)]
+    return pd.DataFrame(rows, columns=columns).assign(adjusted=adjusted)
+
+
+def _without_effect(contrast: Contrast, part: Evidence, negligible: float) -> dict[str, str]:
+    """The verdict on a contrast that has no effect: whether none was expected."""
+    if not (-negligible < part.low and part.high < negligible):
+        return {}
+    side = {ABOVE: -1, BELOW: 1}.get(contrast.kind)
+    expected = side is None or side * contrast.threshold > 0
+    return {"verdict": SUPPORTED if expected else CONTRADICTED}
 
 
 def _against(contrast: Contrast) -> str:

@@ -13,9 +13,10 @@ from IPython.display import Markdown
 from moelib.records.kinds import SharpnessNumbers, TrainNumbers, UtilizationNumbers
 from moelib.records.record import Record
 from moelib.report import effects, loading, pages
-from moelib.report.ablations import contrasts
+from moelib.report.ablations import contrasts, expectations
 from moelib.report.ablations.contrasts import (
     DEPARTURES,
+    MATTERS,
     PARTS,
     SOMETHING_TO_DO,
     UNPAIRED,
@@ -38,7 +39,7 @@ WORDS = {SUPPORTED: "Yes", CONTRADICTED: "No", INCONCLUSIVE: "Not decided"}
 TABLE = headings(
     "question", "what", "points", "hypothesis", "verdict", "seeds", "adjusted", "detectable"
 ) | {"what": ("Compared", ""), "points": ("Points (95% interval)", "")}
-CHANGES = headings("question", "head", "split", "seeds", "change", "low", "high") | {
+CHANGES = headings("question", "head", "split", "seeds", "change", "low", "high", "adjusted") | {
     "question": ("Departure", ""),
     "low": ("95% from", "rounded"),
     "high": ("to", "rounded"),
@@ -50,7 +51,7 @@ def weak_backbone() -> Iterator[Markdown]:
     records = _records([SOMETHING_TO_DO, *WEAK], TrainNumbers)
     accuracy = accuracy_tables.finals(records)
     check = contrasts.judge([SOMETHING_TO_DO], accuracy, "test_accuracy")
-    judged = contrasts.judge(WEAK, accuracy, "test_accuracy")
+    judged = contrasts.judge(WEAK, accuracy, "test_accuracy", MATTERS)
     if judged.empty:
         yield missing([*WEAK])
         return
@@ -102,14 +103,19 @@ def parts() -> list[Markdown]:
     if judged.empty:
         return [missing(PARTS)]
     apart = across_devices(contrasts.pairs(PARTS, records))
-    return [Markdown(_tally(judged)), _table(judged), Markdown(apart)]
+    return [
+        Markdown(_tally(judged)),
+        _table(judged),
+        *expectations.of_parts(),
+        *([Markdown(apart)] if apart else []),
+    ]
 
 
 def departures() -> list[Markdown]:
     """What did each departure of the authors' code do to accuracy?"""
     records = _records([*DEPARTURES, *UNPAIRED], TrainNumbers)
     accuracy = accuracy_tables.finals(records)
-    judged = contrasts.judge(DEPARTURES, accuracy, "test_accuracy")
+    judged = contrasts.judge(DEPARTURES, accuracy, "test_accuracy", MATTERS)
     if judged.empty:
         return [missing(DEPARTURES)]
     answer = _tally(judged)
@@ -119,6 +125,7 @@ def departures() -> list[Markdown]:
     return [
         Markdown(answer),
         _table(judged),
+        *expectations.of_departures(),
         Markdown(f"{_noise_floor(accuracy)} {apart}\n\n{checkpoints(records)}"),
     ]
 
@@ -197,8 +204,8 @@ def _tally(judged: pd.DataFrame) -> str:
     parts = (f"{counts.get(v, 0)} {v}" for v in (SUPPORTED, CONTRADICTED, INCONCLUSIVE))
     most = judged.loc[judged["difference"].abs().idxmax()]
     return (
-        f"**Hypotheses written beforehand: {listed(parts)}.** The largest difference is that of "
-        f"{most['head']} against {most['against']} ({most['question']}): "
+        f"**Hypotheses on accuracy, written beforehand: {listed(parts)}.** The largest difference "
+        f"is that of {most['head']} against {most['against']} ({most['question']}): "
         f"{in_points(most['difference'])} points, {most['seeds']} seed"
         f"{'s' if most['seeds'] > 1 else ''}."
     )
@@ -209,6 +216,7 @@ def _table(judged: pd.DataFrame) -> Markdown:
         what=judged["head"] + " against " + judged["against"],
         points=[with_interval(row.difference, row, in_points) for row in judged.itertuples()],
         detectable=100 * judged["detectable"],
+        verdict=judged["verdict"].map(pages.verdict),
     )
     return pages.table(rows, TABLE)
 

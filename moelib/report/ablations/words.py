@@ -16,6 +16,7 @@ from moelib.report.accuracy import tables as accuracy_tables
 from moelib.report.answers import BARS, NOTHING
 from moelib.report.effects import verdicts
 from moelib.report.forest import chart
+from moelib.report.statistics.hypotheses import LEVEL
 from moelib.report.statistics.intervals import ALIKE
 from moelib.report.thresholds import BALANCED
 from moelib.report.utilization import tables as utilization_tables
@@ -174,14 +175,15 @@ def _used_otherwise(studies: Iterable[str]) -> str:
     if usage.empty:
         return ""
     table = changes(DEPARTURES, {"test": usage[usage["split"] == "test"]}, "information")
-    sure = table[(table["low"] > 0) | (table["high"] < 0)]
+    sure = table[table["adjusted"] < LEVEL]
     parts = enumeration(
         f"{plain(abs(row.change))} nats {'more' if row.change > 0 else 'less'} with "
         f"*{row.question}* ({row.head}, {span(row)})"
         for row in sure.itertuples()
     )
     return (
-        f"**What experts are used for does change**: class and expert share {parts}."
+        f"**What experts are used for does change**: class and expert share {parts} (corrected for "
+        f"their number, {len(table)})."
         if parts
         else ""
     )

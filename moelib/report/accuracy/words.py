@@ -8,7 +8,7 @@ from IPython.display import Markdown
 from moelib.records.kinds import TrainNumbers
 from moelib.report import loading
 from moelib.report.accuracy import tables
-from moelib.report.answers import BARS, NOTHING, STAR, comparison
+from moelib.report.answers import BARS, NOTHING, STAR, comparison, seeds_in
 from moelib.report.effects import few_heads
 from moelib.report.forest import chart
 from moelib.report.wording import listed, signed, with_interval
@@ -51,11 +51,4 @@ def _in_numbers(frame: pd.DataFrame) -> str:
     if frame.empty:
         return ""
     parts = listed(f"{row.head} {with_interval(row.value, row)}" for row in frame.itertuples())
-    return f"In {seeds_in(frame)}, minus dense, in points: {parts}."
-
-
-def seeds_in(frame: pd.DataFrame) -> str:
-    """The study of the effects, and how many of its seeds are there."""
-    study, seeds = frame["study"].iloc[0], frame["seeds"].max()
-    planned = loading.planned_seeds(study)
-    return f"`{study}`, {seeds}{f' of {planned}' if planned > seeds else ''} seeds"
+    return f"With {seeds_in(frame)}, minus dense, in points: {parts}."

@@ -55,7 +55,7 @@ def accuracy(kind: str, threshold: float) -> Callable[[Records], list[Evidence]]
 def fit(records: Records) -> list[Evidence]:
     """Training accuracy of each head after the last epoch, of the paper's net alone."""
     accuracies = accuracy_tables.finals(_of_paper_net(records.trained))
-    if accuracies.empty:
+    if not set(accuracies.get("head", ())) >= {comparisons.REFERENCE, *HEADS}:
         return []
     groups = accuracies.groupby("head", sort=False)["last_train_accuracy"]
     return [over_seeds(head, values, ABOVE, FITTED) for head, values in groups]

@@ -7,13 +7,6 @@ from moelib.report import pages
 from moelib.report.answers import NOTHING
 from moelib.report.claims import claims
 from moelib.report.headings import headings
-from moelib.report.statistics.hypotheses import CONTRADICTED, INCONCLUSIVE, SUPPORTED
-
-MARKS = {
-    SUPPORTED: ("\N{CHECK MARK}", "success"),
-    CONTRADICTED: ("\N{BALLOT X}", "danger"),
-    INCONCLUSIVE: ("?", "secondary"),
-}
 
 
 def matrix(rows: pd.DataFrame) -> Markdown:
@@ -21,11 +14,12 @@ def matrix(rows: pd.DataFrame) -> Markdown:
     if rows.empty:
         return Markdown(NOTHING)
     studies = list(dict.fromkeys(rows["study"]))
-    marks = rows.assign(mark=[_badge(verdict, short=True) for verdict in rows["verdict"]])
+    marks = rows.assign(mark=[pages.verdict(verdict, short=True) for verdict in rows["verdict"]])
     marks["claim"] = marks["number"].astype(str) + ". " + marks["claim"]
     frame = marks.pivot(index=["number", "claim"], columns="study", values="mark").fillna("")
     columns = headings("claim") | {study: (study, "") for study in studies}
-    legend = " \N{MIDDLE DOT} ".join(f"{_badge(word, short=True)} {word}" for word in MARKS)
+    marked = (f"{pages.verdict(word, short=True)} {word}" for word in pages.MARKS)
+    legend = " \N{MIDDLE DOT} ".join(marked)
     body = pages.table(frame.reset_index(), columns).data
     key = f"{legend}; blank: it cannot be tested there"
     return Markdown(f":::{{div}} verdicts\n{body}\n:::\n\n{key}")
@@ -37,7 +31,7 @@ def by_claim(rows: pd.DataFrame) -> Markdown:
         return Markdown(NOTHING)
     columns = headings("study", "verdict", "effect", "n", "needed", "figure")
     cells = rows.assign(
-        study=[f"`{study}`" for study in rows["study"]], verdict=rows["verdict"].map(_badge)
+        study=[f"`{study}`" for study in rows["study"]], verdict=rows["verdict"].map(pages.verdict)
     )
     parts = (
         f"**{claim.number}. {claim.words}**\n\n{_rule(claim)}\n\n"
@@ -58,8 +52,3 @@ def tests() -> Markdown:
 def _rule(claim: claims.Claim) -> str:
     """What is measured for a claim, and when it holds."""
     return f"Holds if {claim.holds}: {claim.metric}. Smallest effect that matters: {claim.matters}."
-
-
-def _badge(verdict: str, short: bool = False) -> str:
-    mark, colour = MARKS[verdict]
-    return pages.badge(mark if short else f"{mark} {verdict}", colour)

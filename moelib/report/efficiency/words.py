@@ -14,7 +14,7 @@ from moelib.report.efficiency import tables
 from moelib.report.forest import chart
 from moelib.report.frames import Efficient
 from moelib.report.thresholds import FASTER
-from moelib.report.wording import listed, plain, span
+from moelib.report.wording import devices_of, listed, plain, span
 from moelib.study.heads import family, has_experts
 
 
@@ -39,7 +39,8 @@ def answer(studies: Iterable[str], name: str = "efficiency") -> Iterator[Markdow
         f"**{len(fast) or 'Not one'} of {len(whole)} models with experts can be shown to be faster "
         f"than the one with a dense head.** The fastest, {run_name(best)}, takes "
         f"{plain(best['value'])} times as long (95% interval {span(best, plain)}; "
-        f"batches of {best['panel'].rpartition(' ')[2]}).{_alone(frame)}"
+        f"batches of {best['panel'].rpartition(' ')[2]}; {devices_of(records[best['study']])})."
+        f"{_alone(frame)}"
     )
     yield Markdown(claim)
     yield chart(

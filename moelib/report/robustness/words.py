@@ -103,8 +103,8 @@ def calibration(studies: Iterable[str]) -> list[Markdown]:
     means["seeds"] = whole.groupby(["study", "head"], sort=False).size()
     table = pages.table(means.drop(columns="seed").reset_index(), RELIABILITY)
     differences = {
-        study: comparisons.beyond_reference(runs, "tempered_ece")
-        for study, runs in summaries.items()
+        study: comparisons.beyond_reference(tables.summary(runs), "tempered_ece")
+        for study, runs in records.items()
     }
     frame = effects.by_head(differences, "difference", scale=100)
     if frame.empty:
@@ -132,8 +132,11 @@ def agreement(studies: Iterable[str]) -> list[Markdown]:
     pairs = pd.concat(pairs) if pairs else pd.DataFrame()
     if pairs.empty:
         return [Markdown(NOTHING)]
-    groups = pairs.groupby(["study", "shared"], sort=False)[["agreement", "equal_errors"]]
-    table = groups.mean().assign(pairs=groups.size()).reset_index()
+    # Each head, and each pair of heads, weighs alike, however many of its runs are there.
+    heads = pairs.groupby(["study", "shared", "first", "second"], sort=False)
+    means = heads[["agreement", "equal_errors"]].mean().assign(pairs=heads.size())
+    groups = means.groupby(["study", "shared"], sort=False)
+    table = groups.mean().assign(pairs=groups["pairs"].sum()).reset_index()
     columns = headings("study", "shared", "pairs", "agreement", "equal_errors")
     study = table["study"].iloc[0]
     means = table[table["study"] == study].set_index("shared")["agreement"]

@@ -23,6 +23,7 @@ def answer(studies: Iterable[str], name: str = "sharpness") -> Iterator[Markdown
             f"on test images {{head}} has {{number}} times the {quantity} of dense{condition}",
             f"The {quantity}{condition}, times that of dense in the same seed. {BARS} {star}",
             f"{quantity}{condition}, times dense",
+            f" by the {quantity}{condition}",
         )
         for measure, quantity, condition, star in (
             ("lambda_max", "largest eigenvalue", "", STAR),

@@ -13,7 +13,7 @@ import numpy as np
 from scipy import stats
 
 from moelib.report.statistics.intervals import CONFIDENCE, ROUNDING, t_interval
-from moelib.report.statistics.power import detectable_effect, equivalence, holm, needed_seeds
+from moelib.report.statistics.power import POWER, detectable_effect, equivalence, holm, needed_seeds
 
 ABOVE, BELOW, WITHIN = "above", "below", "within"
 SUPPORTED, CONTRADICTED, INCONCLUSIVE = "supported", "contradicted", "inconclusive"
@@ -49,7 +49,7 @@ def over_seeds(
     `above`: the mean is above the threshold; against: below. `below`: the other way round.
     `within`: the mean is within the threshold of 0, on both sides, by two one-sided tests
     (Schuirmann 1987); against: it is beyond, on one of the sides (Bonferroni for the two). Of
-    values without any spread a sign test decides, which needs nine seeds for the family of claims.
+    values without any spread a sign test decides, which needs ten seeds for the family of claims.
 
     Args:
         name: of the number.
@@ -134,11 +134,14 @@ def detectable(part: Evidence, level: float) -> float:
     return detectable_effect(part.deviation, part.seeds, level)
 
 
-def seeds_for(part: Evidence, effect: float, level: float) -> int | None:
-    """How many seeds see an effect with power 0.8, if they spread as these do; None if unknown."""
+def seeds_for(part: Evidence, effect: float, level: float, equivalent: bool = False) -> int | None:
+    """How many seeds see an effect with power 0.8, if they spread as these do; None if unknown.
+
+    If `equivalent`, how many see that there is none as large, where there is none at all.
+    """
     if part.seeds < 2 or not part.deviation > 0:
         return None
-    return needed_seeds(effect, part.deviation, level)
+    return needed_seeds(effect, part.deviation, level, (1 + POWER) / 2 if equivalent else POWER)
 
 
 def _p_values(values: np.ndarray, kind: str, threshold: float) -> tuple[float, float]:

@@ -1,8 +1,8 @@
 """How many seeds a claim needs, and what a number of seeds could have seen.
 
 All tests are of differences that are paired by seed, with Student's t. A sign-flip permutation
-needs no normality, but with n seeds its p-value is at least 2^(1 - n): below seven seeds it could
-never pass the smallest level of the family of thirteen claims with power to spare.
+needs no normality, but with n seeds its p-value is at least 2^(1 - n): below ten seeds it could
+never pass the smallest level of the family of thirteen claims.
 """
 
 from collections.abc import Sequence
@@ -32,10 +32,14 @@ def power(effect: float, deviation: float, seeds: int, level: float) -> float:
     return float(stats.ncf.sf(stats.f.isf(level, 1, seeds - 1), 1, seeds - 1, noncentrality))
 
 
-def needed_seeds(effect: float, deviation: float, level: float) -> int | None:
-    """Fewest seeds with which the test has power 0.8; None if a thousand do not suffice."""
+def needed_seeds(effect: float, deviation: float, level: float, goal: float = POWER) -> int | None:
+    """Fewest seeds with which the test has a power; None if a thousand do not suffice.
+
+    Two one-sided tests that a difference which is none lies within a margin have power P if each
+    has (1 + P) / 2, as each fails as often.
+    """
     for seeds in range(2, MOST_SEEDS + 1):
-        if power(effect, deviation, seeds, level) >= POWER:
+        if power(effect, deviation, seeds, level) >= goal:
             return seeds
     return None
 

@@ -1,6 +1,7 @@
 import pytest
 import synthetic
 
+from moelib.report import pages
 from moelib.report.claims import claims, tables, words
 from moelib.report.thresholds import FITTED
 
@@ -19,7 +20,7 @@ def rows():
 def test_a_row_says_what_the_judgement_says(rows):
     assert list(dict.fromkeys(rows["study"])) == ["many", "one"]  # of most seeds first
     for row in rows.itertuples():
-        assert row.verdict in words.MARKS and row.n >= 1
+        assert row.verdict in pages.MARKS and row.n >= 1
         assert row.effect and "lambda_max" not in row.effect
     assert set(rows["claim"]) <= {claim.words for claim in claims.CLAIMS}
 

@@ -1,0 +1,169 @@
+"""What the studies expected beside accuracy: of experts, of all heads together, of curvature.
+
+What is counted, and not measured, is judged by the count: it speaks of these seeds alone.
+"""
+
+from collections.abc import Sequence
+
+import pandas as pd
+from IPython.display import Markdown
+from scipy import stats
+
+from moelib.records.kinds import TrainNumbers, UtilizationNumbers
+from moelib.records.record import Record
+from moelib.records.reliability import RobustnessNumbers
+from moelib.report import loading, pages
+from moelib.report.ablations.contrasts import (
+    CORRUPTED,
+    COSTLY,
+    INFORMATION,
+    MAIN_STUDY,
+    UNTRAINED_GATE,
+    Arm,
+    judge,
+    studies,
+)
+from moelib.report.accuracy import tables as accuracy_tables
+from moelib.report.headings import headings
+from moelib.report.robustness import tables as robustness_tables
+from moelib.report.statistics.hypotheses import (
+    CONTRADICTED,
+    INCONCLUSIVE,
+    LEVEL,
+    SUPPORTED,
+)
+from moelib.report.utilization import tables as utilization_tables
+from moelib.report.wording import in_points, listed, signed, with_interval
+
+COLUMNS = headings("expected", "seen", "verdict")
+WITHOUT_AUGMENTATION = "protocol-augment"
+
+
+def of_parts() -> list[Markdown]:
+    """Do experts die without balance losses, as the file of the study expected?"""
+    arms = {head: Arm("ablations", head) for head in ("switch-free", "sparse-free", "soft-free")}
+    dead = {head: _dead(arm) for head, arm in arms.items()}
+    if not all(dead.values()):
+        return []
+    switch, sparse, soft = dead.values()
+    rows = [
+        ("switch without losses: some are dead for most seeds", switch, _most(switch)),
+        ("sparse without losses: fewer are dead", sparse, _mean(sparse) < _mean(switch)),
+        ("soft without losses: none is dead", soft, not any(soft)),
+    ]
+    return _table((text, _counted(counts), _judged(met)) for text, counts, met in rows)
+
+
+def of_departures() -> list[Markdown]:
+    """What was expected of the departures of the authors' code beside accuracy."""
+    return _table([*_costly(), *_information(), *_dead_of_load(), *_alike(), *_sharper()])
+
+
+def of_main_study() -> list[Markdown]:
+    """What was expected of the main study beside the claims; nothing without its records."""
+    accuracy = accuracy_tables.finals(_trained(studies([UNTRAINED_GATE])))
+    rows = [
+        (
+            "frozen is half a point less accurate than sparse at most",
+            _points(row),
+            row.verdict,
+        )
+        for row in judge([UNTRAINED_GATE], accuracy, "test_accuracy").itertuples()
+    ]
+    if not rows:
+        return []
+    robust = robustness_tables.summary(loading.load(MAIN_STUDY, RobustnessNumbers))
+    rows += [
+        (f"{row.head} loses as much to corruption as dense, give or take a point", _points(row),
+         row.verdict)
+        for row in judge(CORRUPTED, robust, "lost_accuracy").itertuples()
+    ]  # fmt: skip
+    text = "no measure of sharpness orders runs of one head (tau within 0.3)"
+    return _table([*rows, (text, "not decided by so few seeds of a head", INCONCLUSIVE)])
+
+
+def _points(row) -> str:
+    seeds = f"{row.seeds} seed{'s' if row.seeds > 1 else ''}"
+    return f"{with_interval(row.difference, row, in_points)} points, {seeds}"
+
+
+def _costly():
+    accuracy = accuracy_tables.finals(_trained(studies([COSTLY])))
+    for row in judge([COSTLY], accuracy, "test_accuracy").itertuples():
+        yield f"{row.question}, {row.head}: costs accuracy", _points(row), row.verdict
+
+
+def _information():
+    judged = judge(INFORMATION, _usage(studies(INFORMATION)), "information")
+    for row in judged.itertuples():
+        change = "more" if row.hypothesis.startswith("above") else "less"
+        text = f"{row.question}, {row.head}: class and expert share {change} information"
+        yield text, f"{with_interval(row.difference, row, signed)} nats", row.verdict
+
+
+def _dead_of_load():
+    before, after = (_dead(Arm(study, "sparse")) for study in ("ablations", "protocol-load"))
+    if before and after:
+        seen = f"{_counted(after)}; before: {_counted(before)}"
+        more = _mean(after) > _mean(before)
+        yield "importance as load, sparse: no dead experts more", seen, _judged(not more)
+
+
+def _alike():
+    """Friedman's test over the seeds: whether the heads lose alike without augmentation."""
+    pair = ("ablations", WITHOUT_AUGMENTATION)
+    accuracy = accuracy_tables.finals(_trained(pair))
+    if accuracy.empty:
+        return
+    wide = accuracy.pivot(index="seed", columns=["study", "head"], values="test_accuracy")
+    if not set(pair) <= set(wide.columns.get_level_values("study")):
+        return
+    lost = (wide[WITHOUT_AUGMENTATION] - wide["ablations"]).dropna(axis=1, how="all").dropna()
+    if min(lost.shape) < 3:  # heads, for the test, and seeds
+        return
+    p = stats.friedmanchisquare(*lost.to_numpy().T).pvalue
+    seen = listed(f"{head} {signed(100 * change)}" for head, change in lost.mean().items())
+    verdict = CONTRADICTED if p < LEVEL else INCONCLUSIVE
+    yield "no augmentation: all four lose alike", f"{seen} points; Friedman, p = {p:.2g}", verdict
+
+
+def _sharper():
+    text = "no augmentation: the loss on test images is sharper"
+    yield text, "not measured with seeds enough", INCONCLUSIVE
+
+
+def _trained(names: Sequence[str]) -> list[Record[TrainNumbers]]:
+    return [record for name in names for record in loading.load(name, TrainNumbers)]
+
+
+def _usage(names: Sequence[str]) -> pd.DataFrame:
+    records = [r for study in names for r in loading.load(study, UtilizationNumbers)]
+    usage = utilization_tables.summary(records)
+    return usage[usage["split"] == "test"] if len(usage) else usage
+
+
+def _dead(arm: Arm) -> list[int]:
+    """Dead experts on test images of an arm, by seed."""
+    usage = _usage([arm.study])
+    return usage[usage["head"] == arm.head]["dead_experts"].tolist() if len(usage) else []
+
+
+def _table(rows) -> list[Markdown]:
+    cells = [(text, seen, pages.verdict(verdict)) for text, seen, verdict in rows]
+    return [pages.table(pd.DataFrame(cells, columns=[*COLUMNS]), COLUMNS)]
+
+
+def _counted(counts: Sequence[int]) -> str:
+    return f"{listed(map(str, counts))} dead experts by seed"
+
+
+def _judged(met: bool) -> str:
+    return SUPPORTED if met else CONTRADICTED
+
+
+def _most(counts: Sequence[int]) -> bool:
+    return sum(count > 0 for count in counts) > len(counts) / 2
+
+
+def _mean(counts: Sequence[int]) -> float:
+    return sum(counts) / len(counts)
