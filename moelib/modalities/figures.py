@@ -96,9 +96,11 @@ def loads(layers: pd.DataFrame) -> list[Figure]:
 def sparsity(table: pd.DataFrame) -> list[Figure]:
     """Accuracy and gap over the share k/E of experts that a token meets, a line for each family."""
     figures = []
-    for measure, label in {"accuracy": "accuracy on iid", "gap": "gap on compositions"}.items():
+    shown = table.assign(accuracy=100 * table["accuracy"], gap=100 * table["gap"])
+    labels = {"accuracy": "accuracy on iid, %", "gap": "gap on compositions, points"}
+    for measure, label in labels.items():
         figure, axes = plt.subplots(figsize=(PANEL, 2.7), layout="constrained")
-        for number, (family, part) in enumerate(table.groupby("family", sort=False)):
+        for number, (family, part) in enumerate(shown.groupby("family", sort=False)):
             colour = PALETTE[number]
             axes.plot(part["share"], part[measure], "o", color=colour, markersize=3, alpha=0.4)
             mean = part.groupby("share")[measure].mean()
@@ -107,7 +109,6 @@ def sparsity(table: pd.DataFrame) -> list[Figure]:
         axes.set_xscale("log", base=2)
         axes.set_xticks(shares, [str(Fraction(share)) for share in shares], minor=False)
         axes.set(xlabel="k/E", ylabel=label)
-        axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=1))
         axes.legend(frameon=False, fontsize="small", loc="lower left", bbox_to_anchor=(-0.1, 1))
         figures.append(figure)
     return figures

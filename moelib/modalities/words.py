@@ -116,7 +116,9 @@ def split_chart(study: str, records: Sequence[Trained]) -> Markdown:
     """Accuracy on truths, which every split asks for, of all arms."""
     table = tables.by_split(records)
     sighted = {record.head for record in records if _sighted(record)}
-    means = table.pivot_table("truths", "arm", "split", sort=False)
+    seeds = table.groupby("arm")["seed"].nunique()
+    whole = table[table["arm"].map(seeds) == seeds.max()]  # arms that lack seeds are only drawn
+    means = whole.pivot_table("truths", "arm", "split", sort=False)
     lost = 100 * means[means.index.isin(sighted)].drop(columns="iid").rsub(means["iid"], axis=0)
     lost = lost.dropna(how="all")
     claim = ""
@@ -124,8 +126,9 @@ def split_chart(study: str, records: Sequence[Trained]) -> Markdown:
         hardest = lost.mean().idxmax()
         low, high = lost[hardest].min(), lost[hardest].max()
         claim = (
-            f"**Of what training does not show, *{hardest}* costs most: {plain(low)} to "
-            f"{plain(high)} points of truths, by arm.** "
+            f"**Of what training does not show, *{hardest}* costs most: "
+            f"{plain(lost[hardest].mean())} points of truths on average over arms ({plain(low)} to "
+            f"{plain(high)}).** "
         )
     caption = (
         f"{claim}Accuracy on the truths of each split: mean over seeds (diamond), and each seed."
@@ -144,9 +147,10 @@ def gap_chart(study: str, records: Sequence[Trained]) -> Markdown:
     apart = ""
     if told:
         beyond = sum(v.verdict == CONTRADICTED for v in told)
-        apart = f"; arms differ by more than a point in {beyond} of {len(told)} comparisons"
+        apart = f"; in {beyond} of {len(told)} comparisons arms are shown to differ by a point"
+    whole = table[table["seeds"] == table["seeds"].max()]
     caption = (
-        f"**The gap is {plain(table['value'].min())} to {plain(table['value'].max())} points, by "
+        f"**The gap is {plain(whole['value'].min())} to {plain(whole['value'].max())} points, by "
         f"arm{apart}.** Accuracy on truths of seen compositions minus that on held-out ones. {BARS}"
     )
     drawn = panels(table, "gap, points")
@@ -168,6 +172,8 @@ def type_chart(study: str, records: Sequence[Record[ModalityUtilizationNumbers]]
         "compute for a token, mean over layers and seeds: words by what they do in the sentence, "
         "patches by whether they show an object. The other arms give all tokens as many."
     )
+    if most == "empty":  # patches without an object
+        caption += " Empty patches get the most, which no question is about."
     drawn = [figures.experts_by_type(table)]
     name = f"{study}-experts"
     return pages.chart(name, drawn, caption, caption, table, evidence(study, "utilization"))
@@ -255,13 +261,12 @@ def allocation(family: Sequence[Verdict]) -> str:
     seeds = min(len(h1.differences), len(h2.differences))
     facts = (
         f"the gap on held-out compositions with learned slots is {_apart(h1)} than that of top-2, "
-        f"and {_apart(h2)} than that of shuffled importance, over {seeds} "
-        f"seed{'s' if seeds > 1 else ''}"
+        f"and {_apart(h2)} than that of shuffled importance"
     )
     if INCONCLUSIVE in (h1.verdict, h2.verdict):
         planned = len(load_modality_study("main").seeds)
-        which = f"All {planned} planned" if seeds == planned else "These"
-        return f"**{which} seeds do not decide it**: {facts}.{_resolution((h1, h2))}"
+        which = f"{seeds} seeds" + (", all that were planned," if seeds == planned else "")
+        return f"**{which} do not decide it**: {facts}.{_resolution((h1, h2))}"
     if all(v.verdict == CONTRADICTED and v.mean < 0 for v in (h1, h2)):  # by more than a point
         return f"**Here it does**: {facts}."
     return f"**Here it does not**: {facts}."
@@ -281,9 +286,9 @@ def _resolution(open_ones: Sequence[Verdict]) -> str:
     level = LEVEL / len(tables.MAIN)
     seeds = needed_seeds(tables.POINT, spread, level)
     return (
-        f" By their scatter {count} seeds tell differences of "
+        f" With their scatter {count} seeds show differences of "
         f"{plain(100 * detectable_effect(spread, count, level))} points or more; one of a point "
-        f"would take {seeds if seeds else f'more than {MOST_SEEDS:,}'}."
+        f"would take {seeds if seeds else f'more than {MOST_SEEDS:,}'} seeds."
     )
 
 

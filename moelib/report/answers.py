@@ -19,8 +19,8 @@ from moelib.report.wording import clauses, plain, span
 from moelib.study.heads import family
 
 BARS = (
-    "Mean and 95% t-interval over seeds (faint: each seed; hollow: one seed; a bar at the edge "
-    "goes on); bars are not corrected for the number of heads, sentences are."
+    "Mean and 95% t-interval over seeds (faint: each seed; hollow: one seed; a bar cut at the edge "
+    "goes on; an empty row was not measured)."
 )
 FEWEST = 3  # seeds of a head that a sentence compares, where another head has as many
 STAR = "A star is the paper's number (ResNet-18, one seed)."
@@ -60,8 +60,8 @@ def comparison(
     one = sure.iloc[0]
     value = sentence.format(head=one["head"], number=number(one["value"]))
     return (
-        f"**{claim[0].upper()}{claim[1:]}**: {value} (95% interval {span(one, number)}; "
-        f"{seeds_in(sure)})."
+        f"**{claim[0].upper()}{claim[1:]}**: {value} (95% interval {span(one, number)}, "
+        f"uncorrected; {seeds_in(sure)})."
     )
 
 
@@ -79,7 +79,16 @@ def sides_of_dense(
     sides = effects.corrected_verdicts(frame, null, log)
     told = _enough(frame)
     first, *others = clauses(frame["head"][told], sides[told], verbs)
-    return "; ".join([f"{first} dense{condition}", *(f"{part} it" for part in others)])
+    few = [
+        f"{row.head} has {row.seeds} seeds, too few to tell" for row in frame[~told].itertuples()
+    ]
+    return "; ".join([f"{first} dense{condition}", *(f"{part} it" for part in others), *few])
+
+
+def headline(answer: str) -> str:
+    """What of an answer is in bold: a caption repeats no more."""
+    bold = answer.split("**")
+    return f"**{bold[1].removesuffix('.')}.**" if len(bold) > 1 else answer
 
 
 def _enough(frame: pd.DataFrame) -> pd.Series:
@@ -118,7 +127,7 @@ def times_dense(
     ]
     yield Markdown("\n\n".join(answers) or NOTHING)
     for part, answer in zip(ratios, answers, strict=True):
-        caption = f"{answer} {part.caption}"
+        caption = f"{headline(answer)} {part.caption}"
         yield chart(part.name, part.effects, records, caption, part.label, line=1, log=True)
 
 

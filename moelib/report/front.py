@@ -8,18 +8,19 @@ from IPython.display import Markdown
 
 from moelib.records.kinds import SharpnessNumbers, TrainNumbers, UtilizationNumbers
 from moelib.records.record import Record
-from moelib.report import effects, loading, pages
+from moelib.report import effects, loading, pages, paper
 from moelib.report.ablations import preregistered
 from moelib.report.ablations.preregistered import WEAK_BACKBONE
 from moelib.report.accuracy import tables as accuracy_tables
 from moelib.report.accuracy import words as accuracy_words
-from moelib.report.answers import BARS, MIXTURES, NOTHING, STAR, seeds_in, sides_of_dense
+from moelib.report.answers import BARS, MIXTURES, NOTHING, STAR, headline, seeds_in, sides_of_dense
 from moelib.report.claims import tables as claims_tables
 from moelib.report.claims.claims import CLAIMS
 from moelib.report.efficiency import words as efficiency_words
 from moelib.report.forest import panels
 from moelib.report.sharpness import tables as sharpness_tables
 from moelib.report.sharpness import words as sharpness_words
+from moelib.report.statistics.hypotheses import CONTRADICTED
 from moelib.report.surface import words as surface_words
 from moelib.report.utilization import tables as utilization_tables
 from moelib.report.utilization import words as utilization_words
@@ -33,9 +34,12 @@ CHAPTERS = {  # title and answer of the main ones, by page
     "surface": ("Loss surface", surface_words.answer),
     "efficiency": ("Cost of inference", efficiency_words.answer),
 }
-TOLD = ("accuracy", "utilization", "sharpness", "efficiency")  # on the title page
-
-PARAGRAPHS = {"sharpness": 2}  # of an answer that are told there, where it is not one
+TOLD = {  # on the title page: paragraphs of answers
+    "accuracy": [0],
+    "utilization": [0],
+    "sharpness": [0, 2],  # the largest eigenvalue, and the trace at matched loss
+    "efficiency": [0],
+}
 
 
 def findings(studies: Iterable[str]) -> Markdown:
@@ -43,11 +47,10 @@ def findings(studies: Iterable[str]) -> Markdown:
 
     On accuracy also of a second study, and where nothing but the head is trained.
     """
-    answers = {page: answer for page, (_, answer) in CHAPTERS.items() if page in TOLD}
-    firsts = [
-        (page, " ".join(next(answer(studies)).data.split("\n\n")[: PARAGRAPHS.get(page, 1)]))
-        for page, answer in answers.items()
-    ]
+    firsts = []
+    for page, paragraphs in TOLD.items():
+        told = next(CHAPTERS[page][1](studies)).data.split("\n\n")
+        firsts.append((page, " ".join(told[i] for i in paragraphs if i < len(told))))
     trained = loading.by_evidence(studies, TrainNumbers)
     firsts[0] = firsts[0][0], f"{firsts[0][1]} {_in_second_study(trained)}".strip()
     if WEAK_BACKBONE in studies:
@@ -64,7 +67,9 @@ def _in_second_study(trained: Mapping[str, list[Record[TrainNumbers]]]) -> str:
     if second.empty:
         return ""
     told = sides_of_dense(second, accuracy_words.VERBS)
-    return f"With {seeds_in(second)}, {told}."
+    study = second["study"].iloc[0]
+    (row,) = accuracy_tables.studies({study: trained[study]}).itertuples()
+    return f"With {seeds_in(second)}, {row.total:.2g} million parameters, {told}."
 
 
 def _scope(trained: Mapping[str, list[Record[TrainNumbers]]]) -> list[str]:
@@ -73,11 +78,13 @@ def _scope(trained: Mapping[str, list[Record[TrainNumbers]]]) -> list[str]:
     if not few:
         return []
     (row,) = accuracy_tables.studies(dict([next(iter(few.items()))])).itertuples()
-    right = f", {row.accuracy:.1%} of test images right with a dense head"
-    right = "" if pd.isna(row.accuracy) else right
+    right = f" Its dense head is right on {row.accuracy:.1%} of test images"
+    theirs = f"; the authors’ was on {paper.TEST_ACCURACY['dense']}%, without augmentation"
+    right += f"{theirs if row.backbone == paper.BACKBONE else ''}."
     return [
-        f"Where nothing else is said, numbers are of the study `{row.study}`: a net of "
-        f"{row.total:.2g} million parameters, {row.epochs} epochs{right}.",
+        f"Where nothing else is said, numbers are of the study `{row.study}`: {row.backbone}, "
+        f"{row.total:.2g} million parameters, {row.epochs} epochs."
+        f"{'' if pd.isna(row.accuracy) else right}",
         "",
     ]
 
@@ -111,8 +118,8 @@ def at_a_glance(studies: Iterable[str], name: str = "at-a-glance") -> Markdown:
         return Markdown(NOTHING)
     drawn = pd.concat(frames)
     caption = (
-        f"{accuracy_words.beside_dense(frames[0])} Test images of CIFAR-10. {BARS} {STAR} "
-        "Dashed: no difference from dense, or none between experts."
+        f"{headline(accuracy_words.beside_dense(frames[0]))} Test images of CIFAR-10. "
+        f"{BARS} {STAR} Dashed: no difference from dense, or none between experts."
     )
     return pages.chart(name, charts, caption, caption, drawn, pages.evidence(records))
 
@@ -130,6 +137,10 @@ def tally(studies: Iterable[str]) -> Markdown:
 
 
 def _counts(rows: pd.DataFrame, study: str) -> str:
-    counts = rows[rows["study"] == study]["verdict"].value_counts()
-    words = listed(f"{count} {verdict}" for verdict, count in counts.items())
-    return f"{counts.sum()} can be tested in `{study}`: **{words}**"
+    own = rows[rows["study"] == study]
+    against = listed(f"{number}" for number in own[own["verdict"] == CONTRADICTED]["number"])
+    words = listed(
+        f"{count} {verdict}{f' ({against})' if verdict == CONTRADICTED else ''}"
+        for verdict, count in own["verdict"].value_counts().items()
+    )
+    return f"{len(own)} are tested in `{study}`: **{words}**"

@@ -124,7 +124,7 @@ def table(
     ]
     text = "\n".join(f"| {' | '.join(row)} |" for row in [headings, rule, *rows])
     if len(rows) > longest:
-        text = f":::{{dropdown}} {len(rows)} rows: {', '.join(headings)}\n{text}\n:::"
+        text = f":::{{dropdown}} {len(rows)} rows: {' · '.join(headings)}\n{text}\n:::"
     return Markdown(text)
 
 

@@ -32,7 +32,7 @@ def test_the_papers_own_size_is_told_beside_the_study_of_most_evidence():
     first, *_ = lines("tiny", "other", "paper")
     finding, _, second = first.partition("With 2 of 5 seeds of `paper`, ")
     assert "3 seeds of `tiny`" in finding
-    assert second.startswith("soft and sparse are not told apart from dense.")
+    assert "million parameters, soft and sparse are not told apart from dense." in second
 
 
 def test_above_the_findings_stands_what_net_they_are_of():

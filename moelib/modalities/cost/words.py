@@ -249,7 +249,10 @@ def family(record: Record[CostNumbers]) -> Markdown:
     table = tables.ratios(record, "family", reference)
     if table.empty:
         return Markdown(NOT_MEASURED)
-    table["what"] = [f"{row.mode}, {row.tokens} tokens" for row in table.itertuples()]
+    table["what"] = [
+        f"{row.mode}, {row.tokens} token{'s' if row.tokens > 1 else ''}"
+        for row in table.itertuples()
+    ]
     wide = table.pivot(index="arm", columns="what", values="ratio")
     wide = wide.loc[list(dict.fromkeys(table["arm"])), list(dict.fromkeys(table["what"]))]
     wide = wide.drop(index=reference).reset_index()

@@ -25,6 +25,7 @@ from moelib.report.ablations.contrasts import (
 )
 from moelib.report.accuracy import tables as accuracy_tables
 from moelib.report.accuracy import words as accuracy_words
+from moelib.report.accuracy.words import PAPER_SIZE
 from moelib.report.answers import MIXTURES
 from moelib.report.comparisons import beyond_reference, mean_differences
 from moelib.report.forest import chart
@@ -154,13 +155,17 @@ def departures_in_use() -> list[Markdown]:
 
 def checkpoints(records: Iterable[Record[TrainNumbers]]) -> str:
     """Whether the best epoch on validation was the last one, in words: then the key did nothing."""
-    runs = list(records)
-    last = sum(r.numbers.best_validation_epoch == len(r.numbers.epochs) for r in runs)
+    here, large = map(_ends_best, (list(records), loading.load(PAPER_SIZE, TrainNumbers)))
     return (
-        f"The key `checkpoint` has no study of its own: in {last} of {len(runs)} runs the epoch "
-        "with the best validation accuracy was the last one, so that both protocols test the same "
-        "weights."
+        f"The key `checkpoint` has no study of its own: in {here} runs the epoch with the best "
+        "validation accuracy was the last one, so that both protocols test the same weights. "
+        f"Of the paper’s net that holds in {large}."
     )
+
+
+def _ends_best(runs: Sequence[Record[TrainNumbers]]) -> str:
+    last = sum(run.numbers.best_validation_epoch == len(run.numbers.epochs) for run in runs)
+    return f"{last} of {len(runs)}"
 
 
 def missing(needed: Sequence[Contrast]) -> Markdown:
@@ -205,7 +210,7 @@ def _tally(judged: pd.DataFrame) -> str:
     most = judged.loc[judged["difference"].abs().idxmax()]
     return (
         f"**Hypotheses on accuracy, written beforehand: {listed(parts)}.** The largest difference "
-        f"is that of {most['head']} against {most['against']} ({most['question']}): "
+        f"is that of {most['head']} against {most['against']}: "
         f"{in_points(most['difference'])} points, {most['seeds']} seed"
         f"{'s' if most['seeds'] > 1 else ''}."
     )

@@ -144,7 +144,7 @@ def departures(studies: Iterable[str], name: str = "departures") -> Iterator[Mar
     most = frame.loc[frame["value"].abs().idxmax()]
     interval = "" if pd.isna(most["low"]) else f" (95% interval {span(most)})"
     claim = (
-        f"**Of {len(frame)} departures, head by head, {len(sure) or 'not one'} "
+        f"**Of {len(frame)} pairs of a departure and a head, {len(sure) or 'not one'} "
         f"{'is' if len(sure) < 2 else 'are'} seen to move accuracy** (not corrected for their "
         f"number). The largest change is that of *{most['panel']}* for {most['head']}: "
         f"{signed(most['value'])} points{interval}.{_unseen(records)}"

@@ -1,17 +1,18 @@
 """The answer on accuracy, and its chart."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 import pandas as pd
 from IPython.display import Markdown
 
 from moelib.records.kinds import TrainNumbers
+from moelib.records.record import Record
 from moelib.report import loading
 from moelib.report.accuracy import tables
-from moelib.report.answers import BARS, NOTHING, STAR, comparison, seeds_in
+from moelib.report.answers import BARS, MIXTURES, NOTHING, STAR, comparison, headline
 from moelib.report.effects import few_heads
 from moelib.report.forest import chart
-from moelib.report.wording import listed, signed, with_interval
+from moelib.report.wording import enumeration, signed
 
 PAPER_SIZE = "paper"  # the study
 VERBS = {"higher": "more accurate than", "lower": "less accurate than"}
@@ -25,9 +26,9 @@ def answer(studies: Iterable[str], name: str = "accuracy") -> Iterator[Markdown]
         yield Markdown(NOTHING)
         return
     claim = beside_dense(frame)
-    yield Markdown("\n\n".join(filter(None, (claim, _in_numbers(second_study(frame))))))
-    yield chart(name, frame, records, f"{claim} Test accuracy minus that of dense in the same "
-                f"seed. {BARS} {STAR}", "minus dense, percentage points", line=0)  # fmt: skip
+    yield Markdown("\n\n".join(filter(None, (claim, across_studies(frame, records)))))
+    caption = f"{headline(claim)} Test accuracy minus that of dense in the same seed. {BARS} {STAR}"
+    yield chart(name, frame, records, caption, "minus dense, percentage points", line=0)
 
 
 def beside_dense(frame: pd.DataFrame) -> str:
@@ -46,9 +47,21 @@ def second_study(frame: pd.DataFrame) -> pd.DataFrame:
     return others[others["study"] == name]
 
 
-def _in_numbers(frame: pd.DataFrame) -> str:
-    """Each head beside dense in one study; nothing without rows."""
-    if frame.empty:
+def across_studies(frame: pd.DataFrame, records: Mapping[str, list[Record]]) -> str:
+    """Each mixture minus dense in every corrected study of enough seeds, the best net last."""
+    sizes = tables.studies(records).set_index("study")
+    sizes = sizes[sizes["protocol"] == "corrected"].sort_values("accuracy")
+    enough = frame[(frame["seeds"] >= loading.SEEDS_TO_LEAD) & frame["head"].isin(MIXTURES)]
+    wide = enough.pivot(index="head", columns="study", values="value")
+    wide = wide.reindex(index=MIXTURES, columns=sizes.index).dropna(axis=1, how="all").dropna()
+    if wide.shape[1] < 2 or wide.empty:
         return ""
-    parts = listed(f"{row.head} {with_interval(row.value, row)}" for row in frame.itertuples())
-    return f"With {seeds_in(frame)}, minus dense, in points: {parts}."
+    shrinks = [h for h, row in wide.iterrows() if row.lt(0).all() and row.is_monotonic_increasing]
+    verb = "loses" if len(shrinks) == 1 else "lose"
+    first = f"**The better the net, the less {enumeration(shrinks)} {verb}.** " if shrinks else ""
+    nets = enumeration(f"`{study}` ({sizes['accuracy'][study]:.1%} right)" for study in wide)
+    points = "; ".join(f"{head} {enumeration(map(signed, row))}" for head, row in wide.iterrows())
+    return (
+        f"{first}Minus dense, in points, in {nets}: {points}. The studies differ in more than the "
+        "size of their nets."
+    )

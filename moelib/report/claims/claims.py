@@ -209,7 +209,7 @@ CLAIMS = (
     Claim(
         number=5,
         words="Expert collapse is avoided.",
-        metric="gate mass of the least used expert, times its uniform share, test images",
+        metric="gate mass of the least used expert, in multiples of an even share, test images",
         holds=f"both means are above {thresholds.ALIVE:g}",
         smallest=0.1,
         test=T_TEST,
@@ -220,7 +220,7 @@ CLAIMS = (
     Claim(
         number=6,
         words="Experts specialise by class.",
-        metric="information that class and expert share beyond 95 % of shuffled labels, nats",
+        metric="information that class and expert share beyond 95 % of shuffled labels",
         holds=f"both means are above {thresholds.SPECIALISED:g} nats",
         smallest=0.1,
         test=T_TEST,

@@ -19,7 +19,8 @@ FIGURES = {  # of claims, by number: each is drawn where there are such records
     **dict.fromkeys((1, 3), ("accuracy", TrainNumbers)),
     **dict.fromkeys((4, 5), ("utilization-balance", UtilizationNumbers)),
     6: ("utilization-information", UtilizationNumbers),
-    **dict.fromkeys((7, 8, 9), ("sharpness-lambda-max", SharpnessNumbers)),
+    **dict.fromkeys((7, 9), ("sharpness-lambda-max", SharpnessNumbers)),
+    8: ("sharpness-trace", SharpnessNumbers),
     10: ("surface-eigenvector", SurfaceNumbers),
     12: ("efficiency", EfficiencyNumbers),
 }

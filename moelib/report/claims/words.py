@@ -21,7 +21,7 @@ def matrix(rows: pd.DataFrame) -> Markdown:
     marked = (f"{pages.verdict(word, short=True)} {word}" for word in pages.MARKS)
     legend = " \N{MIDDLE DOT} ".join(marked)
     body = pages.table(frame.reset_index(), columns).data
-    key = f"{legend}; blank: it cannot be tested there"
+    key = f"{legend}; blank: not tested there"
     return Markdown(f":::{{div}} verdicts\n{body}\n:::\n\n{key}")
 
 

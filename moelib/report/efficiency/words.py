@@ -8,7 +8,7 @@ from IPython.display import Markdown
 from moelib.records.benchmarks import BenchmarkNumbers
 from moelib.records.kinds import EfficiencyNumbers
 from moelib.report import loading
-from moelib.report.answers import MIXTURES, NOTHING, run_name
+from moelib.report.answers import MIXTURES, NOTHING, headline, run_name
 from moelib.report.effects import few_heads
 from moelib.report.efficiency import tables
 from moelib.report.forest import chart
@@ -43,11 +43,12 @@ def answer(studies: Iterable[str], name: str = "efficiency") -> Iterator[Markdow
         f"{_alone(frame)}"
     )
     yield Markdown(claim)
-    yield chart(
-        name, frame, records, f"{claim} Time of one call divided by that of a dense head of as "
-        "many hidden units beside it; the bar is the 95% interval of the median over pairs of "
-        "calls. One device, named in the tables.", "time, times dense", line=1, log=True,
-    )  # fmt: skip
+    caption = (
+        f"{headline(claim)} Time of one call divided by that of a dense head of as many hidden "
+        "units beside it; the bar is the 95% interval of the median over pairs of calls. One "
+        "device, named in the tables."
+    )
+    yield chart(name, frame, records, caption, "time, times dense", line=1, log=True)
 
 
 def _alone(frame: pd.DataFrame) -> str:

@@ -1,7 +1,5 @@
 """Figures of robustness: accuracy as corruptions grow stronger."""
 
-from collections.abc import Sequence
-
 import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.axes import Axes
@@ -11,8 +9,6 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from moelib.report.forest import WIDTH
 from moelib.report.style import MARKERS, colours, styled
 from moelib.study.heads import family
-
-COLUMNS = 3  # panels beside each other in a notebook
 
 
 @styled
@@ -28,23 +24,6 @@ def curves(strengths: pd.DataFrame) -> list[Figure]:
     return panels
 
 
-@styled
-def overview(strengths: pd.DataFrame) -> Figure:
-    """Accuracy on corrupted test images by strength; strength 0 is the same images before."""
-    names: Sequence[str] = list(dict.fromkeys(strengths["corruption"]))
-    rows = -(-len(names) // COLUMNS)
-    figure, grid = plt.subplots(
-        *(rows, COLUMNS), figsize=(9, 2.4 * rows), sharey=True, squeeze=False, layout="constrained"
-    )
-    colour = colours(strengths["head"])
-    for axes, name in zip(grid.flat, names, strict=False):
-        _draw(axes, name, strengths[strengths["corruption"] == name], colour)
-    for axes in grid.flat[len(names) :]:
-        axes.set_visible(False)
-    figure.legend(*grid.flat[0].get_legend_handles_labels(), loc="outside lower center", ncols=6)
-    return figure
-
-
 def _draw(axes: Axes, name: str, part: pd.DataFrame, colour: dict[str, tuple]) -> None:
     for head, runs in part.groupby("head", sort=False):
         levels = runs.groupby("strength")["accuracy"].agg(["mean", "min", "max"])
@@ -53,6 +32,8 @@ def _draw(axes: Axes, name: str, part: pd.DataFrame, colour: dict[str, tuple]) -
         axes.fill_between(
             levels.index, levels["min"], levels["max"], color=colour[head], alpha=0.12, lw=0
         )
-    axes.set(title=name.replace("_", " "), xlabel="strength", ylabel="accuracy")
+    axes.set(
+        title=name.replace("_", " ").replace("jpeg", "JPEG"), xlabel="strength", ylabel="accuracy"
+    )
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.yaxis.set_major_formatter(PercentFormatter(1))
+    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))

@@ -145,10 +145,22 @@ def agreement(studies: Iterable[str]) -> list[Markdown]:
     shares = (f"{words[shared]} on {100 * share:.1f}%" for shared, share in means.items())
     answer = (
         f"**In `{study}` runs predict the same class of a test image as follows: "
-        f"{listed(shares)}.** Pairs of runs are not independent of each other, so no interval is "
-        "given."
+        f"{listed(shares)}.**{_mark(means)} Pairs of runs are not independent of each other, so no "
+        "interval is given."
     )
     return [Markdown(answer), pages.table(table, columns)]
+
+
+def _mark(means: pd.Series) -> str:
+    """Whether the kind of head is seen in what two runs predict."""
+    if not {SAME_HEAD, NEITHER} <= {*means.index}:
+        return ""
+    more = 100 * (means[SAME_HEAD] - means[NEITHER])
+    return (
+        f" Two runs of one head agree on {plain(more)} points more images than two of two heads."
+        if more > 0
+        else " The kind of head leaves no mark here."
+    )
 
 
 def predictions(studies: Iterable[str]) -> list[Markdown]:
@@ -169,12 +181,13 @@ def predictions(studies: Iterable[str]) -> list[Markdown]:
         ]
     pooled = (table["low"] > 0) | (table["high"] < 0)
     within = table["holm"] < 1 - CONFIDENCE
+    studies = enumeration(f"`{study}`" for study in dict.fromkeys(table["study"]))
     answer = (
         f"**Of {len(table)} pairs of a measure of sharpness on training images and an outcome, in "
-        f"{enumeration(f'`{study}`' for study in dict.fromkeys(table['study']))}, {pooled.sum()} "
-        f"have an interval over all runs that leaves 0 out, and {within.sum()} go together among "
-        "the seeds of one head** (the latter after correction for their number, the former "
-        "without). Of test images and validation accuracy [claim 11](claims.ipynb) tells."
+        f"{studies}, the interval over all runs leaves 0 out for {pooled.sum()}, and among the "
+        f"seeds of one head {within.sum()} go together** (the latter after correction for their "
+        "number, the former without). On test images and validation accuracy see "
+        "[claim 11](claims.ipynb)."
     )
     rows = table.assign(
         measure=table["measure"].map(MEASURES),

@@ -27,6 +27,7 @@ def answer(studies: Iterable[str], name: str = "sharpness") -> Iterator[Markdown
         )
         for measure, quantity, condition, star in (
             ("lambda_max", "largest eigenvalue", "", STAR),
+            ("trace", "trace", "", STAR),
             ("matched_trace", "trace", " at matched loss", ""),
         )
     ]

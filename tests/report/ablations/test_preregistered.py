@@ -119,7 +119,13 @@ def test_a_departure_is_told_with_the_noise_floor_and_the_checkpoints():
     assert verdicts(answer.data) == {"supported": 1, "contradicted": 0, "inconclusive": 0}
     untested = len(contrasts.DEPARTURES) - 1
     assert re.findall(r"(\d+) contrasts", answer.data) == [str(untested)]
-    assert prose.numbers(notes.data) == ["1.00", "15", "15"]  # deviation in points; last epochs
+    assert prose.numbers(notes.data) == [
+        "1.00",
+        "15",
+        "15",
+        "0",
+        "0",
+    ]  # deviation in points; last epochs
 
 
 def test_changes_of_use_and_curvature_are_tabled():
