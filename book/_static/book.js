@@ -83,3 +83,10 @@ for (const block of document.querySelectorAll(".filtered")) {
   block.classList.add("scripted");
   if (rows.length) { selects[0].value = text(rows[0], 0); show(); }
 }
+
+// A table that goes on beyond its edge fades there.
+for (const table of document.querySelectorAll("article table.table")) {
+  const fade = () => table.classList.toggle("cut", table.scrollLeft + table.clientWidth < table.scrollWidth - 1);
+  table.addEventListener("scroll", fade, { passive: true });
+  new ResizeObserver(fade).observe(table);
+}

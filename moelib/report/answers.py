@@ -15,7 +15,7 @@ from moelib.records.record import Record
 from moelib.report import effects
 from moelib.report.forest import chart
 from moelib.report.loading import planned_seeds
-from moelib.report.wording import clauses, plain, span
+from moelib.report.wording import clauses, listed, plain, span
 from moelib.study.heads import family
 
 BARS = (
@@ -79,10 +79,18 @@ def sides_of_dense(
     sides = effects.corrected_verdicts(frame, null, log)
     told = _enough(frame)
     first, *others = clauses(frame["head"][told], sides[told], verbs)
-    few = [
-        f"{row.head} has {row.seeds} seeds, too few to tell" for row in frame[~told].itertuples()
+    return "; ".join([f"{first} dense{condition}", *(f"{part} it" for part in others)])
+
+
+def too_few(frame: pd.DataFrame) -> str:
+    """Of which mixtures of the first study there are too few seeds to call, as a sentence."""
+    rows = frame[
+        (frame["study"] == frame["study"].iloc[0])
+        & (frame["panel"] == frame["panel"].iloc[-1])
+        & frame["head"].map(family).isin(MIXTURES)
     ]
-    return "; ".join([f"{first} dense{condition}", *(f"{part} it" for part in others), *few])
+    few = [f"{row.head} has {row.seeds}" for row in rows[~_enough(rows)].itertuples()]
+    return f"Too few seeds to tell: {listed(few)}." if few else ""
 
 
 def headline(answer: str) -> str:
@@ -125,7 +133,8 @@ def times_dense(
         comparison(part.effects, verbs, plain, part.sentence, 1, part.condition, log=True)
         for part in ratios
     ]
-    yield Markdown("\n\n".join(answers) or NOTHING)
+    few = filter(None, dict.fromkeys(too_few(part.effects) for part in ratios))
+    yield Markdown("\n\n".join([*answers, *few]) or NOTHING)
     for part, answer in zip(ratios, answers, strict=True):
         caption = f"{headline(answer)} {part.caption}"
         yield chart(part.name, part.effects, records, caption, part.label, line=1, log=True)

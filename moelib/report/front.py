@@ -82,8 +82,8 @@ def _scope(trained: Mapping[str, list[Record[TrainNumbers]]]) -> list[str]:
     theirs = f"; the authors’ was on {paper.TEST_ACCURACY['dense']}%, without augmentation"
     right += f"{theirs if row.backbone == paper.BACKBONE else ''}."
     return [
-        f"Where nothing else is said, numbers are of the study `{row.study}`: {row.backbone}, "
-        f"{row.total:.2g} million parameters, {row.epochs} epochs."
+        f"Where nothing else is said, numbers are of the study `{row.study}`: a net of "
+        f"{row.total:.2g} million parameters (`{row.backbone}`), {row.epochs} epochs."
         f"{'' if pd.isna(row.accuracy) else right}",
         "",
     ]

@@ -5,7 +5,6 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from html import escape
 
 import numpy as np
 import pandas as pd
@@ -205,13 +204,6 @@ def record_link(folder: str, file: str, text: str = "Record") -> str:
 def quotation(lead: str, texts: Iterable[str]) -> Markdown:
     """A lead, and texts after it word for word."""
     return Markdown(f"{lead} {', '.join(map(_code, sorted(texts)))}.")
-
-
-def sentences(texts: Mapping[str, str]) -> Markdown:
-    """A sentence on each study, as a list; where there is none it says so."""
-    items = ((escape(study), escape(text.strip())) for study, text in texts.items())
-    lines = [f"- **{study}**: {text}" for study, text in items if text]
-    return Markdown("\n".join(lines) or "*There is no such record in this checkout.*")
 
 
 def _code(text: str) -> str:

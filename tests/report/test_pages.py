@@ -107,15 +107,6 @@ def test_quoted_text_is_one_piece_of_code_whatever_it_holds(text):
     assert inline.children[0].content == "It says " and inline.children[-1].content == "."
 
 
-def test_sentences_are_escaped():
-    assert "**a&lt;b**: c &amp; d" in pages.sentences({"a<b": "c & d"}).data
-
-
-def test_a_study_of_which_nothing_is_said_is_not_named():
-    assert pages.sentences({"a": " said", "b": ""}).data == "- **a**: said"
-    assert "no such record" in pages.sentences({"b": ""}).data
-
-
 def panels(chart):
     """The panels that a page draws."""
     return json.loads(base64.b64decode(chart.data.split()[1]))

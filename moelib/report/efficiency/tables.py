@@ -90,7 +90,7 @@ def effects(records: Mapping[str, list[Record]]) -> pd.DataFrame:
     """Time of inference, times that of a dense head of as many hidden units, at one batch.
 
     The interval is of the median over pairs of calls in one process, and not over seeds: of these
-    there are 0.
+    there are 0. Beside the columns of effects: `part`, head or model, and `batch`.
     """
     rows = []
     for study, runs in records.items():
@@ -101,8 +101,8 @@ def effects(records: Mapping[str, list[Record]]) -> pd.DataFrame:
             for row in times[times["part"] == part].itertuples():
                 panel = f"{study}, {name}, batch {row.batch}"
                 middle = median_interval(row.ratios) if row.ratios else Interval(*(np.nan,) * 3)
-                rows.append((study, panel, row.head, 0, *middle, (), np.nan))
-    return pd.DataFrame(rows, columns=COLUMNS)
+                rows.append((study, panel, row.head, 0, *middle, (), np.nan, part, row.batch))
+    return pd.DataFrame(rows, columns=[*COLUMNS, "part", "batch"])
 
 
 def headless(latencies: pd.DataFrame) -> pd.DataFrame:

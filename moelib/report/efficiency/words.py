@@ -29,7 +29,7 @@ def answer(studies: Iterable[str], name: str = "efficiency") -> Iterator[Markdow
         if has_experts(run.study.heads[run.head])
     }
     mixed = pd.MultiIndex.from_frame(frame[["study", "head"]]).isin(mixtures)
-    whole = frame[frame["panel"].str.contains("whole") & mixed]
+    whole = frame[(frame["part"] == "model") & mixed]
     if whole.empty:
         yield Markdown(NOTHING)
         return
@@ -39,7 +39,7 @@ def answer(studies: Iterable[str], name: str = "efficiency") -> Iterator[Markdow
         f"**{len(fast) or 'Not one'} of {len(whole)} models with experts can be shown to be faster "
         f"than the one with a dense head.** The fastest, {run_name(best)}, takes "
         f"{plain(best['value'])} times as long (95% interval {span(best, plain)}; "
-        f"batches of {best['panel'].rpartition(' ')[2]}; {devices_of(records[best['study']])})."
+        f"batches of {best['batch']}; {devices_of(records[best['study']])})."
         f"{_alone(frame)}"
     )
     yield Markdown(claim)
@@ -53,7 +53,7 @@ def answer(studies: Iterable[str], name: str = "efficiency") -> Iterator[Markdow
 
 def _alone(frame: pd.DataFrame) -> str:
     """What mixtures cost beside a dense head when nothing else is timed."""
-    heads = frame[frame["panel"].str.contains("alone") & frame["head"].map(family).isin(MIXTURES)]
+    heads = frame[(frame["part"] == "head") & frame["head"].map(family).isin(MIXTURES)]
     if heads.empty:
         return ""
     slower = int((heads["low"] > 1).sum())

@@ -1,5 +1,7 @@
 """Figures of robustness: accuracy as corruptions grow stronger."""
 
+from collections.abc import Sequence
+
 import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.axes import Axes
@@ -9,6 +11,8 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from moelib.report.forest import WIDTH
 from moelib.report.style import MARKERS, colours, styled
 from moelib.study.heads import family
+
+COLUMNS = 3  # panels beside each other in a notebook
 
 
 @styled
@@ -22,6 +26,23 @@ def curves(strengths: pd.DataFrame) -> list[Figure]:
         axes.legend(fontsize="x-small", ncols=2, frameon=False, handlelength=1.5)
         panels.append(figure)
     return panels
+
+
+@styled
+def overview(strengths: pd.DataFrame) -> Figure:
+    """Accuracy on corrupted test images by strength; strength 0 is the same images before."""
+    names: Sequence[str] = list(dict.fromkeys(strengths["corruption"]))
+    rows = -(-len(names) // COLUMNS)
+    figure, grid = plt.subplots(
+        *(rows, COLUMNS), figsize=(9, 2.4 * rows), sharey=True, squeeze=False, layout="constrained"
+    )
+    colour = colours(strengths["head"])
+    for axes, name in zip(grid.flat, names, strict=False):
+        _draw(axes, name, strengths[strengths["corruption"] == name], colour)
+    for axes in grid.flat[len(names) :]:
+        axes.set_visible(False)
+    figure.legend(*grid.flat[0].get_legend_handles_labels(), loc="outside lower center", ncols=6)
+    return figure
 
 
 def _draw(axes: Axes, name: str, part: pd.DataFrame, colour: dict[str, tuple]) -> None:

@@ -9,7 +9,7 @@ from moelib.records.kinds import SharpnessNumbers, TrainNumbers
 from moelib.records.record import Record
 from moelib.records.reliability import RobustnessNumbers
 from moelib.report import comparisons, effects, loading, pages
-from moelib.report.answers import BARS, comparison
+from moelib.report.answers import BARS, comparison, headline, too_few
 from moelib.report.forest import chart
 from moelib.report.headings import headings
 from moelib.report.robustness import figures, tables
@@ -79,9 +79,9 @@ def corruptions(studies: Iterable[str]) -> list[Markdown]:
     verbs = {"lower": "more robust than", "higher": "less robust than"}
     answer = comparison(frame, verbs, plain, "{head} has {number} times the error of dense", null=1)
     return [
-        Markdown(answer),
+        Markdown(f"{answer} {too_few(frame)}"),
         curves,
-        chart("corruption-errors", frame, records, f"{answer} Mean over corruptions of the "
+        chart("corruption-errors", frame, records, f"{headline(answer)} Mean over corruptions of the "
               f"error, times that of dense in the same seed. {BARS}", "error, times dense", 1),
     ]  # fmt: skip
 
@@ -114,8 +114,8 @@ def calibration(studies: Iterable[str]) -> list[Markdown]:
         frame, verbs, signed, "ECE of {head} minus that of dense is {number} points"
     )
     return [
-        Markdown(answer),
-        chart("calibration", frame, records, f"{answer} Expected calibration error at the "
+        Markdown(f"{answer} {too_few(frame)}"),
+        chart("calibration", frame, records, f"{headline(answer)} Expected calibration error at the "
               "temperature that suits validation images, minus that of dense in the same seed. "
               f"{BARS}",
               "ECE minus dense, points", 0),
