@@ -113,22 +113,21 @@ def evidence(study: str, task: str) -> str:
 
 
 def split_chart(study: str, records: Sequence[Trained]) -> Markdown:
-    """Accuracy on truths, which every split asks for, of all arms."""
-    table = tables.by_split(records)
-    sighted = {record.head for record in records if _sighted(record)}
+    """Accuracy on truths, which every split asks for, of the arms that see words and pictures."""
+    sighted = [record for record in records if _sighted(record)]
+    table = tables.by_split(sighted or records)  # blind arms are far off, and in the tables
     seeds = table.groupby("arm")["seed"].nunique()
     whole = table[table["arm"].map(seeds) == seeds.max()]  # arms that lack seeds are only drawn
     means = whole.pivot_table("truths", "arm", "split", sort=False)
-    lost = 100 * means[means.index.isin(sighted)].drop(columns="iid").rsub(means["iid"], axis=0)
-    lost = lost.dropna(how="all")
+    lost = 100 * means.drop(columns="iid").rsub(means["iid"], axis=0)
     claim = ""
-    if len(lost):
+    if sighted and lost.size:
         hardest = lost.mean().idxmax()
         low, high = lost[hardest].min(), lost[hardest].max()
         claim = (
             f"**Of what training does not show, *{hardest}* costs most: "
-            f"{plain(lost[hardest].mean())} points of truths on average over arms ({plain(low)} to "
-            f"{plain(high)}).** "
+            f"{plain(lost[hardest].mean())} points of accuracy, on average over arms "
+            f"({plain(low)} to {plain(high)}).** "
         )
     caption = (
         f"{claim}Accuracy on the truths of each split: mean over seeds (diamond), and each seed."

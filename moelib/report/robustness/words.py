@@ -78,12 +78,15 @@ def corruptions(studies: Iterable[str]) -> list[Markdown]:
         return [Markdown(words), curves]
     verbs = {"lower": "more robust than", "higher": "less robust than"}
     answer = comparison(frame, verbs, plain, "{head} has {number} times the error of dense", null=1)
+    caption = (
+        f"{headline(answer)} Mean over corruptions of the error, times that of dense in the same "
+        f"seed. {BARS}"
+    )
     return [
         Markdown(f"{answer} {too_few(frame)}"),
         curves,
-        chart("corruption-errors", frame, records, f"{headline(answer)} Mean over corruptions of the "
-              f"error, times that of dense in the same seed. {BARS}", "error, times dense", 1),
-    ]  # fmt: skip
+        chart("corruption-errors", frame, records, caption, "error, times dense", line=1),
+    ]
 
 
 def calibration(studies: Iterable[str]) -> list[Markdown]:
@@ -113,14 +116,15 @@ def calibration(studies: Iterable[str]) -> list[Markdown]:
     answer = comparison(
         frame, verbs, signed, "ECE of {head} minus that of dense is {number} points"
     )
+    caption = (
+        f"{headline(answer)} Expected calibration error at the temperature that suits validation "
+        f"images, minus that of dense in the same seed. {BARS}"
+    )
     return [
         Markdown(f"{answer} {too_few(frame)}"),
-        chart("calibration", frame, records, f"{headline(answer)} Expected calibration error at the "
-              "temperature that suits validation images, minus that of dense in the same seed. "
-              f"{BARS}",
-              "ECE minus dense, points", 0),
+        chart("calibration", frame, records, caption, "ECE minus dense, points", line=0),
         table,
-    ]  # fmt: skip
+    ]
 
 
 def agreement(studies: Iterable[str]) -> list[Markdown]:
