@@ -133,7 +133,7 @@ def split_chart(study: str, records: Sequence[Trained]) -> Markdown:
         f"{claim}Accuracy on the truths of each split: mean over seeds (diamond), and each seed."
     )
     drawn = [figures.splits(table)]
-    return pages.chart(f"{study}-splits", drawn, caption, caption, table, evidence(study, "train"))
+    return pages.chart(f"{study}-splits", drawn, caption, table, evidence(study, "train"))
 
 
 def gap_chart(study: str, records: Sequence[Trained]) -> Markdown:
@@ -153,7 +153,7 @@ def gap_chart(study: str, records: Sequence[Trained]) -> Markdown:
         f"arm{apart}.** Accuracy on truths of seen compositions minus that on held-out ones. {BARS}"
     )
     drawn = panels(table, "gap, points")
-    return pages.chart(f"{study}-gap", drawn, caption, caption, table, evidence(study, "train"))
+    return pages.chart(f"{study}-gap", drawn, caption, table, evidence(study, "train"))
 
 
 def type_chart(study: str, records: Sequence[Record[ModalityUtilizationNumbers]]) -> Markdown:
@@ -175,7 +175,7 @@ def type_chart(study: str, records: Sequence[Record[ModalityUtilizationNumbers]]
         caption += " Empty patches get the most, which no question is about."
     drawn = [figures.experts_by_type(table)]
     name = f"{study}-experts"
-    return pages.chart(name, drawn, caption, caption, table, evidence(study, "utilization"))
+    return pages.chart(name, drawn, caption, table, evidence(study, "utilization"))
 
 
 def sparsity_chart(study: str, records: Sequence[Trained]) -> Markdown:
@@ -192,7 +192,7 @@ def sparsity_chart(study: str, records: Sequence[Trained]) -> Markdown:
         claim = "**A first look: a second seed of each arm may change the order.**"
     caption = f"{claim} Mean over seeds (line), and each seed."
     drawn = figures.sparsity(table)
-    return pages.chart(f"{study}-share", drawn, caption, caption, table, evidence(study, "train"))
+    return pages.chart(f"{study}-share", drawn, caption, table, evidence(study, "train"))
 
 
 def load_chart(study: str, record: Record[ModalityUtilizationNumbers]) -> Markdown:
@@ -207,7 +207,7 @@ def load_chart(study: str, record: Record[ModalityUtilizationNumbers]) -> Markdo
     )
     name = f"{study}-loads-{record.head}-{record.seed}"
     drawn = figures.loads(table)
-    return pages.chart(name, drawn, caption, caption, table, evidence(study, "utilization"))
+    return pages.chart(name, drawn, caption, table, evidence(study, "utilization"))
 
 
 def _sighted(record: Trained) -> bool:

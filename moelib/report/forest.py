@@ -52,7 +52,7 @@ def chart(
     """The panels as a numbered figure, with the records of the studies that are in it."""
     evidence = pages.evidence({study: records[study] for study in dict.fromkeys(effects["study"])})
     drawn = panels(effects, label, line, log)
-    return pages.chart(name, drawn, caption, caption, effects, evidence)
+    return pages.chart(name, drawn, caption, effects, evidence)
 
 
 def _panel(title, part, colour, limits, label, line, log) -> Figure:

@@ -121,7 +121,7 @@ def at_a_glance(studies: Iterable[str], name: str = "at-a-glance") -> Markdown:
         f"{headline(accuracy_words.beside_dense(frames[0]))} Test images of CIFAR-10. "
         f"{BARS} {STAR} Dashed: no difference from dense, or none between experts."
     )
-    return pages.chart(name, charts, caption, caption, drawn, pages.evidence(records))
+    return pages.chart(name, charts, caption, drawn, pages.evidence(records))
 
 
 def tally(studies: Iterable[str]) -> Markdown:

@@ -34,7 +34,6 @@ def chart(
     name: str,
     panels: Sequence[Figure],
     caption: str,
-    alt: str,
     frame: pd.DataFrame,
     evidence: str,
 ) -> Markdown:
@@ -43,13 +42,12 @@ def chart(
     Args:
         name: what other pages refer to; unique in the book.
         panels: drawn side by side where there is room.
-        caption: in Markdown; says first what is to be seen.
-        alt: the same for those who cannot see it.
+        caption: in Markdown; says first what is to be seen, also to those who cannot see it.
         frame: the numbers that are drawn, offered as CSV.
         evidence: where its records are and what makes them, such as `evidence` says.
     """
     images = [_themed(style.svg(panel)) for panel in panels]
-    return _directive(images, _captioned(name, caption, frame, evidence), name, alt)
+    return _directive(images, _captioned(name, caption, frame, evidence), name, caption)
 
 
 def fragment(name: str, html: str, caption: str, frame: pd.DataFrame, evidence: str) -> Markdown:

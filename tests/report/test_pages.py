@@ -115,7 +115,7 @@ def panels(chart):
 def test_panels_take_the_pages_colours_and_share_no_id():
     figure = forest.panels(effect(), "points", line=0)[0]
     svgs = panels(
-        pages.chart("a", [figure, figure], "Seen.", "Said *so*.", effect(), pages.evidence(RECORDS))
+        pages.chart("a", [figure, figure], "Seen *so*.", effect(), pages.evidence(RECORDS))
     )
     assert all(colour not in re.sub(r"var\(.*?\)", "", svgs[0]) for colour in (INK, GRID))
     assert "var(--chart-ink" in svgs[0] and "var(--chart-grid" in svgs[0]
@@ -125,12 +125,11 @@ def test_panels_take_the_pages_colours_and_share_no_id():
 
 def test_a_chart_offers_its_numbers_and_how_they_were_made():
     figures = forest.panels(effect(), "points")
-    text = pages.chart(
-        "mine", figures, "**Seen.** More.", "Said *so*.", effect(), pages.evidence(RECORDS)
-    ).data
+    evidence = pages.evidence(RECORDS)
+    text = pages.chart("mine", figures, "**Seen.** More *so*.", effect(), evidence).data
     lines = text.splitlines()
-    assert lines[1:3] == [":name: mine", ":alt: Said so."]
-    assert lines[4] == "**Seen.** More."
+    assert lines[1:3] == [":name: mine", ":alt: Seen. More so."]
+    assert lines[4] == "**Seen.** More *so*."
     csv = re.search(r"base64,([^\"]*)", lines[6]).group(1)
     table = pd.read_csv(StringIO(base64.b64decode(csv).decode()))
     assert list(table["value"]) == [1.0, 2.0]

@@ -12,12 +12,11 @@ from moelib.modalities.cost.verdicts import ACTIVE, UNIFORM, judge
 from moelib.records.cost import CostNumbers, TrafficNumbers
 from moelib.records.freshness import costs_code
 from moelib.records.modalities import ModalityUtilizationNumbers
-from moelib.records.record import Record, read_record
+from moelib.records.record import Record
 from moelib.report import loading, pages
 from moelib.report.headings import headings
 from moelib.report.statistics.hypotheses import CONTRADICTED, INCONCLUSIVE, SUPPORTED
 from moelib.report.wording import devices_of, enumeration, listed
-from moelib.study.run import results_root
 
 FOLDER = "cost"
 BADGES = {SUPPORTED: "success", CONTRADICTED: "danger", INCONCLUSIVE: "secondary"}
@@ -83,7 +82,7 @@ def decoding_chart(file: str, record: Record[CostNumbers], name: str = "decoding
     )
     drawn = [figures.decoding(table)]
     made = evidence(file, record, "modalities_cost")
-    return pages.chart(name, drawn, caption, caption, table, made)
+    return pages.chart(name, drawn, caption, table, made)
 
 
 def executor_chart(file: str, record: Record[CostNumbers], name: str = "executors") -> Markdown:
@@ -103,7 +102,7 @@ def executor_chart(file: str, record: Record[CostNumbers], name: str = "executor
     )
     drawn = [figures.executors(table)]
     made = evidence(file, record, "modalities_cost")
-    return pages.chart(name, drawn, caption, caption, table, made)
+    return pages.chart(name, drawn, caption, table, made)
 
 
 def front_chart(table: pd.DataFrame, record: Record[CostNumbers] | None) -> Markdown:
@@ -120,7 +119,7 @@ def front_chart(table: pd.DataFrame, record: Record[CostNumbers] | None) -> Mark
     for file, costs_record in costs().items() if table["measured"].all() else ():
         if costs_record.provenance == record.provenance:
             made = evidence(file, record, "modalities_cost")
-    return pages.chart("published-front", figures.front(table), caption, caption, table, made)
+    return pages.chart("published-front", figures.front(table), caption, table, made)
 
 
 def verdicts(records: Iterable[Record[CostNumbers]]) -> Markdown:
@@ -274,13 +273,6 @@ def between_devices(record: Record[TrafficNumbers], teraflops: float) -> Markdow
     columns["leaving"] = ("Tokens that leave", ".1%")
     columns |= {link.name: (f"{link.name}, ms", "rounded") for link in LINKS}
     return pages.table(table.reset_index(), columns, FOLDED)
-
-
-def trained_routers() -> list[Record[ModalityUtilizationNumbers]]:
-    """Records of the utilization of the published vision-language study, by arm and seed."""
-    kind = ModalityUtilizationNumbers.kind
-    paths = sorted(results_root().glob(f"modalities/main/*/seed-*/{kind}.json"))
-    return [read_record(path, ModalityUtilizationNumbers) for path in paths]
 
 
 def trained(records: Iterable[Record[ModalityUtilizationNumbers]]) -> Markdown:

@@ -70,7 +70,7 @@ def corruptions(studies: Iterable[str]) -> list[Markdown]:
         f"corruptions-{study}", figures.curves(strengths),
         f"{words} Accuracy by strength, mean over seeds and their range; 0 is the same images "
         "before. Each panel has its own range of accuracy.",
-        words, strengths, pages.evidence({study: kinds}),
+        strengths, pages.evidence({study: kinds}),
     )  # fmt: skip
     errors = {study: tables.relative_errors(runs) for study, runs in records.items()}
     frame = effects.by_head(errors, "relative_error")
