@@ -143,6 +143,10 @@ INFORMATION = (
         "dropout on logits", "logit-dropout", "sparse", "protocol-load", kind=BELOW, threshold=0.0
     ),
 )
+SHARPER = tuple(  # on the logarithm of the largest eigenvalue, test images
+    _departure("no augmentation", "augment", head, kind=ABOVE, threshold=0.0)
+    for head in ("dense", "soft", "sparse", "switch")
+)
 # Another order of batches and another augmentation: not tested, the noise floor of the others.
 UNPAIRED = tuple(
     _departure("unpaired", "unpaired", head) for head in ("dense", "soft", "sparse", "switch")

@@ -5,11 +5,12 @@ What is counted, and not measured, is judged by the count: it speaks of these se
 
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 from IPython.display import Markdown
 from scipy import stats
 
-from moelib.records.kinds import TrainNumbers, UtilizationNumbers
+from moelib.records.kinds import SharpnessNumbers, TrainNumbers, UtilizationNumbers
 from moelib.records.record import Record
 from moelib.records.reliability import RobustnessNumbers
 from moelib.report import loading, pages
@@ -18,6 +19,7 @@ from moelib.report.ablations.contrasts import (
     COSTLY,
     INFORMATION,
     MAIN_STUDY,
+    SHARPER,
     UNTRAINED_GATE,
     Arm,
     judge,
@@ -26,6 +28,7 @@ from moelib.report.ablations.contrasts import (
 from moelib.report.accuracy import tables as accuracy_tables
 from moelib.report.headings import headings
 from moelib.report.robustness import tables as robustness_tables
+from moelib.report.sharpness import tables as sharpness_tables
 from moelib.report.statistics.hypotheses import (
     CONTRADICTED,
     INCONCLUSIVE,
@@ -83,8 +86,11 @@ def of_main_study() -> list[Markdown]:
 
 
 def _points(row) -> str:
-    seeds = f"{row.seeds} seed{'s' if row.seeds > 1 else ''}"
-    return f"{with_interval(row.difference, row, in_points)} points, {seeds}"
+    return f"{with_interval(row.difference, row, in_points)} points, {_seeds(row)}"
+
+
+def _seeds(row) -> str:
+    return f"{row.seeds} seed{'s' if row.seeds > 1 else ''}"
 
 
 def _costly():
@@ -128,8 +134,18 @@ def _alike():
 
 
 def _sharper():
-    text = "no augmentation: the loss on test images is sharper"
-    yield text, "not measured with seeds enough", INCONCLUSIVE
+    records = [r for study in studies(SHARPER) for r in loading.load(study, SharpnessNumbers)]
+    curvature = sharpness_tables.curvature(records)
+    if len(curvature):
+        curvature = curvature[curvature["split"] == "test"]
+        curvature = curvature.assign(eigenvalue=np.log(curvature["lambda_max"]))
+    rows = judge(SHARPER, curvature, "eigenvalue")
+    text = "no augmentation, {}: the loss on test images is sharper"
+    if rows.empty:
+        yield text.format("all"), "not measured", INCONCLUSIVE
+    for row in rows.itertuples():
+        ratio = f"{np.exp(row.difference):.2f} times the largest eigenvalue"
+        yield text.format(row.head), f"{ratio}, {_seeds(row)}", row.verdict
 
 
 def _trained(names: Sequence[str]) -> list[Record[TrainNumbers]]:
