@@ -48,13 +48,10 @@ def comparison(
         condition: what qualifies the comparison.
         log: whether logarithms are tested, as of ratios.
     """
-    sure = frame[
-        (frame["study"] == frame["study"].iloc[0]) & frame["head"].map(family).isin(MIXTURES)
-    ]
+    sure = _mixtures(frame)
     if sure.empty or sure["seeds"].max() < 2:
         nets = "With one seed of each head this compares trained nets, and no kinds of heads"
         return f"{nets}{condition}."
-    sure = sure[sure["panel"] == sure["panel"].iloc[-1]]  # test images, where both are shown
     claim = sides_of_dense(sure, verbs, null, condition, log)
     sure = sure[_enough(sure)]
     one = sure.iloc[0]
@@ -84,11 +81,7 @@ def sides_of_dense(
 
 def too_few(frame: pd.DataFrame) -> str:
     """Of which mixtures of the first study there are too few seeds to call, as a sentence."""
-    rows = frame[
-        (frame["study"] == frame["study"].iloc[0])
-        & (frame["panel"] == frame["panel"].iloc[-1])
-        & frame["head"].map(family).isin(MIXTURES)
-    ]
+    rows = _mixtures(frame)
     few = [f"{row.head} has {row.seeds}" for row in rows[~_enough(rows)].itertuples()]
     return f"Too few seeds to tell: {listed(few)}." if few else ""
 
@@ -97,6 +90,13 @@ def headline(answer: str) -> str:
     """What of an answer is in bold: a caption repeats no more."""
     bold = answer.split("**")
     return f"**{bold[1].removesuffix('.')}.**" if len(bold) > 1 else answer
+
+
+def _mixtures(frame: pd.DataFrame) -> pd.DataFrame:
+    """Those of the first study, in its last panel: of test images, where both splits are shown."""
+    rows = frame[frame["study"] == frame["study"].iloc[0]]
+    rows = rows[rows["panel"] == rows["panel"].iloc[-1]]
+    return rows[rows["head"].map(family).isin(MIXTURES)]
 
 
 def _enough(frame: pd.DataFrame) -> pd.Series:

@@ -37,7 +37,7 @@ CHAPTERS = {  # title and answer of the main ones, by page
 TOLD = {  # on the title page: paragraphs of answers
     "accuracy": [0],
     "utilization": [0],
-    "sharpness": [0, 2],  # the largest eigenvalue, and the trace at matched loss
+    "sharpness": [0, 1],  # the largest eigenvalue, and the trace at matched loss
     "efficiency": [0],
 }
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 
+import pandas as pd
 from IPython.display import Markdown
 
 from moelib.records.kinds import CrosscheckNumbers, SharpnessNumbers
@@ -16,22 +17,37 @@ from moelib.report.wording import listed
 def answer(studies: Iterable[str], name: str = "sharpness") -> Iterator[Markdown]:
     """Is the minimum of one head sharper than that of another?"""
     records = few_heads(loading.by_evidence(studies, SharpnessNumbers))
+    measures = ("trace", "matched_trace")
+    raw, matched = (tables.effects(records, measure) for measure in measures)
+    traces = pd.concat([_on_test(raw, "as trained"), _on_test(matched, "at matched loss")])
+    condition = " at matched loss" if matched["value"].notna().any() else ""
+    order = [study for study in records if study in {*traces["study"]}]
     ratios = [
         Ratio(
-            f"{name}-{measure.replace('_', '-')}",
-            tables.effects(records, measure),
-            f"on test images {{head}} has {{number}} times the {quantity} of dense{condition}",
-            f"The {quantity}{condition}, times that of dense in the same seed. {BARS} {star}",
-            f"{quantity}{condition}, times dense",
-            f" by the {quantity}{condition}",
-        )
-        for measure, quantity, condition, star in (
-            ("lambda_max", "largest eigenvalue", "", STAR),
-            ("trace", "trace", "", STAR),
-            ("matched_trace", "trace", " at matched loss", ""),
-        )
+            f"{name}-lambda-max",
+            tables.effects(records, "lambda_max"),
+            "on test images {head} has {number} times the largest eigenvalue of dense",
+            f"The largest eigenvalue, times that of dense in the same seed. {BARS} {STAR}",
+            "largest eigenvalue, times dense",
+            " by the largest eigenvalue",
+        ),
+        Ratio(
+            f"{name}-trace",
+            traces.set_index("study").loc[order].reset_index()[traces.columns],
+            f"on test images {{head}} has {{number}} times the trace of dense{condition}",
+            "The trace on test images, times that of dense in the same seed, of nets as they are "
+            f"and with all at the same loss. {BARS} {STAR}",
+            "trace, times dense",
+            f" by the trace{condition}",
+        ),
     ]
     return times_dense(records, ratios, "sharper", "flatter")
+
+
+def _on_test(frame: pd.DataFrame, condition: str) -> pd.DataFrame:
+    """The effects on test images, panels named by a condition."""
+    part = frame[frame["panel"].str.endswith("test images")]
+    return part.assign(panel=part["study"] + ", " + condition)
 
 
 def crosscheck_source(records: Mapping[str, Record[CrosscheckNumbers]]) -> Markdown:
