@@ -323,7 +323,10 @@ def forms(records: Sequence[Trained]) -> Markdown:
 
 
 def human(records: Sequence[Record[NlvrNumbers]]) -> Markdown:
-    """Accuracy and consistency on NLVR, mean over seeds, beside the more frequent label."""
+    """Accuracy and consistency on NLVR, mean over seeds, beside the more frequent label.
+
+    Above the table stands whether any arm beats that label by two points, as was not expected.
+    """
     names = ("accuracy", "consistency", "said_true", "majority", "unknown_words")
     rows = [
         {"arm": r.head, "split": r.numbers.split, **{n: getattr(r.numbers, n) for n in names}}
@@ -334,7 +337,16 @@ def human(records: Sequence[Record[NlvrNumbers]]) -> Markdown:
     columns = headings(
         "arm", "split", "seeds", "accuracy", "majority", "consistency", "said_true", "unknown_words"
     ) | {"split": ("Split", "")}
-    return pages.table(table, columns)
+    above = 100 * (table["accuracy"] - table["majority"])
+    best = above.idxmax()
+    expected = above[best] < 2
+    sentence = (
+        f"**{'As' if expected else 'Otherwise than'} expected, {'no' if expected else 'an'} arm is "
+        f"two points above the more frequent label on {table['split'][best]}**: the best, "
+        f"{table['arm'][best]}, is {plain(abs(above[best]))} points "
+        f"{'above' if above[best] > 0 else 'below'} it."
+    )
+    return Markdown(f"{sentence}\n\n{pages.table(table, columns).data}")
 
 
 def sparsity(records: Sequence[Trained]) -> pd.DataFrame:

@@ -8,7 +8,7 @@ import prose
 import pytest
 import synthetic_modalities
 from small import small_run
-from synthetic_modalities import answers, records, trained, utilized
+from synthetic_modalities import answers, human, records, trained, utilized
 
 from moelib.modalities import figures, tables, words
 from moelib.modalities.tables import POINT, Comparison, gap
@@ -134,3 +134,12 @@ def test_a_chapter_without_records_can_be_read(results, tmp_path, chapter):
     script.write_text(f"import matplotlib\nmatplotlib.use('Agg')\n{code}\n")
     process = subprocess.run([sys.executable, script], cwd=PROJECT, capture_output=True, text=True)
     assert process.returncode == 0, process.stderr[-2000:]
+
+
+@pytest.mark.parametrize(("accuracy", "sides"), [(0.5, ("As", "below")), (0.6, ("Other", "above"))])
+def test_whether_an_arm_beats_the_more_frequent_label_is_told(accuracy, sides):
+    record = human(small_run("top-2", 0))
+    record.numbers.__dict__["accuracy"] = accuracy  # the majority is 55 %
+    text = claim(words.human([record])), words.human([record]).data.split("**")[2]
+    assert text[0].startswith(sides[0]) and sides[1] in text[1]
+    assert "5.00 points" in text[1]
