@@ -15,7 +15,7 @@ from moelib.records.record import Record
 from moelib.report import effects
 from moelib.report.forest import chart
 from moelib.report.loading import planned_seeds
-from moelib.report.wording import clauses, listed, plain, span
+from moelib.report.wording import clauses, listed, plain, seed_count, span
 from moelib.study.heads import family
 
 BARS = (
@@ -23,7 +23,7 @@ BARS = (
     "goes on; an empty row was not measured)."
 )
 FEWEST = 3  # seeds of a head that a sentence compares, where another head has as many
-STAR = "A star is the paper's number (ResNet-18, one seed)."
+STAR = "A star is the paper's number (ResNet-18, one seed, its own training)."
 NOTHING = "No study with such records is here yet. `make book` runs one in minutes."
 MIXTURES = ("soft", "sparse", "switch")  # the others are controls
 
@@ -106,9 +106,8 @@ def _enough(frame: pd.DataFrame) -> pd.Series:
 def seeds_in(frame: pd.DataFrame) -> str:
     """How many seeds of their study the effects are of, and of how many planned."""
     study = frame["study"].iloc[0]
-    fewest, most, planned = frame["seeds"].min(), frame["seeds"].max(), planned_seeds(study)
-    count = f"{most}" if fewest == most else f"{fewest} to {most}"
-    return f"{count}{f' of {planned}' if planned > fewest else ''} seeds of `{study}`"
+    count = seed_count(frame["seeds"].min(), frame["seeds"].max(), planned_seeds(study))
+    return f"{count} seeds of `{study}`"
 
 
 class Ratio(NamedTuple):

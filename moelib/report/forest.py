@@ -12,6 +12,7 @@ from moelib.records.record import Record
 from moelib.report import pages
 from moelib.report.loading import planned_seeds
 from moelib.report.style import INK, KNOWN, MARKERS, colours, head_rows, plain_ticks, styled
+from moelib.report.wording import seed_count
 from moelib.study.heads import family
 
 WIDTH = 3.4  # inches of a panel: what a phone shows at its full width
@@ -83,9 +84,8 @@ def _title(panel: str, part: pd.DataFrame) -> str:
     fewest, most = part["seeds"].min(), part["seeds"].max()
     planned = planned_seeds(part["study"].iloc[0])
     if most:  # of times it is 0: they were taken of one seed
-        count = f"{most}" if fewest == most else f"{fewest}\N{EN DASH}{most}"
-        unfinished = f" of {planned}" if planned > fewest else ""
-        rest = [*rest, f"{count}{unfinished} seed{'s' if max(most, planned) > 1 else ''}"]
+        plural = "s" if max(most, planned) > 1 else ""
+        rest = [*rest, f"{seed_count(fewest, most, planned)} seed{plural}"]
     return f"{study}\n" + ", ".join(rest)
 
 

@@ -21,6 +21,16 @@ def seeds_of(records: Iterable[Record]) -> str:
     return f"{seeds} seed{'' if seeds == 1 else 's'}"
 
 
+def seed_count(fewest: int, most: int, planned: int) -> str:
+    """How many seeds heads have, and of how many planned, if any lacks one.
+
+    >>> seed_count(2, 4, 5)
+    '2\N{EN DASH}4 of 5'
+    """
+    count = f"{most}" if fewest == most else f"{fewest}\N{EN DASH}{most}"
+    return f"{count} of {planned}" if planned > fewest else count
+
+
 def devices_of(records: Iterable[Record]) -> str:
     """Where times were taken: devices, numbers of threads and, where recorded, precisions."""
     devices = set()

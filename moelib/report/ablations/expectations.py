@@ -82,7 +82,7 @@ def of_main_study() -> list[Markdown]:
         for row in judge(CORRUPTED, robust, "lost_accuracy").itertuples()
     ]  # fmt: skip
     text = "no measure of sharpness orders runs of one head (tau within 0.3)"
-    return _table([*rows, (text, "not decided by so few seeds of a head", INCONCLUSIVE)])
+    return _table([*rows, (text, "not tested", INCONCLUSIVE)])
 
 
 def _points(row) -> str:

@@ -11,6 +11,7 @@ from moelib.report.comparisons import REFERENCE, beyond_reference, mean_differen
 from moelib.report.effects import by_head
 from moelib.report.frames import Trained, run_columns, test_correct
 from moelib.report.statistics.intervals import exact_mcnemar, t_interval, wilson_interval
+from moelib.report.wording import seed_count
 
 PAPER = "the paper's saved files"
 
@@ -56,8 +57,7 @@ def studies(records: Mapping[str, list[Record]]) -> pd.DataFrame:
     for study, runs in records.items():
         dense = [run for run in runs if run.head == REFERENCE]
         by_head = finals(runs).groupby("head").size()
-        fewest, most, planned = by_head.min(), by_head.max(), len(runs[0].study.seeds)
-        done = f"{most}" if fewest == most else f"{fewest} to {most}"
+        planned = len(runs[0].study.seeds)
         rows.append(
             {
                 "study": study,
@@ -65,7 +65,7 @@ def studies(records: Mapping[str, list[Record]]) -> pd.DataFrame:
                 "protocol": runs[0].study.protocol.base,
                 "total": runs[0].numbers.total_parameters / 1e6,
                 "epochs": runs[0].study.training.epochs,
-                "done": done if fewest == planned else f"{done} of {planned}",
+                "done": seed_count(by_head.min(), by_head.max(), planned),
                 "accuracy": np.mean([run.numbers.test.accuracy for run in dense] or [np.nan]),
             }
         )

@@ -48,20 +48,29 @@ def second_study(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def across_studies(frame: pd.DataFrame, records: Mapping[str, list[Record]]) -> str:
-    """Each mixture minus dense in every corrected study of enough seeds, the best net last."""
+    """Each mixture minus dense in every corrected study of enough seeds, the best net last.
+
+    What is said of the two ends is said only of heads whose intervals there do not meet.
+    """
     sizes = tables.studies(records).set_index("study")
     sizes = sizes[sizes["protocol"] == "corrected"].sort_values("accuracy")
     enough = frame[(frame["seeds"] >= loading.SEEDS_TO_LEAD) & frame["head"].isin(MIXTURES)]
-    wide = enough.pivot(index="head", columns="study", values="value")
-    wide = wide.reindex(index=MIXTURES, columns=sizes.index).dropna(axis=1, how="all").dropna()
-    if wide.shape[1] < 2 or wide.empty:
+    by_head = enough.set_index(["study", "head"])
+    nets = [study for study in sizes.index if study in {*enough["study"]}]
+    heads = [head for head in MIXTURES if all((net, head) in by_head.index for net in nets)]
+    if len(nets) < 2 or not heads:
         return ""
-    shrinks = [h for h, row in wide.iterrows() if row.lt(0).all() and row.is_monotonic_increasing]
-    verb = "loses" if len(shrinks) == 1 else "lose"
-    first = f"**The better the net, the less {enumeration(shrinks)} {verb}.** " if shrinks else ""
-    nets = enumeration(f"`{study}` ({sizes['accuracy'][study]:.1%} right)" for study in wide)
-    points = "; ".join(f"{head} {enumeration(map(signed, row))}" for head, row in wide.iterrows())
+    worst, best = nets[0], nets[-1]
+    less = [h for h in heads if by_head["high"][worst, h] < min(by_head["low"][best, h], 0)]
+    verb = "loses" if len(less) == 1 else "lose"
+    names = enumeration(less).capitalize()
+    first = f"**{names} {verb} less in `{best}` than in `{worst}`.** " if less else ""
+    where = enumeration(f"`{net}` ({sizes['accuracy'][net]:.1%} right)" for net in nets)
+    points = "; ".join(
+        f"{head} {enumeration(signed(by_head['value'][net, head]) for net in nets)}"
+        for head in heads
+    )
     return (
-        f"{first}Minus dense, in points, in {nets}: {points}. The studies differ in more than the "
+        f"{first}Minus dense, in points, in {where}: {points}. The studies differ in more than the "
         "size of their nets."
     )

@@ -1,0 +1,37 @@
+"""What is said of heads over nets of several accuracies."""
+
+import numpy as np
+import pytest
+import synthetic
+
+from moelib.report.accuracy import words
+from moelib.report.effects import frame, row
+from moelib.study.run import Run
+
+SPREAD = np.array([-0.1, 0.0, 0.0, 0.1])
+
+
+def told(*nets: tuple[str, float, float]) -> str:
+    """The sentence on nets: (name, how many images dense has right, what soft loses in points)."""
+    records = {
+        name: [synthetic.trained(Run(synthetic.study(name), "dense", 0), np.arange(100) < right)]
+        for name, right, _ in nets
+    }
+    effects = frame(row(name, name, "soft", SPREAD - lost) for name, _, lost in nets)
+    return words.across_studies(effects, records)
+
+
+@pytest.mark.parametrize(
+    ("at_worst", "at_best", "claimed"),
+    [(3.0, 1.0, True), (1.0, 3.0, False), (1.1, 1.0, False), (-1.0, -3.0, False)],
+)
+def test_a_head_is_said_to_lose_less_only_where_its_intervals_do_not_meet(
+    at_worst, at_best, claimed
+):
+    text = told(("good", 90, at_best), ("bad", 60, at_worst))
+    assert ("Soft loses less in `good` than in `bad`" in text) == claimed
+    assert text.index("`bad` (60.0% right)") < text.index("`good` (90.0% right)")
+
+
+def test_one_study_alone_is_not_told_twice():
+    assert told(("good", 90, 1.0)) == ""
