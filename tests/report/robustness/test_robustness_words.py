@@ -2,6 +2,7 @@
 
 import re
 
+import pandas as pd
 import prose
 import pytest
 import robust
@@ -82,3 +83,14 @@ def test_sharpness_that_orders_seeds_as_errors_do_is_found_in_every_head():
     rows = table.data.count("| paper |")
     assert prose.numbers(answer.data)[0] == str(rows) and rows > 0
     assert "| paper | Largest eigenvalue | Error on corrupted images | 12 |" in table.data
+
+
+def test_each_head_weighs_alike_in_agreement(monkeypatch):
+    """Three pairs of dense runs agree in full, one of soft runs in half: the mean is 3/4."""
+    write_robust({"dense": 0.1, "soft": 0.2}, sharp=False)
+    heads = ["dense"] * 3 + ["soft"]
+    pairs = pd.DataFrame({"study": "paper", "first": heads, "second": heads, "shared": "same head"})
+    pairs = pairs.assign(agreement=[1.0, 1.0, 1.0, 0.5], equal_errors=0.0)
+    monkeypatch.setattr(words.tables, "agreement", lambda *_: pairs)
+    answer, table = words.agreement(["paper"])
+    assert "| paper | same head | 4 | 0.750 |" in table.data

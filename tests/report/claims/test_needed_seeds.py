@@ -1,0 +1,35 @@
+"""How many seeds a claim needs: as many as that of its parts which needs most."""
+
+import pytest
+
+from moelib.report.claims.claims import CLAIMS, Judgement
+from moelib.report.statistics.hypotheses import INCONCLUSIVE, LEVEL, Evidence
+from moelib.report.statistics.power import POWER, needed_seeds
+
+FAMILY = LEVEL / len(CLAIMS)
+
+
+def needed(number: int, *deviations: float) -> int | None:
+    """Of an inconclusive claim whose parts have two seeds each."""
+    claim = next(claim for claim in CLAIMS if claim.number == number)
+    parts = tuple(Evidence("part", 0.0, -1.0, 1.0, 2, 0.5, 0.5, d) for d in deviations)
+    return Judgement(claim, parts, INCONCLUSIVE, 1.0, 1.0).needed
+
+
+@pytest.mark.parametrize(
+    ("number", "smallest", "level", "power"),
+    [
+        (1, 0.005, FAMILY, POWER),
+        (3, 0.01, FAMILY, (1 + POWER) / 2),  # each of two one-sided tests must see it
+        (10, 0.22314355131420976, FAMILY / 2, POWER),  # ln 1.25, on either side
+    ],
+)
+def test_the_part_that_scatters_most_decides(number, smallest, level, power):
+    narrow, wide = smallest, 2 * smallest
+    expected = needed_seeds(smallest, wide, level, power)
+    assert needed(number, wide, narrow) == needed(number, narrow, wide) == expected
+    assert expected > needed_seeds(smallest, narrow, level, power)
+
+
+def test_a_part_of_unknown_scatter_leaves_the_number_unknown():
+    assert needed(1, 0.005, float("nan")) is None
