@@ -53,12 +53,18 @@ def comparison(
         nets = "With one seed of each head this compares trained nets, and no kinds of heads"
         return f"{nets}{condition}."
     claim = sides_of_dense(sure, verbs, null, condition, log)
-    sure = sure[_enough(sure)]
-    one = sure.iloc[0]
+    told = sure[_enough(sure)]
+    one = told.iloc[0]
     value = sentence.format(head=one["head"], number=number(one["value"]))
+    sides = effects.corrected_verdicts(sure, null, log)
+    corrected = (
+        "uncorrected"
+        if sides[one.name] == effects.verdicts(told, null)[one.name]
+        else f"but not once corrected for {len(sure)} heads"
+    )
     return (
         f"**{claim[0].upper()}{claim[1:]}**: {value} (95% interval {span(one, number)}, "
-        f"uncorrected; {seeds_in(sure)})."
+        f"{corrected}; {seeds_in(told)})."
     )
 
 

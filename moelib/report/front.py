@@ -1,7 +1,7 @@
 """The title page: what was found, ours beside the paper, and how its claims fared."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 from IPython.display import Markdown
@@ -13,7 +13,7 @@ from moelib.report.ablations import preregistered
 from moelib.report.ablations.preregistered import WEAK_BACKBONE
 from moelib.report.accuracy import tables as accuracy_tables
 from moelib.report.accuracy import words as accuracy_words
-from moelib.report.answers import BARS, MIXTURES, NOTHING, STAR, headline, seeds_in, sides_of_dense
+from moelib.report.answers import BARS, NOTHING, STAR, headline
 from moelib.report.claims import tables as claims_tables
 from moelib.report.claims.claims import CLAIMS
 from moelib.report.efficiency import words as efficiency_words
@@ -25,7 +25,6 @@ from moelib.report.surface import words as surface_words
 from moelib.report.utilization import tables as utilization_tables
 from moelib.report.utilization import words as utilization_words
 from moelib.report.wording import listed
-from moelib.study.heads import family
 
 CHAPTERS = {  # title and answer of the main ones, by page
     "accuracy": ("Accuracy", accuracy_words.answer),
@@ -34,42 +33,34 @@ CHAPTERS = {  # title and answer of the main ones, by page
     "surface": ("Loss surface", surface_words.answer),
     "efficiency": ("Cost of inference", efficiency_words.answer),
 }
-TOLD = {  # on the title page: paragraphs of answers
+TOLD = {  # on the title page: the claims of an answer, the first in full
     "accuracy": [0],
     "utilization": [0],
-    "sharpness": [0, 1],  # the largest eigenvalue, and the trace at matched loss
+    "sharpness": [1, 0],  # the trace at matched loss, and the largest eigenvalue
     "efficiency": [0],
 }
 
 
 def findings(studies: Iterable[str]) -> Markdown:
-    """What chapters answer first, as a list, below what the numbers are of.
+    """What chapters answer, each in a sentence or two, below what the numbers are of.
 
-    On accuracy also of a second study, and where nothing but the head is trained.
+    On accuracy also where nothing but the head is trained.
     """
-    firsts = []
-    for page, paragraphs in TOLD.items():
-        told = next(CHAPTERS[page][1](studies)).data.split("\n\n")
-        firsts.append((page, " ".join(told[i] for i in paragraphs if i < len(told))))
-    trained = loading.by_evidence(studies, TrainNumbers)
-    firsts[0] = firsts[0][0], f"{firsts[0][1]} {_in_second_study(trained)}".strip()
+    firsts = [(page, _told(next(CHAPTERS[page][1](studies)), TOLD[page])) for page in TOLD]
     if WEAK_BACKBONE in studies:
-        alone = next(preregistered.weak_backbone()).data.partition("\n")[0]
+        alone = _told(next(preregistered.weak_backbone()), [0])
         firsts.insert(1, ("weak-backbone", f"Where nothing but the head is trained: {alone}"))
     rows = (f"1. {first} [More]({page}.ipynb)" for page, first in firsts if first != NOTHING)
+    trained = loading.by_evidence(studies, TrainNumbers)
     return Markdown("\n".join([*_scope(trained), *rows]))
 
 
-def _in_second_study(trained: Mapping[str, list[Record[TrainNumbers]]]) -> str:
-    frame = accuracy_tables.effects(effects.few_heads(trained))
-    frame = frame[frame["head"].map(family).isin(MIXTURES)]
-    second = accuracy_words.second_study(frame) if len(frame) else frame
-    if second.empty:
-        return ""
-    told = sides_of_dense(second, accuracy_words.VERBS)
-    study = second["study"].iloc[0]
-    (row,) = accuracy_tables.studies({study: trained[study]}).itertuples()
-    return f"With {seeds_in(second)}, {row.total:.2g} million parameters, {told}."
+def _told(answer: Markdown, places: Sequence[int]) -> str:
+    """Of the paragraphs of an answer that claim something those at some places."""
+    first, *others = answer.data.split("\n\n")
+    claims = [first, *(text for text in others if text.startswith("**"))]
+    told = [claims[place] for place in places if place < len(claims)]
+    return " ".join([told[0], *map(headline, told[1:])])
 
 
 def _scope(trained: Mapping[str, list[Record[TrainNumbers]]]) -> list[str]:

@@ -43,8 +43,10 @@ def test_words_follow_the_intervals():
 def test_what_an_interval_tells_apart_may_not_survive_the_correction():
     alone = effects(("soft", 1, 0.9))
     assert alone["low"].iloc[0] > 0 and "above" in comparison(alone)[0]
+    assert "uncorrected" in comparison(alone)[1]
     three = effects(("soft", 1, 0.9), ("sparse", 0, 1), ("switch", 0, 1))
-    assert "above" not in comparison(three)[0]
+    claim, sentence = comparison(three)
+    assert "above" not in claim and "but not once corrected for 3 heads" in sentence
 
 
 def test_heads_of_two_seeds_are_left_to_the_chart():

@@ -25,7 +25,6 @@ from moelib.report.ablations.contrasts import (
 )
 from moelib.report.accuracy import tables as accuracy_tables
 from moelib.report.accuracy import words as accuracy_words
-from moelib.report.accuracy.words import PAPER_SIZE
 from moelib.report.answers import MIXTURES
 from moelib.report.comparisons import beyond_reference, mean_differences
 from moelib.report.forest import chart
@@ -35,7 +34,7 @@ from moelib.report.statistics.hypotheses import CONTRADICTED, INCONCLUSIVE, SUPP
 from moelib.report.utilization import tables as utilization_tables
 from moelib.report.wording import across_devices, in_points, listed, span, with_interval
 
-WEAK_BACKBONE = "weak-backbone"  # the study
+WEAK_BACKBONE, PAPER_SIZE = "weak-backbone", "paper"  # studies
 WORDS = {SUPPORTED: "Yes", CONTRADICTED: "No", INCONCLUSIVE: "Not decided"}
 TABLE = headings(
     "question", "what", "points", "hypothesis", "verdict", "seeds", "adjusted", "detectable"

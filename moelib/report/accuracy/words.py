@@ -14,7 +14,6 @@ from moelib.report.effects import few_heads
 from moelib.report.forest import chart
 from moelib.report.wording import enumeration, signed
 
-PAPER_SIZE = "paper"  # the study
 VERBS = {"higher": "more accurate than", "lower": "less accurate than"}
 
 
@@ -34,17 +33,6 @@ def answer(studies: Iterable[str], name: str = "accuracy") -> Iterator[Markdown]
 def beside_dense(frame: pd.DataFrame) -> str:
     """Which mixtures are more or less accurate than dense, in the first study of the effects."""
     return comparison(frame, VERBS, signed, "{head} minus dense is {number} points")
-
-
-def second_study(frame: pd.DataFrame) -> pd.DataFrame:
-    """The effects of the study to tell beside the first: that of the paper's size, else the next.
-
-    Of studies with two seeds or more; empty where there is no other.
-    """
-    others = frame[(frame["study"] != frame["study"].iloc[0]) & (frame["seeds"] > 1)]
-    names = [*others["study"]]
-    name = PAPER_SIZE if PAPER_SIZE in names else next(iter(names), None)
-    return others[others["study"] == name]
 
 
 def across_studies(frame: pd.DataFrame, records: Mapping[str, list[Record]]) -> str:

@@ -40,9 +40,8 @@ def answer(studies: Iterable[str], name: str = "efficiency") -> Iterator[Markdow
         f"than the one with a dense head.** The fastest, {run_name(best)}, takes "
         f"{plain(best['value'])} times as long (95% interval {span(best, plain)}; "
         f"batches of {best['batch']}; {devices_of(records[best['study']])})."
-        f"{_alone(frame)}"
     )
-    yield Markdown(claim)
+    yield Markdown("\n\n".join(filter(None, (claim, _alone(frame)))))
     caption = (
         f"{headline(claim)} Time of one call divided by that of a dense head of as many hidden "
         "units beside it; the bar is the 95% interval of the median over pairs of calls. One "
@@ -58,7 +57,7 @@ def _alone(frame: pd.DataFrame) -> str:
         return ""
     slower = int((heads["low"] > 1).sum())
     return (
-        f" Without the backbone {slower} of {len(heads)} heads with experts are slower than a "
+        f"Without the backbone {slower} of {len(heads)} heads with experts are slower than a "
         f"dense one, by factors of {plain(heads['value'].min())} to {plain(heads['value'].max())}."
     )
 

@@ -8,7 +8,7 @@ from IPython.display import Markdown
 from moelib.records.kinds import UtilizationNumbers
 from moelib.records.record import Record
 from moelib.report import loading
-from moelib.report.answers import BARS, NOTHING, STAR, run_name
+from moelib.report.answers import BARS, NOTHING, STAR, headline, run_name
 from moelib.report.effects import few_heads, verdicts
 from moelib.report.forest import chart
 from moelib.report.statistics.intervals import ALIKE
@@ -37,13 +37,15 @@ def answer(studies: Iterable[str], name: str = "utilization") -> Iterator[Markdo
     learned = _beyond_frozen(loading.by_evidence(studies, UtilizationNumbers))
     yield Markdown("\n\n".join(filter(None, (learned, evenly, knows))))
     yield chart(
-        f"{name}-balance", balance, records, f"{evenly} Coefficient of variation of gate mass over "
-        f"experts, test images; 0 is even use, the dashed line the threshold. {BARS} {STAR}",
+        f"{name}-balance", balance, records,
+        f"{headline(evenly)} Coefficient of variation of gate mass over experts, test images; 0 is "
+        f"even use, the dashed line the threshold. {BARS} {STAR}",
         "variation of gate mass", line=BALANCED,
     )  # fmt: skip
     yield chart(
-        f"{name}-information", information, records, f"{learned or knows} Mutual information of "
-        f"class and expert, test images; a `frozen` gate was never trained. {BARS} {STAR}",
+        f"{name}-information", information, records,
+        f"{headline(learned or knows)} Mutual information of class and expert, test images; a "
+        f"`frozen` gate was never trained. {BARS} {STAR}",
         "class-expert information, nats", line=0,
     )  # fmt: skip
 
@@ -77,12 +79,12 @@ def _beyond_frozen(records: Mapping[str, list[Record]]) -> str:
             f"{signed(row.difference)} nats (95% interval {span(row)}; {row.seeds} seeds of "
             f"`{study}`)."
         )
-        if free is not None:
-            claim += (
-                f" **Without its balance losses it {_tells(free)}**: "
-                f"{signed(free.difference)} ({span(free)})."
-            )
-        return claim
+        if free is None:
+            return claim
+        return (
+            f"{claim}\n\n**Without its balance losses it {_tells(free)}**: "
+            f"{signed(free.difference)} ({span(free)})."
+        )
     return ""
 
 
