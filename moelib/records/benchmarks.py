@@ -28,6 +28,7 @@ class BenchmarkNumbers(Numbers):
     """A benchmark: what is compared, and every single time."""
 
     kind: ClassVar[str] = "benchmark"
+    digits: ClassVar[int] = 4  # a clock tells no more
 
     name: str
     question: str
@@ -71,6 +72,7 @@ class ScaleNumbers(Numbers):
     """When conditional computation pays: head latency over sparsity, width and batch."""
 
     kind: ClassVar[str] = "scale"
+    digits: ClassVar[int] = 4  # a clock tells no more
 
     classes: int
     gigaflops: dict[str, float]  # dtype -> of a large matrix product, two for a multiply-accumulate

@@ -18,7 +18,6 @@ from moelib.study.base import RECORDED, Frozen
 from moelib.study.study import Study
 
 VERSION = 1
-DIGITS = 9  # significant ones of a number: float32 comes back from them as it was
 
 
 class RecordError(ValueError):
@@ -31,6 +30,7 @@ class Numbers(Frozen):
     model_config = ConfigDict(allow_inf_nan=False)  # JSON has no NaN: an unknown value is null
 
     kind: ClassVar[str]
+    digits: ClassVar[int] = 9  # significant ones of a number: float32 comes back as it was
 
 
 N = TypeVar("N", bound=Numbers)
@@ -58,9 +58,13 @@ class Record(Frozen, Generic[N]):
 def write_record(path: Path, record: Record[N]) -> Record[N]:
     """Write a record atomically, with its digests; returns it as it was written.
 
-    Its numbers get `DIGITS` significant digits.
+    Its numbers get as many significant digits as their kind has.
     """
-    numbers = json.loads(record.numbers.model_dump_json(), parse_float=_shortened)
+    digits = record.numbers.digits
+    numbers = json.loads(
+        record.numbers.model_dump_json(),
+        parse_float=lambda number: float(f"{float(number):.{digits}g}"),
+    )
     shortened = type(record.numbers).model_validate_json(json.dumps(numbers), context=RECORDED)
     record = record.model_copy(update={"numbers": shortened})
     digests = {
@@ -104,10 +108,6 @@ def read_record(path: Path, numbers: type[N]) -> Record[N]:
         raise RecordError(
             f"The record {path} does not fit the schema: {where}: {fault['msg']}."
         ) from None
-
-
-def _shortened(number: str) -> float:
-    return float(f"{float(number):.{DIGITS}g}")
 
 
 def _content_digest(raw: dict) -> str:

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 import moelib
 from moelib.records import kinds
+from moelib.records.benchmarks import BenchmarkNumbers, Case
 from moelib.records.kinds import KINDS, SCHEMA, TrainNumbers, schema
 from moelib.records.provenance import digest, observe
 from moelib.records.record import Numbers, Record, RecordError, read_record, write_record
@@ -76,6 +77,17 @@ def test_numbers_have_nine_digits_from_which_float32_comes_back(path):
     read = read_record(path, Measured).numbers
     assert read.value == 3.14159265
     assert (np.array(read.parts, np.float32) == singles).all()
+
+
+def test_times_have_the_digits_that_a_clock_tells(path):
+    case = Case(setting={}, baseline=(0.123456789,), candidate=(12.34567,))
+    names = ("name", "question", "baseline", "candidate", "unit")
+    numbers = BenchmarkNumbers(**dict.fromkeys(names, ""), cases=(case,))
+    record = Record[BenchmarkNumbers](
+        kind="benchmark", inputs={}, numbers=numbers, provenance=observe()
+    )
+    (read,) = write_record(path, record).numbers.cases
+    assert read.baseline == (0.1235,) and read.candidate == (12.35,)
 
 
 def test_reading_and_writing_again_changes_nothing(path):

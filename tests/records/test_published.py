@@ -1,0 +1,19 @@
+"""The published records: small enough to be cloned with the code."""
+
+import subprocess
+
+import pytest
+
+from moelib.study.base import PROJECT
+
+LIMIT = 10_000_000  # bytes of all committed files of results/
+
+
+def test_published_records_stay_small():
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "results"], cwd=PROJECT, capture_output=True, text=True
+    )
+    if listed.returncode:
+        pytest.skip("no checkout of git")
+    files = [PROJECT / name for name in listed.stdout.split("\0") if name]
+    assert files and sum(file.stat().st_size for file in files if file.exists()) <= LIMIT
