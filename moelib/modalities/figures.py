@@ -40,7 +40,8 @@ def splits(table: pd.DataFrame) -> Figure:
         colour = PALETTE[number % len(PALETTE)]
         axes.plot(part["truths"], y, "o", color=colour, markersize=3, alpha=0.4)
         mean = part.groupby("arm")["truths"].mean()
-        axes.plot(mean, [arms.index(a) for a in mean.index], "D", color=colour, label=split)
+        marker = "oD^sv"[number % 5]
+        axes.plot(mean, [arms.index(a) for a in mean.index], marker, color=colour, label=split)
     axes.set_yticks(range(len(arms)), arms)
     axes.set_ylim(len(arms) - 0.5, -0.5)
     axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))

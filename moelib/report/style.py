@@ -35,7 +35,8 @@ EXPERTS = (
     *("#DDCC77", "#CC6677", "#882255", "#AA4499"),
 )
 KNOWN = ("dense", "soft", "sparse", "switch", "linear", "uniform", "frozen")
-MARKERS = dict(zip(KNOWN, "os^DvpX", strict=True))  # of heads; a star is the paper's number
+ARMS = {"top": "#8a8a2e", "slots": "#cc6677", "guided": "#aa4499", "hard": "#33998a"}  # modalities
+MARKERS = dict(zip((*KNOWN, *ARMS), "os^DvpXPd<h", strict=True))  # a star is the paper's number
 INK, GRID = "#1f1f1e", "#c9c9c8"  # text and lines: pages show these in the colours of their theme
 STYLE = {
     **sns.axes_style("whitegrid"),
@@ -65,7 +66,7 @@ VECTOR = {"svg.hashsalt": "moelib", "svg.fonttype": "none"}
 def colours(heads: Iterable[str]) -> dict[str, tuple]:
     """The colour of each head: its family's where that is known, else the next one left over."""
     heads = list(dict.fromkeys(heads))
-    fixed = dict(zip(KNOWN, PALETTE, strict=False))
+    fixed = dict(zip(KNOWN, PALETTE, strict=False)) | ARMS
     others = itertools.cycle(PALETTE[len(KNOWN) :])
     return {head: fixed.get(family(head)) or next(others) for head in heads}
 

@@ -11,7 +11,7 @@ pytestmark = [pytest.mark.usefixtures("closed"), pytest.mark.slow]
 
 def test_a_known_head_keeps_its_colour_whoever_stands_beside_it():
     assert style.colours(["sparse"])["sparse"] == style.colours(["dense", "sparse"])["sparse"]
-    all_colours = style.colours([*style.KNOWN, "mine", "other"])
+    all_colours = style.colours([*style.KNOWN, *style.ARMS, "mine", "other"])
     assert len(set(all_colours.values())) == len(all_colours)
 
 

@@ -23,7 +23,8 @@ def curves(strengths: pd.DataFrame) -> list[Figure]:
     for name, part in strengths.groupby("corruption", sort=False):
         figure, axes = plt.subplots(figsize=(WIDTH, 2.8), layout="constrained")
         _draw(axes, name, part, colour)
-        axes.legend(fontsize="x-small", ncols=2, frameon=False, handlelength=1.5)
+        if not panels:  # one legend for all
+            axes.legend(frameon=False, handlelength=1.5)
         panels.append(figure)
     return panels
 
