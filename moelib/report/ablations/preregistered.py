@@ -13,7 +13,7 @@ from IPython.display import Markdown
 from moelib.records.kinds import SharpnessNumbers, TrainNumbers, UtilizationNumbers
 from moelib.records.record import Record
 from moelib.report import effects, loading, pages
-from moelib.report.ablations import contrasts, expectations
+from moelib.report.ablations import contrasts, expectations, together
 from moelib.report.ablations.contrasts import (
     DEPARTURES,
     MATTERS,
@@ -128,6 +128,12 @@ def departures() -> list[Markdown]:
         *expectations.of_departures(),
         Markdown(f"{_noise_floor(accuracy)} {apart}\n\n{checkpoints(records)}"),
     ]
+
+
+def all_at_once() -> list[Markdown]:
+    """What was expected of all departures together; says so where nothing is measured."""
+    judged = together.judged()
+    return [_table(judged)] if len(judged) else [missing(together.AT_ONCE)]
 
 
 def departures_in_use() -> list[Markdown]:

@@ -1,0 +1,126 @@
+"""All departures of the authors' code at once, beside the sum of what each did alone.
+
+The hypotheses are those of `studies/ablations-as-run.yaml`, written before any of its runs.
+"""
+
+import numpy as np
+import pandas as pd
+from IPython.display import Markdown
+
+from moelib.records.kinds import TrainNumbers
+from moelib.report import effects, loading
+from moelib.report.ablations.contrasts import (
+    DEPARTURES,
+    MATTERS,
+    Arm,
+    Contrast,
+    judge,
+    studies,
+)
+from moelib.report.accuracy import tables as accuracy_tables
+from moelib.report.answers import BARS
+from moelib.report.forest import chart
+from moelib.report.statistics.hypotheses import BELOW, CONTRADICTED, INCONCLUSIVE, SUPPORTED, WITHIN
+from moelib.report.wording import enumeration, in_points, span, with_interval
+
+TOGETHER, APART = "ablations-as-run", "ablations"  # studies
+SUM = "the sum"  # what the single departures would make together, if they added up
+HEADS = ("dense", "soft", "sparse", "switch")
+ADDS_UP = 0.01  # of accuracy, what the sum may be off
+
+AT_ONCE = tuple(
+    Contrast("all at once", Arm(TOGETHER, head), Arm(APART, head), BELOW, -MATTERS)
+    for head in HEADS
+)
+IN_SUM = tuple(
+    Contrast("beyond the sum", Arm(TOGETHER, head), Arm(SUM, head), WITHIN, ADDS_UP)
+    for head in HEADS
+)
+
+
+def added_up(accuracy: pd.DataFrame) -> pd.DataFrame:
+    """Test accuracy of each head and seed, if the departures that touch the head added up.
+
+    That of `ablations`, plus each departure's run minus the one it is compared with. A head or seed
+    that lacks one of them has no row.
+
+    Args:
+        accuracy: one row per run, with columns study, head, seed and test_accuracy.
+    """
+    runs = {arm: part.set_index("seed")["test_accuracy"]
+            for arm, part in accuracy.groupby(["study", "head"])}  # fmt: skip
+    rows = []
+    for head in HEADS:
+        own = [contrast for contrast in DEPARTURES if contrast.arm.head == head]
+        needed = {Arm(APART, head), *(arm for c in own for arm in (c.arm, c.reference))}
+        if needed <= runs.keys():
+            total = runs[APART, head] + sum(runs[c.arm] - runs[c.reference] for c in own)
+            rows += [(SUM, head, seed, value) for seed, value in total.dropna().items()]
+    return pd.DataFrame(rows, columns=["study", "head", "seed", "test_accuracy"])
+
+
+def judged() -> pd.DataFrame:
+    """The hypotheses on all departures at once, as `contrasts.judge` judges them."""
+    needed = [*studies(DEPARTURES), TOGETHER]
+    records = [record for study in needed for record in loading.load(study, TrainNumbers)]
+    accuracy = accuracy_tables.finals(records)
+    values = pd.concat([accuracy, added_up(accuracy)]) if len(accuracy) else accuracy
+    return judge([*AT_ONCE, *IN_SUM], values, "test_accuracy")
+
+
+def answer(name: str = "together") -> list[Markdown]:
+    """What do all departures do at once, and is it the sum of what each does alone?"""
+    rows = judged()
+    at_once, in_sum = (rows[rows["question"] == c.question] for c in (AT_ONCE[0], IN_SUM[0]))
+    if at_once.empty:
+        return [Markdown("All at once they are not measured on this net yet.")]
+    sides = {"less": at_once["high"] < 0, "more": at_once["low"] > 0}
+    told = [
+        f"{enumeration(at_once['head'][side])} {word} accurate"
+        for word, side in sides.items()
+        if side.any()
+    ]
+    rest = at_once["head"][~(sides["less"] | sides["more"])]
+    told += [f"{enumeration(rest)} neither more nor less for sure"] if len(rest) else []
+    claim = f"**All at once they leave {', and '.join(told)}.**"
+    changes = enumeration(
+        f"{row.head} {with_interval(row.difference, row, in_points)}"
+        for row in at_once.itertuples()
+    )
+    records = {study: loading.load(study, TrainNumbers) for study in studies(AT_ONCE)}
+    return [
+        Markdown(f"{claim} Change in points, with its 95% interval: {changes}.{_sum(in_sum)}"),
+        chart(
+            name, _panels(at_once, in_sum), records,
+            f"{claim} Test accuracy under the protocol `as-run` minus that under `corrected`, by "
+            f"seed, and how far it lies from the sum of the single departures. {BARS}",
+            "points of accuracy", line=0,
+        ),
+    ]  # fmt: skip
+
+
+def _sum(in_sum: pd.DataFrame) -> str:
+    """Whether the single departures add up, in words; nothing where one of them lacks."""
+    words = {
+        SUPPORTED: "The single departures add up to that, give or take {}, for {}.",
+        CONTRADICTED: "The single departures do not add up to that, by more than {}, for {}.",
+        INCONCLUSIVE: "Whether the single ones add up to that, give or take {}, is open for {}.",
+    }
+    points = f"{100 * ADDS_UP:g} point"
+    told = [
+        sentence.format(
+            points,
+            enumeration(f"{row.head} ({span(row, in_points)} beyond)" for row in rows.itertuples()),
+        )
+        for verdict, sentence in words.items()
+        if len(rows := in_sum[in_sum["verdict"] == verdict])
+    ]
+    return " ".join(["", *told])
+
+
+def _panels(*parts: pd.DataFrame) -> pd.DataFrame:
+    return effects.frame(
+        effects.row(TOGETHER, f"{TOGETHER}, {row.question}", row.head, 100 * np.array(row.by_seed))
+        for part in parts
+        for row in part.itertuples()
+    )
