@@ -73,8 +73,20 @@ def test_a_chapter_of_the_report_names_those_that_it_reads():
     assert files | chapters <= {*re.findall(r"\w+", report.__doc__)}
 
 
-def test_the_report_reads_records_without_torch():
-    every = [module.name for module in pkgutil.walk_packages(report.__path__, "moelib.report.")]
+@pytest.mark.parametrize("room", ["moelib.modalities", "moelib.modalities.cost"])
+def test_rooms_of_modalities_name_their_files(room):
+    package = importlib.import_module(room)
+    names = {module.name for module in pkgutil.iter_modules(package.__path__)} - {"__main__"}
+    assert names <= {*re.findall(r"\w+", package.__doc__)}
+
+
+READING = ("moelib.report", "moelib.modalities.report", "moelib.modalities.cost.report")
+
+
+@pytest.mark.parametrize("room", READING)
+def test_the_report_reads_records_without_torch(room):
+    package = importlib.import_module(room)
+    every = [module.name for module in pkgutil.walk_packages(package.__path__, f"{room}.")]
     code = f"import sys, {', '.join(every)}; sys.exit('torch' in sys.modules)"
     call = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True)
     assert call.returncode == 0, call.stderr

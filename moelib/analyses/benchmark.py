@@ -1,7 +1,6 @@
 """The command line of a benchmark of two ways of doing the same work, and its record."""
 
 import argparse
-import re
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -92,8 +91,7 @@ def free_path(name: str, numbers: type[Numbers], provenance: Provenance) -> Path
     Raises:
         ConfigError: they are.
     """
-    slug = re.sub(r"[^a-z0-9.]+", "-", provenance.device.lower()).strip("-")
-    path = results_root() / f"{name}.{slug}.json"
+    path = results_root() / f"{name}.{provenance.slug}.json"
     try:
         before = read_record(path, numbers).provenance.threads
     except RecordError:  # none is there, or none that could be kept

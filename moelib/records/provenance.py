@@ -2,6 +2,7 @@
 
 import hashlib
 import platform
+import re
 import subprocess
 from collections.abc import Iterable
 from contextlib import suppress
@@ -36,6 +37,11 @@ class Provenance(Frozen):
     memory_gib: float
     device: str
     threads: int  # of torch
+
+    @property
+    def slug(self) -> str:
+        """The device as names of files carry it."""
+        return re.sub(r"[^a-z0-9.]+", "-", self.device.lower()).strip("-")
 
 
 def observe(

@@ -266,7 +266,7 @@ def test_the_schema_is_one():
 
 
 def test_no_kind_of_record_is_forgotten():
-    assert "moelib.modalities.cost.tables" in MODULES  # in a room of a room
+    assert "moelib.modalities.cost.report.tables" in MODULES  # in a room of a room
     for name in MODULES:
         importlib.import_module(name)
     declared = {kind for kind in Numbers.__subclasses__() if kind.__module__.startswith("moelib.")}

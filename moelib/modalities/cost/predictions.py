@@ -1,6 +1,6 @@
 """What bounds and arithmetic make one expect, written down before anything was measured.
 
-The judge of each is in `moelib.modalities.cost.verdicts`, by the thresholds that stand here.
+The judge of each is in `moelib.modalities.cost.report.verdicts`, by the thresholds that stand here.
 """
 
 from moelib.records.cost import Prediction

@@ -1,12 +1,11 @@
 """Expert parallelism: what a routing sends between devices that hold the experts.
 
 Everything here takes plain arrays, so that a trained router's choices and a synthetic trace are
-judged alike, and nothing is measured: times are modelled from counts and from published rates.
+judged alike, and nothing is measured: these are counts.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 
@@ -15,21 +14,6 @@ from moelib.study.base import ConfigError
 
 NONE = -1  # in choices: a slot that is not executed
 DEVICES = (2, 4, 8)
-
-
-class Link(NamedTuple):
-    """A connection of each device to all others, the same in both directions."""
-
-    name: str
-    gigabytes: float  # per second and direction
-    source: str
-
-
-LINKS = (
-    Link("10 GbE", 1.25, "10 Gbit/s (IEEE 802.3ae)"),
-    Link("PCIe 4.0 x16", 31.5, "16 GT/s, 16 lanes, 128/130 encoding (PCI-SIG)"),
-    Link("NVLink 4", 450.0, "half of 900 GB/s in both directions (NVIDIA H100 data sheet)"),
-)
 
 
 @dataclass(frozen=True)
@@ -93,48 +77,6 @@ def count(choices: np.ndarray, home: np.ndarray, device: np.ndarray) -> Traffic:
         away=float(away.sum() / total) if total else 0.0,
         sent=sent,
         loads=np.bincount(held[executed], minlength=devices),
-    )
-
-
-class Expected(NamedTuple):
-    """What loads alone tell of traffic; shares are of one modality (m,) each."""
-
-    away: np.ndarray  # of choices on another device: exact if homes do not follow choices
-    leaving_low: np.ndarray  # of tokens with a choice elsewhere, if those choices come together,
-    leaving_apart: np.ndarray  # if a token's choices are independent,
-    leaving_high: np.ndarray  # and if they come one to a token
-    imbalance: float  # the busiest device's choices by the mean
-
-
-def expect(
-    loads: np.ndarray,
-    choices: np.ndarray,
-    slots: np.ndarray,
-    homes: np.ndarray,
-    device: np.ndarray,
-) -> Expected:
-    """Traffic from loads by modality, where the choices of single tokens were not recorded.
-
-    Homes and choices of tokens of one modality are taken to be independent.
-
-    Args:
-        loads: (m, e) share of a modality's choices that each expert gets.
-        choices: (m,) how many choices each modality makes.
-        slots: (m,) executed experts per token, on average.
-        homes: (m, g) share of a modality's tokens that live on each device.
-        device: (e,) the device that holds each expert.
-    """
-    held = np.zeros(homes.shape)  # (m, g) share of a modality's choices on each device
-    np.add.at(held.T, device, loads.T)
-    away = 1 - (held * homes).sum(axis=1)
-    apart = 1 - (homes * held ** slots[:, None]).sum(axis=1)
-    work = choices @ held  # (g,)
-    return Expected(
-        away=away,
-        leaving_low=away,
-        leaving_apart=apart,
-        leaving_high=np.minimum(1, slots * away),
-        imbalance=float(work.max() / work.mean()),
     )
 
 
@@ -217,22 +159,6 @@ def loads_of(choices: np.ndarray, modality: np.ndarray, experts: int) -> np.ndar
         mine = choices[modality == kind]
         loads[kind] = np.bincount(mine[mine != NONE], minlength=experts)
     return loads
-
-
-def modelled_ms(case: TrafficCase, link: Link, teraflops: float) -> tuple[float, float]:
-    """Milliseconds that the busiest device computes, and that the busiest one communicates.
-
-    compute = max_g loads_g 6 d h / r, communication = 2 max_g max(out_g, in_g) d b / w: hidden
-    states out and results back in b = 2 bytes a number. Latency is not in it. Without overlap a
-    layer takes their sum.
-
-    Args:
-        case: counts of one layer, with d and h.
-        link: its rate w.
-        teraflops: r of each device, two operations for a multiply-add.
-    """
-    compute = case.busiest_load * 6 * case.width * case.hidden / teraflops / 1e9
-    return compute, 2 * case.busiest_link * case.width * 2 / link.gigabytes / 1e6
 
 
 def cases(

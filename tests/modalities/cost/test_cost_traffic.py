@@ -8,7 +8,7 @@ from prose import refusal
 
 from moelib.modalities.cost import traffic
 from moelib.modalities.cost.traces import TRACES
-from moelib.modalities.cost.traffic import NONE, Link
+from moelib.modalities.cost.traffic import NONE
 from moelib.study.base import PROJECT, ConfigError
 
 E, K, N = 16, 4, 400
@@ -102,47 +102,6 @@ def test_numbering_experts_anew_changes_nothing(devices):
     np.testing.assert_array_equal(counts.loads, renumbered.loads)
 
 
-@pytest.mark.parametrize("devices", traffic.DEVICES)
-def test_loads_alone_tell_the_share_of_choices_away(devices):
-    rng = np.random.default_rng(0)
-    modality, n = np.arange(20_000) % 2, 20_000
-    bias = np.stack([np.linspace(0, 2, E), np.linspace(2, 0, E)])[modality]  # (n, e)
-    choices = (bias + rng.gumbel(size=(n, E))).argsort(axis=1)[:, -K:]
-    loads = traffic.loads_of(choices, modality, E)
-    device = traffic.by_modality(loads, devices)
-    shares = traffic.homes_by_work(loads, device, devices)
-    cases = [
-        traffic.count(choices[modality == m], home[modality == m], device)
-        for home in [traffic.homes_of_modalities(modality, shares)]
-        for m in (0, 1)
-    ]
-    expected = traffic.expect(
-        loads / loads.sum(axis=1, keepdims=True), loads.sum(axis=1), np.full(2, K), shares, device
-    )
-    assert expected.away == pytest.approx([case.away for case in cases], abs=0.01)
-    # Choices without replacement spread a little more than independent ones.
-    leaving = np.array([case.leaving for case in cases])
-    assert expected.leaving_apart == pytest.approx(leaving, abs=0.06)
-    assert (expected.leaving_low <= leaving).all() and (leaving <= expected.leaving_high).all()
-    work = sum(case.loads for case in cases)
-    assert expected.imbalance == pytest.approx(work.max() / work.mean())
-
-
-def test_expected_traffic_by_hand():
-    # Two devices of an expert each; words live on the first, patches on both alike.
-    estimate = traffic.expect(
-        loads=np.array([[0.75, 0.25], [0.5, 0.5]]),
-        choices=np.array([100, 300]),
-        slots=np.array([2.0, 1.0]),
-        homes=np.array([[1.0, 0.0], [0.5, 0.5]]),
-        device=np.array([0, 1]),
-    )
-    assert estimate.away == pytest.approx([0.25, 0.5])
-    assert estimate.leaving_apart == pytest.approx([1 - 0.75**2, 0.5])
-    assert estimate.leaving_high == pytest.approx([0.5, 0.5])
-    assert estimate.imbalance == pytest.approx((75 + 150) / 200)
-
-
 def test_modalities_live_where_their_work_is():
     loads = np.array([[9, 9, 0, 0, 0, 0, 0, 0], [0, 0, 9, 9, 9, 9, 9, 9]])
     shares = traffic.homes_by_work(loads, traffic.in_order(8, 4), 4)
@@ -162,7 +121,7 @@ def test_the_scripts_traces_have_all_cases(monkeypatch):
     assert all(1 <= case.choices / case.tokens < 8 for case in variable)
 
 
-def test_modelled_time_is_that_of_the_busiest_device_and_of_the_busiest_link():
+def test_the_busiest_device_and_the_busiest_link_are_told():
     modality = np.zeros(8, int)
     choices = np.array([[0], [0], [0], [1]] * 2)  # three of four to the first device
     case = next(
@@ -173,9 +132,6 @@ def test_modelled_time_is_that_of_the_busiest_device_and_of_the_busiest_link():
         if case.homes == "sequences" and case.placement == "in order"
     )
     assert (case.tokens, case.busiest_load, case.copies, case.busiest_link) == (4, 3, 1, 1)
-    compute, communication = traffic.modelled_ms(case, Link("wire", 1e-9, ""), 1e-9)
-    assert compute == pytest.approx(3 * 6 * 4 * 5)  # at 1,000 operations a second
-    assert communication == pytest.approx(1 * 4 * 2 * 2 * 1e3)  # there and back, 1 byte a second
 
 
 def test_the_tokens_that_place_experts_are_not_those_that_are_counted():

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from moelib.modalities.cost.roofline import demand, least_ms
+from moelib.modalities.cost.report.roofline import demand, least_ms
 from moelib.records.cost import CostNumbers, Peaks
 from moelib.records.record import Record
 from moelib.study.shapes import (

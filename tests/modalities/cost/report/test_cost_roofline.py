@@ -2,7 +2,7 @@
 
 import pytest
 
-from moelib.modalities.cost.roofline import demand, least_ms, touched
+from moelib.modalities.cost.report.roofline import demand, least_ms, touched
 from moelib.records.cost import Peaks
 from moelib.study.shapes import DEEPSEEK, OLMOE, QWEN3, SHAPES, VICUNA_7B, VICUNA_13B
 

@@ -10,8 +10,8 @@ import synthetic_modalities
 from small import small_run
 from synthetic_modalities import answers, human, records, trained, utilized
 
-from moelib.modalities import figures, tables, words
-from moelib.modalities.tables import POINT, Comparison, gap
+from moelib.modalities.report import figures, tables, words
+from moelib.modalities.report.tables import POINT, Comparison, gap
 from moelib.report.statistics.hypotheses import INCONCLUSIVE, WITHIN
 from moelib.study.base import PROJECT
 

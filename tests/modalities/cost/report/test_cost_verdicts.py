@@ -5,7 +5,7 @@ import prose
 import pytest
 from cost_records import cell, decoding, mixture, record
 
-from moelib.modalities.cost.verdicts import ACTIVE, crossings, judge
+from moelib.modalities.cost.report.verdicts import ACTIVE, crossings, judge
 from moelib.report.statistics.hypotheses import CONTRADICTED, INCONCLUSIVE, SUPPORTED
 
 FLAT = {batch: 10.0 for batch in (1, 4, 16, 64, 256)}

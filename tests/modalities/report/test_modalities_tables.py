@@ -4,8 +4,8 @@ import pytest
 from prose import refusal
 from synthetic_modalities import records, trained
 
-from moelib.modalities import tables
-from moelib.modalities.tables import POINT, Comparison, gap, iid
+from moelib.modalities.report import tables
+from moelib.modalities.report.tables import POINT, Comparison, gap, iid
 from moelib.records.record import RecordError, write_record
 from moelib.report.statistics.hypotheses import (
     ABOVE,

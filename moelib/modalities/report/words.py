@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 from IPython.display import Markdown
 
-from moelib.modalities import figures, tables
-from moelib.modalities.tables import Comparison, Trained, Verdict
+from moelib.modalities.report import figures, tables
+from moelib.modalities.report.tables import Comparison, Trained, Verdict
 from moelib.records.modalities import ModalityUtilizationNumbers, NlvrNumbers
 from moelib.records.record import Record
 from moelib.report import pages

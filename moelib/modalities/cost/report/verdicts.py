@@ -1,0 +1,156 @@
+"""The predictions beside what was measured, by criteria that were written down before."""
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+
+from moelib.modalities.cost import predictions as bounds
+from moelib.modalities.cost.report.tables import ratios
+from moelib.records.cost import CostNumbers
+from moelib.records.record import Record
+from moelib.report.statistics.hypotheses import CONTRADICTED, INCONCLUSIVE, SUPPORTED
+
+UNIFORM = "top-8, uniform"
+ACTIVE = "OLMoE, dense, equal active"
+DENSE_7B = "Vicuna-7B"
+
+Finding = tuple[str, bool | None]  # a part of a prediction, and whether it holds; None: not known
+NOT_MEASURED: Finding = ("", None)
+
+
+def judge(record: Record[CostNumbers]) -> pd.DataFrame:
+    """One row per prediction: statement, criterion, what was found, and the verdict.
+
+    It is inconclusive where its sizes were not measured, and where a part of them does not refute
+    it.
+    """
+    same, ceiling = (-bounds.SAME, bounds.SAME), (0.0, bounds.PREFILL_CEILING)
+    one, many = (bounds.SAVED_ALONE, math.inf), (-math.inf, bounds.SAVED_BATCHED)
+    findings = {
+        "P1": ("; ", _crossings(record)),
+        "P2": ("; ", _tracking(record)),
+        "P3": ("; ", _masking(record)),
+        "P4": (", ", [
+            _saved(record, "variable", "mlp", "decode", 1, one, "{saved:.0%} less at batch 1"),
+            _saved(record, "variable", "mlp", "decode", 32, many, "{saved:.0%} less at batch 32"),
+        ]),
+        "P5": (", ", [
+            _saved(record, "variable", "model", "prefill", 8, ceiling, "{saved:.0%} less"),
+        ]),
+        "P6": (", ", [
+            _saved(record, "guided", "model", "prefill", 8, same, "{left:.2f} times in prefill"),
+            _saved(record, "guided", "model", "decode", 32, same, "{left:.2f} times in decoding"),
+        ]),
+    }  # fmt: skip
+    rows = []
+    for prediction in record.numbers.predictions:
+        separator, found = findings[prediction.name]
+        words, holds = zip(*found, strict=True)
+        evidence = separator.join(filter(None, words)) or "not measured"
+        verdict = CONTRADICTED if False in holds else SUPPORTED if all(holds) else INCONCLUSIVE
+        rows.append({**prediction.model_dump(), "evidence": evidence, "verdict": verdict})
+    return pd.DataFrame(rows)
+
+
+def crossings(record: Record[CostNumbers], arm: str) -> tuple[float | None, float | None, int]:
+    """Batches at which an arm becomes slower than the dense 7B in decoding, and faster again.
+
+    Interpolated between measured batches on logarithmic axes; None where it was not seen. The third
+    number is the largest batch that was measured, 0 if fewer than two were.
+    """
+    table = _ratios(record, "published", DENSE_7B, arm)
+    table = table[(table["mode"] == "decode") & (table["context"] == bounds.CONTEXT)]
+    table = table.sort_values("batch")
+    if len(table) < 2:
+        return None, None, 0
+    x, y = np.log(table["batch"].to_numpy(float)), np.log(table["ratio"].to_numpy(float))
+    up, down = (_first(x, sign * y) for sign in (1, -1))
+    if y[0] >= 0:  # slower from the smallest batch on
+        up = float(table["batch"].iloc[0])
+    return up, down, int(table["batch"].max())
+
+
+def _first(x: np.ndarray, y: np.ndarray) -> float | None:
+    """exp of the first x at which y rises through 0."""
+    for i in np.flatnonzero((y[:-1] < 0) & (y[1:] >= 0)):
+        return float(np.exp(x[i] - y[i] * (x[i + 1] - x[i]) / (y[i + 1] - y[i])))
+    return None
+
+
+def _crossings(record: Record[CostNumbers]) -> Iterator[Finding]:
+    first, *_ = bounds.CROSSING
+    for arm, expected in bounds.CROSSING.items():
+        up, down, largest = crossings(record, arm)
+        yield _crossing(f"{arm} is overtaken", up, expected, largest)
+        if arm == first:
+            yield _crossing("it passes again", down, bounds.RETURN, largest)
+
+
+def _crossing(
+    words: str, batch: float | None, expected: tuple[float, float], largest: int
+) -> Finding:
+    low, high = expected
+    if batch is not None:
+        return f"{words} at batch {batch:.2g}", low <= batch <= high
+    if not largest:
+        return NOT_MEASURED
+    missed = False if largest >= high else None  # a crossing may lie behind the last batch
+    return f"{words} at no batch up to {largest}", missed
+
+
+def _tracking(record: Record[CostNumbers]) -> Iterator[Finding]:
+    table = _ratios(record, "executors", ACTIVE, "grouped, uniform")
+    few = table["ratio"][table["per_expert"] <= bounds.FEW]
+    enough = table["ratio"][table["per_expert"] >= bounds.ENOUGH]
+    words = f"times dense with {bounds.FEW} tokens per expert or fewer"
+    yield _every(few, few > bounds.TRACKS, words)
+    yield _every(enough, enough <= bounds.TRACKS, f"times dense with {bounds.ENOUGH} or more")
+
+
+def _masking(record: Record[CostNumbers]) -> Iterator[Finding]:
+    table = _ratios(record, "executors", "grouped, uniform", "masked, uniform")
+    # Of the executors that choose: 8 of 64 experts.
+    times = table["ratio"][table["per_expert"] >= bounds.ENOUGH]
+    low, high = (8 * (1 + sign * bounds.TOLERANCE) for sign in (-1, 1))
+    sizes = "1 size" if len(times) == 1 else f"{len(times)} sizes"
+    yield _every(times, times.between(low, high), f"times the grouped product, at {sizes}")
+
+
+def _every(values: pd.Series, holds: pd.Series, words: str) -> Finding:
+    """From where to where values lie, and whether it holds of every one."""
+    if values.empty:
+        return NOT_MEASURED
+    low, high = values.min(), values.max()
+    span = f"{low:.2f}" if low == high else f"{low:.2f} to {high:.2f}"
+    return f"{span} {words}", bool(holds.all())
+
+
+def _saved(
+    record: Record[CostNumbers],
+    trace: str,
+    part: str,
+    mode: str,
+    batch: int,
+    expected: tuple[float, float],
+    words: str,
+) -> Finding:
+    """Share of time that a trace spares beside uniform routing; of a model one layer may stand."""
+    table = _ratios(record, "kinds", UNIFORM, f"top-8, {trace}")
+    times = table["ratio"][
+        table["part"].replace("block", "model").eq(part)
+        & (table["mode"] == mode)
+        & (table["batch"] == batch)
+        & (table["context"] == bounds.CONTEXT)
+    ]
+    if times.empty:
+        return NOT_MEASURED
+    low, high = expected
+    saved = 1 - times.iloc[0]
+    return words.format(saved=saved, left=1 - saved), bool(low <= saved <= high)
+
+
+def _ratios(record: Record[CostNumbers], panel: str, reference: str, arm: str) -> pd.DataFrame:
+    table = ratios(record, panel, reference)
+    return table[table["arm"] == arm]
