@@ -1,9 +1,12 @@
 """Records of modalities as figures, in the book's style."""
 
+from collections.abc import Sequence
 from fractions import Fraction
+from itertools import cycle
 
 import matplotlib.pyplot as plt
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
@@ -11,44 +14,36 @@ from moelib.report.style import EXPERTS, INK, PALETTE, styled
 
 WIDTH = 4.1  # inches, which a phone shows readably
 PANEL = 3.4  # inches of one of several, which stand side by side where there is room
+SMALL = {"frameon": False, "fontsize": "small"}  # legend
 
 
 @styled
 def curves(epochs: pd.DataFrame) -> Figure:
     """Loss of new training items and accuracy on validation items, by epoch."""
-    figure, (left, right) = plt.subplots(1, 2, figsize=(6.4, 2.6), layout="constrained")
-    for number, (arm, part) in enumerate(epochs.groupby("arm", sort=False)):
-        mean = part.groupby("epoch")[["loss", "validation"]].mean()
-        colour = PALETTE[number % len(PALETTE)]
-        left.plot(mean.index, mean["loss"], color=colour, label=arm)
-        right.plot(mean.index, mean["validation"], color=colour, label=arm)
-    left.set(xlabel="epoch", ylabel="loss, nats")
-    right.set(xlabel="epoch", ylabel="accuracy")
-    right.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    right.legend(frameon=False, fontsize="small")
+    figure, panels = plt.subplots(1, 2, figsize=(6.4, 2.6), layout="constrained")
+    labels = {"loss": "loss, nats", "validation_accuracy": "accuracy"}
+    for axes, (measure, label) in zip(panels, labels.items(), strict=True):
+        for (arm, part), colour in zip(_by(epochs, "arm"), cycle(PALETTE), strict=False):
+            axes.plot(part.groupby("epoch")[measure].mean(), color=colour, label=arm)
+        axes.set(xlabel="epoch", ylabel=label)
+    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    axes.legend(**SMALL)
     return figure
 
 
 @styled
 def splits(table: pd.DataFrame) -> Figure:
     """Accuracy on the truths of each split of the test, by arm: mean over seeds, and each seed."""
-    arms, names = list(dict.fromkeys(table["arm"])), list(dict.fromkeys(table["split"]))
+    arms = [*table["arm"].unique()]
     figure, axes = plt.subplots(figsize=(WIDTH, 1.3 + 0.28 * len(arms)), layout="constrained")
-    for number, split in enumerate(names):
-        part = table[table["split"] == split]
-        y = part["arm"].map(arms.index)
-        colour = PALETTE[number % len(PALETTE)]
-        axes.plot(part["truths"], y, "o", color=colour, markersize=3, alpha=0.4)
-        mean = part.groupby("arm")["truths"].mean()
-        marker = "oD^sv"[number % 5]
-        axes.plot(mean, [arms.index(a) for a in mean.index], marker, color=colour, label=split)
-    axes.set_yticks(range(len(arms)), arms)
-    axes.set_ylim(len(arms) - 0.5, -0.5)
+    styles = zip(cycle(PALETTE), cycle("oD^sv"))
+    for (split, part), (colour, marker) in zip(_by(table, "split"), styles, strict=False):
+        rows = part["arm"].map(arms.index)
+        axes.plot(part["truths"], rows, "o", color=colour, markersize=3, alpha=0.4)
+        means = part.groupby("arm")["truths"].mean()
+        axes.plot(means, means.index.map(arms.index), marker, color=colour, label=split)
     axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    axes.set_xlabel("accuracy on truths")
-    axes.grid(axis="x", visible=True)
-    axes.legend(frameon=False, fontsize="small", ncols=3, loc="lower left",
-                bbox_to_anchor=(-0.2, 1))  # fmt: skip
+    _name_rows(axes, arms, "accuracy on truths")
     return figure
 
 
@@ -59,36 +54,37 @@ def experts_by_type(table: pd.DataFrame) -> Figure:
     figure, axes = plt.subplots(
         figsize=(WIDTH, 1.2 + 0.26 * len(wide.columns)), layout="constrained"
     )
-    for number, (arm, row) in enumerate(wide.iterrows()):
-        colour, marker = PALETTE[number % len(PALETTE)], "os^DvPX"[number % 7]
+    for (arm, row), colour, marker in zip(
+        wide.iterrows(), cycle(PALETTE), cycle("os^DvPX"), strict=False
+    ):
         axes.plot(row, range(len(row)), marker, color=colour, label=arm, markersize=6, alpha=0.85)
-    axes.set_yticks(range(len(wide.columns)), wide.columns)
-    axes.set_ylim(len(wide.columns) - 0.5, -0.5)
     axes.set_xlim(left=0)
-    axes.set_xlabel("experts per token")
-    axes.grid(axis="x", visible=True)
-    axes.legend(
-        frameon=False, fontsize="small", ncols=3, loc="lower left", bbox_to_anchor=(-0.2, 1)
-    )
+    _name_rows(axes, wide.columns, "experts per token")
     return figure
+
+
+def _name_rows(axes: Axes, names: Sequence[str], label: str) -> None:
+    """Name the rows, the first on top, and the axis that they share; the legend stands above."""
+    axes.set_yticks(range(len(names)), names)
+    axes.set_ylim(len(names) - 0.5, -0.5)
+    axes.set_xlabel(label)
+    axes.grid(axis="x", visible=True)
+    axes.legend(**SMALL, ncols=3, loc="lower left", bbox_to_anchor=(-0.2, 1))
 
 
 @styled
 def loads(layers: pd.DataFrame) -> list[Figure]:
     """Share of a modality's choices that fall on each expert, a figure for each layer."""
-    highest = 1.1 * layers["load"].max()
     figures = []
     for number, part in layers.groupby("layer"):
         figure, axes = plt.subplots(figsize=(PANEL, 2.2), layout="constrained")
-        for shift, (modality, colour) in enumerate(
-            {"text": EXPERTS[0], "vision": EXPERTS[6]}.items()
-        ):
-            own = part[part["modality"] == modality]
+        for shift, (modality, own) in enumerate(_by(part, "modality")):
+            colour = EXPERTS[6 * shift]
             axes.bar(own["expert"] + 0.4 * shift, own["load"], 0.4, color=colour, label=modality)
         axes.axhline(1 / part["expert"].nunique(), color=INK, linewidth=1, linestyle="--")
-        axes.set(title=f"layer {number}", xlabel="expert", ylim=(0, highest))
-        axes.set_ylabel("share of choices")
-        axes.legend(frameon=False, fontsize="small")
+        axes.set(title=f"layer {number}", xlabel="expert", ylabel="share of choices")
+        axes.set_ylim(0, 1.1 * layers["load"].max())
+        axes.legend(**SMALL)
         figures.append(figure)
     return figures
 
@@ -97,19 +93,22 @@ def loads(layers: pd.DataFrame) -> list[Figure]:
 def sparsity(table: pd.DataFrame) -> list[Figure]:
     """Accuracy and gap over the share k/E of experts that a token meets, a line for each family."""
     figures = []
-    shown = table.assign(accuracy=100 * table["accuracy"], gap=100 * table["gap"])
+    shares = sorted({*table["share"]})
     labels = {"accuracy": "accuracy on iid, %", "gap": "gap on compositions, points"}
     for measure, label in labels.items():
         figure, axes = plt.subplots(figsize=(PANEL, 2.7), layout="constrained")
-        for number, (family, part) in enumerate(shown.groupby("family", sort=False)):
-            colour = PALETTE[number]
-            axes.plot(part["share"], part[measure], "o", color=colour, markersize=3, alpha=0.4)
-            mean = part.groupby("share")[measure].mean()
-            axes.plot(mean.index, mean, color=colour, marker="D", label=family)
-        shares = sorted({*table["share"]})
+        for (family, part), colour in zip(_by(table, "family"), PALETTE, strict=False):
+            values = 100 * part[measure]
+            axes.plot(part["share"], values, "o", color=colour, markersize=3, alpha=0.4)
+            axes.plot(values.groupby(part["share"]).mean(), "D-", color=colour, label=family)
         axes.set_xscale("log", base=2)
         axes.set_xticks(shares, [str(Fraction(share)) for share in shares], minor=False)
         axes.set(xlabel="k/E", ylabel=label)
-        axes.legend(frameon=False, fontsize="small", loc="lower left", bbox_to_anchor=(-0.1, 1))
+        axes.legend(**SMALL, loc="lower left", bbox_to_anchor=(-0.1, 1))
         figures.append(figure)
     return figures
+
+
+def _by(table: pd.DataFrame, column: str):
+    """The parts of a table by the values of a column, in the order of the table."""
+    return table.groupby(column, sort=False)

@@ -1,12 +1,8 @@
-"""What records of a study of modalities say of its arms: values, paired differences, verdicts.
-
-It reads records alone, without torch.
-"""
+"""What records of a study of modalities say of its arms: values, paired differences, verdicts."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple, TypeVar
 
-import numpy as np
 import pandas as pd
 
 from moelib.records.modalities import (
@@ -26,13 +22,16 @@ from moelib.report.statistics.hypotheses import (
     over_seeds,
 )
 from moelib.report.wording import bound
-from moelib.study.modalities import FOLDER, load_modality_study, modality_runs
-from moelib.study.run import results_root
+from moelib.study.modalities import FOLDER, ModalityRun, load_modality_study
 
 N = TypeVar("N", bound=Numbers)
 Trained = Record[ModalityTrainNumbers]
+Utilized = Record[ModalityUtilizationNumbers]
 Value = Callable[[Trained], float]
 
+# What all runs of a study share.
+SHARED = ("data_seed", "scenes", "held_out", "questions", "sizes", "transformer", "training")
+FAMILIES = {"total": "equal total parameters", "active": "equal active parameters"}  # of sparsity
 POINT = 0.01  # the smallest difference of a share that matters, fixed in the studies beforehand
 FEWEST = 4  # seeds, below which nothing is called
 
@@ -66,15 +65,6 @@ class Verdict(NamedTuple):
     verdict: str  # supported, contradicted or inconclusive
 
 
-# -- records ---------------------------------------------------------------------------------------
-
-
-def studies() -> list[str]:
-    """Names of the studies of modalities that have records of training."""
-    paths = results_root().glob(f"modalities/*/*/seed-*/{ModalityTrainNumbers.kind}.json")
-    return sorted({path.parents[2].name for path in paths})
-
-
 def load(
     study: str, numbers: type[N] = ModalityTrainNumbers, file: str | None = None
 ) -> list[Record[N]]:
@@ -87,25 +77,19 @@ def load(
     """
     if not (FOLDER / f"{study}.yaml").is_file():
         return []
-    listed = modality_runs(load_modality_study(study))
-    order = {arm: number for number, arm in enumerate(dict.fromkeys(run.head for run in listed))}
-    paths = [run.record_path(file or numbers.kind) for run in listed]
+    listed = load_modality_study(study)
+    runs = [ModalityRun(listed, arm, seed) for arm in listed.arms for seed in sorted(listed.seeds)]
+    paths = [run.record_path(file or numbers.kind) for run in runs]
     records = [read_record(path, numbers) for path in paths if path.is_file()]
-    settings = [_settings(record) for record in records]
-    for record, own in zip(records, settings, strict=True):
-        different = [name for name, value in settings[0].items() if own[name] != value]
+    for record in records:
+        ours, first = record.numbers.study, records[0].numbers.study
+        different = [name for name in SHARED if getattr(ours, name) != getattr(first, name)]
         if different:
             raise RecordError(
                 f"The {numbers.kind} records of the study '{study}' are of different settings: "
                 f"{record.head}, seed {record.seed} differs in {', '.join(different)}."
             )
-    return sorted(records, key=lambda record: (order[record.head], record.seed))
-
-
-def _settings(record: Record) -> dict[str, object]:
-    """What all runs of a study share."""
-    names = ("data_seed", "scenes", "held_out", "questions", "sizes", "transformer", "training")
-    return {name: getattr(record.numbers.study, name) for name in names}
+    return records
 
 
 # -- values ----------------------------------------------------------------------------------------
@@ -122,12 +106,12 @@ def gap(record: Trained) -> float:
     return truths(record.numbers.tests["iid"]) - truths(record.numbers.tests["compositions"])
 
 
-def accuracy(split: str) -> Value:
-    """Accuracy on a split of the test."""
-    return lambda record: record.numbers.tests[split].accuracy
+def iid(record: Trained) -> float:
+    """Accuracy on the split that holds out nothing."""
+    return record.numbers.tests["iid"].accuracy
 
 
-def by_split(records: Sequence[Trained]) -> pd.DataFrame:
+def by_split(records: Iterable[Trained]) -> pd.DataFrame:
     """Accuracy, that on truths, consistency and validity of each run on each split of the test."""
     return pd.DataFrame(
         [
@@ -139,23 +123,34 @@ def by_split(records: Sequence[Trained]) -> pd.DataFrame:
     )
 
 
-def gaps(records: Sequence[Trained], study: str) -> pd.DataFrame:
+def gaps(records: Sequence[Trained]) -> pd.DataFrame:
     """The gap of each arm in points, as a frame of effects (`moelib.report.effects`)."""
-    rows = [{"head": r.head, "gap": gap(r)} for r in records]
-    return effects.by_head({study: pd.DataFrame(rows)}, "gap", scale=100)
+    rows = pd.DataFrame([{"head": record.head, "gap": gap(record)} for record in records])
+    study = f"modalities, {records[0].numbers.study.name}"
+    return effects.by_head({study: rows}, "gap", scale=100)
 
 
-def by_arm(records: Sequence[Trained], value: Value) -> dict[str, dict[int, float]]:
-    """arm -> seed -> value."""
-    values: dict[str, dict[int, float]] = {}
+def sparsity(records: Iterable[Trained]) -> pd.DataFrame:
+    """Accuracy and gap by the share k/E, for both families of the study of sparsity."""
+    rows = []
     for record in records:
-        values.setdefault(record.head, {})[record.seed] = value(record)
-    return values
+        family = FAMILIES.get(record.head.split("-")[0])
+        if family:
+            arm = record.numbers.study.arms[record.head]
+            run = (family, record.head, record.seed, arm.k / arm.experts)
+            rows.append((*run, iid(record), gap(record)))
+    return pd.DataFrame(rows, columns=["family", "arm", "seed", "share", "accuracy", "gap"])
+
+
+def epochs(records: Iterable[Trained]) -> pd.DataFrame:
+    """Learning curves of runs."""
+    return pd.DataFrame(
+        [{"arm": r.head, **epoch.model_dump()} for r in records for epoch in r.numbers.epochs]
+    )
 
 
 # -- hypotheses ------------------------------------------------------------------------------------
 
-iid = accuracy("iid")
 MAIN = (
     Comparison("H1", "learned slots, gap", "slots", "top-2", gap, WITHIN, POINT),
     Comparison("H2", "learned slots, gap", "slots", "slots-shuffled", gap, WITHIN, POINT),
@@ -180,32 +175,27 @@ def judged(records: Sequence[Trained], family: Sequence[Comparison]) -> list[Ver
     correction for the whole family, whether or not all of it could be tested. Nothing is called of
     fewer than `FEWEST` seeds.
     """
-    by_seed = []
-    for comparison in family:
-        values = by_arm(records, comparison.value)
-        arm, zero = values.get(comparison.arm, {}), values.get(comparison.baseline, {})
-        by_seed.append(tuple(arm[seed] - zero[seed] for seed in arm if seed in zero))
+    by_seed = [
+        tuple(one.value(arm) - one.value(zero) for arm, zero in pairs(records, [one]))
+        for one in family
+    ]
     tested = [
-        over_seeds(comparison.name, differences, comparison.kind, comparison.threshold)
-        for comparison, differences in zip(family, by_seed, strict=True)
+        over_seeds(one.name, differences, one.kind, one.threshold)
+        for one, differences in zip(family, by_seed, strict=True)
     ]
     decided = decisions([(part.p_for, part.p_against) for part in tested])
     return [
         Verdict(
-            comparison,
-            differences,
-            *(part.estimate, part.low, part.high, decision.adjusted),
+            *(one, differences, part.estimate, part.low, part.high, decision.adjusted),
             decision.verdict if len(differences) >= FEWEST else INCONCLUSIVE,
         )
-        for comparison, differences, part, decision in zip(
-            family, by_seed, tested, decided, strict=True
-        )
+        for one, differences, part, decision in zip(family, by_seed, tested, decided, strict=True)
         if differences
     ]
 
 
 def pairs(
-    records: Sequence[Trained], family: Iterable[Comparison]
+    records: Iterable[Trained], family: Iterable[Comparison]
 ) -> list[tuple[Trained, Trained]]:
     """The runs of one seed of the two arms of each comparison, where both are there."""
     runs = {(record.head, record.seed): record for record in records}
@@ -220,34 +210,40 @@ def pairs(
 # -- experts ---------------------------------------------------------------------------------------
 
 
-def experts_by_type(records: Sequence[Record[ModalityUtilizationNumbers]]) -> pd.DataFrame:
+def experts_by_type(records: Iterable[Utilized]) -> pd.DataFrame:
     """Real experts per token of each type, mean over layers and seeds, an arm a row."""
     rows = [
-        {"arm": r.head, **{t: np.mean([x.real[t] for x in r.numbers.layers]) for t in _types(r)}}
+        {"arm": r.head, **pd.DataFrame([layer.real for layer in r.numbers.layers]).mean()}
         for r in records
     ]
-    table = pd.DataFrame(rows)
-    return table.groupby("arm", sort=False).mean().reset_index() if rows else table
+    return pd.DataFrame(rows).groupby("arm", sort=False).mean().reset_index()
 
 
-def routing_summary(records: Sequence[Record[ModalityUtilizationNumbers]]) -> pd.DataFrame:
+def routing_summary(records: Iterable[Utilized]) -> pd.DataFrame:
     """Specialisation, information and dead experts by arm, mean over layers and seeds."""
     rows = [
-        (
-            r.head,
-            r.seed,
-            np.mean([x.specialisation for x in r.numbers.layers]),
-            np.mean([x.information for x in r.numbers.layers]),
-            np.mean([len(x.dead) for x in r.numbers.layers]),
-        )
-        for r in records
+        (record.head, layer.specialisation, layer.information, len(layer.dead))
+        for record in records
+        for layer in record.numbers.layers
     ]
-    names = ["arm", "seed", "specialisation", "information", "dead"]
-    table = pd.DataFrame(rows, columns=names)
-    return table.groupby("arm", sort=False).mean().reset_index().drop(columns="seed")
+    table = pd.DataFrame(rows, columns=["arm", "specialisation", "information", "dead"])
+    return table.groupby("arm", sort=False).mean().reset_index()
 
 
-def curvature(records: Sequence[Record[ModalitySharpnessNumbers]]) -> pd.DataFrame:
+def loads(record: Utilized) -> pd.DataFrame:
+    """Share of a modality's choices that fall on each expert of each layer of a run."""
+    return pd.DataFrame(
+        [
+            (number, modality, expert, load)
+            for number, layer in enumerate(record.numbers.layers, start=1)
+            for modality, row in zip(("text", "vision"), layer.load, strict=True)
+            for expert, load in enumerate(row)
+        ],
+        columns=["layer", "modality", "expert", "load"],
+    )
+
+
+def curvature(records: Iterable[Record[ModalitySharpnessNumbers]]) -> pd.DataFrame:
     """Largest eigenvalue and trace of each run and split."""
     return pd.DataFrame(
         [
@@ -257,7 +253,3 @@ def curvature(records: Sequence[Record[ModalitySharpnessNumbers]]) -> pd.DataFra
         ],
         columns=["arm", "seed", "split", "loss", "largest", "trace", "trace_error"],
     )
-
-
-def _types(record: Record[ModalityUtilizationNumbers]) -> list[str]:
-    return list(record.numbers.layers[0].real)

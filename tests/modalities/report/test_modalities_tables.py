@@ -67,9 +67,7 @@ def test_seeds_are_paired_and_a_family_counts_whole():
 
 
 def test_gaps_are_in_points_by_arm():
-    row, _ = tables.gaps(
-        records("top-2", [0.03, 0.05]) + records("dense", [0.01]), "m"
-    ).itertuples()
+    row, _ = tables.gaps(records("top-2", [0.03, 0.05]) + records("dense", [0.01])).itertuples()
     assert row.by_seed == pytest.approx((3, 5)) and row.value == pytest.approx(4)
 
 

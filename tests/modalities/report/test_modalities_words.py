@@ -68,7 +68,7 @@ def test_pairs_of_two_devices_are_counted():
 
 def test_curves_are_drawn(results, closed):
     synthetic_modalities.write_study("sparsity", seeds=(0, 1))
-    assert figures.curves(words.epochs(tables.load("sparsity")))
+    assert figures.curves(tables.epochs(tables.load("sparsity")))
 
 
 def claim(chart) -> str:
@@ -80,38 +80,38 @@ def test_a_chart_says_what_costs_most_to_arms_that_see_both(closed):
     runs = [trained(small_run(arm, 0), 0.9, 0.7) for arm in ("top-2", "dense", "words")]
     for run, pairs in zip(runs, (0.6, 0.5, 0.1), strict=True):
         run.numbers.tests["pairs"] = answers(pairs)
-    text = claim(words.split_chart("main", runs))
+    text = claim(words.split_chart(runs))
     assert "*pairs*" in text and prose.numbers(text) == ["35.00", "30.00", "40.00"]
 
 
 def test_a_chart_tells_the_range_of_the_gap_of_arms_that_see_both(closed, monkeypatch):
     runs = records("top-2", [0.02, 0.04]) + records("dense", [0.04, 0.06]) + records("words", [0.0])
-    text = claim(words.gap_chart("main", runs))
+    text = claim(words.gap_chart(runs))
     assert prose.numbers(text) == ["3.00", "5.00"]  # and of no comparison
     monkeypatch.setattr(
         tables, "MAIN", (Comparison("H", "gap", "hard", "dense", gap, WITHIN, POINT),)
     )
     apart = records("dense", LARGE) + records("hard", SMALL)
-    assert prose.numbers(claim(words.gap_chart("main", apart)))[2:] == ["1", "1"]
+    assert prose.numbers(claim(words.gap_chart(apart)))[2:] == ["1", "1"]
 
 
 def test_charts_of_arms_that_see_one_modality_alone_claim_nothing(closed):
     runs = records("words", [0.0])
-    assert "**" not in words.split_chart("main", runs).data
-    assert "No arm" in words.gap_chart("main", runs).data
-    assert "No arm" in words.sparsity_chart("sparsity", runs).data
+    assert "**" not in words.split_chart(runs).data
+    assert "No arm" in words.gap_chart(runs).data
+    assert "No arm" in words.sparsity_chart(runs).data
 
 
 def test_a_chart_says_which_tokens_meet_most_experts(closed):
     even, uneven = utilized(small_run("top-2", 0)), utilized(small_run("hard", 0))
     uneven.numbers.layers[0].real.update(empty=3.5, answer=1.25)
-    text = claim(words.type_chart("main", [even, uneven]))
+    text = claim(words.type_chart([even, uneven]))
     assert "*hard*" in text and text.index("*empty*") < text.index("*answer*")
     assert prose.numbers(text) == ["3.50", "1.25"]
 
 
 def test_a_chart_says_where_most_choices_go(closed):
-    text = claim(words.load_chart("quick", utilized(small_run("top-2", 0))))
+    text = claim(words.load_chart(utilized(small_run("top-2", 0))))
     assert prose.numbers(text) == ["1", "0", "100%"] and "vision" in text
 
 
@@ -121,9 +121,9 @@ def test_a_chart_says_at_which_share_accuracy_is_highest(results, closed):
     for run in runs:
         if run.head == "total-1-4":
             run.numbers.tests["iid"] = answers(0.99)
-    assert "1/4 with equal total" in claim(words.sparsity_chart("sparsity", runs))
+    assert "1/4 with equal total" in claim(words.sparsity_chart(runs))
     first = [run for run in runs if run.seed == 0]
-    assert "1/4" not in claim(words.sparsity_chart("sparsity", first))  # one seed orders nothing
+    assert "1/4" not in claim(words.sparsity_chart(first))  # one seed orders nothing
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS)
