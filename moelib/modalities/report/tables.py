@@ -47,23 +47,6 @@ class Comparison(NamedTuple):
     kind: str  # above, below or within
     threshold: float  # of a share
 
-    @property
-    def expected(self) -> str:
-        """In words, with the threshold."""
-        return bound(self.kind, self.threshold)
-
-
-class Verdict(NamedTuple):
-    """What a comparison came to; shares, not points."""
-
-    comparison: Comparison
-    differences: tuple[float, ...]  # by seed
-    mean: float
-    low: float
-    high: float
-    adjusted: float  # p-value for or against what was expected, by Holm's correction for the family
-    verdict: str  # supported, contradicted or inconclusive
-
 
 def load(
     study: str, numbers: type[N] = ModalityTrainNumbers, file: str | None = None
@@ -168,30 +151,29 @@ SPARSITY = (
 )
 
 
-def judged(records: Sequence[Trained], family: Sequence[Comparison]) -> list[Verdict]:
-    """The comparisons of a family, those of which both arms share a seed at least.
+def judged(records: Sequence[Trained], family: Sequence[Comparison]) -> pd.DataFrame:
+    """One row per comparison of which both arms share a seed at least, and what it came to.
 
     Each is a paired t test for what was expected and for its opposite, called at 5 % after Holm's
     correction for the whole family, whether or not all of it could be tested. Nothing is called of
-    fewer than `FEWEST` seeds.
+    fewer than `FEWEST` seeds. Columns are those of a comparison, of `Evidence` and of a `Decision`,
+    in shares and not in points, and what was `expected` in words.
     """
     by_seed = [
-        tuple(one.value(arm) - one.value(zero) for arm, zero in pairs(records, [one]))
-        for one in family
+        [one.value(arm) - one.value(zero) for arm, zero in pairs(records, [one])] for one in family
     ]
     tested = [
         over_seeds(one.name, differences, one.kind, one.threshold)
         for one, differences in zip(family, by_seed, strict=True)
     ]
     decided = decisions([(part.p_for, part.p_against) for part in tested])
-    return [
-        Verdict(
-            *(one, differences, part.estimate, part.low, part.high, decision.adjusted),
-            decision.verdict if len(differences) >= FEWEST else INCONCLUSIVE,
-        )
-        for one, differences, part, decision in zip(family, by_seed, tested, decided, strict=True)
-        if differences
+    rows = [
+        {**one._asdict(), **part._asdict(), **decision._asdict()}
+        for one, part, decision in zip(family, tested, decided, strict=True)
     ]
+    table = pd.DataFrame(rows).assign(expected=[bound(one.kind, one.threshold) for one in family])
+    table["verdict"] = table["verdict"].where(table["seeds"] >= FEWEST, INCONCLUSIVE)
+    return table[table["seeds"] > 0]
 
 
 def pairs(

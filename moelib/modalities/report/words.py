@@ -4,13 +4,12 @@ import math
 from collections.abc import Sequence
 from fractions import Fraction
 
-import numpy as np
 import pandas as pd
 from IPython.display import Markdown
 from matplotlib.figure import Figure
 
 from moelib.modalities.report import figures, tables
-from moelib.modalities.report.tables import Comparison, Trained, Utilized, Verdict
+from moelib.modalities.report.tables import Comparison, Trained, Utilized
 from moelib.records.modalities import NlvrNumbers
 from moelib.records.record import Record
 from moelib.report import pages
@@ -45,21 +44,22 @@ FATES = {  # of what was expected
 SAME = 0.01  # experts per token, up to which two types of tokens get as many
 
 
-def missing(study: str, records: Sequence[Record]) -> Markdown | None:
-    """Say plainly that a study has no records, or that seeds are missing."""
+def missing(study: str, records: Sequence[Record]) -> list[Markdown]:
+    """Say plainly that a study has no records or lacks runs; nothing if it is whole."""
     if not records:
-        return Markdown(
-            f"*There are no records of `studies/modalities/{study}.yaml` in this checkout; "
-            f"`{command(study)}` makes them.*"
-        )
+        return [
+            Markdown(
+                f"*There are no records of `studies/modalities/{study}.yaml` in this checkout; "
+                f"`{command(study)}` makes them.*"
+            )
+        ]
     planned = load_modality_study(study)
     runs = len(planned.arms) * len(planned.seeds)
-    if len(records) == runs:
-        return None
-    return Markdown(
+    sentence = (
         f"*{len(records)} of {runs} runs of this study are finished: what follows is of "
         "those, paired by seed where a pair is complete.*"
     )
+    return [Markdown(sentence)] if len(records) < runs else []
 
 
 def arms(study: str) -> Markdown:
@@ -142,10 +142,11 @@ def gap_chart(records: Sequence[Trained]) -> Markdown:
     if not sighted:
         return Markdown("*No arm that sees words and pictures is trained yet.*")
     table = tables.gaps(sighted)
-    told = [v for v in tables.judged(records, tables.MAIN) if v.comparison.value is tables.gap]
+    judged = tables.judged(records, tables.MAIN)
+    told = judged[judged["value"] == tables.gap]
     apart = ""
-    if told:
-        beyond = sum(v.verdict == CONTRADICTED for v in told)
+    if len(told):
+        beyond = (told["verdict"] == CONTRADICTED).sum()
         apart = f"; in {beyond} of {len(told)} comparisons arms are shown to differ by a point"
     whole = table[table["seeds"] == table["seeds"].max()]
     caption = (
@@ -213,23 +214,16 @@ def load_chart(record: Utilized) -> Markdown:
 # -- hypotheses ------------------------------------------------------------------------------------
 
 
-def verdicts(family: Sequence[Verdict]) -> Markdown:
+def verdicts(judged: pd.DataFrame) -> Markdown:
     """The comparisons of a family: difference, what was expected, and the verdict."""
-    rows = [
-        {
-            "name": v.comparison.name,
-            "what": f"{v.comparison.statement}: `{v.comparison.arm}` minus "
-            f"`{v.comparison.baseline}`",
-            "seeds": len(v.differences),
-            "points": with_interval(v.mean, v, in_points),
-            "expected": v.comparison.expected,
-            "verdict": pages.verdict(v.verdict),
-            "adjusted": v.adjusted,
-        }
-        for v in family
-    ]
-    table = pd.DataFrame(rows)
-    return pages.table(table, headings(*table))
+    rows = [*judged.itertuples()]
+    table = judged.assign(
+        what=[f"{row.statement}: `{row.arm}` minus `{row.baseline}`" for row in rows],
+        points=[with_interval(row.estimate, row, in_points) for row in rows],
+        verdict=judged["verdict"].map(pages.verdict),
+    )
+    columns = headings("name", "what", "seeds", "points", "expected", "verdict", "adjusted")
+    return pages.table(table, columns)
 
 
 def devices(records: Sequence[Trained], family: Sequence[Comparison]) -> Markdown:
@@ -237,37 +231,39 @@ def devices(records: Sequence[Trained], family: Sequence[Comparison]) -> Markdow
     return Markdown(across_devices(tables.pairs(records, family)))
 
 
-def answer(family: Sequence[Verdict]) -> str:
+def answer(judged: pd.DataFrame) -> str:
     """How the expectations of a family fared, in a sentence."""
-    names = {fate: [v.comparison.name for v in family if v.verdict == fate] for fate in FATES}
-    words = "; ".join(f"{FATES[fate]}: {listed(some)}" for fate, some in names.items() if some)
+    names = {fate: judged["name"][judged["verdict"] == fate] for fate in FATES}
+    words = "; ".join(f"{FATES[fate]}: {listed(some)}" for fate, some in names.items() if len(some))
     return f"**{words[0].upper()}{words[1:]}.**"
 
 
-def allocation(family: Sequence[Verdict]) -> str:
+def allocation(judged: pd.DataFrame) -> str:
     """The answer to whether dynamic allocation helps composition, in the words of the numbers."""
-    both = [v for v in family if v.comparison.name in ("H1", "H2")]
+    both = judged[judged["name"].isin(["H1", "H2"])]
     if len(both) < 2:
         return "*Too few runs are finished to say.*"
     top_2, shuffled = (
-        f"{plain(100 * abs(v.mean))} points {'smaller' if v.mean < 0 else 'larger'}" for v in both
+        f"{plain(100 * abs(value))} points {'smaller' if value < 0 else 'larger'}"
+        for value in both["estimate"]
     )
     facts = (
         f"the gap on held-out compositions with learned slots is {top_2} than that of top-2, "
         f"and {shuffled} than that of shuffled importance"
     )
-    if any(v.verdict == INCONCLUSIVE for v in both):
-        seeds, planned = min(len(v.differences) for v in both), load_modality_study("main").seeds
+    if INCONCLUSIVE in {*both["verdict"]}:
+        seeds, planned = both["seeds"].min(), load_modality_study("main").seeds
         which = f"{seeds} seeds" + (", all that were planned," if seeds == len(planned) else "")
         return f"**{which} do not decide it**: {facts}.{_resolution(both)}"
-    helps = all(v.verdict == CONTRADICTED and v.mean < 0 for v in both)  # by more than a point
+    # By more than a point.
+    helps = ((both["verdict"] == CONTRADICTED) & (both["estimate"] < 0)).all()
     return f"**Here it {'does' if helps else 'does not'}**: {facts}."
 
 
-def _resolution(open_ones: Sequence[Verdict]) -> str:
+def _resolution(judged: pd.DataFrame) -> str:
     """Which difference these seeds could have told, and how many would tell one of a point."""
-    samples = [np.array(v.differences) for v in open_ones]
-    spread, count = max((s.std(ddof=1) if len(s) > 1 else 0.0, len(s)) for s in samples)
+    widest = judged.loc[judged["deviation"].fillna(0.0).idxmax()]
+    spread, count = widest["deviation"], widest["seeds"]
     if not spread > 0:
         return ""
     level = LEVEL / len(tables.MAIN)

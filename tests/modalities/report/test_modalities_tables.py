@@ -49,20 +49,21 @@ def family(kind: str = WITHIN, threshold: float = POINT):
     ],
 )
 def test_verdicts(arm, zero, expected, verdict):
-    (found,) = tables.judged(records("top-2", arm) + records("dense", zero), family(*expected))
+    arms = records("top-2", arm) + records("dense", zero)
+    (found,) = tables.judged(arms, family(*expected)).itertuples()
     assert found.verdict == verdict
-    assert found.mean == pytest.approx(sum(arm) / len(arm) - sum(zero) / len(zero))
+    assert found.estimate == pytest.approx(sum(arm) / len(arm) - sum(zero) / len(zero))
 
 
 def test_seeds_are_paired_and_a_family_counts_whole():
     arms = records("top-2", [0.03, 0.031, 0.029]) + records("dense", [0.01, 0.012])
-    (alone,) = tables.judged(arms, family(ABOVE, 0.0))
-    assert len(alone.differences) == 2
+    (alone,) = tables.judged(arms, family(ABOVE, 0.0)).itertuples()
+    assert alone.seeds == 2
     questions = (
         *family(ABOVE, 0.0),
         Comparison("I", "iid", "hard", "dense", iid, BELOW, -POINT),
     )
-    (first,) = tables.judged(arms, questions)  # the second has no records, and counts
+    (first,) = tables.judged(arms, questions).itertuples()  # the second has no records, and counts
     assert first.adjusted == pytest.approx(2 * alone.adjusted)
 
 

@@ -12,19 +12,19 @@ from synthetic_modalities import answers, human, records, trained, utilized
 
 from moelib.modalities.report import figures, tables, words
 from moelib.modalities.report.tables import POINT, Comparison, gap
-from moelib.report.statistics.hypotheses import INCONCLUSIVE, WITHIN
+from moelib.report.statistics.hypotheses import WITHIN
 from moelib.study.base import PROJECT
 
 CHAPTERS = ("modalities", "modalities-composition", "modalities-sparsity", "modalities-tables")
 
 
 def test_words_are_chosen_by_the_numbers(results):
-    assert "no records" in words.missing("main", []).data
+    assert "no records" in words.missing("main", [])[0].data
     synthetic_modalities.write_study("main", seeds=(0, 1))
     runs = tables.load("main")
-    assert "28 of 70 runs" in words.missing("main", runs).data
+    assert "28 of 70 runs" in words.missing("main", runs)[0].data
     assert words.answer(tables.judged(runs, tables.MAIN))
-    assert "few runs" in words.allocation([])
+    assert "few runs" in words.allocation(tables.judged([], tables.MAIN))
 
 
 SMALL, LARGE = [0.010, 0.012, 0.009, 0.011], [0.030, 0.031, 0.029, 0.030]
@@ -52,9 +52,12 @@ def test_allocation_helps_if_both_gaps_are_smaller(top_2, hard, verdict):
 
 
 def test_seeds_that_agree_exactly_say_nothing_of_what_others_could_tell():
-    alike = tables.Verdict(tables.MAIN[0], (0.0, 0.0, 0.0), 0, 0, 0, 1.0, INCONCLUSIVE)
-    h2 = alike._replace(comparison=tables.MAIN[1])
-    assert "would take" not in words.allocation([alike, h2])
+    arms = records("top-2", SMALL[:3]) + records("dense", SMALL[:3])
+    questions = [
+        Comparison(name, "gap", "top-2", "dense", gap, WITHIN, POINT) for name in ("H1", "H2")
+    ]
+    answer = words.allocation(tables.judged(arms, questions))
+    assert "not decide" in answer and "would take" not in answer
 
 
 def test_pairs_of_two_devices_are_counted():

@@ -3,6 +3,7 @@
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from moelib.report.style import INK, PALETTE, PLAIN, legend_outside, plain_ticks, styled
@@ -15,14 +16,12 @@ def decoding(steps: pd.DataFrame) -> Figure:
     """Milliseconds of one decoding step over batches: median (line), and its bound (dashed)."""
     figure, axes = plt.subplots(figsize=(4.1, 3.8), layout="constrained")
     for (arm, points), colour in zip(steps.groupby("arm", sort=False), PALETTE, strict=False):
-        points = points.sort_values("batch")
+        points = points.set_index("batch").sort_index()
         marker, name = ("s", f"{arm}, mixture") if points["mixture"].all() else ("o", arm)
         factor = points["whole_ms"] / points["ms"]
-        axes.plot(points["batch"], points["whole_ms"], f"{marker}-", color=colour, label=name, ms=4)
-        low, high = points["ms_low"] * factor, points["ms_high"] * factor
-        axes.fill_between(points["batch"], low, high, color=colour, alpha=0.2, linewidth=0)
-        bound = points["bound_ms"] * factor
-        axes.plot(points["batch"], bound, "--", color=colour, linewidth=1)
+        axes.plot(points["whole_ms"], f"{marker}-", color=colour, label=name, ms=4)
+        _band(axes, points["ms_low"] * factor, points["ms_high"] * factor, colour)
+        axes.plot(points["bound_ms"] * factor, "--", color=colour, linewidth=1)
     _logarithmic(axes, "sequences at once", "ms a step, whole model")
     legend_outside(figure, axes, columns=1)
     return figure
@@ -33,16 +32,9 @@ def executors(ratios: pd.DataFrame) -> Figure:
     """Time of the experts, times a dense perceptron of equal active size: medians, quartiles."""
     figure, axes = plt.subplots(figsize=(4.1, 3.2), layout="constrained")
     for name, colour in zip(EXECUTORS, PALETTE, strict=False):
-        points = ratios[ratios["arm"] == f"{name}, uniform"].sort_values("per_expert")
-        axes.plot(points["per_expert"], points["ratio"], "o-", color=colour, label=name, ms=3)
-        axes.fill_between(
-            points["per_expert"],
-            points["ratio_low"],
-            points["ratio_high"],
-            color=colour,
-            alpha=0.2,
-            linewidth=0,
-        )
+        points = ratios[ratios["arm"] == f"{name}, uniform"].set_index("per_expert").sort_index()
+        axes.plot(points["ratio"], "o-", color=colour, label=name, ms=3)
+        _band(axes, points["ratio_low"], points["ratio_high"], colour)
     for level in (1, 8):
         axes.axhline(level, color=INK, linewidth=1, linestyle="--")
     axes.axvline(256, color=INK, linewidth=1, linestyle=":")
@@ -65,22 +57,20 @@ def _task(name: str, scores: pd.DataFrame) -> Figure:
     for row in scores.itertuples():
         near = scores[(scores["ms"] - row.ms).abs() < 0.2 * np.ptp(scores["ms"])]
         below = (near["score"] > row.score).any()  # so that neighbours do not meet
-        axes.annotate(
-            row.model,
-            (row.ms, row.score),
-            (0, -5 if below else 5),
-            textcoords="offset points",
-            fontsize=7,
-            ha="center",
-            va="top" if below else "bottom",
-        )
+        place = {"xytext": (0, -5), "va": "top"} if below else {"xytext": (0, 5), "va": "bottom"}
+        spot = {"xy": (row.ms, row.score), "textcoords": "offset points", "ha": "center"}
+        axes.annotate(row.model, **spot, **place, fontsize=7)
     axes.set(title=name, xlabel="ms an answer of 16 tokens", ylabel="score, %")
     axes.margins(0.25, 0.15)
     legend_outside(figure, axes, columns=2)
     return figure
 
 
-def _logarithmic(axes, x: str, y: str) -> None:
+def _band(axes: Axes, low: pd.Series, high: pd.Series, colour: tuple) -> None:
+    axes.fill_between(low.index, low, high, color=colour, alpha=0.2, linewidth=0)
+
+
+def _logarithmic(axes: Axes, x: str, y: str) -> None:
     axes.set(yscale="log", xlabel=x, ylabel=y)
     axes.set_xscale("log", base=2)
     axes.xaxis.set_major_formatter(PLAIN)

@@ -3,11 +3,12 @@
 Nothing here was scored by this project: the models' weights are not at hand.
 """
 
-from typing import NamedTuple
+from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
 
+from moelib.modalities.cost.report import tables
 from moelib.modalities.cost.report.roofline import demand, least_ms
 from moelib.records.cost import CostNumbers, Peaks
 from moelib.records.record import Record
@@ -27,27 +28,16 @@ SOURCE = "MoE-LLaVA's README, commit 0549ce0 (LLaVA-1.5 13B: in a comment there)
 DATA_SHEET = Peaks(teraflops=989.0, gigabytes=3350.0)  # NVIDIA H100 SXM, bfloat16 without sparsity
 PROMPT, PATCHES, ANSWER = 640, 577, 16  # tokens: image and question, encoder, answer
 
-
 MODELS = (TINYLLAMA, VICUNA_7B, OLMOE, VICUNA_13B, DEEPSEEK, QWEN3)  # by total size
 BATCHES = (1, 4, 8, 16, 32, 64, 128)
-
-
-class Score(NamedTuple):
-    """Published percentages of one model at 336 pixels."""
-
-    model: str
-    shape: Shape
-    gqa: float
-    mmbench: float
-
-
-SCORES = (
-    Score("MoE-LLaVA-1.6Bx4", MOE_LLAVA[0], 60.3, 60.2),
-    Score("MoE-LLaVA-1.8Bx4", MOE_LLAVA[1], 61.5, 59.6),
-    Score("MoE-LLaVA-2.7Bx4", MOE_LLAVA[2], 61.4, 65.2),
-    Score("LLaVA-1.5-7B", VICUNA_7B, 62.0, 64.3),
-    Score("LLaVA-1.5-13B", VICUNA_13B, 63.3, 67.7),
+SCORES = (  # percentages at 336 pixels
+    ("MoE-LLaVA-1.6Bx4", MOE_LLAVA[0], {"GQA": 60.3, "MMBench": 60.2}),
+    ("MoE-LLaVA-1.8Bx4", MOE_LLAVA[1], {"GQA": 61.5, "MMBench": 59.6}),
+    ("MoE-LLaVA-2.7Bx4", MOE_LLAVA[2], {"GQA": 61.4, "MMBench": 65.2}),
+    ("LLaVA-1.5-7B", VICUNA_7B, {"GQA": 62.0, "MMBench": 64.3}),
+    ("LLaVA-1.5-13B", VICUNA_13B, {"GQA": 63.3, "MMBench": 67.7}),
 )
+Pass = tuple[Shape, str, int]  # of one sequence: what runs, its mode and context
 
 
 def front(record: Record[CostNumbers] | None) -> pd.DataFrame:
@@ -55,29 +45,26 @@ def front(record: Record[CostNumbers] | None) -> pd.DataFrame:
 
     An answer is the vision encoder, a prefill of 640 tokens, and 15 more tokens, the steps added
     up: `ms` is of medians measured on the record's device where all three ran there as whole
-    models, else the bound by an H100's data sheet; `measured` says which.
+    models, for every model, else the bound by an H100's data sheet; `measured` says which.
     """
-    rows = []
-    for score in SCORES:
-        ms = None if record is None else _measured(record, score.shape)
-        for task, value in (("GQA", score.gqa), ("MMBench", score.mmbench)):
-            rows.append(
-                {
-                    "model": score.model,
-                    "kind": "mixture" if score.shape.experts > 1 else "dense",
-                    "task": task,
-                    "score": value,
-                    "billions": score.shape.parameters / 1e9,
-                    "active": score.shape.active_parameters / 1e9,
-                    "bound_ms": _bound(score.shape),
-                    "ms": _bound(score.shape) if ms is None else ms,
-                    "measured": ms is not None,
-                }
-            )
+    medians = _medians(record) if record else {}
+    rows = [
+        {
+            "model": model,
+            "kind": "mixture" if shape.experts > 1 else "dense",
+            "task": task,
+            "score": score,
+            "billions": shape.parameters / 1e9,
+            "active": shape.active_parameters / 1e9,
+            "bound_ms": _answer_ms(shape, _bound),
+            "ms": _answer_ms(shape, lambda run: medians.get((run[0].name, *run[1:]), np.nan)),
+        }
+        for model, shape, scores in SCORES
+        for task, score in scores.items()
+    ]
     table = pd.DataFrame(rows)
-    if not table["measured"].all():  # one axis, one kind of number
-        table = table.assign(ms=table["bound_ms"], measured=False)
-    return table
+    measured = table["ms"].notna().all()  # one axis, one kind of number
+    return table.assign(ms=table["ms" if measured else "bound_ms"], measured=measured)
 
 
 def bounds() -> pd.DataFrame:
@@ -93,38 +80,26 @@ def bounds() -> pd.DataFrame:
             f"{mode} {batch}": least_ms(demand(shape, mode, batch, PROMPT), DATA_SHEET)
             for mode, batch in sizes
         }
-        sizes = {"billions": shape.parameters / 1e9, "active": shape.active_parameters / 1e9}
-        rows.append({"model": shape.name, **sizes, **least})
+        billions = {"billions": shape.parameters / 1e9, "active": shape.active_parameters / 1e9}
+        rows.append({"model": shape.name, **billions, **least})
     return pd.DataFrame(rows)
 
 
-def _steps(shape: Shape) -> list[tuple[Shape, str, int, int]]:
-    """Shape, mode, context and number of the passes of one answer."""
-    return [
-        (VISION, "prefill", PATCHES, 1),
-        (shape, "prefill", PROMPT, 1),
-        (shape, "decode", PROMPT, ANSWER - 1),
-    ]
+def _answer_ms(shape: Shape, milliseconds: Callable[[Pass], float]) -> float:
+    """Time of one answer, from that of each of its passes."""
+    encoder, prompt = (VISION, "prefill", PATCHES), (shape, "prefill", PROMPT)
+    step = (shape, "decode", PROMPT)
+    return milliseconds(encoder) + milliseconds(prompt) + (ANSWER - 1) * milliseconds(step)
 
 
-def _bound(shape: Shape) -> float:
-    return sum(
-        times * least_ms(demand(part, mode, 1, context), DATA_SHEET)
-        for part, mode, context, times in _steps(shape)
-    )
+def _bound(run: Pass) -> float:
+    shape, mode, context = run
+    return least_ms(demand(shape, mode, 1, context), DATA_SHEET)
 
 
-def _measured(record: Record[CostNumbers], shape: Shape) -> float | None:
-    total = 0.0
-    for part, mode, context, times in _steps(shape):
-        cells = [
-            cell
-            for cell in record.numbers.cells
-            if (cell.panel, cell.part, cell.shape) == ("published", "model", part.name)
-            and (cell.mode, cell.batch, cell.context) == (mode, 1, context)
-            and cell.milliseconds
-        ]
-        if not cells:
-            return None
-        total += times * float(np.median(cells[0].milliseconds))
-    return total
+def _medians(record: Record[CostNumbers]) -> dict[tuple[str, str, int], float]:
+    """Milliseconds of whole models, one sequence alone, by name, mode and context."""
+    cells = tables.cells(record)
+    cells = cells[(cells["panel"] == "published") & (cells["part"] == "model")]
+    alone = cells[cells["batch"] == 1].set_index(["shape", "mode", "context"])
+    return alone["ms"].to_dict()
