@@ -79,8 +79,14 @@ def record(*cells: CostCell, device: str = "Some GPU", **numbers) -> Record[Cost
 
 
 def decoding(times: dict[str, dict[int, float]]) -> list[CostCell]:
-    """Published models by batch."""
-    return [cell(arm, ms, batch=batch) for arm, row in times.items() for batch, ms in row.items()]
+    """Published models, a panel for each batch."""
+    batches = sorted({batch for row in times.values() for batch in row})
+    return [
+        cell(arm, row[batch], batch=batch)
+        for batch in batches
+        for arm, row in times.items()
+        if batch in row
+    ]
 
 
 def traffic() -> Record[TrafficNumbers]:

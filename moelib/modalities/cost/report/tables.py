@@ -80,9 +80,11 @@ def ratios(record: Record[CostNumbers], panel: str, reference: str) -> pd.DataFr
     no row.
     """
     table = cells(record)
+    # The arms of a panel stand together; a size that comes again is of another panel's rounds.
+    table["place"] = table[SIZE].ne(table[SIZE].shift()).any(axis=1).cumsum()
     table = table[table["panel"] == panel]
-    bases = table.loc[table["arm"] == reference, [*SIZE, "by_round"]]
-    pairs = table.merge(bases, on=SIZE, suffixes=("", "_of_reference"))
+    bases = table.loc[table["arm"] == reference, ["place", "by_round"]]
+    pairs = table.merge(bases, on="place", suffixes=("", "_of_reference"))
     rounds = zip(pairs["by_round"], pairs["by_round_of_reference"], strict=True)
     quartiles = [timing.ratio("ratio", *times) for times in rounds]
     return pairs.join(pd.DataFrame(quartiles, columns=QUARTILES))[RATIOS]

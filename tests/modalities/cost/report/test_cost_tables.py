@@ -36,6 +36,15 @@ def test_ratios_are_of_pairs_of_one_round():
     }
 
 
+def test_a_size_that_is_timed_again_has_a_reference_of_its_own():
+    early = [mixture(name, ms, panel="kinds") for name, ms in (("top-8", 1.0), ("zipf", 2.0))]
+    between = mixture("top-8", 9.0, panel="kinds", batch=8)
+    late = [mixture(name, ms, panel="kinds") for name, ms in (("top-8", 4.0), ("skewed", 4.0))]
+    table = tables.ratios(record(*early, between, *late), "kinds", "top-8")
+    assert table["arm"].tolist() == ["top-8", "zipf", "top-8", "top-8", "skewed"]
+    assert table["ratio"].tolist() == [1, 2, 1, 1, 1]
+
+
 def test_what_failed_is_told_and_has_no_time():
     measured = record(cell("Vicuna-7B", (), fault="no memory"), cell("Vicuna-13B", 3.0))
     assert list(tables.cells(measured)["arm"]) == ["Vicuna-13B"]

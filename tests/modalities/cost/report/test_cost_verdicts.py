@@ -104,8 +104,8 @@ def test_savings_are_shares_of_uniform_routings_time():
 def test_few_layers_stand_for_all_of_their_model():
     costs = record(
         cell("Vicuna-7B", 10.0, part="block", layers=1, batch=1),
-        cell("Vicuna-7B", 10.0, part="block", layers=1, batch=2),
         cell("DeepSeekMoE-16B", 10.0, part="block", layers=1, batch=1),
+        cell("Vicuna-7B", 10.0, part="block", layers=1, batch=2),
         cell("DeepSeekMoE-16B", 20.0, part="block", layers=1, batch=2),
     )
     at, _, _ = crossings(costs, "DeepSeekMoE-16B")  # 28 layers by 32: 0.875 and 1.75 times

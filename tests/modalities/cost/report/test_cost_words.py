@@ -18,8 +18,10 @@ def full(device="Some GPU", **numbers):
     family = {"panel": "family", "part": "mlp"}
     return record(
         *decoding({"Vicuna-7B": {1: 4.0, 8: 5.0, 32: 7.0}, "DeepSeekMoE-16B": BATCHES}),
-        *(cell(ACTIVE.name, 1.0, context=n, **tokens) for n in (64, 2048)),
-        *(mixture("grouped, uniform", 1.5, context=n, **tokens) for n in (64, 2048)),
+        cell(ACTIVE.name, 1.0, context=64, **tokens),
+        mixture("grouped, uniform", 1.5, context=64, **tokens),
+        cell(ACTIVE.name, 1.0, context=2048, **tokens),
+        mixture("grouped, uniform", 1.5, context=2048, **tokens),
         mixture("top-8, uniform", 2.0, panel="kinds", batch=32),
         mixture("top-8, guided", 2.5, panel="kinds", batch=32),
         cell(TOTAL.name, 8.0, **family),
