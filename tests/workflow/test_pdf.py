@@ -51,9 +51,9 @@ def test_links_on_paper_lead_into_the_book_or_to_the_web(paper):
     assert "_downloads" not in paper and "Records <a" in paper
 
 
-def test_parts_and_chapters_are_the_bookmarks_and_not_the_contents(paper):
+def test_parts_stand_above_their_chapters_and_are_no_bookmarks_in_the_contents(paper):
     assert paper.count('class="part"') == 2 and 'role="heading"' not in paper
-    part = '<h1 class="part">How</h1><span id="document-book/references">'
+    part = '<p class="part">How</p><span id="document-book/references">'
     assert f'<section id="references" style="page: references">{part}' in paper
 
 
