@@ -7,6 +7,7 @@ start with the columns study, head, seed. Accuracies are shares, entropies in na
 from collections.abc import Iterable
 
 import numpy as np
+import pandas as pd
 
 from moelib.records.kinds import (
     EfficiencyNumbers,
@@ -17,6 +18,7 @@ from moelib.records.kinds import (
 )
 from moelib.records.record import Record
 
+RUN = ["study", "head", "seed"]  # the columns that say of which run a row is
 Trained = Iterable[Record[TrainNumbers]]
 Analysed = Iterable[Record[UtilizationNumbers]]
 Sharp = Iterable[Record[SharpnessNumbers]]
@@ -27,6 +29,11 @@ Efficient = Iterable[Record[EfficiencyNumbers]]
 def run_columns(record: Record) -> dict:
     """Say of which run a record is: the first columns of every frame of runs."""
     return {"study": record.study.name, "head": record.head, "seed": record.seed}
+
+
+def of_split(frame: pd.DataFrame, split: str) -> pd.DataFrame:
+    """The rows of one split, of a frame that may be empty, without columns even."""
+    return frame[frame["split"] == split] if len(frame) else frame
 
 
 def splits(records: Iterable[Record]):

@@ -7,8 +7,8 @@ from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
-from moelib.records.benchmarks import BenchmarkNumbers, ScaleNumbers, SessionNumbers
-from moelib.records.kinds import CrosscheckNumbers, EfficiencyNumbers
+from moelib.records.benchmarks import SessionNumbers
+from moelib.records.kinds import EfficiencyNumbers
 from moelib.records.record import Numbers, Record, RecordError, read_record
 from moelib.report import paper
 from moelib.study.base import PROJECT
@@ -79,20 +79,24 @@ def load(study: str, numbers: type[N]) -> list[Record[N]]:
         listed = {run.record_path(numbers.kind) for run in runs(load_study(study))}
         paths = [path for path in paths if path in listed]
     records = [_read(path, numbers, path.stat().st_mtime_ns) for path in paths]
-    firsts: dict[str, Record[N]] = {}  # the first record of each head; "": of all
+    firsts: dict[str, tuple[object, Record[N]]] = {}  # of each setting, and whose it is
     for record in records:
-        for head, settings in (("", _settings), (record.head, _head_settings)):
-            first = firsts.setdefault(head, record)
-            ours, theirs = settings(first), settings(record)
-            different = [name for name, value in ours.items() if value != theirs[name]]
-            if different:
-                raise RecordError(
-                    f"The {numbers.kind} records of the study '{study}' are of different settings: "
-                    f"{_name(first)} and {_name(record)} differ in {', '.join(different)}. Run the "
-                    "study again."
-                )
+        own = _settings(record)
+        given = {name: firsts.setdefault(name, (value, record)) for name, value in own.items()}
+        different = [name for name, (value, _) in given.items() if value != own[name]]
+        if different:
+            raise RecordError(
+                f"The {numbers.kind} records of the study '{study}' are of different settings: "
+                f"{_name(given[different[0]][1])} and {_name(record)} differ in "
+                f"{', '.join(different)}. Run the study again."
+            )
     heads = list(dict.fromkeys(head for record in records for head in record.study.heads))
     return sorted(records, key=lambda record: (heads.index(record.head), record.seed))
+
+
+def load_all(studies: Iterable[str], numbers: type[N]) -> list[Record[N]]:
+    """All records of one kind of several studies."""
+    return [record for study in studies for record in load(study, numbers)]
 
 
 @cache  # a chapter asks for the same records dozens of times
@@ -107,31 +111,10 @@ def lowest_seed(records: Iterable[Record[N]]) -> list[Record[N]]:
     return [record for record in records if record.seed == seed]
 
 
-def benchmarks() -> dict[str, Record[BenchmarkNumbers]]:
-    """The records of all benchmarks, by the names of their files."""
-    return of_scripts("benchmarks", BenchmarkNumbers)
-
-
-def crosschecks() -> dict[str, Record[CrosscheckNumbers]]:
-    """The records of comparisons with PyHessian, by the names of their files."""
-    return of_scripts("crosscheck", CrosscheckNumbers)
-
-
-def scales() -> dict[str, Record[ScaleNumbers]]:
-    """The records of sparse heads of many sizes, a device each, by the names of their files."""
-    return of_scripts("scale", ScaleNumbers)
-
-
 def sessions() -> dict[str, list[Record[SessionNumbers]]]:
     """The records of sessions on a machine, by study."""
-    loaded = {
-        study: [
-            read_record(path, SessionNumbers)
-            for path in sorted((results_root() / study / "sessions").glob("*.json"))
-        ]
-        for study in studies()
-    }
-    return {study: records for study, records in loaded.items() if records}
+    loaded = {study: of_scripts(f"{study}/sessions", SessionNumbers) for study in studies()}
+    return {study: [*records.values()] for study, records in loaded.items() if records}
 
 
 def of_scripts(folder: str, numbers: type[N], files: str = "*.json") -> dict[str, Record[N]]:
@@ -145,14 +128,11 @@ def _settings(record: Record) -> dict[str, object]:
     study = record.study
     shared = {key: getattr(study, key) for key in ("data", "backbone", "protocol", "training")}
     shared["analysis"] = getattr(study.analyses, record.kind, None)
+    shared[f"heads.{record.head}"] = study.heads[record.head]
     if isinstance(record.numbers, EfficiencyNumbers):  # times are shown side by side
         shared["device"] = record.provenance.device
         shared["threads"] = record.provenance.threads
     return shared
-
-
-def _head_settings(record: Record) -> dict[str, object]:
-    return {f"heads.{record.head}": record.study.heads[record.head]}
 
 
 def _name(record: Record) -> str:

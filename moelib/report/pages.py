@@ -17,7 +17,7 @@ from moelib.records.record import Record
 from moelib.report import style
 from moelib.report.headings import headings
 from moelib.report.statistics.hypotheses import CONTRADICTED, INCONCLUSIVE, SUPPORTED
-from moelib.report.wording import MINUS, devices_of, listed, rounded
+from moelib.report.wording import MINUS, devices_of, listed, rounded, seeds_of
 
 MISSING = "\N{EN DASH}"
 WIDE = 300  # points, above which a figure takes the width of the page
@@ -143,10 +143,9 @@ def source(records: Iterable[Record], note: str = "") -> Markdown:
     study, kind = records[0].study.name, records[0].kind
     seeds = sorted({record.seed for record in records})
     links = seed_links(records, study, kind)
-    seeds_text = f"{len(seeds)} seed{'s' if len(seeds) > 1 else ''} ({', '.join(map(str, seeds))})"
     return _small(
-        f"{note} Study `{study}`, {seeds_text}. Records `{kind}.json` by seed: {links}. "
-        f"Made by `{command(study)}`."
+        f"{note} Study `{study}`, {seeds_of(records)} ({listed(map(str, seeds))}). Records "
+        f"`{kind}.json` by seed: {links}. Made by `{command(study)}`."
     )
 
 

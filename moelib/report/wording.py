@@ -17,8 +17,12 @@ def seeds_of(records: Iterable[Record]) -> str:
     >>> seeds_of([])
     '0 seeds'
     """
-    seeds = len({record.seed for record in records})
-    return f"{seeds} seed{'' if seeds == 1 else 's'}"
+    return seeds_in_words(len({record.seed for record in records}))
+
+
+def seeds_in_words(count: int) -> str:
+    """A number of seeds."""
+    return f"{count} seed{'' if count == 1 else 's'}"
 
 
 def seed_count(fewest: int, most: int, planned: int) -> str:

@@ -2,6 +2,7 @@ import pytest
 import synthetic
 from prose import refusal
 
+from moelib.records.benchmarks import BenchmarkNumbers, ScaleNumbers
 from moelib.records.kinds import (
     EfficiencyNumbers,
     SharpnessNumbers,
@@ -73,20 +74,28 @@ def test_records_of_sharpness_are_loaded_like_the_others():
     ]
 
 
+def benchmarks():
+    return loading.of_scripts("benchmarks", BenchmarkNumbers)
+
+
+def scales():
+    return loading.of_scripts("scale", ScaleNumbers)
+
+
 def test_no_benchmarks_are_no_error():
-    assert loading.benchmarks() == {}
+    assert benchmarks() == {}
     synthetic.write_benchmark()
-    assert list(loading.benchmarks()) == ["step.some-cpu.json"]
+    assert list(benchmarks()) == ["step.some-cpu.json"]
 
 
 def test_scales_are_found_by_the_names_of_their_files_and_nothing_else_is_one():
-    assert loading.scales() == {}
+    assert scales() == {}
     synthetic.write_costs(synthetic.study())
     synthetic.write_benchmark()
-    scales = loading.scales()
-    assert list(scales) == ["scale.some-cpu.json"]
-    assert scales["scale.some-cpu.json"].numbers == synthetic.recorded(synthetic.scaled().numbers)
-    assert list(loading.benchmarks()) == ["step.some-cpu.json"]
+    found = scales()
+    assert list(found) == ["scale.some-cpu.json"]
+    assert found["scale.some-cpu.json"].numbers == synthetic.recorded(synthetic.scaled().numbers)
+    assert list(benchmarks()) == ["step.some-cpu.json"]
 
 
 def test_costs_of_inference_are_loaded_like_other_records_of_runs():

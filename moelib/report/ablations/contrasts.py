@@ -4,6 +4,7 @@ They are those that the files of the studies state, written before any run.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import product
 from typing import NamedTuple
 
 import numpy as np
@@ -22,7 +23,6 @@ from moelib.report.statistics.hypotheses import (
     detectable,
     over_seeds,
 )
-from moelib.report.statistics.intervals import t_interval
 from moelib.report.wording import bound
 
 MATTERS = 0.005  # of accuracy, the smallest effect that matters
@@ -83,23 +83,23 @@ WEAK = (
     ),
     *_contrasts("weak-backbone", "Does routing pay?", ABOVE, MATTERS, ("sparse", "frozen")),
 )
-PARTS = (
-    *_contrasts(
+PARTS = {  # of heads, by name: the first have losses in the reference, the others in the arm
+    "losses": _contrasts(
         *("ablations", "Is half a point lost without balance losses?", ABOVE, -MATTERS),
         *(("soft-free", "soft"), ("sparse-free", "sparse"), ("switch-free", "switch")),
     ),
-    *_contrasts(
+    "gate": _contrasts(
         *("ablations", "Does a gate that learns bring half a point?", BELOW, MATTERS),
         *(("soft", "uniform"), ("sparse", "frozen")),
     ),
-    *_contrasts(
+    "layer": _contrasts(
         *("ablations", "Does a hidden layer bring half a point?", BELOW, MATTERS),
         ("dense", "linear"),
     ),
-)
+}
 
 MAIN_STUDY = "cifar10-main"
-(UNTRAINED_GATE,) = _contrasts(
+UNTRAINED_GATE = _contrasts(
     MAIN_STUDY, "Is a gate that never learned as good?", ABOVE, -MATTERS, ("frozen", "sparse")
 )
 CORRUPTED = _contrasts(  # on what corruption costs
@@ -108,49 +108,44 @@ CORRUPTED = _contrasts(  # on what corruption costs
 )
 
 
-def _departure(
-    key: str,
-    name: str,
-    head: str,
-    reference: str = "ablations",
-    kind: str = WITHIN,
-    threshold: float = MATTERS,
-) -> Contrast:
-    return Contrast(key, Arm(f"protocol-{name}", head), Arm(reference, head), kind, threshold)
+def _departure(question: str, name: str, *heads: str, reference: str = "ablations"):
+    """That heads of a study, which differs from another in one key, are as accurate as there."""
+    return tuple(
+        Contrast(question, Arm(f"protocol-{name}", head), Arm(reference, head), WITHIN, MATTERS)
+        for head in heads
+    )
 
 
+def _also(question: str, kind: str) -> tuple[Contrast, ...]:
+    """What else is expected of a departure: that another measure is above or below 0."""
+    return tuple(c._replace(kind=kind, threshold=0.0) for c in DEPARTURES if c.question == question)
+
+
+ALL_FOUR = ("dense", "soft", "sparse", "switch")
 DEPARTURES = (
     *(
-        _departure("no augmentation", "augment", head, kind=BELOW, threshold=-MATTERS)
-        for head in ("dense", "soft", "sparse", "switch")
+        contrast._replace(kind=BELOW, threshold=-MATTERS)
+        for contrast in _departure("no augmentation", "augment", *ALL_FOUR)
     ),
-    _departure("noise in evaluation", "evaluation-noise", "sparse"),
-    _departure("reversed KL", "kl", "soft"),
-    _departure("importance as load", "load", "sparse"),
-    _departure("top-1 weight of 1", "top-1-weight", "switch"),
-    _departure("dropout on logits", "logit-dropout", "soft"),
-    _departure("dropout on logits", "logit-dropout", "sparse", "protocol-load"),
-    _departure("ties kept", "ties", "sparse", "protocol-logit-dropout"),
+    *_departure("noise in evaluation", "evaluation-noise", "sparse"),
+    *_departure("reversed KL", "kl", "soft"),
+    *_departure("importance as load", "load", "sparse"),
+    *_departure("top-1 weight of 1", "top-1-weight", "switch"),
+    *_departure("dropout on logits", "logit-dropout", "soft"),
+    *_departure("dropout on logits", "logit-dropout", "sparse", reference="protocol-load"),
+    *_departure("ties kept", "ties", "sparse", reference="protocol-logit-dropout"),
 )
 # The other half of what is expected of this noise, beside "by less than half a point".
-COSTLY = _departure("noise in evaluation", "evaluation-noise", "sparse", kind=BELOW, threshold=0.0)
+COSTLY = _also("noise in evaluation", BELOW)
 # What the same file expects of the information that class and expert share, a family of its own.
 INFORMATION = (
-    _departure("reversed KL", "kl", "soft", kind=ABOVE, threshold=0.0),
-    _departure("top-1 weight of 1", "top-1-weight", "switch", kind=BELOW, threshold=0.0),
-    _departure("dropout on logits", "logit-dropout", "soft", kind=BELOW, threshold=0.0),
-    _departure(
-        "dropout on logits", "logit-dropout", "sparse", "protocol-load", kind=BELOW, threshold=0.0
-    ),
+    *_also("reversed KL", ABOVE),
+    *_also("top-1 weight of 1", BELOW),
+    *_also("dropout on logits", BELOW),
 )
-SHARPER = tuple(  # on the logarithm of the largest eigenvalue, test images
-    _departure("no augmentation", "augment", head, kind=ABOVE, threshold=0.0)
-    for head in ("dense", "soft", "sparse", "switch")
-)
+SHARPER = _also("no augmentation", ABOVE)  # log of the largest eigenvalue, test images
 # Another order of batches and another augmentation: not tested, the noise floor of the others.
-UNPAIRED = tuple(
-    _departure("unpaired", "unpaired", head) for head in ("dense", "soft", "sparse", "switch")
-)
+UNPAIRED = _departure("unpaired", "unpaired", *ALL_FOUR)
 
 
 def studies(contrasts: Iterable[Contrast]) -> list[str]:
@@ -174,9 +169,11 @@ def paired_differences(contrast: Contrast, values: pd.DataFrame, measure: str) -
 
     Args:
         contrast: the two arms.
-        values: one row per run, with columns study, head, seed and the measure.
+        values: one row per run, with columns study, head, seed and the measure; or empty.
         measure: name of a column.
     """
+    if values.empty:
+        return np.empty(0)
     arm, reference = (
         values[(values["study"] == side.study) & (values["head"] == side.head)].set_index("seed")
         for side in (contrast.arm, contrast.reference)
@@ -201,36 +198,31 @@ def judge(
         measure: name of a column.
         negligible: as the files of these studies state it; 0 where they state none.
     """
-    by_seed = [paired_differences(c, values, measure) if len(values) else () for c in contrasts]
+    by_seed = [paired_differences(c, values, measure) for c in contrasts]
     evidence = [
         over_seeds(contrast.question, differences, contrast.kind, contrast.threshold)
         for contrast, differences in zip(contrasts, by_seed, strict=True)
     ]
     judged = decisions([(part.p_for, part.p_against) for part in evidence])
-    return pd.DataFrame(
-        [
-            {
-                "question": contrast.question,
-                "study": contrast.arm.study,
-                "head": contrast.arm.head,
-                "against": _against(contrast),
-                "seeds": part.seeds,
-                "difference": part.estimate,
-                "low": part.low,
-                "high": part.high,
-                "hypothesis": contrast.hypothesis,
-                **decision._asdict(),
-                **_without_effect(contrast, part, negligible),
-                "detectable": detectable(part, LEVEL / len(contrasts)),
-                "by_seed": tuple(differences),
-            }
-            for contrast, differences, part, decision in zip(
-                contrasts, by_seed, evidence, judged, strict=True
-            )
-            if part.seeds
-        ],
-        columns=COLUMNS,
-    )
+    rows = [
+        {
+            "question": contrast.question,
+            **contrast.arm._asdict(),
+            "against": _against(contrast),
+            **part._asdict(),
+            "difference": part.estimate,
+            "hypothesis": contrast.hypothesis,
+            **decision._asdict(),
+            **_without_effect(contrast, part, negligible),
+            "detectable": detectable(part, LEVEL / len(contrasts)),
+            "by_seed": tuple(differences),
+        }
+        for contrast, differences, part, decision in zip(
+            contrasts, by_seed, evidence, judged, strict=True
+        )
+        if part.seeds
+    ]
+    return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def changes(
@@ -246,14 +238,13 @@ def changes(
         measure: name of a column.
     """
     rows, tested = [], []
-    for contrast in contrasts:
-        for split, frame in values.items():
-            differences = paired_differences(contrast, frame, measure) if len(frame) else ()
-            if len(differences) > 1:
-                arm = (contrast.question, contrast.arm.head, split)
-                rows.append((*arm, len(differences), *t_interval(differences)))
-                part = over_seeds(contrast.question, differences, ABOVE, 0.0)
-                tested.append((part.p_for, part.p_against))
+    for contrast, (split, frame) in product(contrasts, values.items()):
+        differences = paired_differences(contrast, frame, measure)
+        if len(differences) > 1:
+            part = over_seeds(contrast.question, differences, ABOVE, 0.0)
+            numbers = (part.seeds, part.estimate, part.low, part.high)
+            rows.append((contrast.question, contrast.arm.head, split, *numbers))
+            tested.append((part.p_for, part.p_against))
     columns = ["question", "head", "split", "seeds", "change", "low", "high"]
     adjusted = [decision.adjusted for decision in decisions(tested)]
     return pd.DataFrame(rows, columns=columns).assign(adjusted=adjusted)

@@ -11,7 +11,6 @@ from IPython.display import Markdown
 from scipy import stats
 
 from moelib.records.kinds import SharpnessNumbers, TrainNumbers, UtilizationNumbers
-from moelib.records.record import Record
 from moelib.records.reliability import RobustnessNumbers
 from moelib.report import loading, pages
 from moelib.report.ablations.contrasts import (
@@ -22,10 +21,12 @@ from moelib.report.ablations.contrasts import (
     SHARPER,
     UNTRAINED_GATE,
     Arm,
+    Contrast,
     judge,
     studies,
 )
 from moelib.report.accuracy import tables as accuracy_tables
+from moelib.report.frames import of_split
 from moelib.report.headings import headings
 from moelib.report.robustness import tables as robustness_tables
 from moelib.report.sharpness import tables as sharpness_tables
@@ -36,7 +37,7 @@ from moelib.report.statistics.hypotheses import (
     SUPPORTED,
 )
 from moelib.report.utilization import tables as utilization_tables
-from moelib.report.wording import in_points, listed, signed, with_interval
+from moelib.report.wording import in_points, listed, seeds_in_words, signed, with_interval
 
 COLUMNS = headings("expected", "seen", "verdict")
 WITHOUT_AUGMENTATION = "protocol-augment"
@@ -64,39 +65,40 @@ def of_departures() -> list[Markdown]:
 
 def of_main_study() -> list[Markdown]:
     """What was expected of the main study beside the claims; nothing without its records."""
-    accuracy = accuracy_tables.finals(_trained(studies([UNTRAINED_GATE])))
-    rows = [
-        (
-            "frozen is half a point less accurate than sparse at most",
-            _points(row),
-            row.verdict,
-        )
-        for row in judge([UNTRAINED_GATE], accuracy, "test_accuracy").itertuples()
-    ]
+    accuracy = accuracy_tables.finals(loading.load(MAIN_STUDY, TrainNumbers))
+    robust = robustness_tables.summary(loading.load(MAIN_STUDY, RobustnessNumbers))
+    rows = _accuracies(
+        *(UNTRAINED_GATE, accuracy, "test_accuracy"),
+        "frozen is half a point less accurate than sparse at most",
+    )
     if not rows:
         return []
-    robust = robustness_tables.summary(loading.load(MAIN_STUDY, RobustnessNumbers))
-    rows += [
-        (f"{row.head} loses as much to corruption as dense, give or take a point", _points(row),
-         row.verdict)
-        for row in judge(CORRUPTED, robust, "lost_accuracy").itertuples()
-    ]  # fmt: skip
+    rows += _accuracies(
+        *(CORRUPTED, robust, "lost_accuracy"),
+        "{0.head} loses as much to corruption as dense, give or take a point",
+    )
     text = "no measure of sharpness orders runs of one head (tau within 0.3)"
     return _table([*rows, (text, "not tested", INCONCLUSIVE)])
 
 
-def _points(row) -> str:
-    return f"{with_interval(row.difference, row, in_points)} points, {_seeds(row)}"
-
-
-def _seeds(row) -> str:
-    return f"{row.seeds} seed{'s' if row.seeds > 1 else ''}"
+def _accuracies(
+    contrasts: Sequence[Contrast], values: pd.DataFrame, measure: str, text: str
+) -> list[tuple[str, str, str]]:
+    """What was expected of each contrast with runs, what is seen in points, and the verdict."""
+    return [
+        (
+            text.format(row),
+            f"{with_interval(row.difference, row, in_points)} points, {seeds_in_words(row.seeds)}",
+            row.verdict,
+        )
+        for row in judge(contrasts, values, measure).itertuples()
+    ]
 
 
 def _costly():
-    accuracy = accuracy_tables.finals(_trained(studies([COSTLY])))
-    for row in judge([COSTLY], accuracy, "test_accuracy").itertuples():
-        yield f"{row.question}, {row.head}: costs accuracy", _points(row), row.verdict
+    accuracy = accuracy_tables.finals(loading.load_all(studies(COSTLY), TrainNumbers))
+    text = "{0.question}, {0.head}: costs accuracy"
+    return _accuracies(COSTLY, accuracy, "test_accuracy", text)
 
 
 def _information():
@@ -118,7 +120,7 @@ def _dead_of_load():
 def _alike():
     """Friedman's test over the seeds: whether the heads lose alike without augmentation."""
     pair = ("ablations", WITHOUT_AUGMENTATION)
-    accuracy = accuracy_tables.finals(_trained(pair))
+    accuracy = accuracy_tables.finals(loading.load_all(pair, TrainNumbers))
     if accuracy.empty:
         return
     wide = accuracy.pivot(index="seed", columns=["study", "head"], values="test_accuracy")
@@ -134,28 +136,22 @@ def _alike():
 
 
 def _sharper():
-    records = [r for study in studies(SHARPER) for r in loading.load(study, SharpnessNumbers)]
-    curvature = sharpness_tables.curvature(records)
+    records = loading.load_all(studies(SHARPER), SharpnessNumbers)
+    curvature = of_split(sharpness_tables.curvature(records), "test")
     if len(curvature):
-        curvature = curvature[curvature["split"] == "test"]
         curvature = curvature.assign(eigenvalue=np.log(curvature["lambda_max"]))
-    rows = judge(SHARPER, curvature, "eigenvalue")
     text = "no augmentation, {}: the loss on test images is sharper"
+    rows = judge(SHARPER, curvature, "eigenvalue")
     if rows.empty:
         yield text.format("all"), "not measured", INCONCLUSIVE
     for row in rows.itertuples():
         ratio = f"{np.exp(row.difference):.2f} times the largest eigenvalue"
-        yield text.format(row.head), f"{ratio}, {_seeds(row)}", row.verdict
-
-
-def _trained(names: Sequence[str]) -> list[Record[TrainNumbers]]:
-    return [record for name in names for record in loading.load(name, TrainNumbers)]
+        yield text.format(row.head), f"{ratio}, {seeds_in_words(row.seeds)}", row.verdict
 
 
 def _usage(names: Sequence[str]) -> pd.DataFrame:
-    records = [r for study in names for r in loading.load(study, UtilizationNumbers)]
-    usage = utilization_tables.summary(records)
-    return usage[usage["split"] == "test"] if len(usage) else usage
+    usage = utilization_tables.summary(loading.load_all(names, UtilizationNumbers))
+    return of_split(usage, "test")
 
 
 def _dead(arm: Arm) -> list[int]:

@@ -12,8 +12,8 @@ from IPython.display import Markdown
 
 from moelib.records.kinds import SharpnessNumbers, TrainNumbers, UtilizationNumbers
 from moelib.records.record import Record
-from moelib.report import effects, loading, pages
-from moelib.report.ablations import contrasts, expectations, together
+from moelib.report import loading, pages
+from moelib.report.ablations import contrasts, expectations, tables, together
 from moelib.report.ablations.contrasts import (
     DEPARTURES,
     MATTERS,
@@ -32,7 +32,14 @@ from moelib.report.headings import headings
 from moelib.report.sharpness import tables as sharpness_tables
 from moelib.report.statistics.hypotheses import CONTRADICTED, INCONCLUSIVE, SUPPORTED
 from moelib.report.utilization import tables as utilization_tables
-from moelib.report.wording import across_devices, in_points, listed, span, with_interval
+from moelib.report.wording import (
+    across_devices,
+    in_points,
+    listed,
+    seeds_in_words,
+    span,
+    with_interval,
+)
 
 WEAK_BACKBONE, PAPER_SIZE = "weak-backbone", "paper"  # studies
 WORDS = {SUPPORTED: "Yes", CONTRADICTED: "No", INCONCLUSIVE: "Not decided"}
@@ -48,7 +55,7 @@ CHANGES = headings("question", "head", "split", "seeds", "change", "low", "high"
 
 def weak_backbone() -> Iterator[Markdown]:
     """Do experts pay where the head has something to do?"""
-    records = _records([SOMETHING_TO_DO, *WEAK], TrainNumbers)
+    records = loading.load(WEAK_BACKBONE, TrainNumbers)
     accuracy = accuracy_tables.finals(records)
     check = contrasts.judge([SOMETHING_TO_DO], accuracy, "test_accuracy")
     judged = contrasts.judge(WEAK, accuracy, "test_accuracy", MATTERS)
@@ -58,9 +65,10 @@ def weak_backbone() -> Iterator[Markdown]:
     beside = accuracy_tables.effects({WEAK_BACKBONE: records})
     beside = beside[beside["head"].isin(MIXTURES)]  # of as many parameters as dense
     claim = accuracy_words.beside_dense(beside)
+    panels = judged["question"] + "\nagainst " + judged["against"]
     yield Markdown(f"{claim}\n\n{_manipulation(check)}\n\n{_by_question(judged)}")
     yield chart(
-        WEAK_BACKBONE, _panels(judged), {WEAK_BACKBONE: records},
+        WEAK_BACKBONE, tables.of_judged(judged, panels), {WEAK_BACKBONE: records},
         f"{claim} Test accuracy minus that of the head named in the panel, by seed.",
         "difference, percentage points", line=0,
     )  # fmt: skip
@@ -73,47 +81,40 @@ def images_of_experts() -> Markdown:
 
     Those of `soft` learn from every image.
     """
-    records = _records(WEAK, TrainNumbers)
+    records = loading.load(WEAK_BACKBONE, TrainNumbers)
     accuracy = accuracy_tables.finals(records)
     differences = mean_differences(beyond_reference(accuracy, "test_accuracy", "sparse"))
-    rows = [row for row in differences.itertuples() if row.head == "soft"]
-    if not rows:
+    row = next((row for row in differences.itertuples() if row.head == "soft"), None)
+    if row is None:
         return Markdown("What soft and sparse heads learn from is not compared here yet.")
-    (row,) = rows
     sparse = records[0].study.heads["sparse"]
     more = row.verdict == "higher"
-    so = (
-        "so that this is part of what sparse loses"
-        if more
-        else "so that this alone does not explain it"
-    )
+    this = "this is part of what sparse loses" if more else "this alone does not explain it"
     return Markdown(
         f"An expert learns from the images that its gate sends: with {sparse.k} of "
         f"{sparse.experts} from {sparse.k / sparse.experts:.0%} of them, in soft from all. Soft is "
         f"{'' if more else 'not seen to be '}more accurate than sparse "
         f"({in_points(row.difference)} points, 95% interval "
-        f"{span(row, in_points)}), {so}."
+        f"{span(row, in_points)}), so that {this}."
     )
 
 
 def parts() -> list[Markdown]:
     """Were losses, gates and a hidden layer worth as little as was expected?"""
-    records = _records(PARTS, TrainNumbers)
-    judged = contrasts.judge(PARTS, accuracy_tables.finals(records), "test_accuracy")
+    expected = [contrast for family in PARTS.values() for contrast in family]
+    records = _records(expected, TrainNumbers)
+    judged = contrasts.judge(expected, accuracy_tables.finals(records), "test_accuracy")
     if judged.empty:
-        return [missing(PARTS)]
-    apart = across_devices(contrasts.pairs(PARTS, records))
-    return [
-        Markdown(_tally(judged)),
-        _table(judged),
-        *expectations.of_parts(),
-        *([Markdown(apart)] if apart else []),
-    ]
+        return [missing(expected)]
+    apart = across_devices(contrasts.pairs(expected, records))
+    answer = [Markdown(_tally(judged)), _table(judged), *expectations.of_parts()]
+    return [*answer, Markdown(apart)] if apart else answer
 
 
 def departures() -> list[Markdown]:
     """What did each departure of the authors' code do to accuracy?"""
-    records = _records([*DEPARTURES, *UNPAIRED], TrainNumbers)
+    contrasted = [*DEPARTURES, *UNPAIRED]
+    records = _records(contrasted, TrainNumbers)
     accuracy = accuracy_tables.finals(records)
     judged = contrasts.judge(DEPARTURES, accuracy, "test_accuracy", MATTERS)
     if judged.empty:
@@ -121,7 +122,7 @@ def departures() -> list[Markdown]:
     answer = _tally(judged)
     if len(judged) < len(DEPARTURES):
         answer += f" {len(DEPARTURES) - len(judged)} contrasts have no records yet."
-    apart = across_devices(contrasts.pairs([*DEPARTURES, *UNPAIRED], records))
+    apart = across_devices(contrasts.pairs(contrasted, records))
     return [
         Markdown(answer),
         _table(judged),
@@ -142,19 +143,19 @@ def departures_in_use() -> list[Markdown]:
     sharp = sharpness_tables.curvature(_records(DEPARTURES, SharpnessNumbers))
     for name in ("lambda_max", "trace") if len(sharp) else ():
         sharp[f"log_{name}"] = np.log(sharp[name].where(sharp[name] > 0))
-    tables = [
+    measures = [
         ("information", "Information that class and expert share, nats", usage),
         ("gate_mass_variation", "Variation of gate mass over experts", usage),
         ("log_lambda_max", "Logarithm of the largest eigenvalue", sharp),
         ("log_trace", "Logarithm of the trace", sharp),
     ]
     parts = []
-    for measure, title, frame in tables:
+    for measure, title, frame in measures:
         splits = dict(iter(frame.groupby("split", sort=False))) if len(frame) else {}
         table = contrasts.changes(DEPARTURES, splits, measure)
         if len(table):
-            parts.append(Markdown(f"**{title}**, change by the departure:"))
-            parts.append(pages.table(table, CHANGES))
+            changed = Markdown(f"**{title}**, change by the departure:")
+            parts += [changed, pages.table(table, CHANGES)]
     return parts
 
 
@@ -180,7 +181,7 @@ def missing(needed: Sequence[Contrast]) -> Markdown:
 
 
 def _records(needed: Iterable[Contrast], kind: type) -> list[Record]:
-    return [r for study in contrasts.studies(needed) for r in loading.load(study, kind)]
+    return loading.load_all(contrasts.studies(needed), kind)
 
 
 def _manipulation(check: pd.DataFrame) -> str:
@@ -216,8 +217,7 @@ def _tally(judged: pd.DataFrame) -> str:
     return (
         f"**Hypotheses on accuracy, written beforehand: {listed(parts)}.** The largest difference "
         f"is that of {most['head']} against {most['against']}: "
-        f"{in_points(most['difference'])} points, {most['seeds']} seed"
-        f"{'s' if most['seeds'] > 1 else ''}."
+        f"{in_points(most['difference'])} points, {seeds_in_words(most['seeds'])}."
     )
 
 
@@ -241,17 +241,4 @@ def _noise_floor(accuracy: pd.DataFrame) -> str:
     return (
         "Another order of batches and another augmentation move a run by a standard "
         f"deviation of {100 * np.mean(spreads) ** 0.5:.2f} points."
-    )
-
-
-def _panels(judged: pd.DataFrame) -> pd.DataFrame:
-    """Effects in points, a panel for each question and reference."""
-    return effects.frame(
-        effects.row(
-            row.study,
-            f"{row.question}\nagainst {row.against}",
-            row.head,
-            100 * np.array(row.by_seed),
-        )
-        for row in judged.itertuples()
     )

@@ -1,24 +1,23 @@
 """What is added and what is switched, as frames: parts of a mixture, keys of the protocol."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from itertools import chain
 
+import numpy as np
 import pandas as pd
 
 from moelib.records.record import Record
 from moelib.report import effects
-from moelib.report.ablations.contrasts import DEPARTURES, UNPAIRED, paired_differences
+from moelib.report.ablations.contrasts import (
+    DEPARTURES,
+    PARTS,
+    UNPAIRED,
+    Arm,
+    judge,
+    paired_differences,
+)
 from moelib.report.accuracy import tables as accuracy_tables
 from moelib.study.heads import Linear, Uniform
-
-PARTS = {  # what is added: (head with it, head without it)
-    "soft-losses": ("soft", "soft-free"),
-    "sparse-losses": ("sparse", "sparse-free"),
-    "switch-losses": ("switch", "switch-free"),
-    "soft-gate": ("soft", "uniform"),
-    "sparse-gate": ("sparse", "frozen"),
-    "dense-layer": ("dense", "linear"),
-}
 
 
 def with_controls(records: Mapping[str, list[Record]]) -> dict[str, list[Record]]:
@@ -31,17 +30,20 @@ def with_controls(records: Mapping[str, list[Record]]) -> dict[str, list[Record]
 
 
 def parts(records: Mapping[str, list[Record]]) -> pd.DataFrame:
-    """What each part of a mixture adds to test accuracy, in points, paired by seed (`PARTS`)."""
+    """What each part of a mixture adds to test accuracy, in points, paired by seed (`PARTS`).
+
+    A row is named after the head that has the part, and the part.
+    """
+    accuracy = accuracy_tables.finals(chain.from_iterable(records.values()))
     rows = []
-    for study, runs in records.items():
-        accuracies = accuracy_tables.finals(runs).pivot(
-            index="seed", columns="head", values="test_accuracy"
-        )
-        for part, (complete, reduced) in PARTS.items():
-            if {complete, reduced} <= set(accuracies):
-                values = (100 * (accuracies[complete] - accuracies[reduced])).dropna()
-                if len(values):
-                    rows.append(effects.row(study, study, part, values))
+    for study in records:
+        for part, contrast in ((part, c) for part, family in PARTS.items() for c in family):
+            heads = (contrast.arm.head, contrast.reference.head)
+            complete, reduced = reversed(heads) if part == "losses" else heads
+            pair = contrast._replace(arm=Arm(study, complete), reference=Arm(study, reduced))
+            gains = 100 * paired_differences(pair, accuracy, "test_accuracy")
+            if len(gains):
+                rows.append(effects.row(study, study, f"{complete}-{part}", gains.tolist()))
     return effects.frame(rows)
 
 
@@ -51,10 +53,13 @@ def switches(records: Mapping[str, list[Record]]) -> pd.DataFrame:
     The departure is the panel. `UNPAIRED` is among them: another order of batches.
     """
     accuracy = accuracy_tables.finals(chain.from_iterable(records.values()))
-    rows = []
-    for contrast in (*DEPARTURES, *UNPAIRED) if len(accuracy) else ():
-        points = 100 * paired_differences(contrast, accuracy, "test_accuracy")
-        if len(points):
-            study, head = contrast.arm
-            rows.append(effects.row(study, contrast.question, head, points))
-    return effects.frame(rows)
+    judged = judge([*DEPARTURES, *UNPAIRED], accuracy, "test_accuracy")
+    return of_judged(judged, judged["question"])
+
+
+def of_judged(judged: pd.DataFrame, panels: Iterable[str]) -> pd.DataFrame:
+    """The differences that were judged as effects, in points, each in a panel."""
+    return effects.frame(
+        effects.row(row.study, panel, row.head, 100 * np.array(row.by_seed))
+        for row, panel in zip(judged.itertuples(), panels, strict=True)
+    )

@@ -16,6 +16,7 @@ from moelib.report.accuracy import tables as accuracy_tables
 from moelib.report.answers import BARS, NOTHING
 from moelib.report.effects import verdicts
 from moelib.report.forest import chart
+from moelib.report.frames import of_split
 from moelib.report.statistics.hypotheses import LEVEL
 from moelib.report.statistics.intervals import ALIKE
 from moelib.report.thresholds import BALANCED
@@ -29,49 +30,46 @@ NOT_SWITCHED = (
 )
 
 
-def answer(studies: Iterable[str], name: str = "ablations") -> Iterator[Markdown]:
+def answer(studies: Iterable[str]) -> Iterator[Markdown]:
     """What do balance losses, gates and a hidden layer bring?"""
-    records = tables.with_controls(loading.by_evidence(studies, TrainNumbers))
-    parts = tables.parts(records)
+    records, parts = _parts(studies)
     if parts.empty:
         yield Markdown(NOTHING)
         return
     sure = parts[verdicts(parts) != ALIKE]
     if len(sure):
         gains = "; in ".join(
-            f"`{study}` {enumeration(map(_part, rows.itertuples()))}"
+            f"`{study}` {enumeration(map(_gain, rows.itertuples()))}"
             for study, rows in sure.groupby("study", sort=False)
         )
         rest = "; no other part can be told from chance" if len(sure) < len(parts) else ""
         claim = f"**In {gains}**{rest} (not corrected for their number)."
         seen = f"**{len(sure)} of {len(parts)} parts are seen to change accuracy.**"
     else:
-        most = parts["seeds"].max()
-        claim = (
-            f"**Not one part of a mixture can be shown to change accuracy**, with {most} seeds at "
-            "most so far."
+        claim = seen = (
+            "**Not one part of a mixture can be shown to change accuracy**, with "
+            f"{parts['seeds'].max()} seeds at most so far."
         )
-        seen = claim
     yield Markdown(claim)
     yield chart(
-        name, parts, records, f"{seen} Test accuracy with a part minus without it, paired by "
-        "seed: balance losses; a gate, over a uniform or a frozen one; the dense head’s hidden "
+        "ablations", parts, records, f"{seen} Test accuracy with a part minus without it, paired "
+        "by seed: balance losses; a gate, over a uniform or a frozen one; the dense head’s hidden "
         f"layer. {BARS}", "points of accuracy added", line=0,
     )  # fmt: skip
     heads = accuracy_tables.effects(records).assign(paper=np.nan)  # the paper has no variants
-    better = heads[verdicts(heads) == "higher"]
-    named = enumeration(f"{row.head} in `{row.study}`" for row in better.itertuples())
-    worse = (verdicts(heads) == "lower").sum()
+    sides = verdicts(heads)
+    better = heads[sides == "higher"].itertuples()
+    named = enumeration(f"{row.head} in `{row.study}`" for row in better) or "no head"
     yield chart(
-        f"{name}-heads", heads, records, f"**More accurate than dense: {named or 'no head'}; less: "
-        f"{worse} of {len(heads)} heads.** Test accuracy minus that of dense, paired by seed. "
-        f"{BARS}", "minus dense, percentage points", line=0,
+        "ablations-heads", heads, records, f"**More accurate than dense: {named}; less: "
+        f"{(sides == 'lower').sum()} of {len(heads)} heads.** Test accuracy minus that of dense, "
+        f"paired by seed. {BARS}", "minus dense, percentage points", line=0,
     )  # fmt: skip
-    used = _balance(studies).assign(paper=np.nan)
+    used = _balance(records).assign(paper=np.nan)
     if len(used):
         worst = used.loc[used["value"].idxmax()]
         yield chart(
-            f"{name}-balance", used, records, f"**{worst['head']} uses its experts least evenly: "
+            "ablations-balance", used, records, f"**{worst['head']} uses its experts least evenly: "
             f"variation {worst['value']:.2f}.** Coefficient of variation of gate mass over "
             f"experts, test images; dashed: what counts as even. {BARS}",
             "variation of gate mass", line=BALANCED,
@@ -83,9 +81,8 @@ def price_of_balance(studies: Iterable[str]) -> Markdown:
 
     Of the first study that has such heads.
     """
-    studies = list(studies)
-    parts = tables.parts(tables.with_controls(loading.by_evidence(studies, TrainNumbers)))
-    variation = _balance(studies).set_index(["study", "head"])["value"].to_dict()
+    records, parts = _parts(studies)
+    variation = _balance(records).set_index(["study", "head"])["value"].to_dict()
     losses = parts[parts["head"].str.endswith("-losses")]
     lines = []
     for study, rows in losses.groupby("study", sort=False):
@@ -105,25 +102,29 @@ def price_of_balance(studies: Iterable[str]) -> Markdown:
     return Markdown("No study here has heads with balance losses and without them.")
 
 
+def _parts(studies: Iterable[str]) -> tuple[dict[str, list[Record]], pd.DataFrame]:
+    """The records of training of the studies with controls, and what parts of heads add there."""
+    records = tables.with_controls(loading.by_evidence(studies, TrainNumbers))
+    return records, tables.parts(records)
+
+
 def _balance(studies: Iterable[str]) -> pd.DataFrame:
-    """How evenly heads of the studies with controls use their experts."""
-    controlled = tables.with_controls(loading.by_evidence(studies, TrainNumbers))
-    return utilization_tables.balance(loading.by_evidence(controlled, UtilizationNumbers))
+    """How evenly heads of the studies use their experts."""
+    return utilization_tables.balance(loading.by_evidence(studies, UtilizationNumbers))
 
 
 def hidden_layer(studies: Iterable[str]) -> Markdown:
     """What the dense head's hidden layer adds, study by study: how much there is to do at all."""
-    parts = tables.parts(tables.with_controls(loading.by_evidence(studies, TrainNumbers)))
-    rows = parts[parts["head"] == "dense-layer"].itertuples()
+    _, parts = _parts(studies)
     gains = [
         f"{signed(row.value)} points in `{row.study}`"
         + ("" if pd.isna(row.low) else f" ({span(row)})")
-        for row in rows
+        for row in parts[parts["head"] == "dense-layer"].itertuples()
     ]
     return Markdown(f"A hidden layer adds {enumeration(gains)}." if gains else NOTHING)
 
 
-def _part(row) -> str:
+def _gain(row) -> str:
     head, _, part = row.head.partition("-")
     verb, sign = ("bring", 1) if row.value > 0 else ("cost", -1)
     low, high = sorted((sign * row.low, sign * row.high))
@@ -132,7 +133,7 @@ def _part(row) -> str:
     return f"the {NAMES[part]} of {head} {verb} {sign * row.value:.2f} points ({interval})"
 
 
-def departures(studies: Iterable[str], name: str = "departures") -> Iterator[Markdown]:
+def departures(studies: Iterable[str]) -> Iterator[Markdown]:
     """What does each departure of the authors' code do to accuracy, one at a time?"""
     studies = list(studies)
     records = loading.by_evidence(studies, TrainNumbers)
@@ -151,8 +152,8 @@ def departures(studies: Iterable[str], name: str = "departures") -> Iterator[Mar
     )
     yield Markdown("\n\n".join(filter(None, (claim, _used_otherwise(studies)))))
     yield chart(
-        name, frame, records, f"{claim} Test accuracy with one departure, minus the same run "
-        f"without, paired by seed. {BARS}", "points of accuracy", line=0,
+        "departures", frame, records, f"{claim} Test accuracy with one departure, minus the same "
+        f"run without, paired by seed. {BARS}", "points of accuracy", line=0,
     )  # fmt: skip
 
 
@@ -172,18 +173,15 @@ def _used_otherwise(studies: Iterable[str]) -> str:
     """Which departures are seen to change what the choice of an expert tells of the class."""
     records = loading.by_evidence(studies, UtilizationNumbers)
     usage = utilization_tables.summary(chain.from_iterable(records.values()))
-    if usage.empty:
-        return ""
-    table = changes(DEPARTURES, {"test": usage[usage["split"] == "test"]}, "information")
-    sure = table[table["adjusted"] < LEVEL]
+    table = changes(DEPARTURES, {"test": of_split(usage, "test")}, "information")
     parts = enumeration(
         f"{plain(abs(row.change))} nats {'more' if row.change > 0 else 'less'} with "
         f"*{row.question}* ({row.head}, {span(row)})"
-        for row in sure.itertuples()
+        for row in table[table["adjusted"] < LEVEL].itertuples()
     )
+    if not parts:
+        return ""
     return (
         f"**What experts are used for does change**: class and expert share {parts} (corrected for "
         f"their number, {len(table)})."
-        if parts
-        else ""
     )

@@ -12,14 +12,13 @@ One seed decides no claim about training.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
-import pandas as pd
-
-from moelib.report import comparisons, thresholds
+from moelib.report import thresholds
 from moelib.report.claims import evidence
 from moelib.report.claims.evidence import HEADS, Records
-from moelib.report.frames import Analysed, Efficient, Sharp, Surfaces, Trained
+from moelib.report.comparisons import REFERENCE
 from moelib.report.statistics.hypotheses import (
     ABOVE,
     BELOW,
@@ -34,9 +33,11 @@ from moelib.report.statistics.hypotheses import (
 from moelib.report.wording import MINUS, in_points
 
 UNITS = ("points", "nats")  # units that are written after a number
+T_TEST = "one-sided t tests over seeds, for both heads (intersection-union) or against one"
+TOST = "two one-sided t tests over seeds for equivalence (Schuirmann 1987)"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Claim:
     """One claim of the paper, and the rule that judges it."""
 
@@ -45,11 +46,16 @@ class Claim:
     metric: str  # what is measured, and on which scale
     holds: str  # when it holds; its thresholds are those of `thresholds`
     smallest: float  # the smallest effect that matters, on the scale of the test
-    test: str
-    unit: str  # of the evidence: points, %, nats, ratio (tested as a logarithm), times, or none
-    chapter: str  # of the book, that shows the evidence
+    test: str = T_TEST
+    unit: str = ""  # of the evidence: points, %, nats, ratio (tested as a logarithm), or times
+    shown: str  # the figure of the book that shows the evidence, or else the page of tables
     evidence: Callable[[Records], list[Evidence]]
     decide: Callable[[list[Evidence]], tuple[float, float]] = all_of  # p-values for and against
+
+    @property
+    def chapter(self) -> str:
+        """Of the book, that shows the evidence."""
+        return self.shown.partition("-")[0]
 
     @property
     def matters(self) -> str:
@@ -98,36 +104,17 @@ class Judgement(NamedTuple):
         return max(seeds)
 
 
-def judge(
-    trained: Trained,
-    analysed: Analysed = (),
-    sharp: Sharp = (),
-    surfaces: Surfaces = (),
-    efficient: Efficient = (),
-    *_: Analysed,  # of kinds that no claim is about
-) -> list[Judgement]:
+def judge(records: Records) -> list[Judgement]:
     """A judgement of each claim that the records of a study say something about."""
-    heads = {comparisons.REFERENCE, *HEADS}
-    records = Records(
-        *(
-            [record for record in kind if record.head in heads]
-            for kind in (trained, analysed, sharp, surfaces, efficient)
-        )
-    )
-    family = [(claim, tuple(claim.evidence(records))) for claim in CLAIMS]
+    heads = {REFERENCE, *HEADS}
+    claimed = Records(*([record for record in kind if record.head in heads] for kind in records))
+    family = [(claim, tuple(claim.evidence(claimed))) for claim in CLAIMS]
     p_values = [claim.decide(list(parts)) for claim, parts in family]
     return [
         Judgement(claim, parts, *decision)
         for (claim, parts), decision in zip(family, decisions(p_values), strict=True)
         if parts
     ]
-
-
-def rules() -> pd.DataFrame:
-    """One row a claim: what is measured, when it holds, the smallest effect, the test."""
-    rows = pd.DataFrame(map(vars, CLAIMS)).rename(columns={"words": "claim"})
-    rows["smallest"] = [claim.matters for claim in CLAIMS]
-    return rows.drop(columns=["unit", "evidence", "decide"])
 
 
 def in_words(part: Evidence, unit: str) -> str:
@@ -156,8 +143,20 @@ def _three_digits(value: float) -> str:
     return f"{value:.3g}".replace("-", MINUS)
 
 
-T_TEST = "one-sided t tests over seeds, for both heads (intersection-union) or against one"
-TOST = "two one-sided t tests over seeds for equivalence (Schuirmann 1987)"
+def _sharpest(number: int, name: str, names: str, measure: str, shown: str) -> Claim:
+    """That by a measure of the Hessian the soft head is the sharpest."""
+    return Claim(
+        number=number,
+        words=f"The soft head has the largest Hessian {name}, on training and on test images.",
+        metric=f"ratio of the {names}, paired by seed",
+        holds="soft / dense and soft / sparse are above 1 on both splits",
+        smallest=math.log(1.25),
+        test="one-sided t tests of log ratios over seeds, for all four or against one",
+        unit="ratio",
+        shown=shown,
+        evidence=partial(evidence.sharpness, measure),
+    )
+
 
 CLAIMS = (
     Claim(
@@ -166,10 +165,9 @@ CLAIMS = (
         metric="test accuracy (the paper: of validation) minus that of the dense run of the seed",
         holds="both mean differences are above 0",
         smallest=0.005,
-        test=T_TEST,
         unit="points",
-        chapter="accuracy",
-        evidence=evidence.accuracy(ABOVE, 0.0),
+        shown="accuracy",
+        evidence=partial(evidence.accuracy, ABOVE, 0.0),
     ),
     Claim(
         number=2,
@@ -179,7 +177,7 @@ CLAIMS = (
         smallest=0.001,
         test="one-sided t tests over seeds, for each head",
         unit="%",
-        chapter="accuracy",
+        shown="accuracy-tables",
         evidence=evidence.fit,
     ),
     Claim(
@@ -190,8 +188,8 @@ CLAIMS = (
         smallest=thresholds.COMPARABLE,
         test=TOST,
         unit="points",
-        chapter="accuracy",
-        evidence=evidence.accuracy(WITHIN, thresholds.COMPARABLE),
+        shown="accuracy",
+        evidence=partial(evidence.accuracy, WITHIN, thresholds.COMPARABLE),
     ),
     Claim(
         number=4,
@@ -199,12 +197,8 @@ CLAIMS = (
         metric="coefficient of variation of gate mass over experts, test images",
         holds=f"both means are below {thresholds.BALANCED:g}",
         smallest=0.1,
-        test=T_TEST,
-        unit="",
-        chapter="utilization",
-        evidence=evidence.usage(
-            lambda test: test["gate_mass_variation"], BELOW, thresholds.BALANCED
-        ),
+        shown="utilization-balance",
+        evidence=partial(evidence.usage, "gate_mass_variation", BELOW, thresholds.BALANCED),
     ),
     Claim(
         number=5,
@@ -212,9 +206,7 @@ CLAIMS = (
         metric="gate mass of the least used expert, in multiples of an even share, test images",
         holds=f"both means are above {thresholds.ALIVE:g}",
         smallest=0.1,
-        test=T_TEST,
-        unit="",
-        chapter="utilization",
+        shown="utilization-balance",
         evidence=evidence.least_usage,
     ),
     Claim(
@@ -223,35 +215,12 @@ CLAIMS = (
         metric="information that class and expert share beyond 95 % of shuffled labels",
         holds=f"both means are above {thresholds.SPECIALISED:g} nats",
         smallest=0.1,
-        test=T_TEST,
         unit="nats",
-        chapter="utilization",
-        evidence=evidence.usage(
-            lambda test: test["information"] - test["null_95"], ABOVE, thresholds.SPECIALISED
-        ),
+        shown="utilization-information",
+        evidence=partial(evidence.usage, "information - null_95", ABOVE, thresholds.SPECIALISED),
     ),
-    Claim(
-        number=7,
-        words="The soft head has the largest Hessian eigenvalue, on training and on test images.",
-        metric="ratio of the largest eigenvalues, paired by seed",
-        holds="soft / dense and soft / sparse are above 1 on both splits",
-        smallest=math.log(1.25),
-        test="one-sided t tests of log ratios over seeds, for all four or against one",
-        unit="ratio",
-        chapter="sharpness",
-        evidence=evidence.sharpness("lambda_max"),
-    ),
-    Claim(
-        number=8,
-        words="The soft head has the largest Hessian trace, on training and on test images.",
-        metric="ratio of the traces, paired by seed",
-        holds="soft / dense and soft / sparse are above 1 on both splits",
-        smallest=math.log(1.25),
-        test="one-sided t tests of log ratios over seeds, for all four or against one",
-        unit="ratio",
-        chapter="sharpness",
-        evidence=evidence.sharpness("trace"),
-    ),
+    _sharpest(7, "eigenvalue", "largest eigenvalues", "lambda_max", "sharpness-lambda-max"),
+    _sharpest(8, "trace", "traces", "trace", "sharpness-trace"),
     Claim(
         number=9,
         words="Dense and sparse lie in a similar curvature regime.",
@@ -260,7 +229,7 @@ CLAIMS = (
         smallest=math.log(thresholds.SIMILAR),
         test=TOST + ", of log ratios",
         unit="ratio",
-        chapter="sharpness",
+        shown="sharpness-lambda-max",
         evidence=evidence.similarity,
     ),
     Claim(
@@ -271,7 +240,7 @@ CLAIMS = (
         smallest=math.log(1.25),
         test="one-sided t tests of log ratios over seeds, doubled for the two sides",
         unit="ratio",
-        chapter="surface",
+        shown="surface-eigenvector",
         evidence=evidence.separation,
         decide=evidence.on_one_side,
     ),
@@ -282,8 +251,7 @@ CLAIMS = (
         holds=f"tau is within {thresholds.WEAK:g} of 0 on both splits",
         smallest=thresholds.WEAK,
         test="percentile bootstrap over runs; heads are not exchangeable",
-        unit="",
-        chapter="sharpness",
+        shown="sharpness-tables",
         evidence=evidence.order,
     ),
     Claim(
@@ -295,7 +263,7 @@ CLAIMS = (
         smallest=1 - thresholds.FASTER,
         test="sign tests over repeats in one process; seeds do not enter",
         unit="times",
-        chapter="efficiency",
+        shown="efficiency",
         evidence=evidence.speed,
     ),
     Claim(
@@ -306,7 +274,7 @@ CLAIMS = (
         smallest=thresholds.MATCHED,
         test="a count: no test",
         unit="%",
-        chapter="accuracy",
+        shown="accuracy-tables",
         evidence=evidence.budgets,
     ),
 )

@@ -1,20 +1,21 @@
 """What records say on each of the paper's claims: one number with its p-values for each part."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from itertools import product
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 from scipy import stats
 
 from moelib.records.kinds import TrainNumbers
 from moelib.records.record import Record
-from moelib.report import comparisons
 from moelib.report.accuracy import tables as accuracy_tables
+from moelib.report.comparisons import REFERENCE, ratios
 from moelib.report.efficiency import tables as efficiency_tables
-from moelib.report.frames import Analysed, Efficient, Sharp, Surfaces, Trained
+from moelib.report.frames import RUN, Analysed, Efficient, Sharp, Surfaces, Trained, of_split
 from moelib.report.paper import BACKBONE
 from moelib.report.sharpness import tables as sharpness_tables
 from moelib.report.statistics.hypotheses import ABOVE, WITHIN, Evidence, certain, over_seeds
@@ -32,94 +33,61 @@ SPLITS = ("train", "test")
 class Records(NamedTuple):
     """All records of one study that claims are about, each kind of the claimed heads alone."""
 
-    trained: Trained
-    analysed: Analysed
-    sharp: Sharp
-    surfaces: Surfaces
-    efficient: Efficient
+    trained: Trained = ()
+    analysed: Analysed = ()
+    sharp: Sharp = ()
+    surfaces: Surfaces = ()
+    efficient: Efficient = ()
 
 
-def accuracy(kind: str, threshold: float) -> Callable[[Records], list[Evidence]]:
+def accuracy(kind: str, threshold: float, records: Records) -> list[Evidence]:
     """Test accuracy of each claimed head minus that of the dense run of its seed."""
-
-    def evidence(records: Records) -> list[Evidence]:
-        differences = accuracy_tables.seed_differences(records.trained)
-        return _both(
-            over_seeds(f"{head} {MINUS} {comparisons.REFERENCE}", values, kind, threshold)
-            for head, values in differences.groupby("head", sort=False)["difference"]
-        )
-
-    return evidence
+    differences = accuracy_tables.seed_differences(records.trained)
+    return _by_head(differences, "difference", kind, threshold, name=f"{{}} {MINUS} {REFERENCE}")
 
 
 def fit(records: Records) -> list[Evidence]:
     """Training accuracy of each head after the last epoch, of the paper's net alone."""
-    accuracies = accuracy_tables.finals(_of_paper_net(records.trained))
-    if not set(accuracies.get("head", ())) >= {comparisons.REFERENCE, *HEADS}:
-        return []
-    groups = accuracies.groupby("head", sort=False)["last_train_accuracy"]
-    return [over_seeds(head, values, ABOVE, FITTED) for head, values in groups]
+    finals = accuracy_tables.finals(_of_paper_net(records.trained))
+    return _by_head(finals, "last_train_accuracy", ABOVE, FITTED, (REFERENCE, *HEADS))
 
 
-def usage(column: Callable[[pd.DataFrame], pd.Series], kind: str, threshold: float):
-    """A column of the usage of experts on test images, for each claimed head."""
-
-    def evidence(records: Records) -> list[Evidence]:
-        summary = utilization_tables.summary(r for r in records.analysed if r.head in HEADS)
-        if summary.empty:
-            return []
-        test = summary[summary["split"] == "test"]
-        values = test.assign(value=column(test)).groupby("head", sort=False)["value"]
-        return _both(over_seeds(head, runs, kind, threshold) for head, runs in values)
-
-    return evidence
+def usage(measure: str, kind: str, threshold: float, records: Records) -> list[Evidence]:
+    """The usage of experts on test images, of each claimed head."""
+    test = of_split(utilization_tables.summary(records.analysed), "test")
+    return _by_head(test, measure, kind, threshold)
 
 
 def least_usage(records: Records) -> list[Evidence]:
     """Gate mass of the least used expert, as a multiple of its uniform share."""
-    shares = utilization_tables.expert_shares(r for r in records.analysed if r.head in HEADS)
+    shares = of_split(utilization_tables.expert_shares(records.analysed), "test")
     if shares.empty:
         return []
-    test = shares[shares["split"] == "test"]
-    # The mass of the least used expert, as a multiple of its uniform share.
-    runs = test.groupby(["head", "seed"], sort=False)["gate_mass"]
-    least = (runs.min() * runs.size()).groupby("head", sort=False)
-    return _both(over_seeds(head, values, ABOVE, ALIVE) for head, values in least)
+    runs = shares.groupby(["head", "seed"], sort=False)["gate_mass"]
+    least = (runs.min() * runs.size()).rename("multiple").reset_index()
+    return _by_head(least, "multiple", ABOVE, ALIVE)
 
 
-def sharpness(measure: str) -> Callable[[Records], list[Evidence]]:
+def sharpness(measure: str, records: Records) -> list[Evidence]:
     """Ratios of curvature of the soft head to the dense and the sparse one, on both splits."""
-
-    def evidence(records: Records) -> list[Evidence]:
-        return _ratios(
-            sharpness_tables.curvature(records.sharp),
-            [("soft", comparisons.REFERENCE), ("soft", "sparse")],
-            [measure],
-            ABOVE,
-            0.0,
-        )
-
-    return evidence
+    pairs = [("soft", REFERENCE), ("soft", "sparse")]
+    return _ratios(sharpness_tables.curvature(records.sharp), pairs, [measure], ABOVE, 0.0)
 
 
 def similarity(records: Records) -> list[Evidence]:
     """Ratios sparse / dense of the largest eigenvalue and of the trace, on both splits."""
-    pairs = [("sparse", comparisons.REFERENCE)]
-    measures = ["lambda_max", "trace"]
-    curvature = sharpness_tables.curvature(records.sharp)
-    return _ratios(curvature, pairs, measures, WITHIN, math.log(SIMILAR))
+    curvature, measures = sharpness_tables.curvature(records.sharp), ["lambda_max", "trace"]
+    return _ratios(curvature, [("sparse", REFERENCE)], measures, WITHIN, math.log(SIMILAR))
 
 
 def separation(records: Records) -> list[Evidence]:
     """Ratios of the rise of the loss at the largest step along the top eigenvector."""
-    sweeps = surface_tables.sweeps(records.surfaces)
+    sweeps = of_split(surface_tables.sweeps(records.surfaces), "train")
     if sweeps.empty:
         return []
     ends = surface_tables.farthest(sweeps)
-    ends = ends[(ends["kind"] == EIGENVECTOR) & (ends["split"] == "train")]
-    return _ratios(
-        ends, [(head, comparisons.REFERENCE) for head in HEADS], ["rise"], ABOVE, 0.0, ["train"]
-    )
+    pairs = [(head, REFERENCE) for head in HEADS]
+    return _ratios(ends[ends["kind"] == EIGENVECTOR], pairs, ["rise"], ABOVE, 0.0, ["train"])
 
 
 def on_one_side(parts: list[Evidence]) -> tuple[float, float]:
@@ -139,18 +107,16 @@ def order(records: Records) -> list[Evidence]:
     if curvature.empty or finals.empty:
         return []
     accuracy = "best_validation_accuracy"
-    runs = ["study", "head", "seed"]
-    both = curvature.merge(finals[[*runs, accuracy]], on=runs)
-    parts = []
-    for split in SPLITS:
-        pairs = both[both["split"] == split][["lambda_max", accuracy]].dropna().to_numpy().T
-        parts.append(_weak_order(f"tau on {split} images", *pairs))
-    return parts
+    both = curvature.merge(finals[[*RUN, accuracy]], on=RUN)[["split", "lambda_max", accuracy]]
+    return [
+        _weak_order(f"tau on {split} images", pairs["lambda_max"], pairs[accuracy])
+        for split, pairs in both.dropna().groupby("split", sort=False)
+    ]
 
 
-def _weak_order(name: str, x: np.ndarray, y: np.ndarray) -> Evidence:
+def _weak_order(name: str, x: ArrayLike, y: ArrayLike) -> Evidence:
     """Whether two measures put runs in no clear order, by resampling the runs."""
-    seeds = len(x)
+    x, y, seeds = np.asarray(x), np.asarray(y), len(x)
     unknown = Evidence(name, math.nan, math.nan, math.nan, seeds, *[math.nan] * 3)
     if seeds < FEWEST_RUNS or np.ptp(x) == 0 or np.ptp(y) == 0:
         return unknown
@@ -174,7 +140,7 @@ def speed(records: Records) -> list[Evidence]:
         return []
     table = efficiency_tables.whole_models(records.efficient)
     times = {row.head: np.asarray(row.ratios) for row in table.itertuples()}
-    control = times.pop(comparisons.REFERENCE, None)
+    control = times.pop(REFERENCE, None)
     parts = [_sign_test(head, times[head]) for head in HEADS]
     # What tells two like heads apart by the margin cannot be trusted with unlike ones.
     like = None if control is None else median_interval(control)
@@ -195,10 +161,10 @@ def _sign_test(head: str, ratios: np.ndarray) -> Evidence:
 def budgets(records: Records) -> list[Evidence]:
     """Difference of the parameters of the whole model, relative to dense; of the paper's net."""
     totals = accuracy_tables.finals(_of_paper_net(records.trained))
-    if totals.empty or not set(totals["head"]) >= {comparisons.REFERENCE, *HEADS}:
+    if not {*totals.get("head", ())} >= {REFERENCE, *HEADS}:
         return []
     total = totals.groupby("head")["total_parameters"].first()
-    dense = total[comparisons.REFERENCE]
+    dense = total[REFERENCE]
     off = {head: total[head] / dense - 1 for head in HEADS}
     return [certain(f"{head} beside dense", x, abs(x) < MATCHED) for head, x in off.items()]
 
@@ -220,7 +186,7 @@ def _ratios(
     parts = []
     for measure, (head, reference) in product(measures, pairs) if len(frame) else ():
         both = frame[frame["head"].isin([head, reference])]
-        by_seed = comparisons.ratios(both, measure, reference).set_index("split")["by_seed"]
+        by_seed = ratios(both, measure, reference).set_index("split")["by_seed"]
         for split in splits:
             if split not in by_seed:
                 return []
@@ -229,7 +195,17 @@ def _ratios(
     return parts
 
 
-def _both(parts: Iterable[Evidence]) -> list[Evidence]:
-    """The evidence on both of the claimed heads; none if one is missing."""
-    parts = list(parts)
-    return parts if len(parts) == len(HEADS) else []
+def _by_head(
+    frame: pd.DataFrame,
+    measure: str,
+    kind: str,
+    threshold: float,
+    heads: tuple[str, ...] = HEADS,
+    name: str = "{}",
+) -> list[Evidence]:
+    """The evidence on a column of runs, or a sum of columns, by head; none if a head is missing."""
+    if frame.empty:
+        return []
+    values = frame.eval(measure).groupby(frame["head"], sort=False)
+    parts = [over_seeds(name.format(h), runs, kind, threshold) for h, runs in values if h in heads]
+    return parts if len(parts) == len(heads) else []

@@ -13,16 +13,15 @@ from moelib.records.kinds import (
 )
 from moelib.report import effects, loading
 from moelib.report.claims import claims
+from moelib.report.claims.evidence import Records
 from moelib.report.statistics.hypotheses import INCONCLUSIVE
 
-FIGURES = {  # of claims, by number: each is drawn where there are such records
-    **dict.fromkeys((1, 3), ("accuracy", TrainNumbers)),
-    **dict.fromkeys((4, 5), ("utilization-balance", UtilizationNumbers)),
-    6: ("utilization-information", UtilizationNumbers),
-    **dict.fromkeys((7, 9), ("sharpness-lambda-max", SharpnessNumbers)),
-    8: ("sharpness-trace", SharpnessNumbers),
-    10: ("surface-eigenvector", SurfaceNumbers),
-    12: ("efficiency", EfficiencyNumbers),
+KINDS = {  # of the records that are drawn, by chapter; in the order of `Records`
+    "accuracy": TrainNumbers,
+    "utilization": UtilizationNumbers,
+    "sharpness": SharpnessNumbers,
+    "surface": SurfaceNumbers,
+    "efficiency": EfficiencyNumbers,
 }
 
 
@@ -32,33 +31,30 @@ def verdicts(studies: Iterable[str]) -> pd.DataFrame:
     `effect` is the number on which the verdict hangs, with its interval; `figure` a link to what
     shows it.
     """
-    trained = loading.by_evidence(studies, TrainNumbers)
-    kinds = (UtilizationNumbers, SharpnessNumbers, SurfaceNumbers, EfficiencyNumbers)
-    figures = {
-        kind: effects.few_heads(loading.by_evidence(loading.published(), kind))
-        for kind in (TrainNumbers, *kinds)
+    drawn = {
+        chapter: effects.few_heads(loading.by_evidence(loading.published(), kind))
+        for chapter, kind in KINDS.items()
     }
     table = []
-    for study, records in trained.items():
+    for study in loading.by_evidence(studies, TrainNumbers):
         if study.startswith(effects.SWITCHED):  # these repeat another study but for one key
             continue
-        for judgement in claims.judge(records, *(loading.load(study, kind) for kind in kinds)):
-            figure, kind = FIGURES.get(judgement.claim.number, ("", None))
-            undecided = judgement.verdict == INCONCLUSIVE
-            drawn = study in figures.get(kind, {})
-            elsewhere = f"[tables]({judgement.claim.chapter}-tables.ipynb)"
+        records = Records(*(loading.load(study, kind) for kind in KINDS.values()))
+        for claim, judgement in ((part.claim, part) for part in claims.judge(records)):
+            weakest, undecided = judgement.weakest, judgement.verdict == INCONCLUSIVE
+            here = study in drawn[claim.chapter] and not claim.shown.endswith("-tables")
+            elsewhere = f"[tables]({claim.chapter}-tables.ipynb)"
+            effect = claims.in_words(weakest, claim.unit).replace("lambda_max", "eigenvalue")
             table.append(
                 {
-                    "number": judgement.claim.number,
-                    "claim": judgement.claim.words,
+                    "number": claim.number,
+                    "claim": claim.words,
                     "study": study,
                     "verdict": judgement.verdict,
-                    "effect": claims.in_words(judgement.weakest, judgement.claim.unit).replace(
-                        "lambda_max", "eigenvalue"
-                    ),
-                    "n": judgement.weakest.seeds or None,
+                    "effect": effect,
+                    "n": weakest.seeds or None,
                     "needed": judgement.needed if undecided else None,
-                    "figure": f"{{numref}}`{figure}`" if drawn else elsewhere,
+                    "figure": f"{{numref}}`{claim.shown}`" if here else elsewhere,
                 }
             )
     return pd.DataFrame(table)

@@ -7,6 +7,7 @@ import synthetic
 
 from moelib.report import thresholds
 from moelib.report.claims import claims
+from moelib.report.claims.evidence import Records
 from moelib.report.statistics.hypotheses import (
     CONTRADICTED,
     INCONCLUSIVE,
@@ -29,7 +30,7 @@ def study(seeds=SEEDS, backbone=PAPER_NET):
 
 
 def judgements(*records):
-    return {judgement.claim.number: judgement for judgement in claims.judge(*records)}
+    return {judgement.claim.number: judgement for judgement in claims.judge(Records(*records))}
 
 
 def judge(*records):
@@ -230,7 +231,7 @@ def test_the_claim_on_inference_needs_both_heads():
 
 
 def test_the_thirteen_claims_are_one_family():
-    family = claims.judge(accurate_heads(soft=3, sparse=3))
+    family = claims.judge(Records(accurate_heads(soft=3, sparse=3)))
     for judgement in family:
         assert judgement.adjusted >= judgement.p_value
     clearest = min(family, key=lambda judgement: judgement.p_value)
@@ -276,6 +277,6 @@ def test_the_numbers_of_a_claim_have_their_unit():
 
 
 def test_the_rules_name_their_own_thresholds():
-    rules = claims.rules().set_index("number")["holds"]
+    rules = {claim.number: claim.holds for claim in claims.CLAIMS}
     assert f"{thresholds.FITTED:.1%}" in rules[2] and f"{thresholds.BALANCED:g}" in rules[4]
     assert math.isclose(claims.CLAIMS[6].smallest, math.log(1.25))

@@ -3,6 +3,7 @@ import pytest
 import series
 import synthetic
 
+from moelib.records.kinds import CrosscheckNumbers
 from moelib.report import comparisons, loading
 from moelib.report.sharpness import tables
 from moelib.study.run import Run
@@ -128,7 +129,7 @@ def test_sharpness_has_a_panel_for_each_split():
 
 def test_crosscheck_judges_each_list_as_it_was_returned(results):
     synthetic.write_crosscheck()
-    records = loading.crosschecks()
+    records = loading.of_scripts("crosscheck", CrosscheckNumbers)
     assert list(records) == ["dense.some-cpu.json"]
     table = tables.crosscheck(records.values()).set_index("way")
     assert list(table.index) == [
