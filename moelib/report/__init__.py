@@ -21,7 +21,7 @@ What they share, in the order in which one reads the other:
 
     statistics/      intervals, power, hypotheses, associations
     loading, paper   records by study; the paper's own numbers
-    frames, timing   columns of a run; medians and ratios of times
+    frames, timing   columns and keys of a run; medians and ratios of times
     comparisons      runs beside those of the reference head, in pairs
     effects          what chapters compare, as frames of one shape, which forest draws
     style, forest    colours, markers, legends; effects as small panels; live: curves that grow

@@ -1,6 +1,6 @@
 """Runs beside those of the reference head: in pairs, by seed, as differences, ratios and orders."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import TypeVar
 
 import numpy as np
@@ -12,6 +12,7 @@ from moelib.study.heads import family
 
 N = TypeVar("N", bound=Record)
 REFERENCE = "dense"  # the head with which the others are compared
+KEYS = ("study", "seed", "split")  # that two rows have in common which are compared
 ORDERS = ["study", "split", "measure", "runs", "tau", "low", "high", "p_value", "without"]
 
 
@@ -26,36 +27,34 @@ def paired_runs(records: Iterable[N], reference: str = REFERENCE) -> list[tuple[
 def of_common_seeds(records: Iterable[N]) -> list[N]:
     """The records of those seeds that every head of the records has."""
     records = list(records)
-    seeds: dict[str, set[int]] = {}
-    for record in records:
-        seeds.setdefault(record.head, set()).add(record.seed)
-    common = set.intersection(*seeds.values()) if seeds else set()
-    return [record for record in records if record.seed in common]
+    heads = {record.head for record in records}
+    return [r for r in records if heads == {o.head for o in records if o.seed == r.seed}]
 
 
 def beyond_reference(
-    values: pd.DataFrame,
-    measure: str,
-    reference: str = REFERENCE,
-    keys: Sequence[str] = ("study", "seed"),
+    values: pd.DataFrame, measure: str, reference: str = REFERENCE
 ) -> pd.DataFrame:
-    """One row per row with one of the reference of like keys: its measure minus that one's."""
+    """One row per row with one of the reference of its study, seed, and split if frames have any.
+
+    `difference` is its measure minus that one's.
+    """
     if values.empty:
-        return pd.DataFrame(columns=["head", *keys, "difference"])
-    references = values[values["head"] == reference][[*keys, measure]]
-    pairs = values[values["head"] != reference].merge(
-        references, on=list(keys), suffixes=("", "_reference")
+        return pd.DataFrame(columns=["head", "study", "seed", "difference"])
+    keys = [key for key in KEYS if key in values]
+    is_reference = values["head"] == reference
+    pairs = values[~is_reference].merge(
+        values[is_reference][[*keys, measure]], on=keys, suffixes=("", "_reference")
     )
-    pairs["difference"] = pairs[measure] - pairs[f"{measure}_reference"]
-    return pairs[["head", *keys, "difference"]]
+    return pairs.assign(difference=pairs[measure] - pairs[f"{measure}_reference"])[
+        ["head", *keys, "difference"]
+    ]
 
 
-def mean_differences(
-    differences: pd.DataFrame, keys: Sequence[str] = ("study", "head"), fewest: int = 2
-) -> pd.DataFrame:
+def mean_differences(differences: pd.DataFrame, fewest: int = 2) -> pd.DataFrame:
     """One row per head of enough seeds: mean difference, t-interval, verdict where it has one."""
+    keys = [key for key in ("study", "head", "split") if key in differences]
     rows = []
-    for group, by_seed in differences.groupby(list(keys), sort=False)["difference"]:
+    for group, by_seed in differences.groupby(keys, sort=False)["difference"]:
         if len(by_seed) >= fewest:
             interval = seed_interval(by_seed.to_numpy())
             known = None if np.isnan(interval.low) else verdict(interval)
@@ -76,19 +75,15 @@ def ratios(frame: pd.DataFrame, measure: str, reference: str = REFERENCE) -> pd.
         reference: the head to compare with.
     """
     logs = np.log(frame[measure].where(frame[measure] > 0))
-    differences = beyond_reference(
-        frame.assign(log=logs), "log", reference, ("study", "seed", "split")
-    )
-    table = mean_differences(differences, ("study", "head", "split"), fewest=1)
+    differences = beyond_reference(frame.assign(log=logs), "log", reference)
+    table = mean_differences(differences, fewest=1)
     table = table.rename(columns={"difference": "ratio"})
     ends = ["ratio", "low", "high"]
     table[ends] = np.exp(table[ends].astype(float))
     return table.assign(by_seed=[tuple(np.exp(values).tolist()) for values in table["by_seed"]])
 
 
-def orders(
-    frame: pd.DataFrame, measures: Iterable[str], accuracy: str = "test_accuracy"
-) -> pd.DataFrame:
+def orders(frame: pd.DataFrame, measures: Iterable[str]) -> pd.DataFrame:
     """One row per study, split and measure: whether it orders the runs as their accuracy does.
 
     Kendall's tau over all runs of a study, whatever their head, with a bootstrap interval. A study
@@ -98,18 +93,17 @@ def orders(
     families can be: without one there must be four runs, of different measures and accuracies.
 
     Args:
-        frame: one row per run and split, with the measures and the accuracy as columns.
+        frame: one row per run and split, with the measures and `test_accuracy` as columns.
         measures: names of columns.
-        accuracy: name of a column.
     """
     rows = []
     for (study, split), runs in frame.groupby(["study", "split"], sort=False):
         for measure in measures:
-            pairs = runs[["head", measure, accuracy]].dropna()
-            values = pairs[[measure, accuracy]]
+            pairs = runs[["head", measure, "test_accuracy"]].dropna()
+            values = pairs[[measure, "test_accuracy"]]
             if len(values) < FEWEST_RUNS or (values.nunique() == 1).any():
                 continue
-            correlation = kendall(values[measure], values[accuracy])
+            correlation = kendall(values[measure], values["test_accuracy"])
             families = pairs["head"].map(family)
             subsets = (values[families != absent].to_numpy().T for absent in families.unique())
             taus = [tau_b(*pair) for pair in subsets if pair.shape[1] >= FEWEST_RUNS]

@@ -11,14 +11,7 @@ import pandas as pd
 
 from moelib.records.record import Record
 from moelib.report import comparisons, paper
-from moelib.report.statistics.hypotheses import (
-    ABOVE,
-    CONTRADICTED,
-    INCONCLUSIVE,
-    SUPPORTED,
-    decisions,
-    over_seeds,
-)
+from moelib.report.statistics import hypotheses
 from moelib.report.statistics.intervals import ALIKE, Interval, seed_interval, verdict
 
 COLUMNS = ["study", "panel", "head", "seeds", "value", "low", "high", "by_seed", "paper"]
@@ -39,9 +32,9 @@ def few_heads(records: Mapping[str, list[Record]]) -> dict[str, list[Record]]:
         for study, runs in records.items()
         if not study.startswith(SWITCHED)
         and (main := _main_heads(runs))
-        and _backbone(main) != "random_features"
+        and main[0].study.backbone.kind != "random_features"
     }
-    as_paper = [study for study, runs in few.items() if _backbone(runs) == paper.BACKBONE]
+    as_paper = [s for s, (run, *_) in few.items() if run.study.backbone.kind == paper.BACKBONE]
     names = list(dict.fromkeys([*[*few][:1], *as_paper, *few]))[:MOST_STUDIES]
     return {study: runs for study, runs in few.items() if study in names}
 
@@ -51,43 +44,37 @@ def _main_heads(runs: list[Record]) -> list[Record]:
     return [record for record in runs if record.head in MAIN] if many else runs
 
 
-def _backbone(runs: list[Record]) -> str:
-    return runs[0].study.backbone.kind
-
-
 def by_head(
-    tables: Mapping[str, pd.DataFrame],
-    measure: str,
-    quoted: Mapping[str, float] | None = None,
-    scale: float = 1,
+    values: pd.DataFrame, measure: str, quoted: Mapping[str, float] | None = None, scale: float = 1
 ) -> pd.DataFrame:
-    """Means over seeds of a measure of runs, with their t-intervals.
+    """Means over seeds of a measure of runs, with their t-intervals; a panel for each study.
 
     Args:
-        tables: by study, one row per run, with the measure as a column.
+        values: one row per run, with columns study, head and the measure; or empty.
         measure: its name.
         quoted: the paper's numbers by head, if it has them.
         scale: what values are multiplied by: 100 for points.
     """
-    return frame(
-        row(study, study, head, scale * runs[measure], (quoted or {}).get(head, np.nan))
-        for study, table in tables.items()
-        if len(table)
-        for head, runs in table.groupby("head", sort=False)
+    if values.empty:
+        return frame([])
+    means = comparisons.mean_differences(
+        values.assign(difference=scale * values[measure]), fewest=1
     )
+    theirs = means["head"].map(quoted or {})
+    return means.assign(panel=means["study"], value=means["difference"], paper=theirs)[COLUMNS]
 
 
-def ratios(
-    tables: Mapping[str, pd.DataFrame], measure: str, quoted: Mapping[str, dict]
-) -> pd.DataFrame:
+def ratios(values: pd.DataFrame, measure: str, quoted: Mapping[str, dict]) -> pd.DataFrame:
     """A measure of runs, times that of the dense head: a panel for each split, as are `quoted`."""
-    rows = []
-    for study, table in tables.items():
-        for row in comparisons.ratios(table, measure).itertuples():
-            references = paper.over_dense(quoted[row.split]) if row.split in quoted else {}
-            ends = (row.ratio, row.low, row.high, row.by_seed, references.get(row.head, np.nan))
-            rows.append((study, f"{study}, {row.split} images", row.head, row.seeds, *ends))
-    return frame(rows)
+    if values.empty:
+        return frame([])
+    table = comparisons.ratios(values, measure)
+    theirs = {split: paper.over_dense(numbers) for split, numbers in quoted.items()}
+    return table.assign(
+        panel=table["study"] + ", " + table["split"] + " images",
+        value=table["ratio"],
+        paper=[theirs.get(row.split, {}).get(row.head, np.nan) for row in table.itertuples()],
+    )[COLUMNS]
 
 
 def verdicts(effects: pd.DataFrame, null: float = 0) -> pd.Series:
@@ -106,22 +93,19 @@ def corrected_verdicts(effects: pd.DataFrame, null: float = 0, log: bool = False
         log: test logarithms, as of ratios.
     """
     scale = np.log if log else np.asarray
-    kinds = [
-        over_seeds(row.head, scale(row.by_seed) - scale(null), ABOVE, 0.0)
+    tests = [
+        hypotheses.over_seeds(row.head, scale(row.by_seed) - scale(null), hypotheses.ABOVE, 0.0)
         for row in effects.itertuples()
     ]
-    words = {SUPPORTED: "higher", CONTRADICTED: "lower", INCONCLUSIVE: ALIKE}
-    decided = decisions([(part.p_for, part.p_against) for part in kinds])
-    return pd.Series([words[d.verdict] for d in decided], effects.index, dtype=object)
+    words = {hypotheses.SUPPORTED: "higher", hypotheses.CONTRADICTED: "lower"}
+    decided = hypotheses.decisions([(test.p_for, test.p_against) for test in tests])
+    return pd.Series([words.get(d.verdict, ALIKE) for d in decided], effects.index, dtype=object)
 
 
-def row(
-    study: str, panel: str, head: str, values: Sequence[float], quoted: float = np.nan
-) -> tuple:
+def row(study: str, panel: str, head: str, values: Sequence[float]) -> tuple:
     """The mean of values, one for each seed, with its t-interval, as a row of `COLUMNS`."""
     values = tuple(values)
-    ends = (*seed_interval(values), values, quoted)
-    return (study, panel, head, len(values), *ends)
+    return (study, panel, head, len(values), *seed_interval(values), values, np.nan)
 
 
 def frame(rows: Iterable[tuple]) -> pd.DataFrame:

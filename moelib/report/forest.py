@@ -29,7 +29,9 @@ def panels(
     named after them, share their rows too, so that a head is at the same height in each. `line`
     marks the value of no effect, or a threshold.
     """
-    colour = colours(sorted(dict.fromkeys(effects["head"]), key=_rank))
+    rank = {name: place for place, name in enumerate(KNOWN)}
+    heads = sorted({*effects["head"]}, key=lambda h: (rank.get(family(h), len(rank)), h))
+    colour = colours(heads)
     limits = _limits(effects, line, log)
     studies = [*zip(effects["study"], effects["panel"], strict=True)]
     compared = len({*studies}) > 1 and all(panel.startswith(study) for study, panel in studies)
@@ -102,7 +104,3 @@ def _limits(effects: pd.DataFrame, line: float | None, log: bool) -> tuple[float
     values = np.clip([low, high, *ends], low - room / 2, high + room / 2)
     edges = values.min() - 0.06 * room, values.max() + 0.06 * room
     return tuple(np.exp(edges)) if log else edges
-
-
-def _rank(head: str) -> tuple[int, str]:
-    return (KNOWN.index(family(head)) if family(head) in KNOWN else len(KNOWN), head)

@@ -94,11 +94,6 @@ def load(study: str, numbers: type[N]) -> list[Record[N]]:
     return sorted(records, key=lambda record: (heads.index(record.head), record.seed))
 
 
-def load_all(studies: Iterable[str], numbers: type[N]) -> list[Record[N]]:
-    """All records of one kind of several studies."""
-    return [record for study in studies for record in load(study, numbers)]
-
-
 @cache  # a chapter asks for the same records dozens of times
 def _read(path: Path, numbers: type[N], _: int) -> Record[N]:
     return read_record(path, numbers)

@@ -31,11 +31,7 @@ RESULTS = "../results"  # from a page of the book, in the checkout as in the fol
 
 
 def chart(
-    name: str,
-    panels: Sequence[Figure],
-    caption: str,
-    frame: pd.DataFrame,
-    evidence: str,
+    name: str, panels: Sequence[Figure], caption: str, frame: pd.DataFrame, evidence: str
 ) -> Markdown:
     """A numbered figure of panels, with what it shows, and links to what is behind it.
 

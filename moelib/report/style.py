@@ -108,11 +108,33 @@ def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
     return in_style
 
 
-def head_panels(frame: pd.DataFrame, axes: dict, kind: str = "line", **options) -> sns.FacetGrid:
-    """Panels in which each head has its colour: `seaborn.relplot`, and what its axes share."""
-    facets = {**axes, **LEGEND}
-    colour = colours(frame["head"])
-    return sns.relplot(frame, kind=kind, hue="head", palette=colour, facet_kws=facets, **options)
+def head_panels(
+    frame: pd.DataFrame, columns: dict[str, str], axes: dict[str, object], **options
+) -> sns.FacetGrid:
+    """Panels in which each head has its colour: `seaborn.relplot`.
+
+    Args:
+        frame: with the columns that are drawn.
+        columns: what of it is x, y, row and col.
+        axes: what panels share.
+        options: others of seaborn's.
+    """
+    hue = {"hue": "head", "palette": colours(frame["head"])}
+    return sns.relplot(frame, **columns, **hue, facet_kws={**axes, **LEGEND}, **options)
+
+
+def panels(
+    rows: int, columns: int, size: tuple[float, float], x: str = "", y: str = "", **options
+) -> tuple[Figure, np.ndarray]:
+    """A grid of panels (row, column) of a size in inches; those at its edges name the axes."""
+    figure, grid = plt.subplots(
+        rows, columns, figsize=size, squeeze=False, layout="constrained", **options
+    )
+    for axes in grid[-1]:
+        axes.set_xlabel(x)
+    for axes in grid[:, 0]:
+        axes.set_ylabel(y)
+    return figure, grid
 
 
 def head_rows(axes: Axes, heads: Sequence[str]) -> None:

@@ -5,10 +5,14 @@ from collections.abc import Iterable
 import numpy as np
 
 
+def with_ends(name: str, value: float, low: float, high: float) -> dict[str, float]:
+    """Columns of a value and the ends of its interval."""
+    return {name: value, f"{name}_low": low, f"{name}_high": high}
+
+
 def quartiles(name: str, values: Iterable[float]) -> dict[str, float]:
     """Columns of the median of values, and of their quartiles."""
-    low, median, high = np.percentile(values, [25, 50, 75])
-    return {name: median, f"{name}_low": low, f"{name}_high": high}
+    return with_ends(name, *np.percentile(values, [50, 25, 75]))
 
 
 def pairs(times: Iterable[float], reference: Iterable[float] | None = None) -> tuple[float, ...]:
@@ -23,6 +27,4 @@ def ratio(
 ) -> dict[str, float]:
     """`quartiles` of the `pairs`; NaN without a reference."""
     ratios = pairs(times, reference)
-    if not ratios:
-        return dict.fromkeys((name, f"{name}_low", f"{name}_high"), np.nan)
-    return quartiles(name, ratios)
+    return quartiles(name, ratios) if ratios else with_ends(name, *[np.nan] * 3)

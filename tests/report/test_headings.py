@@ -15,11 +15,12 @@ def columns_asked_for(code: str) -> set[str]:
     """The names in calls of `headings` in a page or module."""
     calls = (node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Call))
     return {
-        argument.value
+        part.value
         for call in calls
         if getattr(call.func, "id", "") == "headings"
         for argument in call.args
-        if isinstance(argument, ast.Constant)
+        for part in ast.walk(argument)
+        if isinstance(part, ast.Constant)
     }
 
 

@@ -108,9 +108,9 @@ def by_split(records: Iterable[Trained]) -> pd.DataFrame:
 
 def gaps(records: Sequence[Trained]) -> pd.DataFrame:
     """The gap of each arm in points, as a frame of effects (`moelib.report.effects`)."""
-    rows = pd.DataFrame([{"head": record.head, "gap": gap(record)} for record in records])
     study = f"modalities, {records[0].numbers.study.name}"
-    return effects.by_head({study: rows}, "gap", scale=100)
+    rows = [{"study": study, "head": r.head, "gap": gap(r)} for r in records]
+    return effects.by_head(pd.DataFrame(rows), "gap", scale=100)
 
 
 def sparsity(records: Iterable[Trained]) -> pd.DataFrame:

@@ -2,6 +2,6 @@
 
 It may import the shared files of the report, records and study, and the chapters `accuracy`,
 `utilization`, `sharpness` and `robustness`. Add a hypothesis, before its runs, to `contrasts`,
-which `preregistered` and, beside accuracy, `expectations` tell of, and a part of a mixture to
-`tables.PARTS`, which `words` tells of.
+which `preregistered` and, beside accuracy, `expectations` tell of; one on a part of a mixture to
+`contrasts.PARTS`, which `words` tells of too.
 """

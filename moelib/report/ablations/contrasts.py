@@ -3,26 +3,18 @@
 They are those that the files of the studies state, written before any run.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import product
 from typing import NamedTuple
 
-import numpy as np
 import pandas as pd
 
 from moelib.records.record import Record
-from moelib.report.statistics.hypotheses import (
-    ABOVE,
-    BELOW,
-    CONTRADICTED,
-    LEVEL,
-    SUPPORTED,
-    WITHIN,
-    Evidence,
-    decisions,
-    detectable,
-    over_seeds,
-)
+from moelib.report import loading
+from moelib.report.frames import run_of
+from moelib.report.loading import N
+from moelib.report.statistics import hypotheses
+from moelib.report.statistics.hypotheses import ABOVE, BELOW, WITHIN, Evidence, over_seeds
 from moelib.report.wording import bound
 
 MATTERS = 0.005  # of accuracy, the smallest effect that matters
@@ -52,6 +44,12 @@ class Contrast(NamedTuple):
     def hypothesis(self) -> str:
         """In words, with the threshold."""
         return bound(self.kind, self.threshold)
+
+    @property
+    def against(self) -> str:
+        """What differs in the reference: the head, or else the study."""
+        same = self.arm.study == self.reference.study
+        return self.reference.head if same else self.reference.study
 
 
 def _contrasts(
@@ -153,9 +151,14 @@ def studies(contrasts: Iterable[Contrast]) -> list[str]:
     return list(dict.fromkeys(a.study for c in contrasts for a in (c.arm, c.reference)))
 
 
+def load(contrasts: Iterable[Contrast], numbers: type[N]) -> list[Record[N]]:
+    """The records of one kind of the studies that contrasts need."""
+    return [record for study in studies(contrasts) for record in loading.load(study, numbers)]
+
+
 def pairs(contrasts: Iterable[Contrast], records: Iterable[Record]) -> list[tuple[Record, Record]]:
     """The runs of one seed of the two arms of each contrast, where both are there."""
-    runs = {(r.study.name, r.head, r.seed): r for r in records}
+    runs = {run_of(record): record for record in records}
     return [
         (run, runs[*contrast.reference, seed])
         for contrast in contrasts
@@ -164,8 +167,8 @@ def pairs(contrasts: Iterable[Contrast], records: Iterable[Record]) -> list[tupl
     ]
 
 
-def paired_differences(contrast: Contrast, values: pd.DataFrame, measure: str) -> np.ndarray:
-    """A measure of the arm minus that of the reference, for each seed that both have.
+def paired_differences(contrast: Contrast, values: pd.DataFrame, measure: str) -> pd.Series:
+    """A measure of the arm minus that of the reference, by each seed that both have.
 
     Args:
         contrast: the two arms.
@@ -173,12 +176,12 @@ def paired_differences(contrast: Contrast, values: pd.DataFrame, measure: str) -
         measure: name of a column.
     """
     if values.empty:
-        return np.empty(0)
+        return pd.Series(dtype=float)
     arm, reference = (
         values[(values["study"] == side.study) & (values["head"] == side.head)].set_index("seed")
         for side in (contrast.arm, contrast.reference)
     )
-    return (arm[measure] - reference[measure]).dropna().sort_index().to_numpy(dtype=float)
+    return (arm[measure] - reference[measure]).dropna().sort_index()
 
 
 def judge(
@@ -203,18 +206,18 @@ def judge(
         over_seeds(contrast.question, differences, contrast.kind, contrast.threshold)
         for contrast, differences in zip(contrasts, by_seed, strict=True)
     ]
-    judged = decisions([(part.p_for, part.p_against) for part in evidence])
+    judged = hypotheses.decisions([(part.p_for, part.p_against) for part in evidence])
     rows = [
         {
             "question": contrast.question,
             **contrast.arm._asdict(),
-            "against": _against(contrast),
+            "against": contrast.against,
             **part._asdict(),
             "difference": part.estimate,
             "hypothesis": contrast.hypothesis,
             **decision._asdict(),
             **_without_effect(contrast, part, negligible),
-            "detectable": detectable(part, LEVEL / len(contrasts)),
+            "detectable": hypotheses.detectable(part, hypotheses.LEVEL / len(contrasts)),
             "by_seed": tuple(differences),
         }
         for contrast, differences, part, decision in zip(
@@ -225,20 +228,19 @@ def judge(
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def changes(
-    contrasts: Iterable[Contrast], values: Mapping[str, pd.DataFrame], measure: str
-) -> pd.DataFrame:
+def changes(contrasts: Iterable[Contrast], values: pd.DataFrame, measure: str) -> pd.DataFrame:
     """One row per contrast and split with two seeds or more: mean change of a measure, t-interval.
 
     `adjusted` is the p-value of no change, by Holm's correction for all rows.
 
     Args:
         contrasts: pairs of arms.
-        values: by split, frames as of `paired_differences`.
+        values: as of `paired_differences`, with a column split.
         measure: name of a column.
     """
     rows, tested = [], []
-    for contrast, (split, frame) in product(contrasts, values.items()):
+    by_split = values.groupby("split", sort=False) if len(values) else ()
+    for contrast, (split, frame) in product(contrasts, by_split):
         differences = paired_differences(contrast, frame, measure)
         if len(differences) > 1:
             part = over_seeds(contrast.question, differences, ABOVE, 0.0)
@@ -246,7 +248,7 @@ def changes(
             rows.append((contrast.question, contrast.arm.head, split, *numbers))
             tested.append((part.p_for, part.p_against))
     columns = ["question", "head", "split", "seeds", "change", "low", "high"]
-    adjusted = [decision.adjusted for decision in decisions(tested)]
+    adjusted = [decision.adjusted for decision in hypotheses.decisions(tested)]
     return pd.DataFrame(rows, columns=columns).assign(adjusted=adjusted)
 
 
@@ -256,10 +258,4 @@ def _without_effect(contrast: Contrast, part: Evidence, negligible: float) -> di
         return {}
     side = {ABOVE: -1, BELOW: 1}.get(contrast.kind)
     expected = side is None or side * contrast.threshold > 0
-    return {"verdict": SUPPORTED if expected else CONTRADICTED}
-
-
-def _against(contrast: Contrast) -> str:
-    """What differs in the reference: the head, or else the study."""
-    arm, reference = contrast.arm, contrast.reference
-    return reference.head if arm.study == reference.study else reference.study
+    return {"verdict": hypotheses.SUPPORTED if expected else hypotheses.CONTRADICTED}

@@ -13,46 +13,29 @@ from scipy import stats
 from moelib.records.kinds import SharpnessNumbers, TrainNumbers, UtilizationNumbers
 from moelib.records.reliability import RobustnessNumbers
 from moelib.report import loading, pages
-from moelib.report.ablations.contrasts import (
-    CORRUPTED,
-    COSTLY,
-    INFORMATION,
-    MAIN_STUDY,
-    SHARPER,
-    UNTRAINED_GATE,
-    Arm,
-    Contrast,
-    judge,
-    studies,
-)
+from moelib.report.ablations import contrasts
 from moelib.report.accuracy import tables as accuracy_tables
 from moelib.report.frames import of_split
 from moelib.report.headings import headings
 from moelib.report.robustness import tables as robustness_tables
 from moelib.report.sharpness import tables as sharpness_tables
-from moelib.report.statistics.hypotheses import (
-    CONTRADICTED,
-    INCONCLUSIVE,
-    LEVEL,
-    SUPPORTED,
-)
+from moelib.report.statistics.hypotheses import CONTRADICTED, INCONCLUSIVE, LEVEL, SUPPORTED
 from moelib.report.utilization import tables as utilization_tables
 from moelib.report.wording import in_points, listed, seeds_in_words, signed, with_interval
 
 COLUMNS = headings("expected", "seen", "verdict")
-WITHOUT_AUGMENTATION = "protocol-augment"
 
 
 def of_parts() -> list[Markdown]:
     """Do experts die without balance losses, as the file of the study expected?"""
-    arms = {head: Arm("ablations", head) for head in ("switch-free", "sparse-free", "soft-free")}
-    dead = {head: _dead(arm) for head, arm in arms.items()}
-    if not all(dead.values()):
+    heads = ("switch-free", "sparse-free", "soft-free")
+    switch, sparse, soft = (_dead("ablations", head) for head in heads)
+    if not (switch and sparse and soft):
         return []
-    switch, sparse, soft = dead.values()
+    most = np.count_nonzero(switch) > len(switch) / 2
     rows = [
-        ("switch without losses: some are dead for most seeds", switch, _most(switch)),
-        ("sparse without losses: fewer are dead", sparse, _mean(sparse) < _mean(switch)),
+        ("switch without losses: some are dead for most seeds", switch, most),
+        ("sparse without losses: fewer are dead", sparse, np.mean(sparse) < np.mean(switch)),
         ("soft without losses: none is dead", soft, not any(soft)),
     ]
     return _table((text, _counted(counts), _judged(met)) for text, counts, met in rows)
@@ -60,21 +43,24 @@ def of_parts() -> list[Markdown]:
 
 def of_departures() -> list[Markdown]:
     """What was expected of the departures of the authors' code beside accuracy."""
-    return _table([*_costly(), *_information(), *_dead_of_load(), *_alike(), *_sharper()])
+    accuracy = accuracy_tables.finals(contrasts.load(contrasts.COSTLY, TrainNumbers))
+    text = "{0.question}, {0.head}: costs accuracy"
+    costly = _accuracies(contrasts.COSTLY, accuracy, "test_accuracy", text)
+    return _table([*costly, *_information(), *_dead_of_load(), *_alike(), *_sharper()])
 
 
 def of_main_study() -> list[Markdown]:
     """What was expected of the main study beside the claims; nothing without its records."""
-    accuracy = accuracy_tables.finals(loading.load(MAIN_STUDY, TrainNumbers))
-    robust = robustness_tables.summary(loading.load(MAIN_STUDY, RobustnessNumbers))
+    accuracy = accuracy_tables.finals(loading.load(contrasts.MAIN_STUDY, TrainNumbers))
+    robust = robustness_tables.summary(loading.load(contrasts.MAIN_STUDY, RobustnessNumbers))
     rows = _accuracies(
-        *(UNTRAINED_GATE, accuracy, "test_accuracy"),
+        *(contrasts.UNTRAINED_GATE, accuracy, "test_accuracy"),
         "frozen is half a point less accurate than sparse at most",
     )
     if not rows:
         return []
     rows += _accuracies(
-        *(CORRUPTED, robust, "lost_accuracy"),
+        *(contrasts.CORRUPTED, robust, "lost_accuracy"),
         "{0.head} loses as much to corruption as dense, give or take a point",
     )
     text = "no measure of sharpness orders runs of one head (tau within 0.3)"
@@ -82,7 +68,7 @@ def of_main_study() -> list[Markdown]:
 
 
 def _accuracies(
-    contrasts: Sequence[Contrast], values: pd.DataFrame, measure: str, text: str
+    family: Sequence[contrasts.Contrast], values: pd.DataFrame, measure: str, text: str
 ) -> list[tuple[str, str, str]]:
     """What was expected of each contrast with runs, what is seen in points, and the verdict."""
     return [
@@ -91,42 +77,34 @@ def _accuracies(
             f"{with_interval(row.difference, row, in_points)} points, {seeds_in_words(row.seeds)}",
             row.verdict,
         )
-        for row in judge(contrasts, values, measure).itertuples()
+        for row in contrasts.judge(family, values, measure).itertuples()
     ]
 
 
-def _costly():
-    accuracy = accuracy_tables.finals(loading.load_all(studies(COSTLY), TrainNumbers))
-    text = "{0.question}, {0.head}: costs accuracy"
-    return _accuracies(COSTLY, accuracy, "test_accuracy", text)
-
-
 def _information():
-    judged = judge(INFORMATION, _usage(studies(INFORMATION)), "information")
-    for row in judged.itertuples():
+    usage = utilization_tables.on_test(contrasts.load(contrasts.INFORMATION, UtilizationNumbers))
+    for row in contrasts.judge(contrasts.INFORMATION, usage, "information").itertuples():
         change = "more" if row.hypothesis.startswith("above") else "less"
         text = f"{row.question}, {row.head}: class and expert share {change} information"
         yield text, f"{with_interval(row.difference, row, signed)} nats", row.verdict
 
 
 def _dead_of_load():
-    before, after = (_dead(Arm(study, "sparse")) for study in ("ablations", "protocol-load"))
+    before, after = (_dead(study, "sparse") for study in ("ablations", "protocol-load"))
     if before and after:
         seen = f"{_counted(after)}; before: {_counted(before)}"
-        more = _mean(after) > _mean(before)
-        yield "importance as load, sparse: no dead experts more", seen, _judged(not more)
+        verdict = _judged(np.mean(after) <= np.mean(before))
+        yield "importance as load, sparse: no dead experts more", seen, verdict
 
 
 def _alike():
     """Friedman's test over the seeds: whether the heads lose alike without augmentation."""
-    pair = ("ablations", WITHOUT_AUGMENTATION)
-    accuracy = accuracy_tables.finals(loading.load_all(pair, TrainNumbers))
-    if accuracy.empty:
-        return
-    wide = accuracy.pivot(index="seed", columns=["study", "head"], values="test_accuracy")
-    if not set(pair) <= set(wide.columns.get_level_values("study")):
-        return
-    lost = (wide[WITHOUT_AUGMENTATION] - wide["ablations"]).dropna(axis=1, how="all").dropna()
+    accuracy = accuracy_tables.finals(contrasts.load(contrasts.SHARPER, TrainNumbers))
+    lost = {
+        c.arm.head: contrasts.paired_differences(c, accuracy, "test_accuracy")
+        for c in contrasts.SHARPER
+    }
+    lost = pd.DataFrame(lost).dropna(axis=1, how="all").dropna()
     if min(lost.shape) < 3:  # heads, for the test, and seeds
         return
     p = stats.friedmanchisquare(*lost.to_numpy().T).pvalue
@@ -136,12 +114,13 @@ def _alike():
 
 
 def _sharper():
-    records = loading.load_all(studies(SHARPER), SharpnessNumbers)
-    curvature = of_split(sharpness_tables.curvature(records), "test")
+    curvature = of_split(
+        sharpness_tables.curvature(contrasts.load(contrasts.SHARPER, SharpnessNumbers)), "test"
+    )
     if len(curvature):
         curvature = curvature.assign(eigenvalue=np.log(curvature["lambda_max"]))
     text = "no augmentation, {}: the loss on test images is sharper"
-    rows = judge(SHARPER, curvature, "eigenvalue")
+    rows = contrasts.judge(contrasts.SHARPER, curvature, "eigenvalue")
     if rows.empty:
         yield text.format("all"), "not measured", INCONCLUSIVE
     for row in rows.itertuples():
@@ -149,15 +128,10 @@ def _sharper():
         yield text.format(row.head), f"{ratio}, {seeds_in_words(row.seeds)}", row.verdict
 
 
-def _usage(names: Sequence[str]) -> pd.DataFrame:
-    usage = utilization_tables.summary(loading.load_all(names, UtilizationNumbers))
-    return of_split(usage, "test")
-
-
-def _dead(arm: Arm) -> list[int]:
-    """Dead experts on test images of an arm, by seed."""
-    usage = _usage([arm.study])
-    return usage[usage["head"] == arm.head]["dead_experts"].tolist() if len(usage) else []
+def _dead(study: str, head: str) -> list[int]:
+    """Dead experts on test images of a head of a study, by seed."""
+    usage = utilization_tables.on_test(loading.load(study, UtilizationNumbers))
+    return usage[usage["head"] == head]["dead_experts"].tolist() if len(usage) else []
 
 
 def _table(rows) -> list[Markdown]:
@@ -171,11 +145,3 @@ def _counted(counts: Sequence[int]) -> str:
 
 def _judged(met: bool) -> str:
     return SUPPORTED if met else CONTRADICTED
-
-
-def _most(counts: Sequence[int]) -> bool:
-    return sum(count > 0 for count in counts) > len(counts) / 2
-
-
-def _mean(counts: Sequence[int]) -> float:
-    return sum(counts) / len(counts)

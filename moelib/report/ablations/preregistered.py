@@ -4,7 +4,7 @@ Each function returns the answer and then figures and tables; words are chosen b
 study without records is named with the command that makes them.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -12,17 +12,8 @@ from IPython.display import Markdown
 
 from moelib.records.kinds import SharpnessNumbers, TrainNumbers, UtilizationNumbers
 from moelib.records.record import Record
-from moelib.report import loading, pages
+from moelib.report import loading, pages, wording
 from moelib.report.ablations import contrasts, expectations, tables, together
-from moelib.report.ablations.contrasts import (
-    DEPARTURES,
-    MATTERS,
-    PARTS,
-    SOMETHING_TO_DO,
-    UNPAIRED,
-    WEAK,
-    Contrast,
-)
 from moelib.report.accuracy import tables as accuracy_tables
 from moelib.report.accuracy import words as accuracy_words
 from moelib.report.answers import MIXTURES
@@ -32,14 +23,7 @@ from moelib.report.headings import headings
 from moelib.report.sharpness import tables as sharpness_tables
 from moelib.report.statistics.hypotheses import CONTRADICTED, INCONCLUSIVE, SUPPORTED
 from moelib.report.utilization import tables as utilization_tables
-from moelib.report.wording import (
-    across_devices,
-    in_points,
-    listed,
-    seeds_in_words,
-    span,
-    with_interval,
-)
+from moelib.report.wording import in_points, listed, span, with_interval
 
 WEAK_BACKBONE, PAPER_SIZE = "weak-backbone", "paper"  # studies
 WORDS = {SUPPORTED: "Yes", CONTRADICTED: "No", INCONCLUSIVE: "Not decided"}
@@ -57,10 +41,10 @@ def weak_backbone() -> Iterator[Markdown]:
     """Do experts pay where the head has something to do?"""
     records = loading.load(WEAK_BACKBONE, TrainNumbers)
     accuracy = accuracy_tables.finals(records)
-    check = contrasts.judge([SOMETHING_TO_DO], accuracy, "test_accuracy")
-    judged = contrasts.judge(WEAK, accuracy, "test_accuracy", MATTERS)
+    check = contrasts.judge([contrasts.SOMETHING_TO_DO], accuracy, "test_accuracy")
+    judged = contrasts.judge(contrasts.WEAK, accuracy, "test_accuracy", contrasts.MATTERS)
     if judged.empty:
-        yield missing([*WEAK])
+        yield missing([*contrasts.WEAK])
         return
     beside = accuracy_tables.effects({WEAK_BACKBONE: records})
     beside = beside[beside["head"].isin(MIXTURES)]  # of as many parameters as dense
@@ -101,28 +85,28 @@ def images_of_experts() -> Markdown:
 
 def parts() -> list[Markdown]:
     """Were losses, gates and a hidden layer worth as little as was expected?"""
-    expected = [contrast for family in PARTS.values() for contrast in family]
-    records = _records(expected, TrainNumbers)
+    expected = [contrast for family in contrasts.PARTS.values() for contrast in family]
+    records = contrasts.load(expected, TrainNumbers)
     judged = contrasts.judge(expected, accuracy_tables.finals(records), "test_accuracy")
     if judged.empty:
         return [missing(expected)]
-    apart = across_devices(contrasts.pairs(expected, records))
+    apart = wording.across_devices(contrasts.pairs(expected, records))
     answer = [Markdown(_tally(judged)), _table(judged), *expectations.of_parts()]
     return [*answer, Markdown(apart)] if apart else answer
 
 
 def departures() -> list[Markdown]:
     """What did each departure of the authors' code do to accuracy?"""
-    contrasted = [*DEPARTURES, *UNPAIRED]
-    records = _records(contrasted, TrainNumbers)
+    contrasted = [*contrasts.DEPARTURES, *contrasts.UNPAIRED]
+    records = contrasts.load(contrasted, TrainNumbers)
     accuracy = accuracy_tables.finals(records)
-    judged = contrasts.judge(DEPARTURES, accuracy, "test_accuracy", MATTERS)
+    judged = contrasts.judge(contrasts.DEPARTURES, accuracy, "test_accuracy", contrasts.MATTERS)
     if judged.empty:
-        return [missing(DEPARTURES)]
+        return [missing(contrasts.DEPARTURES)]
     answer = _tally(judged)
-    if len(judged) < len(DEPARTURES):
-        answer += f" {len(DEPARTURES) - len(judged)} contrasts have no records yet."
-    apart = across_devices(contrasts.pairs(contrasted, records))
+    if len(judged) < len(contrasts.DEPARTURES):
+        answer += f" {len(contrasts.DEPARTURES) - len(judged)} contrasts have no records yet."
+    apart = wording.across_devices(contrasts.pairs(contrasted, records))
     return [
         Markdown(answer),
         _table(judged),
@@ -139,8 +123,8 @@ def all_at_once() -> list[Markdown]:
 
 def departures_in_use() -> list[Markdown]:
     """What each departure did to the use of the experts and to curvature; none without records."""
-    usage = utilization_tables.summary(_records(DEPARTURES, UtilizationNumbers))
-    sharp = sharpness_tables.curvature(_records(DEPARTURES, SharpnessNumbers))
+    usage = utilization_tables.summary(contrasts.load(contrasts.DEPARTURES, UtilizationNumbers))
+    sharp = sharpness_tables.curvature(contrasts.load(contrasts.DEPARTURES, SharpnessNumbers))
     for name in ("lambda_max", "trace") if len(sharp) else ():
         sharp[f"log_{name}"] = np.log(sharp[name].where(sharp[name] > 0))
     measures = [
@@ -151,17 +135,20 @@ def departures_in_use() -> list[Markdown]:
     ]
     parts = []
     for measure, title, frame in measures:
-        splits = dict(iter(frame.groupby("split", sort=False))) if len(frame) else {}
-        table = contrasts.changes(DEPARTURES, splits, measure)
+        table = contrasts.changes(contrasts.DEPARTURES, frame, measure)
         if len(table):
             changed = Markdown(f"**{title}**, change by the departure:")
             parts += [changed, pages.table(table, CHANGES)]
     return parts
 
 
-def checkpoints(records: Iterable[Record[TrainNumbers]]) -> str:
+def checkpoints(records: Sequence[Record[TrainNumbers]]) -> str:
     """Whether the best epoch on validation was the last one, in words: then the key did nothing."""
-    here, large = map(_ends_best, (list(records), loading.load(PAPER_SIZE, TrainNumbers)))
+    here, large = (
+        f"{sum(r.numbers.best_validation_epoch == len(r.numbers.epochs) for r in runs)} of "
+        f"{len(runs)}"
+        for runs in (records, loading.load(accuracy_words.PAPER_SIZE, TrainNumbers))
+    )
     return (
         f"The key `checkpoint` has no study of its own: in {here} runs the epoch with the best "
         "validation accuracy was the last one, so that both protocols test the same weights. "
@@ -169,19 +156,10 @@ def checkpoints(records: Iterable[Record[TrainNumbers]]) -> str:
     )
 
 
-def _ends_best(runs: Sequence[Record[TrainNumbers]]) -> str:
-    last = sum(run.numbers.best_validation_epoch == len(run.numbers.epochs) for run in runs)
-    return f"{last} of {len(runs)}"
-
-
-def missing(needed: Sequence[Contrast]) -> Markdown:
+def missing(needed: Sequence[contrasts.Contrast]) -> Markdown:
     """Say plainly that nothing is here yet, and what makes it."""
     commands = listed(f"`{pages.command(study)}`" for study in contrasts.studies(needed))
     return Markdown(f"No records are here yet that could answer this. They are made by {commands}.")
-
-
-def _records(needed: Iterable[Contrast], kind: type) -> list[Record]:
-    return loading.load_all(contrasts.studies(needed), kind)
 
 
 def _manipulation(check: pd.DataFrame) -> str:
@@ -217,7 +195,7 @@ def _tally(judged: pd.DataFrame) -> str:
     return (
         f"**Hypotheses on accuracy, written beforehand: {listed(parts)}.** The largest difference "
         f"is that of {most['head']} against {most['against']}: "
-        f"{in_points(most['difference'])} points, {seeds_in_words(most['seeds'])}."
+        f"{in_points(most['difference'])} points, {wording.seeds_in_words(most['seeds'])}."
     )
 
 
@@ -232,10 +210,11 @@ def _table(judged: pd.DataFrame) -> Markdown:
 
 
 def _noise_floor(accuracy: pd.DataFrame) -> str:
-    spreads = []
-    for contrast in UNPAIRED:
-        differences = contrasts.paired_differences(contrast, accuracy, "test_accuracy")
-        spreads += [np.var(differences, ddof=1)] if len(differences) > 1 else []
+    by_seed = [
+        contrasts.paired_differences(contrast, accuracy, "test_accuracy")
+        for contrast in contrasts.UNPAIRED
+    ]
+    spreads = [np.var(differences, ddof=1) for differences in by_seed if len(differences) > 1]
     if not spreads:
         return "The noise floor, another order of batches and augmentation, is not measured yet."
     return (

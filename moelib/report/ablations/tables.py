@@ -1,22 +1,16 @@
 """What is added and what is switched, as frames: parts of a mixture, keys of the protocol."""
 
 from collections.abc import Iterable, Mapping
-from itertools import chain
+from itertools import product
 
 import numpy as np
 import pandas as pd
 
 from moelib.records.record import Record
 from moelib.report import effects
-from moelib.report.ablations.contrasts import (
-    DEPARTURES,
-    PARTS,
-    UNPAIRED,
-    Arm,
-    judge,
-    paired_differences,
-)
+from moelib.report.ablations import contrasts
 from moelib.report.accuracy import tables as accuracy_tables
+from moelib.report.frames import flat
 from moelib.study.heads import Linear, Uniform
 
 
@@ -34,16 +28,17 @@ def parts(records: Mapping[str, list[Record]]) -> pd.DataFrame:
 
     A row is named after the head that has the part, and the part.
     """
-    accuracy = accuracy_tables.finals(chain.from_iterable(records.values()))
+    accuracy = accuracy_tables.finals(flat(records))
+    pairs = [(part, contrast) for part, family in contrasts.PARTS.items() for contrast in family]
     rows = []
-    for study in records:
-        for part, contrast in ((part, c) for part, family in PARTS.items() for c in family):
-            heads = (contrast.arm.head, contrast.reference.head)
-            complete, reduced = reversed(heads) if part == "losses" else heads
-            pair = contrast._replace(arm=Arm(study, complete), reference=Arm(study, reduced))
-            gains = 100 * paired_differences(pair, accuracy, "test_accuracy")
-            if len(gains):
-                rows.append(effects.row(study, study, f"{complete}-{part}", gains.tolist()))
+    for study, (part, contrast) in product(records, pairs):
+        heads = (contrast.arm.head, contrast.reference.head)
+        complete, reduced = reversed(heads) if part == "losses" else heads
+        arms = [contrasts.Arm(study, head) for head in (complete, reduced)]
+        pair = contrast._replace(arm=arms[0], reference=arms[1])
+        gains = 100 * contrasts.paired_differences(pair, accuracy, "test_accuracy")
+        if len(gains):
+            rows.append(effects.row(study, study, f"{complete}-{part}", gains))
     return effects.frame(rows)
 
 
@@ -52,8 +47,9 @@ def switches(records: Mapping[str, list[Record]]) -> pd.DataFrame:
 
     The departure is the panel. `UNPAIRED` is among them: another order of batches.
     """
-    accuracy = accuracy_tables.finals(chain.from_iterable(records.values()))
-    judged = judge([*DEPARTURES, *UNPAIRED], accuracy, "test_accuracy")
+    accuracy = accuracy_tables.finals(flat(records))
+    tested = [*contrasts.DEPARTURES, *contrasts.UNPAIRED]
+    judged = contrasts.judge(tested, accuracy, "test_accuracy")
     return of_judged(judged, judged["question"])
 
 

@@ -1,7 +1,6 @@
 """The answers on parts of a mixture and on departures of the authors' code, and their charts."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import chain
 
 import numpy as np
 import pandas as pd
@@ -16,7 +15,7 @@ from moelib.report.accuracy import tables as accuracy_tables
 from moelib.report.answers import BARS, NOTHING
 from moelib.report.effects import verdicts
 from moelib.report.forest import chart
-from moelib.report.frames import of_split
+from moelib.report.frames import flat
 from moelib.report.statistics.hypotheses import LEVEL
 from moelib.report.statistics.intervals import ALIKE
 from moelib.report.thresholds import BALANCED
@@ -159,7 +158,7 @@ def departures(studies: Iterable[str]) -> Iterator[Markdown]:
 
 def _unseen(records: Mapping[str, list[Record]]) -> str:
     """How large a change of accuracy could have gone unseen, from the best to the worst case."""
-    accuracy = accuracy_tables.finals(chain.from_iterable(records.values()))
+    accuracy = accuracy_tables.finals(flat(records))
     detectable = 100 * judge(DEPARTURES, accuracy, "test_accuracy")["detectable"].dropna()
     if detectable.empty:
         return " One seed decides nothing."
@@ -172,8 +171,7 @@ def _unseen(records: Mapping[str, list[Record]]) -> str:
 def _used_otherwise(studies: Iterable[str]) -> str:
     """Which departures are seen to change what the choice of an expert tells of the class."""
     records = loading.by_evidence(studies, UtilizationNumbers)
-    usage = utilization_tables.summary(chain.from_iterable(records.values()))
-    table = changes(DEPARTURES, {"test": of_split(usage, "test")}, "information")
+    table = changes(DEPARTURES, utilization_tables.on_test(flat(records)), "information")
     parts = enumeration(
         f"{plain(abs(row.change))} nats {'more' if row.change > 0 else 'less'} with "
         f"*{row.question}* ({row.head}, {span(row)})"

@@ -17,33 +17,19 @@ def learning_curves(epochs: pd.DataFrame) -> Figure:
 
     Heads of one colour share an entry of the legend, under the name of their family.
     """
-    tidy = epochs.melt(
-        id_vars=["head", "seed", "epoch", "split"],
-        value_vars=["loss", "accuracy"],
-        var_name="measure",
-    )
-    grid = head_panels(
-        tidy,
-        x="epoch",
-        y="value",
-        row="measure",
-        col="split",
-        estimator="mean" if tidy["seed"].nunique() > 1 else None,  # which takes seconds
-        errorbar=("pi", 100),
-        legend=False,
-        height=2.4,
-        aspect=1.45,
-        axes={"sharey": "row"},
-    )
+    runs = ["head", "seed", "epoch", "split"]
+    tidy = epochs.melt(runs, ["loss", "accuracy"], var_name="measure")
+    mean = "mean" if tidy["seed"].nunique() > 1 else None  # which takes seconds
+    columns = {"x": "epoch", "y": "value", "row": "measure", "col": "split"}
+    drawing = {"kind": "line", "estimator": mean, "errorbar": ("pi", 100), "legend": False}
+    grid = head_panels(tidy, columns, {"sharey": "row"}, height=2.4, aspect=1.45, **drawing)
     for (measure, split), axes in grid.axes_dict.items():
-        axes.set(title=f"{measure}, {split} images", ylabel="", xlabel="")
+        axes.set(title=f"{measure}, {split} images", ylabel="")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         if measure == "accuracy":
             axes.yaxis.set_major_formatter(PercentFormatter(1))
         else:
             axes.set_yscale("log")
-    for axes in grid.axes[-1]:
-        axes.set_xlabel("epoch")
     grid.axes[0, 0].set_ylabel("nats per image")
     grid.add_legend(_by_colour(tidy["head"]), title="head")
     return legend_below(grid)

@@ -2,14 +2,13 @@
 
 from collections.abc import Mapping
 
-import numpy as np
 import pandas as pd
 
 from moelib.records.record import Record
 from moelib.report import frames, paper
 from moelib.report.comparisons import REFERENCE, beyond_reference, mean_differences, paired_runs
 from moelib.report.effects import by_head
-from moelib.report.frames import Trained, run_columns, test_correct
+from moelib.report.frames import Trained, flat, run_columns, scalars, test_correct
 from moelib.report.statistics.intervals import exact_mcnemar, t_interval, wilson_interval
 from moelib.report.wording import seed_count
 
@@ -21,13 +20,10 @@ def finals(records: Trained) -> pd.DataFrame:
     return pd.DataFrame(
         {
             **run_columns(record),
-            "head_parameters": record.numbers.head_parameters,
-            "total_parameters": record.numbers.total_parameters,
+            **scalars(record.numbers),
             "test_images": record.numbers.images["test"],
-            "tested_epoch": record.numbers.tested_epoch,
             "test_accuracy": record.numbers.test.accuracy,
             "test_loss": record.numbers.test.loss,
-            "best_validation_epoch": record.numbers.best_validation_epoch,
             "best_validation_accuracy": max(e.validation.accuracy for e in record.numbers.epochs),
             "last_train_accuracy": record.numbers.epochs[-1].train.accuracy,
             "seconds": record.provenance.wall_time_s,
@@ -39,34 +35,26 @@ def finals(records: Trained) -> pd.DataFrame:
 def epochs(records: Trained) -> pd.DataFrame:
     """One row per run, epoch and split (train, validation): loss, accuracy, entropy of the gate."""
     return pd.DataFrame(
-        {
-            **run_columns(record),
-            "epoch": epoch.epoch,
-            "split": split,
-            "loss": metrics.loss,
-            "accuracy": metrics.accuracy,
-            "entropy": metrics.entropy,
-        }
-        for record, epoch, split, metrics in frames.epochs(records)
+        {**columns, "loss": metrics.loss, "accuracy": metrics.accuracy, "entropy": metrics.entropy}
+        for columns, metrics in frames.epochs(records)
     )
 
 
 def studies(records: Mapping[str, list[Record]]) -> pd.DataFrame:
     """One row per study: its net, its epochs, its seeds so far, and how accurate dense is there."""
     rows = []
-    for study, runs in records.items():
-        dense = [run for run in runs if run.head == REFERENCE]
-        by_head = finals(runs).groupby("head").size()
-        planned = len(runs[0].study.seeds)
+    for study, (run, *others) in records.items():
+        table = finals([run, *others])
+        seeds = table.groupby("head").size()
         rows.append(
             {
                 "study": study,
-                "backbone": runs[0].study.backbone.kind,
-                "protocol": runs[0].study.protocol.base,
-                "total": runs[0].numbers.total_parameters / 1e6,
-                "epochs": runs[0].study.training.epochs,
-                "done": seed_count(by_head.min(), by_head.max(), planned),
-                "accuracy": np.mean([run.numbers.test.accuracy for run in dense] or [np.nan]),
+                "backbone": run.study.backbone.kind,
+                "protocol": run.study.protocol.base,
+                "total": run.numbers.total_parameters / 1e6,
+                "epochs": run.study.training.epochs,
+                "done": seed_count(seeds.min(), seeds.max(), len(run.study.seeds)),
+                "accuracy": table["test_accuracy"][table["head"] == REFERENCE].mean(),
             }
         )
     return pd.DataFrame(rows)
@@ -78,29 +66,17 @@ def means(records: Trained) -> pd.DataFrame:
     Over two or more seeds it is the t-interval of their accuracies; with one seed it is Wilson's,
     over test images, and says nothing about other seeds.
     """
-    records = list(records)
     rows = []
-    for study, head in dict.fromkeys((r.study.name, r.head) for r in records):
-        runs = [r for r in records if (r.study.name, r.head) == (study, head)]
-        values = [run.numbers.test.accuracy for run in runs]
+    for (study, head), runs in finals(records).groupby(["study", "head"], sort=False):
+        values = runs["test_accuracy"]
         if len(runs) > 1:
             interval, over = t_interval(values), "seeds"
         else:
-            right = test_correct(runs[0])
-            interval, over = wilson_interval(int(right.sum()), len(right)), "test images"
-        rows.append(
-            {
-                "study": study,
-                "head": head,
-                "mean": interval.estimate,
-                "deviation": np.std(values, ddof=1) if len(runs) > 1 else np.nan,
-                "seeds": len(runs),
-                "low": interval.low,
-                "high": interval.high,
-                "interval_over": over,
-            }
-        )
-    return pd.DataFrame(rows)
+            images = runs["test_images"].iloc[0]
+            interval, over = wilson_interval(round(values.iloc[0] * images), images), "test images"
+        rows.append((study, head, len(runs), *interval, values.std(), over))
+    names = ["study", "head", "seeds", "mean", "low", "high", "deviation", "interval_over"]
+    return pd.DataFrame(rows, columns=names)
 
 
 def seed_differences(records: Trained) -> pd.DataFrame:
@@ -154,5 +130,4 @@ def beside_paper(records: Mapping[str, list[Record]]) -> pd.DataFrame:
 def effects(records: Mapping[str, list[Record]]) -> pd.DataFrame:
     """Test accuracy minus that of the dense head, in points, paired by seed."""
     quoted = paper.beyond_dense(paper.TEST_ACCURACY)
-    by_study = {study: seed_differences(runs) for study, runs in records.items()}
-    return by_head(by_study, "difference", quoted, scale=100)
+    return by_head(seed_differences(flat(records)), "difference", quoted, scale=100)

@@ -19,18 +19,9 @@ from moelib.report import thresholds
 from moelib.report.claims import evidence
 from moelib.report.claims.evidence import HEADS, Records
 from moelib.report.comparisons import REFERENCE
-from moelib.report.statistics.hypotheses import (
-    ABOVE,
-    BELOW,
-    CONTRADICTED,
-    LEVEL,
-    WITHIN,
-    Evidence,
-    all_of,
-    decisions,
-    seeds_for,
-)
-from moelib.report.wording import MINUS, in_points
+from moelib.report.statistics import hypotheses
+from moelib.report.statistics.hypotheses import ABOVE, BELOW, CONTRADICTED, LEVEL, WITHIN, Evidence
+from moelib.report.wording import MINUS, in_points, rounded
 
 UNITS = ("points", "nats")  # units that are written after a number
 T_TEST = "one-sided t tests over seeds, for both heads (intersection-union) or against one"
@@ -50,7 +41,8 @@ class Claim:
     unit: str = ""  # of the evidence: points, %, nats, ratio (tested as a logarithm), or times
     shown: str  # the figure of the book that shows the evidence, or else the page of tables
     evidence: Callable[[Records], list[Evidence]]
-    decide: Callable[[list[Evidence]], tuple[float, float]] = all_of  # p-values for and against
+    # p-values for and against
+    decide: Callable[[list[Evidence]], tuple[float, float]] = hypotheses.all_of
 
     @property
     def chapter(self) -> str:
@@ -96,9 +88,9 @@ class Judgement(NamedTuple):
         many: then a mean lies too close to the threshold.
         """
         sides = 2 if self.claim.decide is evidence.on_one_side else 1  # each is tested
-        level = LEVEL / len(CLAIMS) / sides
+        effect, level = self.claim.smallest, LEVEL / len(CLAIMS) / sides
         equivalent = self.claim.test.startswith(TOST)
-        seeds = [seeds_for(p, self.claim.smallest, level, equivalent) for p in self.evidence]
+        seeds = [hypotheses.seeds_for(p, effect, level, equivalent) for p in self.evidence]
         if None in seeds or max(seeds) <= self.weakest.seeds:
             return None
         return max(seeds)
@@ -112,7 +104,7 @@ def judge(records: Records) -> list[Judgement]:
     p_values = [claim.decide(list(parts)) for claim, parts in family]
     return [
         Judgement(claim, parts, *decision)
-        for (claim, parts), decision in zip(family, decisions(p_values), strict=True)
+        for (claim, parts), decision in zip(family, hypotheses.decisions(p_values), strict=True)
         if parts
     ]
 
@@ -123,7 +115,7 @@ def in_words(part: Evidence, unit: str) -> str:
     >>> in_words(Evidence("soft / dense", 1.1, 0.9, 1.35, 5, 0.01, 0.9, 0.01), "ratio")
     'soft / dense: 1.1 (0.9 to 1.35)'
     """
-    show = {"points": in_points, "%": _in_percent}.get(unit, _three_digits)
+    show = {"points": in_points, "%": _in_percent}.get(unit, rounded)
     if math.isnan(part.estimate):
         return f"{part.name}: unknown"
     known = part.high > part.low  # not of one seed, nor of what no seed changes
@@ -137,10 +129,6 @@ def _in_percent(share: float) -> str:
 
 def _percentage_points(share: float) -> str:
     return f"{100 * share:g} percentage point{'' if share == 0.01 else 's'}"
-
-
-def _three_digits(value: float) -> str:
-    return f"{value:.3g}".replace("-", MINUS)
 
 
 def _sharpest(number: int, name: str, names: str, measure: str, shown: str) -> Claim:

@@ -1,7 +1,6 @@
 """What records say on each of the paper's claims: one number with its p-values for each part."""
 
 import math
-from collections.abc import Iterable
 from itertools import product
 from typing import NamedTuple
 
@@ -27,7 +26,6 @@ from moelib.report.utilization import tables as utilization_tables
 from moelib.report.wording import MINUS
 
 HEADS = ("soft", "sparse")  # the heads that the paper's claims are about
-SPLITS = ("train", "test")
 
 
 class Records(NamedTuple):
@@ -54,8 +52,7 @@ def fit(records: Records) -> list[Evidence]:
 
 def usage(measure: str, kind: str, threshold: float, records: Records) -> list[Evidence]:
     """The usage of experts on test images, of each claimed head."""
-    test = of_split(utilization_tables.summary(records.analysed), "test")
-    return _by_head(test, measure, kind, threshold)
+    return _by_head(utilization_tables.on_test(records.analysed), measure, kind, threshold)
 
 
 def least_usage(records: Records) -> list[Evidence]:
@@ -87,7 +84,7 @@ def separation(records: Records) -> list[Evidence]:
         return []
     ends = surface_tables.farthest(sweeps)
     pairs = [(head, REFERENCE) for head in HEADS]
-    return _ratios(ends[ends["kind"] == EIGENVECTOR], pairs, ["rise"], ABOVE, 0.0, ["train"])
+    return _ratios(ends[ends["kind"] == EIGENVECTOR], pairs, ["rise"], ABOVE, 0.0)
 
 
 def on_one_side(parts: list[Evidence]) -> tuple[float, float]:
@@ -180,14 +177,13 @@ def _ratios(
     measures: list[str],
     kind: str,
     threshold: float,
-    splits: Iterable[str] = SPLITS,
 ) -> list[Evidence]:
-    """Ratios of heads, paired by seed; none unless every one of them is there."""
+    """Ratios of heads on each split, paired by seed; none unless every one of them is there."""
     parts = []
     for measure, (head, reference) in product(measures, pairs) if len(frame) else ():
         both = frame[frame["head"].isin([head, reference])]
         by_seed = ratios(both, measure, reference).set_index("split")["by_seed"]
-        for split in splits:
+        for split in frame["split"].unique():
             if split not in by_seed:
                 return []
             name = f"{measure} {head} / {reference}, {split}"

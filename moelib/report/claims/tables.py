@@ -4,24 +4,18 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from moelib.records.kinds import (
-    EfficiencyNumbers,
-    SharpnessNumbers,
-    SurfaceNumbers,
-    TrainNumbers,
-    UtilizationNumbers,
-)
+from moelib.records import kinds
 from moelib.report import effects, loading
 from moelib.report.claims import claims
 from moelib.report.claims.evidence import Records
 from moelib.report.statistics.hypotheses import INCONCLUSIVE
 
 KINDS = {  # of the records that are drawn, by chapter; in the order of `Records`
-    "accuracy": TrainNumbers,
-    "utilization": UtilizationNumbers,
-    "sharpness": SharpnessNumbers,
-    "surface": SurfaceNumbers,
-    "efficiency": EfficiencyNumbers,
+    "accuracy": kinds.TrainNumbers,
+    "utilization": kinds.UtilizationNumbers,
+    "sharpness": kinds.SharpnessNumbers,
+    "surface": kinds.SurfaceNumbers,
+    "efficiency": kinds.EfficiencyNumbers,
 }
 
 
@@ -36,7 +30,7 @@ def verdicts(studies: Iterable[str]) -> pd.DataFrame:
         for chapter, kind in KINDS.items()
     }
     table = []
-    for study in loading.by_evidence(studies, TrainNumbers):
+    for study in loading.by_evidence(studies, kinds.TrainNumbers):
         if study.startswith(effects.SWITCHED):  # these repeat another study but for one key
             continue
         records = Records(*(loading.load(study, kind) for kind in KINDS.values()))

@@ -34,7 +34,8 @@ def by_claim(rows: pd.DataFrame) -> Markdown:
         study=[f"`{study}`" for study in rows["study"]], verdict=rows["verdict"].map(pages.verdict)
     )
     parts = (
-        f"**{claim.number}. {claim.words}**\n\n{_rule(claim)}\n\n"
+        f"**{claim.number}. {claim.words}**\n\nHolds if {claim.holds}: {claim.metric}. "
+        f"Smallest effect that matters: {claim.matters}.\n\n"
         f"{pages.table(cells[rows['number'] == claim.number], columns, longest=len(cells)).data}"
         for claim in claims.CLAIMS
         if claim.number in set(rows["number"])
@@ -47,8 +48,3 @@ def tests() -> Markdown:
     """Which test decides each claim, folded."""
     rows = pd.DataFrame({"claim": claim.words, "test": claim.test} for claim in claims.CLAIMS)
     return pages.table(rows, headings("claim", "test"), longest=0)
-
-
-def _rule(claim: claims.Claim) -> str:
-    """What is measured for a claim, and when it holds."""
-    return f"Holds if {claim.holds}: {claim.metric}. Smallest effect that matters: {claim.matters}."

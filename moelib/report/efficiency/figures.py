@@ -2,26 +2,16 @@
 
 from itertools import cycle
 
-import matplotlib.pyplot as plt
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from moelib.report import style
 from moelib.report.efficiency.tables import analysed_heads
-from moelib.report.style import (
-    INK,
-    LEGEND,
-    PLAIN,
-    colours,
-    legend_below,
-    legend_outside,
-    plain_ticks,
-    styled,
-)
 
 
-@styled
+@style.styled
 def latencies(latencies: pd.DataFrame) -> Figure:
     """Time times that of the reference over batches: median of the pairs (line), quartiles (band).
 
@@ -30,10 +20,8 @@ def latencies(latencies: pd.DataFrame) -> Figure:
     """
     rows = analysed_heads(latencies)
     parts = [part for part in ("head", "model") if part in set(rows["part"])]
-    colour = colours(rows["head"])
-    figure, grid = plt.subplots(
-        1, len(parts), figsize=(7.2, 2.8), squeeze=False, layout="constrained"
-    )
+    colour = style.colours(rows["head"])
+    figure, grid = style.panels(1, len(parts), (7.2, 2.8), y="time, times the reference's")
     for axes, part in zip(grid.flat, parts, strict=True):
         for head, points in rows[rows["part"] == part].groupby("head", sort=False):
             points = points.groupby("batch")[["ratio", "ratio_low", "ratio_high"]].median()
@@ -41,42 +29,31 @@ def latencies(latencies: pd.DataFrame) -> Figure:
             band = points["ratio_low"], points["ratio_high"]
             axes.fill_between(points.index, *band, color=colour[head], alpha=0.2, linewidth=0)
         _over_batches(axes, {"head": "head alone", "model": "whole model"}[part])
-    grid[0, 0].set_ylabel("time, times the reference's")
-    legend_outside(figure, grid[0, 0])
+    style.legend_outside(figure, grid[0, 0])
     return figure
 
 
-@styled
+@style.styled
 def executors(latencies: pd.DataFrame) -> Figure:
     """Milliseconds of the head alone: each executor on learned routing, `auto` on the others."""
     rows = latencies[(latencies["part"] == "head") & latencies["executor"].notna()].assign(
         way=lambda t: t["executor"].where(t["routing"] == "learned", t["routing"] + " routing")
     )
-    grid = sns.relplot(
-        rows,
-        kind="line",
-        x="batch",
-        y="ms",
-        col="head",
-        hue="way",
-        style="way",  # lines lie on each other where the routing cannot matter
-        estimator="median",
-        errorbar=None,
-        palette="colorblind",
-        height=2.5,
-        aspect=max(0.8, 3.2 / rows["head"].nunique()),
-        facet_kws=LEGEND,
-    )
+    # Lines lie on each other where the routing cannot matter: they differ in style too.
+    columns = {"x": "batch", "y": "ms", "col": "head", "hue": "way", "style": "way"}
+    lines = {"kind": "line", "estimator": "median", "errorbar": None, "palette": "colorblind"}
+    size = {"height": 2.5, "aspect": max(0.8, 3.2 / rows["head"].nunique())}
+    grid = sns.relplot(rows, **columns, **lines, **size, facet_kws=style.LEGEND)
     grid.set(xscale="log", yscale="log")
     grid.set_axis_labels("batch", "ms")
     grid.set_titles("{col_name}")
     for axes in grid.axes.flat:
-        axes.xaxis.set_major_formatter(PLAIN)
-        plain_ticks(axes.yaxis)
-    return legend_below(grid)
+        axes.xaxis.set_major_formatter(style.PLAIN)
+        style.plain_ticks(axes.yaxis)
+    return style.legend_below(grid)
 
 
-@styled
+@style.styled
 def stacked_experts(speed: pd.DataFrame) -> Figure:
     """How many times faster than a loop over modules, over batches: medians, quartiles, aims.
 
@@ -84,35 +61,26 @@ def stacked_experts(speed: pd.DataFrame) -> Figure:
     more than never to be slower was aimed at.
     """
     modes, sizes = speed["mode"].unique(), speed.groupby(["experts", "hidden"], sort=False)
-    style = dict(zip(sizes.groups, cycle(("-", "--", "-.")), strict=False))
-    colour = colours(speed["head"])
-    figure, grid = plt.subplots(
-        1, len(modes), figsize=(7.2, 3), sharey=True, squeeze=False, layout="constrained"
-    )
+    dashes = dict(zip(sizes.groups, cycle(("-", "--", "-.")), strict=False))
+    colour = style.colours(speed["head"])
+    figure, grid = style.panels(1, len(modes), (7.2, 3), y="times as fast as the loop", sharey=True)
     for axes, mode in zip(grid.flat, modes, strict=True):
         lines = speed[speed["mode"] == mode].groupby(["head", "experts", "hidden"], sort=False)
         for (head, *size), points in lines:
             x, ratio = points["batch"], points["ratio"]
-            axes.errorbar(
-                x,
-                ratio,
-                (ratio - points["low"], points["high"] - ratio),
-                label=f"{head}, E = {size[0]}, h = {size[1]}",
-                color=colour[head],
-                linestyle=style[tuple(size)],
-                marker="o",
-                markersize=3,
-            )
+            ends = (ratio - points["low"], points["high"] - ratio)
+            line = {"color": colour[head], "linestyle": dashes[tuple(size)]}
+            label = f"{head}, E = {size[0]}, h = {size[1]}"
+            axes.errorbar(x, ratio, ends, label=label, marker="o", markersize=3, **line)
             axes.plot(x, points["target"].where(points["target"] > 1), ":", color=colour[head])
         _over_batches(axes, mode)
-    grid[0, 0].set_ylabel("times as fast as the loop")
-    legend_outside(figure, grid[0, 0], columns=2)
+    style.legend_outside(figure, grid[0, 0], columns=2)
     return figure
 
 
 def _over_batches(axes: Axes, title: str) -> None:
     """A panel of times over batches; the dashed line is the time that they are compared with."""
-    axes.axhline(1, color=INK, linewidth=1, linestyle="--")
+    axes.axhline(1, color=style.INK, linewidth=1, linestyle="--")
     axes.set(xlabel="batch", title=title)
     axes.set_xscale("log", base=2)
-    axes.xaxis.set_major_formatter(PLAIN)
+    axes.xaxis.set_major_formatter(style.PLAIN)

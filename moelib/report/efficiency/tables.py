@@ -12,7 +12,7 @@ from moelib.records.benchmarks import BenchmarkNumbers
 from moelib.records.record import Record
 from moelib.report.effects import COLUMNS
 from moelib.report.frames import Efficient, run_columns
-from moelib.report.statistics.intervals import Interval, median_interval
+from moelib.report.statistics.intervals import median_interval
 from moelib.report.timing import pairs, quartiles, ratio
 
 PAPER_BATCH = 256  # images, for which the paper's latencies were taken
@@ -25,19 +25,13 @@ def work(records: Efficient) -> pd.DataFrame:
     and the share are of the multiply-accumulates that are executed for a single image, which may be
     more than the plan needs.
     """
-    rows = []
-    for record in records:
-        counts = record.numbers.work
-        total = counts.executed_macs + counts.backbone_macs
-        rows.append(
-            {
-                **run_columns(record),
-                **counts.model_dump(),
-                "head_share": counts.executed_macs / total,
-                "ceiling": total / counts.backbone_macs,
-            }
-        )
-    return pd.DataFrame(rows)
+    table = pd.DataFrame(
+        {**run_columns(record), **record.numbers.work.model_dump()} for record in records
+    )
+    total = table["executed_macs"] + table["backbone_macs"]
+    return table.assign(
+        head_share=table["executed_macs"] / total, ceiling=total / table["backbone_macs"]
+    )
 
 
 def latencies(records: Efficient) -> pd.DataFrame:
@@ -48,27 +42,24 @@ def latencies(records: Efficient) -> pd.DataFrame:
     """
     rows = []
     for record in records:
-        panels = {}
+        references = {
+            (timed.part, timed.batch, timed.compiled): timed.milliseconds
+            for timed in record.numbers.timed
+            if timed.what == "reference"
+        }
         for timed in record.numbers.timed:
-            panels.setdefault((timed.part, timed.batch, timed.compiled), []).append(timed)
-        for (part, batch, compiled), timings in panels.items():
-            reference = [t.milliseconds for t in timings if t.what == "reference"]
-            for timed in timings:
-                rows.append(
-                    {
-                        **run_columns(record),
-                        "part": part,
-                        "what": timed.what,
-                        "executor": timed.executor,
-                        "routing": timed.routing,
-                        "compiled": compiled,
-                        "batch": batch,
-                        **quartiles("ms", timed.milliseconds),
-                        "images_per_second": 1e3 * batch / np.median(timed.milliseconds),
-                        **ratio("ratio", timed.milliseconds, *reference),
-                        "ratios": pairs(timed.milliseconds, *reference),
-                    }
-                )
+            times = timed.milliseconds
+            reference = references.get((timed.part, timed.batch, timed.compiled))
+            rows.append(
+                {
+                    **run_columns(record),
+                    **timed.model_dump(exclude={"milliseconds"}),
+                    **quartiles("ms", times),
+                    "images_per_second": 1e3 * timed.batch / np.median(times),
+                    **ratio("ratio", times, reference),
+                    "ratios": pairs(times, reference),
+                }
+            )
     return pd.DataFrame(rows)
 
 
@@ -94,14 +85,13 @@ def effects(records: Mapping[str, list[Record]]) -> pd.DataFrame:
     """
     rows = []
     for study, runs in records.items():
-        whole = whole_models(runs)
-        times = analysed_heads(latencies(runs))
-        times = times[times["batch"] == whole["batch"].max()]
+        batch = whole_models(runs)["batch"].max()
+        times = analysed_heads(latencies(runs)).query("batch == @batch")
         for part, name in (("head", "head alone"), ("model", "whole model")):
             for row in times[times["part"] == part].itertuples():
-                panel = f"{study}, {name}, batch {row.batch}"
-                middle = median_interval(row.ratios) if row.ratios else Interval(*(np.nan,) * 3)
-                rows.append((study, panel, row.head, 0, *middle, (), np.nan, part, row.batch))
+                panel = f"{study}, {name}, batch {batch}"
+                middle = median_interval(row.ratios) if row.ratios else [np.nan] * 3
+                rows.append((study, panel, row.head, 0, *middle, (), np.nan, part, batch))
     return pd.DataFrame(rows, columns=[*COLUMNS, "part", "batch"])
 
 

@@ -1,6 +1,6 @@
 """The answer on the cost of inference, its chart, and sentences on executors and benchmarks."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 import pandas as pd
 from IPython.display import Markdown
@@ -12,7 +12,7 @@ from moelib.report.answers import MIXTURES, NOTHING, headline, run_name
 from moelib.report.effects import few_heads
 from moelib.report.efficiency import tables
 from moelib.report.forest import chart
-from moelib.report.frames import Efficient
+from moelib.report.frames import Efficient, flat, run_of
 from moelib.report.thresholds import FASTER
 from moelib.report.wording import devices_of, listed, plain, span
 from moelib.study.heads import family, has_experts
@@ -22,12 +22,7 @@ def answer(studies: Iterable[str], name: str = "efficiency") -> Iterator[Markdow
     """Is inference with few experts faster than with a dense head?"""
     records = few_heads(loading.by_evidence(studies, EfficiencyNumbers))
     frame = tables.effects(records).dropna(subset="value")
-    mixtures = {
-        (study, run.head)
-        for study, runs in records.items()
-        for run in runs
-        if has_experts(run.study.heads[run.head])
-    }
+    mixtures = {run_of(r)[:2] for r in flat(records) if has_experts(r.study.heads[r.head])}
     mixed = pd.MultiIndex.from_frame(frame[["study", "head"]]).isin(mixtures)
     whole = frame[(frame["part"] == "model") & mixed]
     if whole.empty:
@@ -64,20 +59,24 @@ def _alone(frame: pd.DataFrame) -> str:
 
 def executor_choice(records: Efficient) -> str:
     """Which executor the rule chose at which batches, and what that means for the routing."""
-    choices = []
-    for record in records:
-        batches = {}
-        for batch, executor in record.numbers.chosen.items():
-            batches.setdefault(executor, []).append(batch)
-        words = (f"{name} in batches of {listed(sizes)}" for name, sizes in batches.items())
-        choices += [f"{record.head} {' and '.join(words)}"] if batches else []
-    chosen = "; ".join(choices)
+    chosen = "; ".join(
+        f"{record.head} {' and '.join(_batches(record.numbers.chosen))}"
+        for record in records
+        if record.numbers.chosen
+    )
     if not chosen:
         return ""
     return (
         f"The rule chose: {chosen}. Where it chose batched, all experts are computed whatever the "
         "plan says: there the routing cannot matter to auto."
     )
+
+
+def _batches(chosen: Mapping[int, str]) -> Iterator[str]:
+    """Each executor, and for which batches it was chosen."""
+    for executor in dict.fromkeys(chosen.values()):
+        sizes = listed(batch for batch, name in chosen.items() if name == executor)
+        yield f"{executor} in batches of {sizes}"
 
 
 def benchmark_question(numbers: BenchmarkNumbers) -> Markdown:

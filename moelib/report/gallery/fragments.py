@@ -5,6 +5,7 @@ it once. Where there are scripts, `book/_static/book.js` brings `forming` and `c
 """
 
 import json
+from collections.abc import Iterable, Mapping
 from html import escape
 
 import numpy as np
@@ -55,56 +56,48 @@ def experts(record: Gallery) -> str:
     """Each expert's test images: the most and least certain, and the misclassified ones."""
     numbers = record.numbers
     counts = np.array(numbers.class_expert).sum(axis=0)  # (e,)
-    rows = []
-    for expert, count in enumerate(counts):
-        cells = "".join(
-            f"<td>{''.join(thumbnail(record, n) for n in getattr(numbers, group)[expert])}</td>"
+    rows = {
+        f"{badge(expert, len(counts))} {count / numbers.images:.0%}": [
+            "".join(thumbnail(record, n) for n in getattr(numbers, group)[expert])
             for group in GROUPS
-        )
-        share = f"{count / numbers.images:.0%}"
-        rows.append(f"<tr><th scope=row>{badge(expert, len(counts))} {share}</th>{cells}</tr>")
-    heads = "".join(f"<th scope=col>{title}</th>" for title in GROUPS.values())
-    return _table(f"<th scope=col>expert</th>{heads}", rows, "experts")
+        ]
+        for expert, count in enumerate(counts)
+    }
+    return _table("experts", ["expert", *GROUPS.values()], rows)
 
 
 def matrix(record: Gallery) -> str:
     """How the test images of each class are divided among first choices: rows sum to 100 %."""
     shares = tables.class_shares(record)
     count = shares.shape[1]
-    heads = "".join(f"<th scope=col>{badge(e, count)}</th>" for e in range(count))
-    rows = [
-        f"<tr><th scope=row>{escape(name)}</th>"
-        + "".join(
+    rows = {
+        escape(name): [
             f'<td style="--share:{share:.2f}">{f"{100 * share:.0f}" if share >= 0.005 else ""}</td>'
             for share in row
-        )
-        + "</tr>"
+        ]
         for name, row in zip(record.numbers.classes, shares, strict=True)
-    ]
-    return _table(f"<th scope=col>class, %</th>{heads}", rows, "matrix")
+    }
+    return _table("matrix", ["class, %", *(badge(e, count) for e in range(count))], rows)
 
 
 def forming(record: Gallery, trained: Record[TrainNumbers]) -> str:
     """Where the same validation images go, epoch by epoch: a table, and a slider over it."""
     first, count = tables.first_choices(trained), len(record.numbers.pictures[0].logits)
     epochs = np.unique(np.linspace(0, len(first) - 1, EPOCHS).round().astype(int))
-    rows = [
-        f"<tr><th scope=row>{thumbnail(record, place)}</th>"
-        + "".join(f"<td>{badge(int(first[epoch, n]), count)}</td>" for epoch in epochs)
-        + "</tr>"
-        for n, place in enumerate(record.numbers.watched)
-    ]
+    images = [thumbnail(record, place) for place in record.numbers.watched]
+    rows = {
+        image: [badge(int(first[epoch, n]), count) for epoch in epochs]
+        for n, image in enumerate(images)
+    }
     boxes = "".join(
         f'<div class="box" data-expert="{e}">{badge(e, count)}</div>' for e in range(count)
     )
-    heads = "".join(f"<th scope=col>{epoch + 1}</th>" for epoch in epochs)
-    moving = "".join(thumbnail(record, place) for place in record.numbers.watched)
     return (
         f'<div class="forming" data-first="{escape(json.dumps(first.tolist()))}">'
         '<div class="live" hidden><label>Epoch <input type="range" min="1" '
         f'max="{len(first)}" value="1"> <output>1</output></label>'
-        f'<div class="boxes">{boxes}</div><div hidden class="pool">{moving}</div></div>'
-        f"{_table(f'<th scope=col>epoch</th>{heads}', rows, 'epochs')}</div>"
+        f'<div class="boxes">{boxes}</div><div hidden class="pool">{"".join(images)}</div></div>'
+        f"{_table('epochs', ['epoch', *(str(epoch + 1) for epoch in epochs)], rows)}</div>"
     )
 
 
@@ -126,16 +119,18 @@ def choices(record: Gallery) -> str:
         "logits": [numbers.pictures[place].logits for place in places],
         "noise": [numbers.pictures[place].noise for place in places] if noisy else None,
     }
-    rows = [
-        f"<tr><th scope=row>{thumbnail(record, place)}</th><td><div class=shares>"
-        + "".join(
-            f'<b style="--e:{_colour(e, count)};--on:{_on(_colour(e, count))};flex-grow:{gate:.4f}"'
-            f"{'' if gate else ' hidden'}>{e}</b>"
-            for e, gate in enumerate(tables.gate(record, place))
-        )
-        + "</div></td></tr>"
+    rows = {
+        thumbnail(record, place): [
+            "<div class=shares>"
+            + "".join(
+                f'<b style="{_colours(e, count)};flex-grow:{gate:.4f}"{"" if gate else " hidden"}>'
+                f"{e}</b>"
+                for e, gate in enumerate(tables.gate(record, place))
+            )
+            + "</div>"
+        ]
         for place in places
-    ]
+    }
     controls = (
         f'<label>k <input type=range data-set=k min=1 max={count} step=1 value="{numbers.k}">'
         f"<output>{numbers.k}</output></label>"
@@ -151,21 +146,27 @@ def choices(record: Gallery) -> str:
     return (
         f'<div class="choices" data-gates="{escape(json.dumps(data))}"><div class="live" hidden>'
         f"{controls}</div>"
-        f"{_table('<th scope=col>image</th><th scope=col>share of each chosen expert</th>', rows)}"
-        "</div>"
+        f"{_table('', ['image', 'share of each chosen expert'], rows)}</div>"
     )
 
 
 def badge(expert: int, count: int) -> str:
     """The number of an expert, in its colour."""
-    colour = _colour(expert, count)
-    return f'<b class="expert" style="--e:{colour};--on:{_on(colour)}">{expert}</b>'
+    return f'<b class="expert" style="{_colours(expert, count)}">{expert}</b>'
 
 
-def _table(heads: str, rows: list[str], kind: str = "") -> str:
+def _table(kind: str, heads: Iterable[str], rows: Mapping[str, Iterable[str]]) -> str:
+    """A table of cells by row; a cell that has a style of its own is a `td` already."""
+    head = "".join(f"<th scope=col>{title}</th>" for title in heads)
+    body = "".join(
+        f"<tr><th scope=row>{name}</th>"
+        + "".join(cell if cell.startswith("<td") else f"<td>{cell}</td>" for cell in cells)
+        + "</tr>"
+        for name, cells in rows.items()
+    )
     return (
-        f'<div class="scroll" tabindex="0"><table class="gallery {kind}"><thead><tr>{heads}</tr>'
-        f"</thead><tbody>{''.join(rows)}</tbody></table></div>"
+        f'<div class="scroll" tabindex="0"><table class="gallery {kind}"><thead><tr>{head}</tr>'
+        f"</thead><tbody>{body}</tbody></table></div>"
     )
 
 
@@ -173,10 +174,11 @@ def _name(record: Gallery) -> str:
     return f"s-{record.digest[:8]}"
 
 
-def _colour(expert: int, count: int) -> str:
-    return to_hex(expert_colours(count)[expert])
+def _colours(expert: int, count: int) -> str:
+    """The colour of an expert, and black or white on it, whichever can be read better.
 
-
-def _on(colour: str) -> str:
-    """Black or white, whichever can be read better on a colour: (L + 0.05)^2 by 0.05 * 1.05."""
-    return "#000" if (relative_luminance(colour) + 0.05) ** 2 > 0.05 * 1.05 else "#fff"
+    Contrasts are equal where (L + 0.05)^2 = 0.05 * 1.05.
+    """
+    colour = to_hex(expert_colours(count)[expert])
+    dark = (relative_luminance(colour) + 0.05) ** 2 > 0.05 * 1.05
+    return f"--e:{colour};--on:{'#000' if dark else '#fff'}"

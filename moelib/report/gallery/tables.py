@@ -18,11 +18,11 @@ def pairings(record: Gallery) -> pd.DataFrame:
 
 def pictures(record: Gallery) -> pd.DataFrame:
     """One row per image: which one it is, what the net made of it, and the gate's logits."""
-    rows = []
-    for picture in record.numbers.pictures:
-        row = picture.model_dump(exclude={"logits", "noise"})
-        rows.append({**row, **{f"logit_{e}": z for e, z in enumerate(picture.logits)}})
-    return pd.DataFrame(rows)
+    return pd.DataFrame(
+        picture.model_dump(exclude={"logits", "noise"})
+        | {f"logit_{e}": logit for e, logit in enumerate(picture.logits)}
+        for picture in record.numbers.pictures
+    )
 
 
 def class_shares(record: Gallery) -> np.ndarray:

@@ -18,7 +18,7 @@ KINDS = (Sparse, Switch, Soft, FrozenGate)
 DATA = {"cifar10": "CIFAR-10", "digits": "Handwritten digits"}
 
 
-def answer(studies: Iterable[str], name: str = "gallery") -> Iterator[Markdown]:
+def answer(studies: Iterable[str]) -> Iterator[Markdown]:
     """Which images does each expert get? One run of each data set, CIFAR-10 first."""
     galleries = loading.by_evidence(studies, GalleryNumbers)
     sources: dict[str, str] = {}
@@ -28,17 +28,15 @@ def answer(studies: Iterable[str], name: str = "gallery") -> Iterator[Markdown]:
         yield Markdown(NOTHING)
     for number, (source, study) in enumerate(sources.items()):
         record = min(galleries[study], key=_rank)
-        trained = next(
-            r for r in loading.load(study, TrainNumbers)
-            if (r.head, r.seed) == (record.head, record.seed)
-        )  # fmt: skip
+        run = (record.head, record.seed)
+        (trained,) = (r for r in loading.load(study, TrainNumbers) if (r.head, r.seed) == run)
         yield Markdown(f"## {DATA.get(source, source)}")
-        yield from charts(record, trained, f"{name}-{source}", brief=number > 0)
+        yield from charts(record, trained, f"gallery-{source}", brief=number > 0)
 
 
 def charts(
-    record: Gallery, trained: Record[TrainNumbers], name: str, brief: bool = False
-) -> list[Markdown]:
+    record: Gallery, trained: Record[TrainNumbers], name: str, brief: bool
+) -> Iterator[Markdown]:
     """The fragments of one run as numbered figures, each with what is to be seen in it first.
 
     With `brief` without the matrix and the choices.
@@ -51,17 +49,13 @@ def charts(
         return pages.fragment(f"{name}{end}", html, f"{caption} {run}.", frame, evidence)
 
     best = pairs.loc[pairs["share"].idxmax()]
-    parts = [
-        _raw(fragments.sprite(record)),
-        figure(
-            "",
-            fragments.experts(record),
-            f"**Expert {best.expert} gets {best.share:.0%} of the images of class "
-            f"“{best['class']}”.** Test images by first choice, with each expert's share of all "
-            f"{numbers.images:,}. A dashed frame marks an image that the net gets wrong.",
-            pictures,
-        ),
-    ]
+    yield _raw(fragments.sprite(record))
+    caption = (
+        f"**Expert {best.expert} gets {best.share:.0%} of the images of class "
+        f"“{best['class']}”.** Test images by first choice, with each expert's share of all "
+        f"{numbers.images:,}. A dashed frame marks an image that the net gets wrong."
+    )
+    yield figure("", fragments.experts(record), caption, pictures)
     if not brief:
         own = int((pairs["share"] > 0.5).sum())
         caption = (
@@ -69,7 +63,7 @@ def charts(
             f"expert.** Share of each class by first choice, in percent; {numbers.images:,} test "
             "images,"
         )
-        parts.append(figure("-matrix", fragments.matrix(record), caption, pairs))
+        yield figure("-matrix", fragments.matrix(record), caption, pairs)
     if numbers.watched:
         first = tables.first_choices(trained)
         stayed = int((first[0] == first[-1]).sum())
@@ -79,9 +73,8 @@ def charts(
             "be picked where scripts run."
         )
         watched = pd.DataFrame(first, index=pd.RangeIndex(1, len(first) + 1, name="epoch"))
-        parts.append(
-            figure("-forming", fragments.forming(record, trained), caption, watched.reset_index())
-        )
+        forming = fragments.forming(record, trained)
+        yield figure("-forming", forming, caption, watched.reset_index())
     if not brief:
         moved = numbers.moved_by_noise
         claim = (
@@ -95,16 +88,12 @@ def charts(
             "is surest of, with the gate as trained; where scripts run, $k$, temperature and "
             "noise can be changed, each relative to the trained gate."
         )
-        parts.append(figure("-choices", fragments.choices(record), caption, pictures))
-    return parts
+        yield figure("-choices", fragments.choices(record), caption, pictures)
 
 
 def listing(record: Gallery) -> list[Markdown]:
     """Images and classes of each expert, for the page of all heads: no figure of its own."""
-    return [
-        _raw(html)
-        for html in (fragments.sprite(record), fragments.experts(record), fragments.matrix(record))
-    ]
+    return [_raw(part(record)) for part in (fragments.sprite, fragments.experts, fragments.matrix)]
 
 
 def _rank(record: Record[GalleryNumbers]) -> tuple[int, str]:

@@ -21,17 +21,12 @@ def recipes(studies: Iterable[Study]) -> pd.DataFrame:
     """One row per study: its data, net, protocol and training recipe."""
     return pd.DataFrame(
         {
+            **study.training.model_dump(),
             "study": study.name,
             "data": study.data.source,
             "backbone": study.backbone.kind,
             "protocol": study.protocol.base,
-            "epochs": study.training.epochs,
-            "batch_size": study.training.batch_size,
-            "learning_rate": study.training.learning_rate,
             "schedule": study.training.schedule.kind,
-            "weight_decay": study.training.weight_decay,
-            "label_smoothing": study.training.label_smoothing,
-            "precision": study.training.precision,
         }
         for study in studies
     )
@@ -61,10 +56,7 @@ def machines(records: Iterable[Record]) -> pd.DataFrame:
     return _counts(
         {
             "study": record.study.name,
-            "device": record.provenance.device,
-            "cores": record.provenance.cores,
-            "threads": record.provenance.threads,
-            "python": record.provenance.python,
+            **record.provenance.model_dump(include={"device", "cores", "threads", "python"}),
             "torch": record.provenance.packages["torch"],
         }
         for record in records
@@ -155,18 +147,25 @@ def projections(records: Iterable[Record], seeds: int, epochs: int) -> pd.DataFr
         seeds: for `seeds_hours`, at the epochs of the study, with its analyses.
         epochs: for `epochs_hours`, of one seed, with its analyses.
     """
-    table = pd.DataFrame(
-        {
-            "study": record.study.name,
-            "device": record.provenance.device,
-            "kind": record.kind,
-            "head": record.head,
-            "hours": _hours(record),
-            "epoch_seconds": _epoch(record) if record.kind == TrainNumbers.kind else np.nan,
-            "epochs": record.study.training.epochs,
-        }
-        for record in records
-    )
+    rows = []
+    for record in records:
+        training, hours = record.kind == TrainNumbers.kind, record.provenance.wall_time_s / 3600
+        epoch_seconds = np.nan
+        if training:  # of which an epoch beside other work does not count for more
+            epoch_seconds = np.median(record.provenance.epoch_seconds)
+            hours = epoch_seconds * len(record.numbers.epochs) / 3600
+        rows.append(
+            {
+                "study": record.study.name,
+                "device": record.provenance.device,
+                "kind": record.kind,
+                "head": record.head,
+                "hours": hours,
+                "epoch_seconds": epoch_seconds,
+                "epochs": record.study.training.epochs,
+            }
+        )
+    table = pd.DataFrame(rows)
     if table.empty:
         return table
     is_training = table["kind"] == TrainNumbers.kind
@@ -188,15 +187,3 @@ def _one_seed(table: pd.DataFrame) -> pd.Series:
     """Hours of one run of each kind and head, the median one, in sum."""
     runs = table.groupby([*MACHINE, "kind", "head"])["hours"].median()
     return runs.groupby(MACHINE).sum()
-
-
-def _hours(record: Record) -> float:
-    """Of a training the epochs alone, each as long as the median one."""
-    if record.kind == TrainNumbers.kind:
-        return _epoch(record) * len(record.numbers.epochs) / 3600
-    return record.provenance.wall_time_s / 3600
-
-
-def _epoch(record: Record[TrainNumbers]) -> float:
-    """Seconds of one epoch, the median: an epoch beside other work does not count for more."""
-    return float(np.median(record.provenance.epoch_seconds))

@@ -1,7 +1,5 @@
 """Figures of robustness: accuracy as corruptions grow stronger."""
 
-from collections.abc import Sequence
-
 import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.axes import Axes
@@ -9,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from moelib.report.forest import WIDTH
-from moelib.report.style import MARKERS, colours, styled
+from moelib.report.style import MARKERS, colours, panels, styled
 from moelib.study.heads import family
 
 COLUMNS = 3  # panels beside each other in a notebook
@@ -19,28 +17,26 @@ COLUMNS = 3  # panels beside each other in a notebook
 def curves(strengths: pd.DataFrame) -> list[Figure]:
     """Accuracy by strength, a panel for each corruption: mean over seeds, and their range."""
     colour = colours(strengths["head"])
-    panels = []
+    figures = []
     for name, part in strengths.groupby("corruption", sort=False):
         figure, axes = plt.subplots(figsize=(WIDTH, 2.8), layout="constrained")
         _draw(axes, name, part, colour)
-        if not panels:  # one legend for all
+        if not figures:  # one legend for all
             axes.legend(frameon=False, handlelength=1.5)
-        panels.append(figure)
-    return panels
+        figures.append(figure)
+    return figures
 
 
 @styled
 def overview(strengths: pd.DataFrame) -> Figure:
     """Accuracy on corrupted test images by strength; strength 0 is the same images before."""
-    names: Sequence[str] = list(dict.fromkeys(strengths["corruption"]))
-    rows = -(-len(names) // COLUMNS)
-    figure, grid = plt.subplots(
-        *(rows, COLUMNS), figsize=(9, 2.4 * rows), sharey=True, squeeze=False, layout="constrained"
-    )
+    parts = list(strengths.groupby("corruption", sort=False))
+    rows = -(-len(parts) // COLUMNS)
+    figure, grid = panels(rows, COLUMNS, (9, 2.4 * rows), sharey=True)
     colour = colours(strengths["head"])
-    for axes, name in zip(grid.flat, names, strict=False):
-        _draw(axes, name, strengths[strengths["corruption"] == name], colour)
-    for axes in grid.flat[len(names) :]:
+    for axes, (name, part) in zip(grid.flat, parts, strict=False):
+        _draw(axes, name, part, colour)
+    for axes in grid.flat[len(parts) :]:
         axes.set_visible(False)
     figure.legend(*grid.flat[0].get_legend_handles_labels(), loc="outside lower center", ncols=6)
     return figure

@@ -10,7 +10,7 @@ from moelib.records.kinds import TrainNumbers
 from moelib.records.record import Record
 from moelib.records.reliability import RobustnessNumbers
 from moelib.report.comparisons import paired_runs
-from moelib.report.frames import run_columns, test_correct
+from moelib.report.frames import RUN, run_columns, run_of, scalars, test_correct
 
 Robust = Iterable[Record[RobustnessNumbers]]
 SAME_HEAD, SAME_SEED, NEITHER = "same head", "same seed", "neither"
@@ -50,11 +50,8 @@ def summary(records: Robust) -> pd.DataFrame:
         rows.append(
             {
                 **run_columns(record),
-                "images": numbers.images,
-                "accuracy": numbers.clean.accuracy,
-                "brier": numbers.clean.brier,
-                "ece": numbers.clean.ece,
-                "temperature": numbers.temperature,
+                **scalars(numbers),
+                **scalars(numbers.clean),
                 "tempered_ece": numbers.tempered.ece,
                 "tempered_loss": numbers.tempered.loss,
                 "corruption_error": errors.mean(),
@@ -72,11 +69,13 @@ def relative_errors(records: Robust) -> pd.DataFrame:
     mCE = mean over corruptions of sum_s error_s / sum_s error_s of the dense head (Hendrycks and
     Dietterich 2019, with it in the place of AlexNet): 1 is as robust as dense.
     """
-    rows = []
-    for record, other in paired_runs(records):
-        ratios = _errors(record.numbers) / _errors(other.numbers)
-        rows.append({**run_columns(record), "relative_error": ratios.mean()})
-    return pd.DataFrame(rows, columns=["study", "head", "seed", "relative_error"])
+    return pd.DataFrame(
+        (
+            (*run_of(one), (_errors(one.numbers) / _errors(other.numbers)).mean())
+            for one, other in paired_runs(records)
+        ),
+        columns=[*RUN, "relative_error"],
+    )
 
 
 def _errors(numbers: RobustnessNumbers) -> pd.Series:
@@ -105,35 +104,27 @@ def agreement(records: Robust, trained: Iterable[Record[TrainNumbers]]) -> pd.Da
     says what the two have in common: their head, their seed (and so the initial backbone, the
     batches and the augmentation), or neither.
     """
-    right = {_run(record): test_correct(record) for record in trained}
-    runs = [record for record in records if _run(record) in right]
-    classes = {_run(record): predictions(record, len(right[_run(record)])) for record in runs}
+    right = {run_of(record): test_correct(record) for record in trained}
+    runs = [
+        (record, right[run], predictions(record, len(right[run])))
+        for record in records
+        if (run := run_of(record)) in right
+    ]
     rows = []
-    for first, second in combinations(runs, 2):
+    for (first, one, ours), (second, other, theirs) in combinations(runs, 2):
         if first.study.name != second.study.name:
             continue
-        one, two = _run(first), _run(second)
-        same = classes[one] == classes[two]  # (n,)
-        wrong = ~(right[one] & right[two])
+        same, wrong = ours == theirs, ~(one & other)  # (n,)
+        unlike = SAME_SEED if first.seed == second.seed else NEITHER
         rows.append(
             {
                 "study": first.study.name,
                 "first": first.head,
                 "second": second.head,
                 "seeds": (first.seed, second.seed),
-                "shared": _shared(first, second),
+                "shared": SAME_HEAD if first.head == second.head else unlike,
                 "agreement": same.mean(),
                 "equal_errors": (same & wrong).sum() / wrong.sum() if wrong.any() else np.nan,
             }
         )
     return pd.DataFrame(rows)
-
-
-def _shared(first: Record, second: Record) -> str:
-    if first.head == second.head:
-        return SAME_HEAD
-    return SAME_SEED if first.seed == second.seed else NEITHER
-
-
-def _run(record: Record) -> tuple[str, str, int]:
-    return record.study.name, record.head, record.seed

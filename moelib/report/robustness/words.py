@@ -11,6 +11,7 @@ from moelib.records.reliability import RobustnessNumbers
 from moelib.report import comparisons, effects, loading, pages
 from moelib.report.answers import BARS, comparison, headline, too_few
 from moelib.report.forest import chart
+from moelib.report.frames import RUN, flat, of_split
 from moelib.report.headings import headings
 from moelib.report.robustness import figures, tables
 from moelib.report.robustness.tables import NEITHER, SAME_HEAD, SAME_SEED
@@ -41,16 +42,8 @@ PREDICTION = headings(
     "study", "measure", "outcome", "runs", "rho", "tau", "within", "p_value", "holm"
 ) | {"tau": ("Kendall, all", ".2f"), "p_value": ("p within", ".2g")}
 RELIABILITY = headings(
-    "study",
-    "head",
-    "seeds",
-    "accuracy",
-    "corruption_error",
-    "ece",
-    "tempered_ece",
-    "corrupted_ece",
-    "brier",
-    "temperature",
+    *("study", "head", "seeds", "accuracy", "corruption_error", "ece", "tempered_ece"),
+    *("corrupted_ece", "brier", "temperature"),
 )
 
 
@@ -59,12 +52,17 @@ def corruptions(studies: Iterable[str]) -> list[Markdown]:
     records = loading.by_evidence(studies, RobustnessNumbers)
     if not records:
         return [Markdown(NOTHING)]
-    paired = ((study, comparisons.of_common_seeds(_kinds(runs))) for study, runs in records.items())
-    # Of the study of most evidence: one figure of it is enough.
-    study, kinds = next(((study, runs) for study, runs in paired if runs), (None, []))
-    if study is None:
+    paired = (comparisons.of_common_seeds(_kinds(runs)) for runs in records.values())
+    kinds = next(filter(None, paired), [])  # of the study of most evidence: one figure is enough
+    if not kinds:
         return [Markdown(NOTHING_PAIRED)]
-    words = _lost(study, kinds)
+    study = kinds[0].study.name
+    summary = tables.summary(kinds)
+    words = (
+        f"In `{study}` ({seeds_of(kinds)}) corruptions cost "
+        f"{100 * summary['lost_accuracy'].mean():.1f} points of accuracy on average, of "
+        f"{summary['images'].iloc[0]:,} test images."
+    )
     strengths = tables.strengths(kinds)
     curves = pages.chart(
         f"corruptions-{study}", figures.curves(strengths),
@@ -72,8 +70,7 @@ def corruptions(studies: Iterable[str]) -> list[Markdown]:
         "before. Each panel has its own range of accuracy.",
         strengths, pages.evidence({study: kinds}),
     )  # fmt: skip
-    errors = {study: tables.relative_errors(runs) for study, runs in records.items()}
-    frame = effects.by_head(errors, "relative_error")
+    frame = effects.by_head(tables.relative_errors(flat(records)), "relative_error")
     if frame.empty:
         return [Markdown(words), curves]
     verbs = {"lower": "more robust than", "higher": "less robust than"}
@@ -94,21 +91,13 @@ def calibration(studies: Iterable[str]) -> list[Markdown]:
     records = loading.by_evidence(studies, RobustnessNumbers)
     if not records:
         return [Markdown(NOTHING)]
-    summaries = {
-        study: tables.summary(common)
-        for study, runs in records.items()
-        if (common := comparisons.of_common_seeds(runs))
-    }
-    if not summaries:
+    common = [run for runs in records.values() for run in comparisons.of_common_seeds(runs)]
+    if not common:
         return [Markdown(NOTHING_PAIRED)]
-    whole = pd.concat(summaries.values())
-    means = whole.groupby(["study", "head"], sort=False).mean(numeric_only=True)
-    means["seeds"] = whole.groupby(["study", "head"], sort=False).size()
-    table = pages.table(means.drop(columns="seed").reset_index(), RELIABILITY)
-    differences = {
-        study: comparisons.beyond_reference(tables.summary(runs), "tempered_ece")
-        for study, runs in records.items()
-    }
+    groups = tables.summary(common).groupby(["study", "head"], sort=False)
+    means = groups.mean(numeric_only=True).assign(seeds=groups.size())
+    table = pages.table(means.reset_index(), RELIABILITY)
+    differences = comparisons.beyond_reference(tables.summary(flat(records)), "tempered_ece")
     frame = effects.by_head(differences, "difference", scale=100)
     if frame.empty:
         return [table]
@@ -130,10 +119,8 @@ def calibration(studies: Iterable[str]) -> list[Markdown]:
 def agreement(studies: Iterable[str]) -> list[Markdown]:
     """Do two runs of one head agree more than runs of two heads?"""
     records = loading.by_evidence(studies, RobustnessNumbers)
-    pairs = [
-        tables.agreement(runs, loading.load(study, TrainNumbers)) for study, runs in records.items()
-    ]
-    pairs = pd.concat(pairs) if pairs else pd.DataFrame()
+    trained = [run for study in records for run in loading.load(study, TrainNumbers)]
+    pairs = tables.agreement(flat(records), trained)
     if pairs.empty:
         return [Markdown(NOTHING)]
     # Each head, and each pair of heads, weighs alike, however many of its runs are there.
@@ -169,16 +156,13 @@ def _mark(means: pd.Series) -> str:
 
 def predictions(studies: Iterable[str]) -> list[Markdown]:
     """Does any measure of sharpness predict accuracy, robustness or calibration?"""
-    measured = []
-    for study, runs in loading.by_evidence(studies, RobustnessNumbers).items():
-        sharp = sharpness_tables.curvature(loading.load(study, SharpnessNumbers))
-        if len(sharp):
-            keys = ["study", "head", "seed"]
-            train = sharp[sharp["split"] == "train"][[*keys, *MEASURES]]
-            measured.append(tables.summary(runs).merge(train, on=keys))
-    table = association.associations(
-        pd.concat(measured) if measured else pd.DataFrame(), MEASURES, OUTCOMES
-    )
+    records = loading.by_evidence(studies, RobustnessNumbers)
+    sharp = [run for study in records for run in loading.load(study, SharpnessNumbers)]
+    runs = pd.DataFrame()
+    if sharp:
+        train = of_split(sharpness_tables.curvature(sharp), "train")[[*RUN, *MEASURES]]
+        runs = tables.summary(flat(records)).merge(train, on=RUN)
+    table = association.associations(runs, MEASURES, OUTCOMES)
     if table.empty:
         return [
             Markdown(f"No study here has {association.FEWEST} runs with sharpness and robustness.")
@@ -204,12 +188,3 @@ def predictions(studies: Iterable[str]) -> list[Markdown]:
 def _kinds(runs: list[Record[RobustnessNumbers]]) -> list[Record[RobustnessNumbers]]:
     """The runs of heads that are called what they are, if any; else all."""
     return [run for run in runs if run.head == run.study.heads[run.head].kind] or runs
-
-
-def _lost(study: str, records: list[Record[RobustnessNumbers]]) -> str:
-    frame = tables.summary(records)
-    lost = 100 * frame["lost_accuracy"].mean()
-    return (
-        f"In `{study}` ({seeds_of(records)}) corruptions cost {lost:.1f} "
-        f"points of accuracy on average, of {frame['images'].iloc[0]:,} test images."
-    )

@@ -8,15 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from moelib.report.style import (
-    INK,
-    colours,
-    head_panels,
-    head_rows,
-    legend_below,
-    plain_ticks,
-    styled,
-)
+from moelib.report import style
 from moelib.study.heads import family
 
 MEASURES = {
@@ -30,75 +22,55 @@ MEASURES = {
 BEYOND = 1.25  # factor by which a logarithmic axis goes beyond the values
 
 
-@styled
+@style.styled
 def curvature(curvature: pd.DataFrame, measures: Iterable[str] = tuple(MEASURES)) -> Figure:
     """Measures of sharpness, a row of panels for each: every seed (dot) and their mean (tick).
 
     The mean is geometric, as the axis is; a value that is not above 0 has no place on it.
     """
     measures = [name for name in measures if (curvature[name] > 0).any()]
-    heads, splits = list(colours(curvature["head"])), list(dict.fromkeys(curvature["split"]))
-    figure, grid = plt.subplots(
-        len(measures),
-        len(splits),
-        figsize=(7.2, len(measures) * (0.75 + 0.2 * len(heads))),
-        sharex="row",
-        sharey=True,
-        squeeze=False,
-    )
+    heads, splits = list(style.colours(curvature["head"])), list(dict.fromkeys(curvature["split"]))
+    size = (7.2, len(measures) * (0.75 + 0.2 * len(heads)))
+    shared = {"sharex": "row", "sharey": True}
+    figure, grid = plt.subplots(len(measures), len(splits), figsize=size, squeeze=False, **shared)
     for row, measure in zip(grid, measures, strict=True):
         for axes, split in zip(row, splits, strict=True):
             _dots(axes, curvature[curvature["split"] == split], measure, heads)
-            axes.set_title(f"{MEASURES.get(measure, measure)}, {split}")
+            axes.set_title(f"{MEASURES[measure]}, {split}")
         positive = curvature[measure][curvature[measure] > 0]
         row[0].set_xlim(positive.min() / BEYOND, positive.max() * BEYOND)
         for axes in row:
-            plain_ticks(axes.xaxis)
+            style.plain_ticks(axes.xaxis)
     figure.tight_layout()
     return figure
 
 
-@styled
+@style.styled
 def densities(densities: pd.DataFrame) -> Figure:
     """Density of the eigenvalues of each run, one line for each seed.
 
     The axis ends a little below the height of a single eigenvalue among all.
     """
-    grid = head_panels(
-        densities,
-        x="eigenvalue",
-        y="density",
-        col="split",
-        units="seed",
-        estimator=None,
-        linewidth=1,
-        alpha=0.8,
-        height=2.8,
-        aspect=1.3,
-        axes={"sharex": False},
-    )
+    columns = {"x": "eigenvalue", "y": "density", "col": "split", "units": "seed"}
+    lines = {"kind": "line", "estimator": None, "linewidth": 1, "alpha": 0.8}
+    grid = style.head_panels(densities, columns, {"sharex": False}, height=2.8, aspect=1.3, **lines)
     highest = densities["density"].max()
     grid.set(yscale="log", ylim=(highest / (10 * densities["parameters"].max()), 2 * highest))
     grid.set_axis_labels("eigenvalue", "density")
     grid.set_titles("{col_name} images")
-    return legend_below(grid)
+    return style.legend_below(grid)
 
 
-@styled
+@style.styled
 def group_traces(traces: pd.DataFrame) -> Figure:
     """Trace of the block of each group of parameters: every seed (dot, standard error), and mean.
 
     Each panel has its own axis, which is linear: the trace of a block can be negative.
     """
     names, splits = traces["group"].unique(), traces["split"].unique()
-    heads = list(colours(traces["head"]))
-    figure, grid = plt.subplots(
-        len(splits),
-        len(names),
-        figsize=(7.2, 0.5 + 1.9 * len(splits)),
-        sharex=True,
-        squeeze=False,
-    )
+    heads = list(style.colours(traces["head"]))
+    size = (7.2, 0.5 + 1.9 * len(splits))
+    figure, grid = plt.subplots(len(splits), len(names), figsize=size, sharex=True, squeeze=False)
     for row, split in zip(grid, splits, strict=True):
         for axes, name in zip(row, names, strict=True):
             rows = traces[(traces["split"] == split) & (traces["group"] == name)]
@@ -109,41 +81,30 @@ def group_traces(traces: pd.DataFrame) -> Figure:
     return figure
 
 
-@styled
+@style.styled
 def against_accuracy(
-    runs: pd.DataFrame,
-    measure: str = "lambda_max",
-    accuracy: str = "test_accuracy",
-    label: str = "",
+    runs: pd.DataFrame, measure: str = "lambda_max", label: str = MEASURES["lambda_max"]
 ) -> Figure:
     """A measure of sharpness against accuracy: a dot for each run, coloured by family of heads.
 
     A value that is not above 0 has no place on the axis, which is logarithmic.
     """
     runs = runs.assign(head=runs["head"].map(family))
-    grid = head_panels(
-        runs,
-        kind="scatter",
-        x=measure,
-        y=accuracy,
-        col="split",
-        s=45,
-        height=2.6,
-        aspect=1.4,
-        axes={"sharex": False},
-    )
+    columns = {"x": measure, "y": "test_accuracy", "col": "split"}
+    dots = {"kind": "scatter", "s": 45}
+    grid = style.head_panels(runs, columns, {"sharex": False}, height=2.6, aspect=1.4, **dots)
     grid.set(xscale="log")
     for axes in grid.axes.flat:
-        plain_ticks(axes.xaxis)
+        style.plain_ticks(axes.xaxis)
         axes.yaxis.set_major_formatter(PercentFormatter(1))
-    grid.set_axis_labels(label or MEASURES[measure], accuracy.replace("_", " "))
+    grid.set_axis_labels(label, "test accuracy")
     grid.set_titles("on {col_name} images")
-    return legend_below(grid)
+    return style.legend_below(grid)
 
 
 def _dots(axes, runs: pd.DataFrame, measure: str, heads: list[str]) -> None:
     """Lay a line for each head on a logarithmic axis: a dot for each seed, a tick for the mean."""
-    colour = colours(heads)
+    colour = style.colours(heads)
     axes.set_xscale("log")
     for y, head in enumerate(heads):
         values = runs[runs["head"] == head][measure]
@@ -152,26 +113,21 @@ def _dots(axes, runs: pd.DataFrame, measure: str, heads: list[str]) -> None:
         if len(values):
             mean = np.exp(np.log(values).mean())
             axes.plot(mean, y, marker="|", markersize=13, markeredgewidth=2.2, color=colour[head])
-    head_rows(axes, heads)
+    style.head_rows(axes, heads)
     axes.grid(axis="x", which="minor", linewidth=0.4)
 
 
 def _upright(axes, runs: pd.DataFrame, heads: list[str]) -> None:
-    colour = colours(heads)
+    colour = style.colours(heads)
     for x, head in enumerate(heads):
         values = runs[runs["head"] == head]
         if values.empty:
             continue
         places = x + 0.16 * (np.arange(len(values)) - (len(values) - 1) / 2)
-        axes.errorbar(
-            *(places, values["trace"], values["trace_error"]),
-            fmt="o",
-            color=colour[head],
-            markersize=4,
-            linewidth=1.2,
-        )
+        dots = {"fmt": "o", "color": colour[head], "markersize": 4, "linewidth": 1.2}
+        axes.errorbar(places, values["trace"], values["trace_error"], **dots)
         mean = values["trace"].mean()
         axes.plot(x, mean, marker="_", markersize=18, markeredgewidth=2.2, color=colour[head])
-    axes.axhline(0, color=INK, linewidth=1)
+    axes.axhline(0, color=style.INK, linewidth=1)
     axes.set_xticks(range(len(heads)), heads, rotation=90)
     axes.set_xlim(-0.6, len(heads) - 0.4)

@@ -4,26 +4,13 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
-from moelib.records.kinds import (
-    SMALL_EIGENVALUE,
-    CrosscheckNumbers,
-    Density,
-    Eigenvalues,
-    Estimate,
-    Matched,
-    SharpnessNumbers,
-)
+from moelib.records import kinds
 from moelib.records.record import Record
 from moelib.report import paper
 from moelib.report.effects import ratios
-from moelib.report.frames import Sharp, run_columns, splits
-from moelib.study.analyses import Sharpness
-
-MATCHED = (  # columns that a run has where a temperature matches its loss
-    *("matched_temperature", "matched_max", "matched_max_converged"),
-    *(f"matched_trace{part}" for part in ("", "_error", "_probes", "_stopped")),
-)
+from moelib.report.frames import Sharp, flat, scalars, splits
 
 
 def curvature(records: Sharp) -> pd.DataFrame:
@@ -34,77 +21,57 @@ def curvature(records: Sharp) -> pd.DataFrame:
     """
     return pd.DataFrame(
         {
-            **run_columns(record),
-            "split": split,
-            "images": numbers.images,
+            **run,
             "epoch": record.numbers.epoch,
-            "loss": numbers.loss,
-            "accuracy": numbers.accuracy,
-            "confidence": numbers.confidence,
-            "gradient_norm": numbers.gradient_norm,
             "parameters": record.numbers.parameters,
-            **_largest("lambda_max", numbers.eigenvalues, _sizes(record).residual),
+            **scalars(numbers),
+            **_largest("lambda_max", numbers.eigenvalues, record),
             "residual": numbers.eigenvalues.residuals[0],
             "top": numbers.eigenvalues.largest,
-            **_lowest(numbers.eigenvalues, _sizes(record).residual),
+            "lambda_min": numbers.eigenvalues.lowest,
+            "lambda_min_residual": numbers.eigenvalues.lowest_residual,
+            "lambda_min_converged": _converged(
+                *(numbers.eigenvalues.lowest, numbers.eigenvalues.lowest_residual),
+                *(abs(numbers.eigenvalues.largest[0]), record),
+            ),
             **_estimate("trace", numbers.trace),
             "trace_per_parameter": numbers.trace.value / record.numbers.parameters,
-            **_largest("gauss_newton_max", numbers.gauss_newton, _sizes(record).residual),
-            **_largest("adaptive_max", numbers.adaptive, _sizes(record).residual),
+            **_largest("gauss_newton_max", numbers.gauss_newton, record),
+            **_largest("adaptive_max", numbers.adaptive, record),
             **_estimate("adaptive_trace", numbers.adaptive_trace),
-            "average_rise": numbers.average_rise,
-            "average_rise_error": numbers.average_rise_error,
-            "worst_rise": numbers.worst_rise,
-            **_matched(numbers.matched, _sizes(record).residual),
+            "matched_temperature": getattr(numbers.matched, "temperature", np.nan),
+            **_largest("matched_max", getattr(numbers.matched, "eigenvalues", None), record),
+            **_estimate("matched_trace", getattr(numbers.matched, "trace", None)),
         }
-        for record, split, numbers in splits(records)
+        for run, record, numbers in splits(records)
     )
 
 
 def effects(records: Mapping[str, list[Record]], measure: str = "lambda_max") -> pd.DataFrame:
     """A measure of curvature, times that of the dense head, on training and on test images."""
     quoted = {"lambda_max": paper.EIGENVALUE, "trace": paper.TRACE}.get(measure, {})
-    return ratios({s: curvature(runs) for s, runs in records.items()}, measure, quoted)
+    return ratios(curvature(flat(records)), measure, quoted)
 
 
-def _sizes(record: Record[SharpnessNumbers]) -> Sharpness:
-    return record.study.analyses.sharpness
-
-
-def _largest(name: str, eigenvalues: Eigenvalues, residual: float) -> dict[str, float]:
-    sizes = np.abs(eigenvalues.largest)
-    allowed = residual * np.maximum(sizes, SMALL_EIGENVALUE * sizes.max())
-    converged = bool((np.array(eigenvalues.residuals) <= allowed).all())
+def _largest(name: str, eigenvalues: kinds.Eigenvalues | None, record: Record) -> dict[str, float]:
+    """Columns of the largest eigenvalue, and of whether all that were sought have converged."""
+    if eigenvalues is None:
+        return {name: np.nan, f"{name}_converged": np.nan}
+    values, residuals = np.array(eigenvalues.largest), np.array(eigenvalues.residuals)
+    converged = _converged(values, residuals, np.abs(values).max(), record)
     return {name: eigenvalues.largest[0], f"{name}_converged": converged}
 
 
-def _lowest(eigenvalues: Eigenvalues, residual: float) -> dict[str, float]:
-    scale = max(abs(eigenvalues.lowest), SMALL_EIGENVALUE * abs(eigenvalues.largest[0]))
-    return {
-        "lambda_min": eigenvalues.lowest,
-        "lambda_min_residual": eigenvalues.lowest_residual,
-        "lambda_min_converged": eigenvalues.lowest_residual <= residual * scale,
-    }
+def _converged(values: ArrayLike, residuals: ArrayLike, scale: float, record: Record) -> bool:
+    """Whether all residuals are as small as asked for, beside a scale for values close to 0."""
+    sizes = np.maximum(np.abs(values), kinds.SMALL_EIGENVALUE * scale)
+    return bool(np.all(residuals <= record.study.analyses.sharpness.residual * sizes))
 
 
-def _estimate(name: str, estimate: Estimate) -> dict[str, object]:
+def _estimate(name: str, estimate: kinds.Estimate | None) -> dict[str, object]:
     """Columns of a mean over probes: value, standard error, probes, and what stopped them."""
-    return {
-        name: estimate.value,
-        f"{name}_error": estimate.standard_error,
-        f"{name}_probes": estimate.products,
-        f"{name}_stopped": estimate.stopped,
-    }
-
-
-def _matched(matched: Matched | None, residual: float) -> dict[str, object]:
-    if matched is None:
-        return dict.fromkeys(MATCHED, np.nan)
-    return {
-        "matched_temperature": matched.temperature,
-        **_largest("matched_max", matched.eigenvalues, residual),
-        **_estimate("matched_trace", matched.trace),
-    }
+    fields = {"": "value", "_error": "standard_error", "_probes": "products", "_stopped": "stopped"}
+    return {f"{name}{end}": getattr(estimate, field, np.nan) for end, field in fields.items()}
 
 
 # -- spectrum --------------------------------------------------------------------------------------
@@ -117,13 +84,12 @@ def densities(records: Sharp) -> pd.DataFrame:
     """
     return pd.DataFrame(
         {
-            **run_columns(record),
-            "split": split,
+            **run,
             "parameters": record.numbers.parameters,
             "eigenvalue": eigenvalue,
             "density": height,
         }
-        for record, split, numbers in splits(records)
+        for run, record, numbers in splits(records)
         for eigenvalue, height in _curve(numbers.density)
     )
 
@@ -134,13 +100,8 @@ def negative_mass(records: Sharp) -> pd.DataFrame:
     The threshold is minus the largest bandwidth of all runs of a split: the same for all of them.
     """
     rows = pd.DataFrame(
-        {
-            **run_columns(record),
-            "split": split,
-            "bandwidth": numbers.density.bandwidth,
-            "density": numbers.density,
-        }
-        for record, split, numbers in splits(records)
+        {**run, "bandwidth": numbers.density.bandwidth, "density": numbers.density}
+        for run, _, numbers in splits(records)
     )
     rows["threshold"] = -rows.groupby("split")["bandwidth"].transform("max")
     shares = [_below(row.density, row.threshold) for row in rows.itertuples()]
@@ -153,26 +114,25 @@ def group_traces(records: Sharp) -> pd.DataFrame:
     """One row per run, split and group of parameters: the trace of the group's diagonal block."""
     return pd.DataFrame(
         {
-            **run_columns(record),
-            "split": split,
+            **run,
             "group": name,
             "parameters": group.parameters,
             **_estimate("trace", group.trace),
             "trace_per_parameter": group.trace.value / group.parameters,
         }
-        for record, split, numbers in splits(records)
+        for run, _, numbers in splits(records)
         for name, group in numbers.groups.items()
     )
 
 
-def _below(density: Density, threshold: float) -> tuple[float, ...]:
+def _below(density: kinds.Density, threshold: float) -> tuple[float, ...]:
     """Share of eigenvalues below a threshold, as each probe alone sees it."""
     nodes = np.array(density.nodes).reshape(density.probes, -1)  # (s, m)
     weights = np.array(density.weights).reshape(nodes.shape) * density.probes
     return tuple((weights * (nodes < threshold)).sum(axis=1).tolist())
 
 
-def _curve(density: Density) -> Iterable[tuple[float, float]]:
+def _curve(density: kinds.Density) -> Iterable[tuple[float, float]]:
     nodes, weights = np.array(density.nodes), np.array(density.weights)
     beyond = 4 * density.bandwidth
     low, high = nodes.min() - beyond, nodes.max() + beyond
@@ -185,7 +145,7 @@ def _curve(density: Density) -> Iterable[tuple[float, float]]:
 # -- another implementation ------------------------------------------------------------------------
 
 
-def crosscheck(records: Iterable[Record[CrosscheckNumbers]]) -> pd.DataFrame:
+def crosscheck(records: Iterable[Record[kinds.CrosscheckNumbers]]) -> pd.DataFrame:
     """One row per head and way: eigenvalues and trace as returned, and how far off they are.
 
     `worst_error` is the largest relative error of an eigenvalue at its place in the list that was

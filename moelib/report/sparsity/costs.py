@@ -9,7 +9,7 @@ from sklearn.model_selection import LeaveOneGroupOut, cross_val_predict
 
 from moelib.records.benchmarks import ScaleNumbers, ScalePoint
 from moelib.records.record import Record
-from moelib.report.sparsity.tables import BYTES, timed_points
+from moelib.report.sparsity.tables import BYTES, by_rule
 
 TERMS = {
     "call": "fixed, of a dense head",
@@ -39,64 +39,61 @@ def fit(record: Record[ScaleNumbers]) -> CostModel:
     them alike, and the smallest and the largest batch lie beyond all that their fit has seen. The
     coefficients are of the fit to all.
     """
-    points = [(point, chosen) for point, chosen in timed_points(record) if point.dtype == "float32"]
+    points = [
+        (point, chosen)
+        for point, chosen in by_rule(record)
+        if chosen in point.sparse and point.dtype == "float32"
+    ]
     rows = {}
     for point, chosen in points:
         times = point.sparse[chosen]
         rows[_sparse_key(point)] = {**_sparse_terms(point, chosen), "ms": np.median(times)}
         for times, experts in ((point.total, point.experts), (point.active, point.k)):
-            terms = _dense_terms(point, experts * point.hidden)
+            size = experts * point.hidden
+            terms = _terms(point, size, gates=0, executed=1, visited=1, alone=False)
             rows.setdefault(_dense_key(point, experts), {**terms, "ms": np.median(times)})
     index = pd.MultiIndex.from_tuples(rows, names=["head", "features", "hidden", "batch", "E", "k"])
     table = pd.DataFrame(list(rows.values()), index=index)
     x, weights = table[list(TERMS)], {"sample_weight": table["ms"] ** -2}  # of relative errors
     model = LinearRegression(fit_intercept=False, positive=True)
     batches = index.get_level_values("batch")
-    values = cross_val_predict(
+    table["predicted"] = cross_val_predict(
         *(model, x, table["ms"]), groups=batches, cv=LeaveOneGroupOut(), params=weights
     )
-    predicted = table.assign(predicted=values)
     coefficients = pd.Series(model.fit(x, table["ms"], **weights).coef_, index=list(TERMS))
-    error = (predicted["predicted"] / predicted["ms"] - 1).abs()
-    errors = error.groupby("head").quantile([0.5, 0.9]).unstack()
+    error = (table["predicted"] / table["ms"] - 1).abs().groupby("head")
+    errors = error.quantile([0.5, 0.9]).unstack().set_axis(["median", "nine_in_ten"], axis=1)
     wins, foreseen = [], []
     for point, _ in points:
         if point.k < point.experts:
-            sparse = predicted.loc[_sparse_key(point)]
-            dense = predicted.loc[_dense_key(point, point.experts)]
+            sparse = table.loc[_sparse_key(point)]
+            dense = table.loc[_dense_key(point, point.experts)]
             # Of its own rounds: the same dense head may have been timed in others too.
             wins.append(sparse["ms"] < np.median(point.total))
             foreseen.append(sparse["predicted"] < dense["predicted"])
-    won = np.mean(wins)
-    right = np.mean(np.equal(wins, foreseen))
-    errors.columns = ["median", "nine_in_ten"]
-    return CostModel(coefficients, predicted.reset_index(), errors, right, max(won, 1 - won))
+    won, right = np.mean(wins), np.mean(np.equal(wins, foreseen))
+    return CostModel(coefficients, table.reset_index(), errors, right, max(won, 1 - won))
 
 
 def _sparse_terms(point: ScalePoint, chosen: str) -> dict[str, float]:
-    n, d, h, k, experts = point.batch, point.features, point.hidden, point.k, point.experts
-    alone = chosen != "batched"  # only the chosen experts, one by one
-    visited = min(experts, n * k) if alone else experts
-    executed = k if alone else experts
-    return {
-        "call": 1,
-        "routing": 1,
-        "experts": visited if alone else 0,
-        "gigamacs": n * (d * experts + executed * d * h) / 1e9,
-        "gigabytes": BYTES[point.dtype] * visited * d * h / 1e9,
-        "gigavalues": n * (executed * (h + d * alone) + experts) / 1e9,
-    }
+    experts, alone = point.experts, chosen != "batched"  # only the chosen experts, one by one
+    executed = point.k if alone else experts
+    visited = min(experts, point.batch * point.k) if alone else experts
+    return _terms(point, point.hidden, experts, executed, visited, alone)
 
 
-def _dense_terms(point: ScalePoint, hidden: int) -> dict[str, float]:
+def _terms(
+    point: ScalePoint, hidden: int, gates: int, executed: int, visited: int, alone: bool
+) -> dict[str, float]:
+    """`TERMS` of a head of so many gates, experts for each image, and experts in all."""
     n, d = point.batch, point.features
     return {
         "call": 1,
-        "routing": 0,
-        "experts": 0,
-        "gigamacs": n * d * hidden / 1e9,
-        "gigabytes": BYTES[point.dtype] * d * hidden / 1e9,
-        "gigavalues": n * hidden / 1e9,
+        "routing": int(gates > 0),
+        "experts": visited if alone else 0,
+        "gigamacs": n * (d * gates + executed * d * hidden) / 1e9,
+        "gigabytes": BYTES[point.dtype] * visited * d * hidden / 1e9,
+        "gigavalues": n * (executed * (hidden + d * alone) + gates) / 1e9,
     }
 
 

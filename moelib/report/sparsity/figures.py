@@ -1,13 +1,15 @@
 """Where sparsity pays, as figures: speed-ups, the roofline, predictions, the Pareto front."""
 
+from itertools import product
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, PercentFormatter
+from matplotlib.ticker import PercentFormatter
 
-from moelib.report.style import INK, colours, legend_outside, plain_ticks, styled
+from moelib.report.style import INK, colours, legend_outside, panels, plain_ticks, styled
 
 
 @styled
@@ -20,33 +22,21 @@ def speedups(scale: pd.DataFrame) -> Figure:
     batches = sorted(scale["batch"].unique())
     experts = sorted(scale["experts"].unique())
     colour = dict(zip(experts, sns.color_palette("flare", len(experts)), strict=True))
-    figure, grid = plt.subplots(
-        len(widths),
-        len(batches),
-        figsize=(7.4, 0.6 + 1.75 * len(widths)),
-        sharex=True,
-        sharey=True,
-        squeeze=False,
-        layout="constrained",
-    )
-    for row, (features, hidden) in zip(grid, widths, strict=True):
-        for axes, batch in zip(row, batches, strict=True):
-            panel = scale.query("features == @features and hidden == @hidden and batch == @batch")
-            ideal = np.array([scale["share"].min(), 1])
-            axes.plot(ideal, 1 / ideal, color=INK, linewidth=1, linestyle="--")
-            axes.axhline(1, color=INK, linewidth=0.8)
-            for count, points in panel.groupby("experts"):
-                points = points.sort_values("share")
-                axes.plot(points["share"], points["speedup"], "o-", color=colour[count], ms=2.5)
-            axes.set_xscale("log", base=2)
-            axes.set_yscale("log", base=2)
-            axes.set_title(f"d {features}, h {hidden}, n {batch}", fontsize="small")
-            axes.xaxis.set_major_formatter(FuncFormatter(_share))
-            axes.yaxis.set_major_formatter(FuncFormatter(_share))
-    for axes in grid[-1]:
-        axes.set_xlabel("k / E")
-    for axes in grid[:, 0]:
-        axes.set_ylabel("times faster")
+    size, labels = (7.4, 0.6 + 1.75 * len(widths)), ("k / E", "times faster")
+    figure, grid = panels(len(widths), len(batches), size, *labels, sharex=True, sharey=True)
+    ideal = np.array([scale["share"].min(), 1])
+    for axes, ((features, hidden), batch) in zip(grid.flat, product(widths, batches), strict=True):
+        panel = scale.query("features == @features and hidden == @hidden and batch == @batch")
+        axes.plot(ideal, 1 / ideal, color=INK, linewidth=1, linestyle="--")
+        axes.axhline(1, color=INK, linewidth=0.8)
+        for count, points in panel.groupby("experts"):
+            points = points.sort_values("share")
+            axes.plot(points["share"], points["speedup"], "o-", color=colour[count], ms=2.5)
+        axes.set_title(f"d {features}, h {hidden}, n {batch}", fontsize="small")
+        axes.set_xscale("log", base=2)
+        axes.set_yscale("log", base=2)
+        axes.xaxis.set_major_formatter(_share)
+        axes.yaxis.set_major_formatter(_share)
     handles = [
         plt.Line2D([], [], color=colour[e], marker="o", ms=3, label=f"E = {e}") for e in experts
     ]
@@ -60,16 +50,9 @@ def roofline(scale: pd.DataFrame, gigaflops: float, gigabytes: float) -> Figure:
     figure, axes = plt.subplots(figsize=(7.2, 3.4), layout="constrained")
     intensity = np.geomspace(scale["intensity"].min() / 2, scale["intensity"].max() * 2, 200)
     axes.plot(intensity, np.minimum(gigaflops, intensity * gigabytes), color=INK, linewidth=1.5)
-    sns.scatterplot(
-        scale.assign(batch=scale["batch"].astype(str)),
-        x="intensity",
-        y="gigaflops",
-        hue="batch",
-        style="chosen",
-        palette="flare",
-        s=22,
-        ax=axes,
-    )
+    columns = {"x": "intensity", "y": "gigaflops", "hue": "batch", "style": "chosen"}
+    points = scale.assign(batch=scale["batch"].astype(str))
+    sns.scatterplot(points, **columns, palette="flare", s=22, ax=axes)
     axes.set(xscale="log", yscale="log", xlabel="operations per byte", ylabel="GFLOP/s")
     plain_ticks(axes.xaxis, axes.yaxis)
     sns.move_legend(axes, "center left", bbox_to_anchor=(1, 0.5), frameon=False)
@@ -80,9 +63,8 @@ def roofline(scale: pd.DataFrame, gigaflops: float, gigabytes: float) -> Figure:
 def predictions(held_out: pd.DataFrame) -> Figure:
     """Predicted against measured latency of sizes that the model was not fitted to."""
     figure, axes = plt.subplots(figsize=(4.6, 3.6), layout="constrained")
-    sns.scatterplot(
-        held_out, x="ms", y="predicted", hue="head", palette="colorblind", s=12, ax=axes
-    )
+    columns = {"x": "ms", "y": "predicted", "hue": "head"}
+    sns.scatterplot(held_out, **columns, palette="colorblind", s=12, ax=axes)
     ends = [held_out["ms"].min(), held_out["ms"].max()]
     axes.plot(ends, ends, color=INK, linewidth=1, linestyle="--")
     axes.set(xscale="log", yscale="log", xlabel="measured, ms", ylabel="predicted, ms")
@@ -94,48 +76,27 @@ def predictions(held_out: pd.DataFrame) -> Figure:
 @styled
 def front(tradeoff: pd.DataFrame) -> Figure:
     """Accuracy against latency, with intervals; the line is the Pareto front, its heads named."""
-    panels = list(dict.fromkeys(zip(tradeoff["part"], tradeoff["batch"], strict=True)))
+    timed = list(tradeoff.groupby(["part", "batch"], sort=False))
     colour = colours(tradeoff["family"])
-    rows = -(-len(panels) // 2)
-    figure, grid = plt.subplots(
-        rows,
-        min(2, len(panels)),
-        figsize=(7.4, 0.5 + 3.1 * rows),
-        sharey=True,
-        squeeze=False,
-        layout="constrained",
-    )
-    for axes in grid.flat[len(panels) :]:
+    rows = -(-len(timed) // 2)
+    size, columns = (7.4, 0.5 + 3.1 * rows), min(2, len(timed))
+    figure, grid = panels(rows, columns, size, y="test accuracy", sharey=True)
+    for axes in grid.flat[len(timed) :]:
         axes.remove()
-    for axes, (part, batch) in zip(grid.flat, panels, strict=False):
-        panel = tradeoff[(tradeoff["part"] == part) & (tradeoff["batch"] == batch)]
+    for axes, ((part, batch), panel) in zip(grid.flat, timed, strict=False):
         for family, points in panel.groupby("family", sort=False):
-            axes.errorbar(
-                points["ms"],
-                points["accuracy"],
-                yerr=[points["accuracy"] - points["low"], points["high"] - points["accuracy"]],
-                xerr=[points["ms"] - points["ms_low"], points["ms_high"] - points["ms"]],
-                fmt="o",
-                ms=4,
-                lw=0.8,
-                color=colour[family],
-                label=family,
-            )
+            x, y = points["ms"], points["accuracy"]
+            across = (x - points["ms_low"], points["ms_high"] - x)
+            along = (y - points["low"], points["high"] - y)
+            style = {"color": colour[family], "fmt": "o", "ms": 4, "lw": 0.8}
+            axes.errorbar(x, y, along, across, label=family, **style)
         best = panel[panel["efficient"]].sort_values("ms")
         axes.plot(best["ms"], best["accuracy"], color=INK, linewidth=1, drawstyle="steps-post")
         for row in best.itertuples():
-            axes.annotate(
-                row.head,
-                (row.ms, row.accuracy),
-                fontsize=6,
-                xytext=(3, 3),
-                textcoords="offset points",
-                zorder=5,  # above the bars
-            )
+            at = {"xytext": (3, 3), "textcoords": "offset points", "zorder": 5}  # above the bars
+            axes.annotate(row.head, (row.ms, row.accuracy), fontsize=6, **at)
         axes.set(title=f"{part}, batch {batch}", xlabel="ms")
         axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=1))
-    for axes in grid[:, 0]:
-        axes.set_ylabel("test accuracy")
     legend_outside(figure, grid[0, 0])
     return figure
 

@@ -10,22 +10,21 @@ from moelib.records.record import Record
 from moelib.report.accuracy import tables as accuracy_tables
 from moelib.report.frames import Trained, test_correct
 from moelib.report.statistics.intervals import median_interval
-from moelib.report.timing import pairs, quartiles, ratio
+from moelib.report.timing import pairs, quartiles, ratio, with_ends
 from moelib.study.executors import choose
 from moelib.study.heads import family
 
 BYTES = {"float32": 4, "bfloat16": 2}
 SIZE = ["experts", "features", "hidden", "batch", "dtype"]  # one dense head serves all k of a size
-AT = ("experts", "k", "features", "hidden", "batch")  # where an aim was set
 RESAMPLES = 1000  # of test images and rounds
 
 
 def scale(record: Record[ScaleNumbers]) -> pd.DataFrame:
     """One row per point: how many times faster than dense, beside the ideal E/k.
 
-    By the executor that the rule chooses now; `untimed_points` have no row. `speedup` is the median
-    over rounds of the time of the dense head of equal total parameters by that of the sparse
-    one, `overhead` the time of the sparse head by that of the dense head of equal active
+    By the executor that the rule chooses now; where it is not timed there is no row. `speedup` is
+    the median over rounds of the time of the dense head of equal total parameters by that of the
+    sparse one, `overhead` the time of the sparse head by that of the dense head of equal active
     parameters; each with quartiles, and `surely` is the low end of the interval of the median
     speed-up. Equal parameters are those of the experts: the gate is timed on top. `regret` is the
     median time of that executor by the lowest of all executors, without the time of choosing.
@@ -34,7 +33,9 @@ def scale(record: Record[ScaleNumbers]) -> pd.DataFrame:
     logits, each moved once.
     """
     rows = []
-    for point, chosen in timed_points(record):
+    for point, chosen in by_rule(record):
+        if chosen not in point.sparse:
+            continue
         setting = point.model_dump(exclude={"sparse", "total", "active"}) | {"chosen": chosen}
         macs, moved = _demand(setting, record.numbers.classes)
         dense = (
@@ -94,10 +95,10 @@ def crossovers(scale: pd.DataFrame) -> pd.DataFrame:
 
 def aim_curve(record: Record[ScaleNumbers]) -> pd.DataFrame:
     """The rows of `scale` of the size of the aim at every batch, by precision and batch."""
-    aim, table = record.numbers.aim, scale(record)
-    size = [name for name in AT if name != "batch"]
-    here = (table[size] == pd.Series({name: getattr(aim, name) for name in size})).all(axis=1)
-    return table[here].sort_values(["dtype", "batch"], ascending=[False, True])
+    size = record.numbers.aim.model_dump(include={"experts", "k", "features", "hidden"})
+    table = scale(record)
+    here = table[(table[[*size]] == pd.Series(size)).all(axis=1)]
+    return here.sort_values(["dtype", "batch"], ascending=[False, True])
 
 
 def aims(record: Record[ScaleNumbers]) -> pd.DataFrame:
@@ -108,34 +109,26 @@ def aims(record: Record[ScaleNumbers]) -> pd.DataFrame:
     )
 
 
-def untimed_points(record: Record[ScaleNumbers]) -> list[ScalePoint]:
-    """Points at which the executor that the rule chooses now was not timed.
+def by_rule(record: Record[ScaleNumbers]) -> list[tuple[ScalePoint, str]]:
+    """All points, each with the executor that the rule chooses now, which may not be timed there.
 
     The benchmark leaves `batched` out of the largest sizes, and the rule may choose it there: for
     k = E, and for k = E / 2 where experts are small.
     """
-    return [point for point, executor in _by_rule(record) if executor not in point.sparse]
-
-
-def timed_points(record: Record[ScaleNumbers]) -> list[tuple[ScalePoint, str]]:
-    """All other points, each with that executor."""
-    return [(point, executor) for point, executor in _by_rule(record) if executor in point.sparse]
-
-
-def _by_rule(record: Record[ScaleNumbers]) -> list[tuple[ScalePoint, str]]:
-    """All points, each with the executor that the rule chooses now."""
     on_cpu = record.provenance.device == record.provenance.cpu
-    chosen = (
-        choose(
-            point.batch,
-            point.k,
-            **point.model_dump(include={"experts", "features", "hidden"}),
-            has_grouped="grouped" in point.sparse,
-            on_cpu=on_cpu,
+    return [
+        (
+            point,
+            choose(
+                point.batch,
+                point.k,
+                **point.model_dump(include={"experts", "features", "hidden"}),
+                has_grouped="grouped" in point.sparse,
+                on_cpu=on_cpu,
+            ),
         )
         for point in record.numbers.points
-    )
-    return list(zip(record.numbers.points, chosen, strict=True))
+    ]
 
 
 def _demand(setting: dict, classes: int) -> tuple[float, float]:
@@ -202,10 +195,7 @@ def _times(case: Case) -> dict[str, float]:
     """Of a head in rounds with the reference: the median ratio, the time it means, their ends."""
     interval = np.array(median_interval(pairs(case.candidate, case.baseline)))
     milliseconds = np.median(case.baseline) * interval
-    return {
-        **dict(zip(("ratio", "ratio_low", "ratio_high"), interval, strict=True)),
-        **dict(zip(("ms", "ms_low", "ms_high"), milliseconds, strict=True)),
-    }
+    return {**with_ends("ratio", *interval), **with_ends("ms", *milliseconds)}
 
 
 def pareto_front(cost: Iterable[float], value: Iterable[float]) -> np.ndarray:

@@ -16,7 +16,11 @@ def scale(record: Record[ScaleNumbers]) -> str:
     best = selecting.loc[selecting["speedup"].idxmax()]
     overhead, regret = selecting["overhead"], selecting["regret"] - 1
     wins = (selecting["surely"] > 1).sum()
-    untimed = [point for point in tables.untimed_points(record) if point.dtype == "float32"]
+    untimed = [
+        point
+        for point, chosen in tables.by_rule(record)
+        if chosen not in point.sparse and point.dtype == "float32"
+    ]
     sparse = sum(point.k < point.experts for point in untimed)
     errors = costs.fit(record).errors["median"]
     return (

@@ -13,10 +13,9 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from moelib.report.statistics.intervals import CONFIDENCE, kendall
+from moelib.report.statistics.intervals import kendall, percentiles, resampled
 from moelib.report.statistics.power import holm
 
-RESAMPLES = 2000  # of the runs, for the interval
 FEWEST = 10  # runs, below which a bootstrap interval says little
 PERMUTATIONS = 5000  # within heads, for the p-value: at least 1 / 5001
 COLUMNS = [
@@ -55,19 +54,9 @@ def association(x: ArrayLike, y: ArrayLike, heads: Sequence[str]) -> Association
     """
     x, y, heads = np.asarray(x, dtype=float), np.asarray(y, dtype=float), np.asarray(heads)
     tau = kendall(x, y).tau  # which refuses what puts runs in no order
-    interval = stats.bootstrap(
-        (x, y),
-        _spearman,
-        paired=True,
-        vectorized=True,
-        n_resamples=RESAMPLES,
-        confidence_level=CONFIDENCE,
-        method="percentile",
-        rng=np.random.default_rng(0),
-    ).confidence_interval
     within, p_value = _within(x, y, heads)
-    rho = float(_spearman(x, y))
-    return Association(rho, float(interval.low), float(interval.high), tau, within, p_value)
+    ends = percentiles(resampled(_spearman, x, y))
+    return Association(float(_spearman(x, y)), *ends, tau, within, p_value)
 
 
 def associations(

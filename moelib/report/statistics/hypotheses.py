@@ -73,13 +73,12 @@ def over_seeds(
         return unknown._replace(estimate=inverse(sample.mean()) if len(sample) else math.nan)
     mean, low, high = t_interval(sample)
     deviation = float(sample.std(ddof=1))
-    evidence = unknown._replace(estimate=inverse(mean), low=inverse(low), high=inverse(high))
-    if deviation <= ROUNDING * max(abs(mean), abs(threshold)):
-        # Seeds that agree to the last digit, as accuracies of 100 % do: their signs alone count.
-        p_for, p_against = _sign_p_values(sample, kind, threshold)
-        return evidence._replace(p_for=p_for, p_against=p_against, deviation=0.0)
-    p_for, p_against = _p_values(sample, kind, threshold)
-    return evidence._replace(p_for=p_for, p_against=p_against, deviation=deviation)
+    # Seeds that agree to the last digit, as accuracies of 100 % do: their signs alone count.
+    alike = deviation <= ROUNDING * max(abs(mean), abs(threshold))
+    p_for, p_against = (_sign_p_values if alike else _p_values)(sample, kind, threshold)
+    ends = {"estimate": inverse(mean), "low": inverse(low), "high": inverse(high)}
+    spread = 0.0 if alike else deviation
+    return unknown._replace(**ends, p_for=p_for, p_against=p_against, deviation=spread)
 
 
 def certain(name: str, value: float, holds: bool) -> Evidence:
@@ -148,10 +147,10 @@ def _p_values(values: np.ndarray, kind: str, threshold: float) -> tuple[float, f
     def one_sided(against: float, alternative: str) -> float:
         return float(stats.ttest_1samp(values, against, alternative=alternative).pvalue)
 
-    if kind == WITHIN:
-        beyond = min(one_sided(threshold, "greater"), one_sided(-threshold, "less"))
-        return equivalence(values, threshold), min(1.0, 2 * beyond)
     above, below = one_sided(threshold, "greater"), one_sided(threshold, "less")
+    if kind == WITHIN:
+        beyond = min(above, one_sided(-threshold, "less"))
+        return equivalence(values, threshold), min(1.0, 2 * beyond)
     return (above, below) if kind == ABOVE else (below, above)
 
 

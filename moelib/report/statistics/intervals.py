@@ -2,7 +2,7 @@
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -115,22 +115,30 @@ def kendall(x: ArrayLike, y: ArrayLike) -> Kendall:
     if np.ptp(x) == 0 or np.ptp(y) == 0:
         raise ValueError("A measure that is the same for all runs puts them in no order.")
     test = stats.kendalltau(x, y)
-    low, high = np.nanquantile(resampled_taus(x, y), [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    low, high = percentiles(resampled_taus(x, y))
     if low == high:
         low = high = math.nan
-    return Kendall(float(test.statistic), float(low), float(high), float(test.pvalue))
+    return Kendall(float(test.statistic), low, high, float(test.pvalue))
 
 
 def resampled_taus(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Tau-b of each bootstrap resample of pairs (x_i, y_i), always the same resamples.
+    """Tau-b of each bootstrap resample of pairs (x_i, y_i); NaN where a measure is constant."""
+    return resampled(_tau_along, x, y)
 
-    NaN where a measure is constant in a resample.
-    """
+
+def resampled(statistic: Callable[..., np.ndarray], x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """A statistic of each bootstrap resample of pairs (x_i, y_i), always the same resamples."""
     resampling = {"paired": True, "vectorized": True, "n_resamples": RESAMPLES, "rng": 0}
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", stats.DegenerateDataWarning)  # told by the NaN themselves
-        result = stats.bootstrap((x, y), _tau_along, method="percentile", **resampling)
+        warnings.simplefilter("ignore", stats.DegenerateDataWarning)  # told by NaN themselves
+        result = stats.bootstrap((x, y), statistic, method="percentile", **resampling)
     return result.bootstrap_distribution
+
+
+def percentiles(values: np.ndarray) -> tuple[float, float]:
+    """The ends of the percentile interval of resampled values, without those that are NaN."""
+    low, high = np.nanquantile(values, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    return float(low), float(high)
 
 
 def _tau_along(x: np.ndarray, y: np.ndarray, axis: int) -> np.ndarray:

@@ -1,6 +1,5 @@
 """The loss surface as figures: rises along directions, rerouted images, planes."""
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
@@ -8,7 +7,7 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from moelib.report.style import INK, head_panels, legend_below, styled
+from moelib.report.style import INK, head_panels, legend_below, panels, styled
 from moelib.report.surface.tables import EIGENVECTOR, RANDOM
 
 RISES = {
@@ -29,24 +28,20 @@ def sweeps(sweeps: pd.DataFrame) -> Figure:
     """
     rows = sweeps[sweeps["radius"] > 0]
     lowest = min(0, rows["rise"].min())
-    grid = _along(rows, "rise")
+    grid = _along(rows, "rise", "rise of the loss, nats")
     for axes in grid.axes.flat:
         axes.set_yscale("symlog", linthresh=LINEAR_BELOW)
         axes.set_ylim(bottom=BEYOND * lowest - LINEAR_BELOW / 10)
         axes.axhline(0, color=INK, linewidth=1)
-    for axes in grid.axes[:, 0]:
-        axes.set_ylabel("rise of the loss, nats")
     return legend_below(grid)
 
 
 @styled
 def rerouting(sweeps: pd.DataFrame) -> Figure:
     """Share of images whose chosen experts change, over the radius: mean, and band as above."""
-    grid = _along(sweeps.dropna(subset="rerouted"), "rerouted")
+    grid = _along(sweeps.dropna(subset="rerouted"), "rerouted", "images rerouted")
     for axes in grid.axes.flat:
         axes.yaxis.set_major_formatter(PercentFormatter(1))
-    for axes in grid.axes[:, 0]:
-        axes.set_ylabel("images rerouted")
     return legend_below(grid)
 
 
@@ -54,57 +49,35 @@ def rerouting(sweeps: pd.DataFrame) -> Figure:
 def planes(planes: pd.DataFrame) -> Figure:
     """The loss over the plane of two directions, a panel for each run and split, one scale."""
     splits = planes["split"].unique()
-    panels = [
+    runs = [
         run
         for split in splits
         for run in planes[planes["split"] == split].groupby(["split", "head", "seed"], sort=False)
     ]
-    columns = len(panels) // len(splits)
+    columns = len(runs) // len(splits)
     lowest = max(planes["loss"].min(), LOWEST_LOSS)
     scale = LogNorm(lowest, max(planes["loss"].max(), 2 * lowest))
     levels = np.geomspace(scale.vmin, scale.vmax, 13)
-    figure, grid = plt.subplots(
-        len(splits),
-        columns,
-        figsize=(max(3.6, 0.8 + 2.0 * columns), 2.1 * len(splits) + 0.3),
-        sharex=True,
-        sharey=True,
-        squeeze=False,
-        layout="constrained",
-    )
-    for axes, ((split, head, seed), panel) in zip(grid.flat, panels, strict=True):
+    size = (max(3.6, 0.8 + 2.0 * columns), 2.1 * len(splits) + 0.3)
+    labels = ("first direction", "second direction")
+    figure, grid = panels(len(splits), columns, size, *labels, sharex=True, sharey=True)
+    for axes, ((split, head, seed), panel) in zip(grid.flat, runs, strict=True):
         loss = panel.pivot(index="second", columns="first", values="loss").clip(lower=lowest)
-        contours = axes.contourf(
-            *(loss.columns, loss.index, loss),
-            levels=levels,
-            norm=scale,
-            cmap=sns.color_palette("rocket_r", as_cmap=True),
-        )
+        colours = {"norm": scale, "cmap": sns.color_palette("rocket_r", as_cmap=True)}
+        contours = axes.contourf(loss.columns, loss.index, loss, levels=levels, **colours)
         axes.plot(0, 0, "+", color="white", markersize=7)
         axes.set(title=f"{head}, seed {seed}, {split}", aspect="equal")
         axes.grid(visible=False)
-    for axes in grid[-1]:
-        axes.set_xlabel("first direction")
-    for axes in grid[:, 0]:
-        axes.set_ylabel("second direction")
     bar = figure.colorbar(contours, ax=grid, label="loss, nats", shrink=0.9)
     bar.ax.yaxis.set_major_formatter("{x:.2g}")
     return figure
 
 
-def _along(sweeps: pd.DataFrame, measure: str) -> sns.FacetGrid:
+def _along(sweeps: pd.DataFrame, measure: str, label: str) -> sns.FacetGrid:
     """A line for each head over the radius; the eigenvector and random directions apart."""
-    grid = head_panels(
-        sweeps,
-        x="radius",
-        y=measure,
-        row="split",
-        col="kind",
-        errorbar=WHOLE_RANGE,
-        height=2.3,
-        aspect=1.5,
-        axes={"sharex": "col", "sharey": True},
-    )
+    columns = {"x": "radius", "y": measure, "row": "split", "col": "kind"}
+    lines = {"kind": "line", "errorbar": WHOLE_RANGE, "height": 2.3, "aspect": 1.5}
+    grid = head_panels(sweeps, columns, {"sharex": "col", "sharey": True}, **lines)
     grid.set_titles("{col_name}, {row_name} images")
-    grid.set_axis_labels("radius", "")
+    grid.set_axis_labels("radius", label)
     return grid

@@ -9,7 +9,7 @@ from moelib.records.kinds import Sweep
 from moelib.records.record import Record
 from moelib.report import paper
 from moelib.report.effects import ratios
-from moelib.report.frames import Sharp, Surfaces, run_columns
+from moelib.report.frames import RUN, Sharp, Surfaces, flat, of_split, run_columns
 from moelib.report.sharpness import tables as sharpness_tables
 
 EIGENVECTOR, RANDOM = "top eigenvector", "random directions"  # the kinds of swept directions
@@ -45,24 +45,24 @@ def farthest(sweeps: pd.DataFrame) -> pd.DataFrame:
     Rise, accuracy and rerouted images are means over directions and signs.
     """
     ends = sweeps.assign(radius=sweeps["radius"].abs())
-    ends = ends[ends["radius"] == ends.groupby("kind")["radius"].transform("max")]
-    keys = ["study", "head", "seed", "split", "kind", "radius"]
-    means = ends.groupby(keys, sort=False)[["rise", "accuracy", "rerouted"]].mean()
-    return means.reset_index()
+    farthest = ends.groupby(["study", "kind"])["radius"].transform("max")
+    runs = ends[ends["radius"] == farthest].groupby([*RUN, "split", "kind", "radius"], sort=False)
+    return runs[["rise", "accuracy", "rerouted"]].mean().reset_index()
 
 
 def rises(sweeps: pd.DataFrame) -> pd.DataFrame:
     """One row per run and split: the rise at the largest radius, a column per kind of direction."""
-    ends = farthest(sweeps).set_index(["study", "head", "seed", "split"])
+    if sweeps.empty:
+        return sweeps
+    ends = farthest(sweeps).set_index([*RUN, "split"])
     kinds = (ends[ends["kind"] == kind]["rise"].rename(kind) for kind in (EIGENVECTOR, RANDOM))
     return pd.concat(kinds, axis="columns").reset_index()
 
 
 def effects(records: Mapping[str, list[Record]], kind: str) -> pd.DataFrame:
     """The rise of the loss at the farthest step along a kind of direction, times dense."""
-    by_study = {s: rises(sweeps(runs)) for s, runs in records.items()}
     quoted = {"train": paper.RISE} if kind == EIGENVECTOR else {}
-    return ratios(by_study, kind, quoted)
+    return ratios(rises(sweeps(flat(records))), kind, quoted)
 
 
 def eigenvalues(records: Surfaces) -> pd.DataFrame:
@@ -83,13 +83,10 @@ def larger_sample(sharp: Sharp, surfaces: Surfaces) -> pd.DataFrame:
 
     Of training images. Both analyses take the first ones of one permutation.
     """
-    run = ["study", "head", "seed"]
-    few = sharpness_tables.curvature(sharp).query("split == 'train'")[
-        [*run, "images", "lambda_max"]
-    ]
+    few = of_split(sharpness_tables.curvature(sharp), "train")[[*RUN, "images", "lambda_max"]]
     names = {"images": "more_images", "eigenvalue": "more_lambda_max"}
     many = eigenvalues(surfaces).drop(columns="residual").rename(columns=names)
-    both = few.merge(many, on=run).query("more_images > images")
+    both = few.merge(many, on=RUN).query("more_images > images")
     return both.assign(ratio=both["more_lambda_max"] / both["lambda_max"])
 
 

@@ -8,78 +8,52 @@ import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from moelib.report.style import INK, LEGEND, PALETTE, colours, expert_colours, legend_below, styled
+from moelib.report import style
 
 
-@styled
+@style.styled
 def expert_shares(usage: pd.DataFrame) -> Figure:
     """Each expert's share of gate mass and of selections, beside the uniform share (dashed)."""
     measures = {"gate_mass": "gate mass", "selections": "selections"}
-    tidy = usage.rename(columns=measures).melt(
-        id_vars=["head", "seed", "split", "expert"],
-        value_vars=list(measures.values()),
-        var_name="share of",
-    )
-    grid = sns.catplot(
-        tidy,
-        kind="bar",
-        x="expert",
-        y="value",
-        row=None if tidy["split"].nunique() == 1 else "split",
-        col="head",
-        hue="share of",
-        palette=[PALETTE[6], PALETTE[8]],
-        errorbar=None,
-        **LEGEND,
-        **_panels(tidy["head"].nunique()),
-    )
+    runs = ["head", "seed", "split", "expert"]
+    tidy = usage.rename(columns=measures).melt(runs, [*measures.values()], var_name="share of")
+    columns = {"x": "expert", "y": "value", "col": "head", "hue": "share of"}
+    if tidy["split"].nunique() > 1:
+        columns["row"] = "split"
+    palette = [style.PALETTE[6], style.PALETTE[8]]
+    size = _panels(tidy["head"].nunique()) | style.LEGEND
+    grid = sns.catplot(tidy, kind="bar", **columns, palette=palette, errorbar=None, **size)
     _uniform_line(grid, tidy)
     grid.set_axis_labels("expert", "share")
     grid.set_titles(col_template="{col_name}", row_template="{row_name} images")
-    return legend_below(grid)
+    return style.legend_below(grid)
 
 
-@styled
-def expert_shares_by_epoch(usage: pd.DataFrame, split: str = "train") -> Figure:
+@style.styled
+def expert_shares_by_epoch(usage: pd.DataFrame) -> Figure:
     """Share of gate mass of each expert over epochs: a line that touches 0 is a dead expert."""
-    chosen = usage[usage["split"] == split]
-    experts = chosen["expert"].nunique()
-    grid = sns.relplot(
-        chosen,
-        kind="line",
-        x="epoch",
-        y="gate_mass",
-        col="head",
-        hue="expert",
-        palette=expert_colours(experts),
-        errorbar=None,
-        facet_kws=LEGEND,
-        **_panels(chosen["head"].nunique()),
-    )
+    chosen = usage[usage["split"] == "train"]
+    colours = style.expert_colours(chosen["expert"].nunique())
+    columns = {"x": "epoch", "y": "gate_mass", "col": "head", "hue": "expert"}
+    drawing = {"kind": "line", "palette": colours, "errorbar": None, "facet_kws": style.LEGEND}
+    grid = sns.relplot(chosen, **columns, **drawing, **_panels(chosen["head"].nunique()))
     _uniform_line(grid, chosen)
     grid.set(ylim=(0, None))
     grid.set_axis_labels("epoch", "share of gate mass")
     grid.set_titles("{col_name}")
     for axes in grid.axes.flat:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    return legend_below(grid)
+    return style.legend_below(grid)
 
 
-@styled
+@style.styled
 def entropy(epochs: pd.DataFrame, bounds: dict[str, float]) -> Figure:
     """Entropy of the gate over epochs (mean and range over seeds), and its bound (dashed)."""
     rows = epochs[(epochs["split"] == "validation") & epochs["head"].isin(bounds)]
-    colour = colours(rows["head"])
+    colour = style.colours(rows["head"])
     figure, axes = plt.subplots(figsize=(7.2, 2.8))
-    sns.lineplot(
-        rows,
-        x="epoch",
-        y="entropy",
-        hue="head",
-        palette=colour,
-        errorbar=("pi", 100),
-        ax=axes,
-    )
+    columns = {"x": "epoch", "y": "entropy", "hue": "head"}
+    sns.lineplot(rows, **columns, palette=colour, errorbar=("pi", 100), ax=axes)
     for head, bound in bounds.items():
         axes.axhline(bound, color=colour[head], linestyle="--", linewidth=1)
     axes.set(ylim=(-0.05, None), ylabel="entropy of the gate, nats")
@@ -88,31 +62,22 @@ def entropy(epochs: pd.DataFrame, bounds: dict[str, float]) -> Figure:
     return figure
 
 
-@styled
+@style.styled
 def class_shares(shares: pd.DataFrame, classes: Sequence[str] | None = None) -> Figure:
     """How each class's gate mass is divided among the experts: rows of a heat map sum to 1."""
-    panels = list(shares.groupby(["head", "seed"], sort=False))
-    width = 1.2 + max(2.4, 1.9 * len(panels))
-    figure, grid = plt.subplots(
-        *(1, len(panels)), figsize=(width, 2.8), sharey=True, squeeze=False, layout="constrained"
-    )
-    for axes, ((head, seed), panel) in zip(grid.flat, panels, strict=True):
-        matrix = panel.pivot(index="class", columns="expert", values="share")  # (c, e)
+    runs = list(shares.groupby(["head", "seed"], sort=False))
+    width = 1.2 + max(2.4, 1.9 * len(runs))
+    figure, grid = style.panels(1, len(runs), (width, 2.8), "expert", "class", sharey=True)
+    for axes, ((head, seed), run) in zip(grid.flat, runs, strict=True):
+        matrix = run.pivot(index="class", columns="expert", values="share")  # (c, e)
         # An image and no cells: as vectors those of many studies weigh a megabyte on a page.
-        image = axes.imshow(
-            matrix,
-            vmin=0,
-            vmax=1,
-            cmap=sns.color_palette("rocket_r", as_cmap=True),
-            interpolation="none",
-            aspect="auto",  # of few experts and of many
-        )
+        scale = {"vmin": 0, "vmax": 1, "cmap": sns.color_palette("rocket_r", as_cmap=True)}
+        image = axes.imshow(matrix, **scale, interpolation="none", aspect="auto")
         axes.grid(visible=False)
-        axes.set(title=f"{head}, seed {seed}", xlabel="expert")
+        axes.set_title(f"{head}, seed {seed}")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         names = [str(c) if classes is None else classes[c] for c in matrix.index]
         axes.set_yticks(range(len(matrix)), names)
-    grid.flat[0].set_ylabel("class")
     figure.colorbar(image, ax=grid, label="share of gate mass", shrink=0.8)
     return figure
 
@@ -126,4 +91,4 @@ def _uniform_line(grid: sns.FacetGrid, usage: pd.DataFrame) -> None:
     experts = usage.groupby("head")["expert"].nunique()  # heads of a study may differ in it
     for panel, axes in grid.axes_dict.items():
         head = panel[-1] if isinstance(panel, tuple) else panel  # a row and a column, or a column
-        axes.axhline(1 / experts[head], color=INK, linewidth=1, linestyle="--", zorder=3)
+        axes.axhline(1 / experts[head], color=style.INK, linewidth=1, linestyle="--", zorder=3)

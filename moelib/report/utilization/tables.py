@@ -10,7 +10,7 @@ from moelib.report import frames, paper
 from moelib.report.accuracy import tables as accuracy_tables
 from moelib.report.comparisons import beyond_reference, mean_differences
 from moelib.report.effects import by_head
-from moelib.report.frames import Analysed, Trained, run_columns, splits
+from moelib.report.frames import Analysed, Trained, flat, of_split, run_columns, scalars, splits
 from moelib.study.heads import FrozenGate
 
 FROZEN = "frozen"  # the control whose gate never learns
@@ -20,13 +20,9 @@ def summary(records: Analysed) -> pd.DataFrame:
     """One row per run and split: balance, entropy, dead experts, mutual information, its null."""
     return pd.DataFrame(
         {
-            **run_columns(record),
-            "split": split,
+            **run,
             "epoch": record.numbers.epoch,
-            "gate_mass_variation": usage.gate_mass_variation,
-            "load_variation": usage.load_variation,
-            "entropy": usage.entropy,
-            "entropy_bound": usage.entropy_bound,
+            **scalars(usage),
             "dead_experts": len(usage.dead),
             "epochs_with_dead": sum(dead > 0 for dead in record.numbers.dead_per_epoch),
             "information": usage.information.value,
@@ -35,15 +31,15 @@ def summary(records: Analysed) -> pd.DataFrame:
             "null_95": usage.information.null_95,
             "p_value": usage.information.p_value,
         }
-        for record, split, usage in splits(records)
+        for run, record, usage in splits(records)
     )
 
 
 def expert_shares(records: Analysed) -> pd.DataFrame:
     """One row per run, split and expert: its shares of gate mass and of selections."""
     return pd.DataFrame(
-        {**run_columns(record), "split": split, **expert}
-        for record, split, usage in splits(records)
+        {**run, **expert}
+        for run, _, usage in splits(records)
         for expert in _experts(usage.gate_mass, usage.load)
     )
 
@@ -51,20 +47,19 @@ def expert_shares(records: Analysed) -> pd.DataFrame:
 def expert_shares_by_epoch(records: Trained) -> pd.DataFrame:
     """One row per run, epoch, split and expert: its shares of gate mass and of selections."""
     return pd.DataFrame(
-        {**run_columns(record), "epoch": epoch.epoch, "split": split, **expert}
-        for record, epoch, split, metrics in frames.epochs(records)
+        {**columns, **expert}
+        for columns, metrics in frames.epochs(records)
         if metrics.gate_mass is not None
         for expert in _experts(metrics.gate_mass, metrics.load)
     )
 
 
-def class_shares(records: Analysed, split: str = "test") -> pd.DataFrame:
-    """One row per run, class and expert: the expert's share of the class's gate mass."""
+def class_shares(records: Analysed) -> pd.DataFrame:
+    """One row per run, class and expert: the expert's share of the class's gate mass, on test."""
     return pd.DataFrame(
         {**run_columns(record), "class": c, "expert": e, "share": value}
-        for record, name, usage in splits(records)
-        if name == split
-        for c, row in enumerate(usage.class_expert)
+        for record in records
+        for c, row in enumerate(record.numbers.test.class_expert)
         if row is not None
         for e, value in enumerate(_shares(row))
     )
@@ -82,21 +77,19 @@ def _shares(values: Iterable[float]) -> np.ndarray:
     return values / values.sum()
 
 
+def on_test(records: Analysed) -> pd.DataFrame:
+    """The rows of `summary` that are of test images."""
+    return of_split(summary(records), "test")
+
+
 def balance(records: Mapping[str, list[Record]]) -> pd.DataFrame:
     """Coefficient of variation of gate mass over experts, on test images."""
-    return _by_head(records, "gate_mass_variation", paper.GATE_MASS_VARIATION)
+    return by_head(on_test(flat(records)), "gate_mass_variation", paper.GATE_MASS_VARIATION)
 
 
 def information(records: Mapping[str, list[Record]]) -> pd.DataFrame:
     """Mutual information of class and expert on test images, nats."""
-    return _by_head(records, "information", paper.INFORMATION)
-
-
-def _by_head(
-    records: Mapping[str, list[Record]], measure: str, quoted: Mapping[str, float]
-) -> pd.DataFrame:
-    usage = {s: summary(runs).query("split == 'test'") for s, runs in records.items()}
-    return by_head(usage, measure, quoted)
+    return by_head(on_test(flat(records)), "information", paper.INFORMATION)
 
 
 # -- beside a frozen gate --------------------------------------------------------------------------
@@ -116,9 +109,7 @@ def accuracy_beyond_frozen(records: Trained) -> pd.DataFrame:
 
 def information_beyond_frozen(records: Analysed) -> pd.DataFrame:
     """The same of the information that class and expert share on test images, in nats."""
-    usage = summary(_like_frozen(records))
-    if len(usage):
-        usage = usage[usage["split"] == "test"]
+    usage = on_test(_like_frozen(records))
     return mean_differences(beyond_reference(usage, "information", FROZEN))
 
 
@@ -130,11 +121,11 @@ def _like_frozen(records: Iterable[Record]) -> list[Record]:
         names = ("experts", "hidden", "k", "dropout", "temperature")
         return tuple(getattr(head, name, None) for name in names)
 
-    def comparable(record: Record) -> bool:
-        learns = not isinstance(record.study.heads[record.head], FrozenGate)
-        alike = mixture(record) == controls.get(record.study.name)
-        return alike and (learns or record.head == FROZEN)
-
     records = list(records)
     controls = {record.study.name: mixture(record) for record in records if record.head == FROZEN}
-    return [record for record in records if comparable(record)]
+    return [
+        record
+        for record in records
+        if mixture(record) == controls.get(record.study.name)
+        and (record.head == FROZEN or not isinstance(record.study.heads[record.head], FrozenGate))
+    ]

@@ -11,6 +11,7 @@ from moelib.report import loading
 from moelib.report.answers import BARS, NOTHING, STAR, headline, run_name
 from moelib.report.effects import few_heads, verdicts
 from moelib.report.forest import chart
+from moelib.report.frames import flat
 from moelib.report.statistics.intervals import ALIKE
 from moelib.report.thresholds import BALANCED
 from moelib.report.utilization import tables
@@ -26,7 +27,7 @@ def answer(studies: Iterable[str], name: str = "utilization") -> Iterator[Markdo
     balance, information = tables.balance(records), tables.information(records)
     evenly = _evenness(balance)
     knowing = information.loc[information["value"].idxmin()]
-    tests = pd.concat(tables.summary(r).query("split == 'test'") for r in records.values())
+    tests = tables.on_test(flat(records))
     above = int((tests["information"] > tests["null_95"]).sum())
     untrained = ", untrained gates among them" if "frozen" in set(tests["head"]) else ""
     knows = (
@@ -68,24 +69,23 @@ def _beyond_frozen(records: Mapping[str, list[Record]]) -> str:
 
     Where the same head without its balance losses was trained too, also what is left without them.
     """
-    for study, runs in records.items():
-        gains = {row.head: row for row in tables.information_beyond_frozen(runs).itertuples()}
-        if not gains:
-            continue
-        head, row = next(iter(gains.items()))
-        free = gains.get(f"{head}-free")
-        claim = (
-            f"**The {head} gate {_tells(row)} than a gate that never learned**: "
-            f"{signed(row.difference)} nats (95% interval {span(row)}; {row.seeds} seeds of "
-            f"`{study}`)."
-        )
-        if free is None:
-            return claim
-        return (
-            f"{claim}\n\n**Without its balance losses it {_tells(free)}**: "
-            f"{signed(free.difference)} ({span(free)})."
-        )
-    return ""
+    table = tables.information_beyond_frozen(flat(records))
+    if table.empty:
+        return ""
+    study = table["study"].iloc[0]
+    gains = {row.head: row for row in table[table["study"] == study].itertuples()}
+    head, row = next(iter(gains.items()))
+    free = gains.get(f"{head}-free")
+    claim = (
+        f"**The {head} gate {_tells(row)} than a gate that never learned**: "
+        f"{signed(row.difference)} nats (95% interval {span(row)}; {row.seeds} seeds of `{study}`)."
+    )
+    if free is None:
+        return claim
+    return (
+        f"{claim}\n\n**Without its balance losses it {_tells(free)}**: {signed(free.difference)} "
+        f"({span(free)})."
+    )
 
 
 def _tells(row) -> str:

@@ -87,7 +87,7 @@ def contrast(ink: str, ground: str) -> float:
 
 
 def test_a_run_has_four_figures_of_different_names():
-    figures = words.charts(RECORD, synthetic.trained(RUN), "own")[1:]
+    _, *figures = words.charts(RECORD, synthetic.trained(RUN), "own", brief=False)
     names = [figure.data.splitlines()[1] for figure in figures]
     assert names == [f":name: own{end}" for end in ("", "-matrix", "-forming", "-choices")]
     caption = figures[-1].data.splitlines()[3]

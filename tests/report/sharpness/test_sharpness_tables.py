@@ -95,7 +95,8 @@ def test_a_loss_that_no_temperature_matches_leaves_its_columns_empty():
     table = tables.curvature([record.model_copy(update={"numbers": numbers})])
     assert list(table) == list(complete)
     empty = [name for name in table if table[name].isna().all()]
-    assert empty == [name for name in table if name.startswith("matched_")] == [*tables.MATCHED]
+    assert empty == [name for name in table if name.startswith("matched_")]
+    assert len(empty) == 7
 
 
 def test_negative_mass_is_below_one_threshold_for_all_runs_of_a_split():

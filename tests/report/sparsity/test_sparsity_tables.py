@@ -92,7 +92,7 @@ def test_points_at_which_the_rules_executor_was_not_timed_are_left_out():
     untimed = point(k=4, sparse={"loop": (1.0,) * 9})
     record = scaled(point(), untimed)
     assert list(tables.scale(record)["k"]) == [2]
-    assert tables.untimed_points(record) == [untimed]
+    assert [p for p, chosen in tables.by_rule(record) if chosen not in p.sparse] == [untimed]
     groups = [point(batch=batch) for batch in (3, 4)]
     model = costs.fit(scaled(*groups))
     extended = costs.fit(scaled(*groups, untimed))
