@@ -104,7 +104,7 @@ def corrected_verdicts(effects: pd.DataFrame, null: float = 0, log: bool = False
 
 def row(study: str, panel: str, head: str, values: Sequence[float]) -> tuple:
     """The mean of values, one for each seed, with its t-interval, as a row of `COLUMNS`."""
-    values = tuple(values)
+    values = tuple(map(float, values))
     return (study, panel, head, len(values), *seed_interval(values), values, np.nan)
 
 

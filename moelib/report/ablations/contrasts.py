@@ -119,11 +119,11 @@ def _also(question: str, kind: str) -> tuple[Contrast, ...]:
     return tuple(c._replace(kind=kind, threshold=0.0) for c in DEPARTURES if c.question == question)
 
 
-ALL_FOUR = ("dense", "soft", "sparse", "switch")
+HEADS = ("dense", "soft", "sparse", "switch")
 DEPARTURES = (
     *(
         contrast._replace(kind=BELOW, threshold=-MATTERS)
-        for contrast in _departure("no augmentation", "augment", *ALL_FOUR)
+        for contrast in _departure("no augmentation", "augment", *HEADS)
     ),
     *_departure("noise in evaluation", "evaluation-noise", "sparse"),
     *_departure("reversed KL", "kl", "soft"),
@@ -143,7 +143,7 @@ INFORMATION = (
 )
 SHARPER = _also("no augmentation", ABOVE)  # log of the largest eigenvalue, test images
 # Another order of batches and another augmentation: not tested, the noise floor of the others.
-UNPAIRED = _departure("unpaired", "unpaired", *ALL_FOUR)
+UNPAIRED = _departure("unpaired", "unpaired", *HEADS)
 
 
 def studies(contrasts: Iterable[Contrast]) -> list[str]:

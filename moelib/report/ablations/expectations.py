@@ -21,7 +21,7 @@ from moelib.report.robustness import tables as robustness_tables
 from moelib.report.sharpness import tables as sharpness_tables
 from moelib.report.statistics.hypotheses import CONTRADICTED, INCONCLUSIVE, LEVEL, SUPPORTED
 from moelib.report.utilization import tables as utilization_tables
-from moelib.report.wording import in_points, listed, seeds_in_words, signed, with_interval
+from moelib.report.wording import in_points, listed, plain, seeds_in_words, signed, with_interval
 
 COLUMNS = headings("expected", "seen", "verdict")
 
@@ -124,8 +124,9 @@ def _sharper():
     if rows.empty:
         yield text.format("all"), "not measured", INCONCLUSIVE
     for row in rows.itertuples():
-        ratio = f"{np.exp(row.difference):.2f} times the largest eigenvalue"
-        yield text.format(row.head), f"{ratio}, {seeds_in_words(row.seeds)}", row.verdict
+        ratio = with_interval(row.difference, row, lambda logarithm: plain(np.exp(logarithm)))
+        seen = f"{ratio} times the largest eigenvalue, {seeds_in_words(row.seeds)}"
+        yield text.format(row.head), seen, row.verdict
 
 
 def _dead(study: str, head: str) -> list[int]:

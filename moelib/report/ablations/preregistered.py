@@ -147,7 +147,7 @@ def checkpoints(records: Sequence[Record[TrainNumbers]]) -> str:
     here, large = (
         f"{sum(r.numbers.best_validation_epoch == len(r.numbers.epochs) for r in runs)} of "
         f"{len(runs)}"
-        for runs in (records, loading.load(accuracy_words.PAPER_SIZE, TrainNumbers))
+        for runs in (records, loading.load(PAPER_SIZE, TrainNumbers))
     )
     return (
         f"The key `checkpoint` has no study of its own: in {here} runs the epoch with the best "

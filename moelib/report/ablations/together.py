@@ -3,18 +3,20 @@
 The hypotheses are those of `studies/ablations-as-run.yaml`, written before any of its runs.
 """
 
-import numpy as np
 import pandas as pd
 from IPython.display import Markdown
 
 from moelib.records.kinds import TrainNumbers
-from moelib.report import effects, loading
+from moelib.report import loading
+from moelib.report.ablations import tables
 from moelib.report.ablations.contrasts import (
     DEPARTURES,
+    HEADS,
     MATTERS,
     Arm,
     Contrast,
     judge,
+    load,
     studies,
 )
 from moelib.report.accuracy import tables as accuracy_tables
@@ -25,7 +27,6 @@ from moelib.report.wording import enumeration, in_points, span, with_interval
 
 TOGETHER, APART = "ablations-as-run", "ablations"  # studies
 SUM = "the sum"  # what the single departures would make together, if they added up
-HEADS = ("dense", "soft", "sparse", "switch")
 ADDS_UP = 0.01  # of accuracy, what the sum may be off
 
 AT_ONCE = tuple(
@@ -61,9 +62,7 @@ def added_up(accuracy: pd.DataFrame) -> pd.DataFrame:
 
 def judged() -> pd.DataFrame:
     """The hypotheses on all departures at once, as `contrasts.judge` judges them."""
-    needed = [*studies(DEPARTURES), TOGETHER]
-    records = [record for study in needed for record in loading.load(study, TrainNumbers)]
-    accuracy = accuracy_tables.finals(records)
+    accuracy = accuracy_tables.finals(load([*DEPARTURES, *AT_ONCE], TrainNumbers))
     values = pd.concat([accuracy, added_up(accuracy)]) if len(accuracy) else accuracy
     return judge([*AT_ONCE, *IN_SUM], values, "test_accuracy")
 
@@ -91,7 +90,7 @@ def answer(name: str = "together") -> list[Markdown]:
     return [
         Markdown(f"{claim} Change in points, with its 95% interval: {changes}.{_sum(in_sum)}"),
         chart(
-            name, _panels(at_once, in_sum), records,
+            name, tables.of_judged(rows, TOGETHER + ", " + rows["question"]), records,
             f"{claim} Test accuracy under the protocol `as-run` minus that under `corrected`, by "
             f"seed, and how far it lies from the sum of the single departures. {BARS}",
             "points of accuracy", line=0,
@@ -116,11 +115,3 @@ def _sum(in_sum: pd.DataFrame) -> str:
         if len(rows := in_sum[in_sum["verdict"] == verdict])
     ]
     return " ".join(["", *told])
-
-
-def _panels(*parts: pd.DataFrame) -> pd.DataFrame:
-    return effects.frame(
-        effects.row(TOGETHER, f"{TOGETHER}, {row.question}", row.head, 100 * np.array(row.by_seed))
-        for part in parts
-        for row in part.itertuples()
-    )
