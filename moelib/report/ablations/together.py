@@ -88,7 +88,10 @@ def answer(name: str = "together") -> list[Markdown]:
     )
     records = {study: loading.load(study, TrainNumbers) for study in studies(AT_ONCE)}
     return [
-        Markdown(f"{claim} Change in points, with its 95% interval: {changes}.{_sum(in_sum)}"),
+        Markdown(
+            f"{claim} Change in points, with its 95% interval, uncorrected: {changes}."
+            f"{_sum(in_sum)}"
+        ),
         chart(
             name, tables.of_judged(rows, TOGETHER + ", " + rows["question"]), records,
             f"{claim} Test accuracy under the protocol `as-run` minus that under `corrected`, by "
