@@ -36,7 +36,7 @@ from moelib.records.kinds import (
     Work,
 )
 from moelib.records.provenance import observe
-from moelib.records.record import Record, write_record
+from moelib.records.record import Numbers, Record, write_record
 from moelib.study.executors import choose
 from moelib.study.heads import has_experts
 from moelib.study.reader import parse_study
@@ -52,9 +52,10 @@ HEADS = {"dense": {"hidden": 8}, "soft": {"experts": 4}, "sparse": {"experts": 4
 
 
 def recorded(measured):
-    """What a record keeps of it: numbers of nine digits."""
+    """What a record keeps of it: numbers of as many digits as its kind has, nine for a part."""
+    digits = getattr(measured, "digits", Numbers.digits)
     text = measured.model_dump_json()
-    kept = json.loads(text, parse_float=lambda number: float(f"{float(number):.9g}"))
+    kept = json.loads(text, parse_float=lambda number: float(f"{float(number):.{digits}g}"))
     return type(measured).model_validate_json(json.dumps(kept))
 
 

@@ -242,15 +242,14 @@ def fit(""",
             "CLAIMS = (",
             """CLAIMS = (
     Claim(
-        14,
-        "Something is trained.",
-        "runs",
-        "there is more than none",
-        1.0,
-        "sign test",
-        "",
-        "accuracy",
-        evidence.some,
+        number=14,
+        words="Something is trained.",
+        metric="runs",
+        holds="there is more than none",
+        smallest=1.0,
+        test="sign test",
+        shown="accuracy",
+        evidence=evidence.some,
     ),""",
         ),
     ],
@@ -400,15 +399,16 @@ def test_a_benchmark_writes_its_record_for_the_book(copy: Copy) -> None:
 
 JUDGE = """
 import synthetic
-from moelib.records.kinds import ANALYSES
-from moelib.report.claims.claims import judge, rules
+from moelib.report.claims.claims import judge
+from moelib.report.claims.evidence import Records
+from moelib.report.claims.words import tests
 from moelib.study.run import runs
 trained = [synthetic.trained(run) for run in runs(synthetic.study("toy"))]
-first, *_ = judge(trained, *([] for _ in ANALYSES))
-print(first.claim.words, first.evidence[0].estimate, rules().claim[0])
+first, *_ = judge(Records(trained))
+print(first.claim.words, first.evidence[0].estimate, first.claim.words in tests().data)
 """
 
 
 def test_a_claim_is_judged(copy: Copy) -> None:
     runs = len(synthetic.study("toy").seeds) * 3  # of dense, soft and sparse
-    assert copy.python("-c", JUDGE) == f"Something is trained. {runs:.1f} Something is trained.\n"
+    assert copy.python("-c", JUDGE) == f"Something is trained. {runs:.1f} True\n"

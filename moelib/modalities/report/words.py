@@ -64,18 +64,17 @@ def missing(study: str, records: Sequence[Record]) -> list[Markdown]:
 
 def arms(study: str) -> Markdown:
     """What the arms of a study are, whether or not there are records: kinds, and what is set."""
-    shown = ("kind", "experts", "k", "hidden")
-    rows = []
-    for name, arm in load_modality_study(study).arms.items():
-        others = arm.model_dump(exclude={*shown}, exclude_defaults=True)
-        others = listed(f"`{key}: {value}`" for key, value in others.items())
-        own = arm.model_dump(include={*shown}) | {"kind": KINDS[arm.kind]}
-        rows.append({"arm": name, **own, "set": others})
-    columns = headings("arm", *shown, "set") | {
+    columns = headings("arm", "kind", "experts", "k", "hidden", "set") | {
         "kind": ("Perceptron of a block", ""),
         "experts": ("Experts", ".0f"),
         "hidden": ("Hidden units of each", "d"),
     }
+    rows = []
+    for name, arm in load_modality_study(study).arms.items():
+        others = arm.model_dump(exclude={*columns}, exclude_defaults=True)
+        others = listed(f"`{key}: {value}`" for key, value in others.items())
+        own = arm.model_dump(include={*columns}) | {"kind": KINDS[arm.kind]}
+        rows.append({"arm": name, **own, "set": others})
     return pages.table(pd.DataFrame(rows), columns)
 
 
@@ -310,8 +309,12 @@ def human(records: Sequence[Record[NlvrNumbers]]) -> Markdown:
     Above the table stands whether any arm beats that label by two points, as was not expected.
     """
     split = records[0].numbers.split
-    names = ("accuracy", "majority", "consistency", "said_true", "unknown_words")
-    rows = [{"arm": r.head, **r.numbers.model_dump(include={*names})} for r in records]
+    columns = headings(
+        *("arm", "split", "seeds"),
+        *("accuracy", "majority", "consistency", "said_true", "unknown_words"),
+    ) | {"split": ("Split", "")}
+    measures = {*columns} - {"arm", "split", "seeds"}
+    rows = [{"arm": r.head, **r.numbers.model_dump(include=measures)} for r in records]
     runs = pd.DataFrame(rows).groupby("arm", sort=False)
     table = runs.mean().assign(seeds=runs.size(), split=split).reset_index()
     above = 100 * (table["accuracy"] - table["majority"])
@@ -322,7 +325,6 @@ def human(records: Sequence[Record[NlvrNumbers]]) -> Markdown:
         f"two points above the more frequent label on {split}**: the best, {table['arm'][best]}, "
         f"is {plain(abs(above[best]))} points {'above' if above[best] > 0 else 'below'} it."
     )
-    columns = headings("arm", "split", "seeds", *names) | {"split": ("Split", "")}
     return Markdown(f"{sentence}\n\n{pages.table(table, columns).data}")
 
 

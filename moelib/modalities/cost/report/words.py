@@ -258,8 +258,10 @@ def trained(records: Sequence[Record[ModalityUtilizationNumbers]]) -> Markdown:
     """Traffic of trained routers on several devices, modelled from their loads."""
     if not records:
         return Markdown("*No trained router's utilization is in this checkout.*")
-    shares = ("away", "chance", "away_words", "away_patches", "leaving")
-    columns = headings("arm", "devices", "seeds", *shares, "imbalance")
+    columns = headings(
+        *("arm", "devices", "seeds"),
+        *("away", "chance", "away_words", "away_patches", "leaving", "imbalance"),
+    )
     return pages.table(traffic.trained(records), columns, FOLDED)
 
 
