@@ -186,8 +186,12 @@ def sparsity_chart(records: Sequence[Trained]) -> Markdown:
     table = tables.sparsity(records)
     if table.empty:
         return Markdown("*No arm of either family is trained yet.*")
-    claim = "**A first look: a second seed of each arm may change the order.**"
-    if table.groupby("arm").size().min() > 1:
+    sizes = table.groupby("arm").size()
+    claim = (
+        f"**{(sizes == 1).sum()} of {len(sizes)} arms have one seed so far: between arms of other "
+        "seeds the lines say little.**"
+    )
+    if sizes.min() > 1:
         means = table.groupby(["family", "share"], sort=False)["accuracy"].mean()
         best = means.groupby("family", sort=False).idxmax()
         shares = listed(f"{Fraction(share)} with {family}" for family, share in best)
