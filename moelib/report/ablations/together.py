@@ -17,13 +17,13 @@ from moelib.report.ablations.contrasts import (
     Contrast,
     judge,
     load,
-    studies,
 )
 from moelib.report.accuracy import tables as accuracy_tables
-from moelib.report.answers import BARS
+from moelib.report.answers import BARS, headline
+from moelib.report.effects import corrected_verdicts
 from moelib.report.forest import chart
 from moelib.report.statistics.hypotheses import BELOW, CONTRADICTED, INCONCLUSIVE, SUPPORTED, WITHIN
-from moelib.report.wording import enumeration, in_points, span, with_interval
+from moelib.report.wording import clauses, enumeration, in_points, span, with_interval
 
 TOGETHER, APART = "ablations-as-run", "ablations"  # studies
 SUM = "the sum"  # what the single departures would make together, if they added up
@@ -73,30 +73,24 @@ def answer(name: str = "together") -> list[Markdown]:
     at_once, in_sum = (rows[rows["question"] == c.question] for c in (AT_ONCE[0], IN_SUM[0]))
     if at_once.empty:
         return [Markdown("All at once they are not measured on this net yet.")]
-    sides = {"less": at_once["high"] < 0, "more": at_once["low"] > 0}
-    told = [
-        f"{enumeration(at_once['head'][side])} {word} accurate"
-        for word, side in sides.items()
-        if side.any()
-    ]
-    rest = at_once["head"][~(sides["less"] | sides["more"])]
-    told += [f"{enumeration(rest)} neither more nor less for sure"] if len(rest) else []
-    claim = f"**All at once they leave {', and '.join(told)}.**"
+    effects = tables.of_judged(rows, TOGETHER + ", " + rows["question"])
+    changed = effects[: len(at_once)]
+    verbs = {"lower": "less accurate than", "higher": "more accurate than"}
+    parts = clauses(changed["head"], corrected_verdicts(changed), verbs)
+    told = "; ".join(f"{part} the runs without" for part in parts)
+    claim = f"**With all departures at once, {told}** (after correction for {len(changed)} heads)."
     changes = enumeration(
         f"{row.head} {with_interval(row.difference, row, in_points)}"
         for row in at_once.itertuples()
     )
-    records = {study: loading.load(study, TrainNumbers) for study in studies(AT_ONCE)}
+    words = f"{claim} Change in points, with its uncorrected 95% interval: {changes}."
     return [
-        Markdown(
-            f"{claim} Change in points, with its 95% interval, uncorrected: {changes}."
-            f"{_sum(in_sum)}"
-        ),
+        Markdown(f"{words}{_sum(in_sum)}"),
         chart(
-            name, tables.of_judged(rows, TOGETHER + ", " + rows["question"]), records,
-            f"{claim} Test accuracy under the protocol `as-run` minus that under `corrected`, by "
-            f"seed, and how far it lies from the sum of the single departures. {BARS}",
-            "points of accuracy", line=0,
+            name, effects, {TOGETHER: loading.load(TOGETHER, TrainNumbers)},
+            f"{headline(claim)} Test accuracy under the protocol `as-run` minus that under "
+            f"`corrected`, by seed, and how far it lies from the sum of the single departures. "
+            f"{BARS}", "points of accuracy", line=0,
         ),
     ]  # fmt: skip
 

@@ -63,11 +63,11 @@ def test_words_follow_the_numbers():
     assert "not measured" in together.answer()[0].data
     write("ablations-as-run", "dense", 0.691 + noise)
     text, chart = (part.data for part in together.answer())
-    assert "leave dense less accurate" in text and "add up to that" in text and "open" not in text
+    assert "dense is less accurate than" in text and "add up to that" in text and "open" not in text
     assert ":::{chart}" in chart
     write("ablations-as-run", "dense", 0.800 + noise)
     text, _ = (part.data for part in together.answer())
-    assert "leave dense more accurate" in text and "do not add up" in text
+    assert "dense is more accurate than" in text and "do not add up" in text
 
 
 def test_a_head_that_may_have_lost_or_gained_is_said_to_be_open():
@@ -75,4 +75,4 @@ def test_a_head_that_may_have_lost_or_gained_is_said_to_be_open():
         write(study, "dense", [0.70, 0.71, 0.69])
     write("ablations-as-run", "dense", [0.69, 0.72, 0.70])
     text, _ = (part.data for part in together.answer())
-    assert "dense neither more nor less" in text and "open for dense" in text
+    assert "dense is not told apart from" in text and "open for dense" in text
