@@ -52,7 +52,7 @@ HEADS = {"dense": {"hidden": 8}, "soft": {"experts": 4}, "sparse": {"experts": 4
 
 
 def recorded(measured):
-    """What a record keeps of it: numbers of as many digits as its kind has, nine for a part."""
+    """What a record keeps of it: numbers of as many digits as its kind has, six for a part."""
     digits = getattr(measured, "digits", Numbers.digits)
     text = measured.model_dump_json()
     kept = json.loads(text, parse_float=lambda number: float(f"{float(number):.{digits}g}"))

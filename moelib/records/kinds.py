@@ -189,7 +189,6 @@ class SharpnessNumbers(Numbers):
     """What the analysis of sharpness leaves behind."""
 
     kind: ClassVar[str] = "sharpness"
-    digits: ClassVar[int] = 6  # fewer than these are sure
 
     epoch: int  # of the analysed weights
     parameters: int
@@ -224,7 +223,6 @@ class SurfaceNumbers(Numbers):
     """What the analysis of the loss surface leaves behind."""
 
     kind: ClassVar[str] = "surface"
-    digits: ClassVar[int] = 6  # fewer than these are sure
 
     epoch: int  # of the analysed weights
     images: int  # of each split

@@ -30,7 +30,7 @@ class Numbers(Frozen):
     model_config = ConfigDict(allow_inf_nan=False)  # JSON has no NaN: an unknown value is null
 
     kind: ClassVar[str]
-    digits: ClassVar[int] = 9  # significant ones of a number: float32 comes back as it was
+    digits: ClassVar[int] = 6  # significant ones of a number: more than are sure of any
 
 
 N = TypeVar("N", bound=Numbers)

@@ -8,7 +8,6 @@ from typing import ClassVar
 
 import cost_records
 import jsonschema
-import numpy as np
 import pytest
 import synthetic
 from prose import refusal
@@ -69,14 +68,13 @@ def test_a_record_comes_back_as_it_was_written(path):
     assert isinstance(read, Record[Measured])
 
 
-def test_numbers_have_nine_digits_from_which_float32_comes_back(path):
-    singles = np.random.default_rng(0).normal(size=1000).astype(np.float32)
+def test_numbers_have_six_significant_digits_whatever_their_size(path):
     record = record_of(math.pi)
-    numbers = record.numbers.model_copy(update={"parts": tuple(map(float, singles))})
+    numbers = record.numbers.model_copy(update={"parts": (1e-9 * math.pi, -1e9 * math.pi)})
     write_record(path, record.model_copy(update={"numbers": numbers}))
     read = read_record(path, Measured).numbers
-    assert read.value == 3.14159265
-    assert (np.array(read.parts, np.float32) == singles).all()
+    assert read.value == 3.14159
+    assert read.parts == (3.14159e-9, -3.14159e9)
 
 
 def test_times_have_the_digits_that_a_clock_tells(path):
@@ -115,7 +113,7 @@ def test_digest_is_of_the_content_and_not_of_the_circumstances():
 
 def test_a_record_is_plain_json_with_its_digest(raw):
     assert raw["digest"] == digest_of(raw)
-    assert raw["numbers"]["parts"] == [0.333333333, 1e-300, 1e22, -0.0]
+    assert raw["numbers"]["parts"] == [0.333333, 1e-300, 1e22, -0.0]
     assert raw["schema_version"] == 1
     assert raw["study"] is None and raw["seed"] is None
 
