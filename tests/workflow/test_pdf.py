@@ -23,6 +23,7 @@ PAGE = "\n".join(
         '<figure id="id2"></figure>',
         '<a href="book/intro.html#id2">2026</a> <a class="x" href="_downloads/1/train.json">0</a>',
         'Records · <a href="data:text/csv;base64,eA==">data as CSV</a> <a href="https://example.org">there</a>',
+        '<h2 class="rubric" id="cifar-10">CIFAR-10</h2>',
         "<p><strong>Study <code>paper</code></strong></p><p><strong>Yes.</strong> No.</p>",
         "</section></div>",
         '<div class="toctree-wrapper compound">',
@@ -51,10 +52,15 @@ def test_links_on_paper_lead_into_the_book_or_to_the_web(paper):
     assert "_downloads" not in paper and "Records <a" in paper
 
 
-def test_parts_stand_above_their_chapters_and_are_no_bookmarks_in_the_contents(paper):
+def test_parts_stand_above_their_chapters_and_are_bookmarks_there_alone(paper):
     assert paper.count('class="part"') == 2 and 'role="heading"' not in paper
-    part = '<p class="part">How</p><span id="document-book/references">'
+    assert '<p class="printed">Printed on ' in paper.split("jb-print-toc")[0]
+    part = '<h1 class="part">How</h1><span id="document-book/references">'
     assert f'<section id="references" style="page: references">{part}' in paper
+
+
+def test_headings_made_by_code_rank_below_their_chapter(paper):
+    assert '<h3 class="rubric" id="cifar-10">CIFAR-10</h3>' in paper
 
 
 def test_each_chapter_has_its_title_above_its_pages(paper):
