@@ -32,11 +32,16 @@ def few_heads(records: Mapping[str, list[Record]]) -> dict[str, list[Record]]:
         for study, runs in records.items()
         if not study.startswith(SWITCHED)
         and (main := _main_heads(runs))
-        and main[0].study.backbone.kind != "random_features"
+        and trains_backbone(main[0])
     }
     as_paper = [s for s, (run, *_) in few.items() if run.study.backbone.kind == paper.BACKBONE]
     names = list(dict.fromkeys([*[*few][:1], *as_paper, *few]))[:MOST_STUDIES]
     return {study: runs for study, runs in few.items() if study in names}
+
+
+def trains_backbone(record: Record) -> bool:
+    """Whether the features are trained with the head, and through its gate."""
+    return record.study.backbone.kind != "random_features"
 
 
 def _main_heads(runs: list[Record]) -> list[Record]:

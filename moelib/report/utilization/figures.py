@@ -47,6 +47,22 @@ def expert_shares_by_epoch(usage: pd.DataFrame) -> Figure:
 
 
 @style.styled
+def dead_by_epoch(dead: pd.DataFrame) -> Figure:
+    """How many experts are dead in each epoch of training: a line for each run."""
+    lines = {"kind": "line", "units": "seed", "estimator": None, "drawstyle": "steps-mid"}
+    columns = {"x": "epoch", "y": "dead", "col": "head"}
+    looks = {"alpha": 0.7, "linewidth": 1.2, "legend": False}
+    grid = style.head_panels(dead, columns, {}, **lines, **looks, **_panels(dead["head"].nunique()))
+    grid.set(ylim=(-0.2, dead["experts"].max()))
+    grid.set_axis_labels("epoch", "dead experts")
+    grid.set_titles("{col_name}")
+    for axes in grid.axes.flat:
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_locator(MaxNLocator(integer=True))
+    return grid.figure
+
+
+@style.styled
 def entropy(epochs: pd.DataFrame, bounds: dict[str, float]) -> Figure:
     """Entropy of the gate over epochs (mean and range over seeds), and its bound (dashed)."""
     rows = epochs[(epochs["split"] == "validation") & epochs["head"].isin(bounds)]

@@ -54,6 +54,16 @@ def expert_shares_by_epoch(records: Trained) -> pd.DataFrame:
     )
 
 
+def dead_by_epoch(records: Analysed) -> pd.DataFrame:
+    """One row per run and epoch: how many experts were dead in training, and of how many."""
+    return pd.DataFrame(
+        {**run_columns(record), "epoch": epoch, "dead": dead, "experts": len(numbers.test.load)}
+        for record in records
+        for numbers in [record.numbers]
+        for epoch, dead in enumerate(numbers.dead_per_epoch, start=1)
+    )
+
+
 def class_shares(records: Analysed) -> pd.DataFrame:
     """One row per run, class and expert: the expert's share of the class's gate mass, on test."""
     return pd.DataFrame(
