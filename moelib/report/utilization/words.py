@@ -32,14 +32,15 @@ def answer(studies: Iterable[str], name: str = "utilization") -> Iterator[Markdo
     above = int((tests["information"] > tests["null_95"]).sum())
     untrained = ", untrained gates among them" if FROZEN in set(tests["head"]) else ""
     knows = (
-        f"**In {above} of the {len(tests)} runs drawn here{untrained}, the expert that gets an image "
-        f"tells more of its class than chance does**, least in seed {knowing['seed']} of "
+        f"**In {above} of the {len(tests)} runs drawn here{untrained}, the expert that gets an "
+        f"image tells more of its class than chance does**, least in seed {knowing['seed']} of "
         f"{run_name(knowing)}: {knowing['information']:.2f} nats."
     )
     every = loading.by_evidence(studies, UtilizationNumbers)
     learned, alone = _beyond_frozen(every), _on_fixed_features(every)
-    dead = tables.dead_by_epoch(next(iter(records.values())))
-    died = _died(dead, next(iter(records.values()))[0].study.backbone.kind)
+    study, runs = next(iter(records.items()))
+    sizes, dead = runs[0].study.analyses.utilization, tables.dead_by_epoch(runs)
+    died = _died(dead, runs[0].study.backbone.kind)
     yield Markdown("\n\n".join(filter(None, (learned, alone, evenly, died, knows))))
     yield chart(
         f"{name}-balance", balance, records,
@@ -53,12 +54,11 @@ def answer(studies: Iterable[str], name: str = "utilization") -> Iterator[Markdo
         f"`frozen` gate was never trained. {BARS} {STAR}",
         "class-expert information, nats", line=0,
     )  # fmt: skip
-    study, runs = next(iter(records.items()))
     yield pages.chart(
         f"{name}-dead",
         [figures.dead_by_epoch(dead)],
-        f"{headline(died)} Experts with less than {runs[0].study.analyses.utilization.dead_below:g} "
-        "of an even share of gate mass in training, a line for each seed.",
+        f"{headline(died)} Experts with less than {sizes.dead_below:g} of an even share of gate "
+        "mass in training, a line for each seed.",
         dead,
         pages.evidence({study: runs}),
     )
