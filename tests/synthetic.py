@@ -35,7 +35,7 @@ from moelib.records.kinds import (
     UtilizationNumbers,
     Work,
 )
-from moelib.records.provenance import observe
+from moelib.records.provenance import digest, observe
 from moelib.records.record import Numbers, Record, write_record
 from moelib.study.executors import choose
 from moelib.study.heads import has_experts
@@ -113,7 +113,7 @@ def trained(run: Run, right: np.ndarray | None = None) -> Record[TrainNumbers]:
         tested_epoch=3,
         test=metrics(float(right.mean())),
         test_correct=np.packbits(right).tobytes().hex(),
-        weights={"last": "0" * 64},
+        weights={"last": digest([f"{run.study.name} {run.head} {run.seed}".encode()])},
     )
     return _record(run, numbers, epoch_seconds=(1.0, 3.0, 2.0))
 

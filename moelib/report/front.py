@@ -131,7 +131,7 @@ def _counts(rows: pd.DataFrame, study: str) -> str:
     own = rows[rows["study"] == study]
     against = listed(f"{number}" for number in own[own["verdict"] == CONTRADICTED]["number"])
     words = listed(
-        f"{count} {verdict}{f' ({against})' if verdict == CONTRADICTED else ''}"
+        f"{count} {verdict}{f' (claim {against})' if verdict == CONTRADICTED else ''}"
         for verdict, count in own["verdict"].value_counts().items()
     )
     return f"{len(own)} are tested in `{study}`: **{words}**"

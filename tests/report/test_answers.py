@@ -95,5 +95,5 @@ def test_each_chapter_has_an_answer_and_named_figures():
         answer, *charts = chapter([study.name], f"own-{page}")
         assert "**" in answer.data
         names += [chart.data.splitlines()[1] for chart in charts]
-    assert len(names) == len(set(names)) == 7
+    assert len(names) == len(set(names)) == 8
     assert all(name.startswith(":name: own-") for name in names)

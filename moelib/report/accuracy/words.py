@@ -49,10 +49,10 @@ def across_studies(frame: pd.DataFrame, records: Mapping[str, list[Record]]) -> 
     if len(nets) < 2 or not heads:
         return ""
     worst, best = nets[0], nets[-1]
-    less = [h for h in heads if by_head["high"][worst, h] < min(by_head["low"][best, h], 0)]
-    verb = "loses" if len(less) == 1 else "lose"
-    names = enumeration(less).capitalize()
-    first = f"**{names} {verb} less in `{best}` than in `{worst}`.** " if less else ""
+    better = [h for h in heads if by_head["high"][worst, h] < min(by_head["low"][best, h], 0)]
+    verb = "stands" if len(better) == 1 else "stand"
+    claim = f"{enumeration(better).capitalize()} {verb} better beside dense"
+    first = f"**{claim} in `{best}` than in `{worst}`.** " if better else ""
     where = enumeration(f"`{net}` ({sizes['accuracy'][net]:.1%} right)" for net in nets)
     points = "; ".join(
         f"{head} {enumeration(signed(by_head['value'][net, head]) for net in nets)}"

@@ -10,11 +10,13 @@ One seed decides no claim about training.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
+from moelib.records.kinds import TrainNumbers
+from moelib.records.record import Record
 from moelib.report import thresholds
 from moelib.report.claims import evidence
 from moelib.report.claims.evidence import HEADS, Records
@@ -89,7 +91,7 @@ class Judgement(NamedTuple):
         """
         sides = 2 if self.claim.decide is evidence.on_one_side else 1  # each is tested
         effect, level = self.claim.smallest, LEVEL / len(CLAIMS) / sides
-        equivalent = self.claim.test.startswith(TOST)
+        equivalent = "equivalence" in self.claim.test
         seeds = [hypotheses.seeds_for(p, effect, level, equivalent) for p in self.evidence]
         if None in seeds or max(seeds) <= self.weakest.seeds:
             return None
@@ -107,6 +109,13 @@ def judge(records: Records) -> list[Judgement]:
         for (claim, parts), decision in zip(family, hypotheses.decisions(p_values), strict=True)
         if parts
     ]
+
+
+def weights(records: Iterable[Record[TrainNumbers]]) -> Iterator[str]:
+    """Digests of the trained weights that claims are about."""
+    for record in records:
+        if record.head in (REFERENCE, *HEADS):
+            yield record.numbers.weights["last"]
 
 
 def in_words(part: Evidence, unit: str) -> str:
@@ -160,7 +169,8 @@ CLAIMS = (
     Claim(
         number=2,
         words="All heads fit the training images.",
-        metric="accuracy on training images as they are, after the last epoch",
+        metric="accuracy on those training images, as they are, that learning curves are of, after "
+        "the last epoch",
         holds=f"the mean of every head is above {thresholds.FITTED:.1%}",
         smallest=0.001,
         test="one-sided t tests over seeds, for each head",
@@ -191,10 +201,11 @@ CLAIMS = (
     Claim(
         number=5,
         words="Expert collapse is avoided.",
-        metric="gate mass of the least used expert, in multiples of an even share, test images",
+        metric="gate mass of the least used expert after training, in multiples of an even share, "
+        "test images",
         holds=f"both means are above {thresholds.ALIVE:g}",
         smallest=0.1,
-        shown="utilization-balance",
+        shown="utilization-tables",
         evidence=evidence.least_usage,
     ),
     Claim(
@@ -208,7 +219,7 @@ CLAIMS = (
         evidence=partial(evidence.usage, "information - null_95", ABOVE, thresholds.SPECIALISED),
     ),
     _sharpest(7, "eigenvalue", "largest eigenvalues", "lambda_max", "sharpness-lambda-max"),
-    _sharpest(8, "trace", "traces", "trace", "sharpness-trace"),
+    _sharpest(8, "trace", "traces", "trace", "sharpness-tables"),
     Claim(
         number=9,
         words="Dense and sparse lie in a similar curvature regime.",
@@ -217,7 +228,7 @@ CLAIMS = (
         smallest=math.log(thresholds.SIMILAR),
         test=TOST + ", of log ratios",
         unit="ratio",
-        shown="sharpness-lambda-max",
+        shown="sharpness-tables",
         evidence=evidence.similarity,
     ),
     Claim(
@@ -238,7 +249,7 @@ CLAIMS = (
         metric="Kendall's tau of largest eigenvalue and best validation accuracy, over runs",
         holds=f"tau is within {thresholds.WEAK:g} of 0 on both splits",
         smallest=thresholds.WEAK,
-        test="percentile bootstrap over runs; heads are not exchangeable",
+        test="percentile bootstrap over runs, for equivalence; heads are not exchangeable",
         shown="sharpness-tables",
         evidence=evidence.order,
     ),

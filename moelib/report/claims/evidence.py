@@ -128,7 +128,9 @@ def _weak_order(name: str, x: ArrayLike, y: ArrayLike) -> Evidence:
 
     p_for = max(share(taus >= WEAK), share(taus <= -WEAK))
     p_against = min(1.0, 2 * min(share(taus <= WEAK), share(taus >= -WEAK)))
-    return Evidence(name, tau, low, high, seeds, p_for, p_against, math.nan)
+    # As if tau were a mean over runs: it tells how many of them a decision would need.
+    deviation = float(taus.std(ddof=1)) * math.sqrt(seeds)
+    return Evidence(name, tau, low, high, seeds, p_for, p_against, deviation)
 
 
 def speed(records: Records) -> list[Evidence]:

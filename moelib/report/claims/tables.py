@@ -29,10 +29,14 @@ def verdicts(studies: Iterable[str]) -> pd.DataFrame:
         chapter: effects.few_heads(loading.by_evidence(loading.published(), kind))
         for chapter, kind in KINDS.items()
     }
-    table = []
+    table, counted = [], set()
     for study in loading.by_evidence(studies, kinds.TrainNumbers):
         if study.startswith(effects.SWITCHED):  # these repeat another study but for one key
             continue
+        claimed = {*claims.weights(loading.load(study, kinds.TrainNumbers))}
+        if claimed <= counted:  # a study may hold runs of another for other comparisons
+            continue
+        counted |= claimed
         records = Records(*(loading.load(study, kind) for kind in KINDS.values()))
         for claim, judgement in ((part.claim, part) for part in claims.judge(records)):
             weakest, undecided = judgement.weakest, judgement.verdict == INCONCLUSIVE
@@ -47,6 +51,7 @@ def verdicts(studies: Iterable[str]) -> pd.DataFrame:
                     "verdict": judgement.verdict,
                     "effect": effect,
                     "n": weakest.seeds or None,
+                    "adjusted": judgement.adjusted,
                     "needed": judgement.needed if undecided else None,
                     "figure": f"{{numref}}`{claim.shown}`" if here else elsewhere,
                 }

@@ -29,7 +29,7 @@ def by_claim(rows: pd.DataFrame) -> Markdown:
     """Every row, claim by claim; a script adds a choice of study and verdict above them."""
     if rows.empty:
         return Markdown(NOTHING)
-    columns = headings("study", "verdict", "effect", "n", "needed", "figure")
+    columns = headings("study", "verdict", "effect", "n", "adjusted", "needed", "figure")
     cells = rows.assign(
         study=[f"`{study}`" for study in rows["study"]], verdict=rows["verdict"].map(pages.verdict)
     )

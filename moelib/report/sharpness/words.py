@@ -10,8 +10,9 @@ from moelib.records.record import Record
 from moelib.report import loading, pages
 from moelib.report.answers import BARS, STAR, Ratio, times_dense
 from moelib.report.effects import few_heads
+from moelib.report.frames import of_split
 from moelib.report.sharpness import tables
-from moelib.report.wording import listed
+from moelib.report.wording import listed, rounded
 
 
 def answer(studies: Iterable[str], name: str = "sharpness") -> Iterator[Markdown]:
@@ -36,12 +37,49 @@ def answer(studies: Iterable[str], name: str = "sharpness") -> Iterator[Markdown
             traces.set_index("study").loc[order].reset_index()[traces.columns],
             f"on test images {{head}} has {{number}} times the trace of dense{condition}",
             "The trace on test images, times that of dense in the same seed, of nets as they are "
-            f"and with all at the same loss. {BARS} {STAR}",
+            f"and with all at the same loss. {temperatures(records)} {BARS} {STAR}",
             "trace, times dense",
             f" by the trace{condition}",
         ),
     ]
     return times_dense(records, ratios, "sharper", "flatter")
+
+
+def temperatures(records: Mapping[str, list[Record]]) -> str:
+    """What logits are divided by to bring all heads to one loss, in the first study with it."""
+    for study, runs in records.items():
+        table = of_split(tables.curvature(runs), "test").dropna(subset="matched_temperature")
+        if table.empty:
+            continue
+        by_head = table.groupby("head", sort=False)["matched_temperature"].mean()
+        divided = listed(f"{head} by {mean:.2g}" for head, mean in by_head.items())
+        matched = runs[0].study.analyses.sharpness.matched_loss
+        own = f"{rounded(table['loss'].min())} to {rounded(table['loss'].max())}"
+        return (
+            f"In `{study}` that loss is {matched:g}, their own is {own}, and logits are divided "
+            f"for it: {divided}, in the mean."
+        )
+    return ""
+
+
+def beyond_training(studies: Iterable[str]) -> list[Markdown]:
+    """How much sharper the loss on test images is than that on training images, over runs."""
+    records = few_heads(loading.by_evidence(studies, SharpnessNumbers))
+    if not records:
+        return []
+    study, runs = next(iter(records.items()))
+    table = tables.curvature(runs).pivot(index=["head", "seed"], columns="split")
+
+    def span_of(measure: str) -> str:
+        ratios = table[measure]["test"] / table[measure]["train"]
+        return f"{rounded(ratios.min())} to {rounded(ratios.max())}"
+
+    return [
+        Markdown(
+            f"In the runs of `{study}` it is {span_of('lambda_max')} times, and the trace "
+            f"{span_of('trace')} times."
+        )
+    ]
 
 
 def _on_test(frame: pd.DataFrame, condition: str) -> pd.DataFrame:
