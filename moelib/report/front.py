@@ -34,8 +34,8 @@ CHAPTERS = {  # title and answer of the main ones, by page
     "efficiency": ("Cost of inference", efficiency_words.answer),
 }
 TOLD = {  # on the title page: the claims of an answer, the first in full
-    "accuracy": [0],
-    "utilization": [0],
+    "accuracy": [0, 1],  # also where another net says something else
+    "utilization": [0, 1],  # a gate that learns, with its balance losses and without
     "sharpness": [1, 0],  # the trace at matched loss, and the largest eigenvalue
     "efficiency": [0],
 }
@@ -52,7 +52,8 @@ def findings(studies: Iterable[str]) -> Markdown:
         firsts.insert(1, ("weak-backbone", f"Where nothing but the head is trained: {alone}"))
     rows = (f"1. {first} [More]({page}.ipynb)" for page, first in firsts if first != NOTHING)
     trained = loading.by_evidence(studies, TrainNumbers)
-    return Markdown("\n".join([*_scope(trained), *rows]))
+    told = list(rows)
+    return Markdown("\n".join([*_scope(trained, " ".join(told)), *told]))
 
 
 def _told(answer: Markdown, places: Sequence[int]) -> str:
@@ -63,19 +64,24 @@ def _told(answer: Markdown, places: Sequence[int]) -> str:
     return " ".join([told[0], *map(headline, told[1:])])
 
 
-def _scope(trained: Mapping[str, list[Record[TrainNumbers]]]) -> list[str]:
-    """What net and training the numbers of the study of most evidence are of."""
+def _scope(trained: Mapping[str, list[Record[TrainNumbers]]], told: str) -> list[str]:
+    """What net and training the numbers of the study of most evidence are of, and others told."""
     few = effects.few_heads(trained)
     if not few:
         return []
-    (row,) = accuracy_tables.studies(dict([next(iter(few.items()))])).itertuples()
+    row, *others = accuracy_tables.studies(few).itertuples()
     right = f" Its dense head is right on {row.accuracy:.1%} of test images"
     theirs = f"; the authors’ was on {paper.TEST_ACCURACY['dense']}%, without augmentation"
     right += f"{theirs if row.backbone == paper.BACKBONE else ''}."
+    also = listed(
+        f"`{other.study}` is of one of {other.total:.2g} million, {other.epochs} epochs"
+        for other in others
+        if f"`{other.study}`" in told
+    )
     return [
         f"Where nothing else is said, numbers are of the study `{row.study}`: a net of "
         f"{row.total:.2g} million parameters (`{row.backbone}`), {row.epochs} epochs."
-        f"{'' if pd.isna(row.accuracy) else right}",
+        f"{'' if pd.isna(row.accuracy) else right}{f' {also}.' if also else ''}",
         "",
     ]
 

@@ -6,7 +6,6 @@ import pandas as pd
 
 from moelib.records.record import Record
 from moelib.report.statistics.hypotheses import WITHIN
-from moelib.report.statistics.intervals import ALIKE
 
 MINUS = "\N{MINUS SIGN}"
 
@@ -137,16 +136,15 @@ def enumeration(parts: Iterable[str]) -> str:
 
 
 def clauses(heads: pd.Series, verdicts: pd.Series, verbs: Mapping[str, str]) -> list[str]:
-    """Of each verdict that there is: which heads have it, and its verb.
+    """Of each verdict that there is: which heads have it, and its verb; in the order of the heads.
 
     >>> verbs = {"higher": "better than"}
     >>> clauses(pd.Series(["soft", "switch"]), pd.Series(["higher", "higher"]), verbs)
     ['soft and switch are better than']
     """
-    groups = {verdict: heads[verdicts == verdict] for verdict in (*verbs, ALIKE)}
+    groups = ((verdict, heads[verdicts == verdict]) for verdict in dict.fromkeys(verdicts))
     return [
         f"{enumeration(group)} {'is' if len(group) == 1 else 'are'} "
         f"{verbs.get(verdict, 'not told apart from')}"
-        for verdict, group in groups.items()
-        if len(group)
+        for verdict, group in groups
     ]
