@@ -9,8 +9,16 @@ from moelib.records.kinds import TrainNumbers
 from moelib.records.record import Record
 from moelib.report import loading
 from moelib.report.accuracy import tables
-from moelib.report.answers import BARS, MIXTURES, NOTHING, STAR, comparison, headline
-from moelib.report.effects import corrected_verdicts, few_heads
+from moelib.report.answers import (
+    BARS,
+    MIXTURES,
+    NOTHING,
+    STAR,
+    comparison,
+    headline,
+    sides_of_dense,
+)
+from moelib.report.effects import few_heads
 from moelib.report.forest import chart
 from moelib.report.wording import enumeration, signed
 
@@ -51,16 +59,9 @@ def across_studies(frame: pd.DataFrame, records: Mapping[str, list[Record]]) -> 
     worst, best = nets[0], nets[-1]
     better = [h for h in heads if by_head["high"][worst, h] < min(by_head["low"][best, h], 0)]
     verb = "stands" if len(better) == 1 else "stand"
-    claim = f"{enumeration(better).capitalize()} {verb} better beside dense"
-    rows = enough[enough["study"] == worst]
-    lower = [*rows["head"][corrected_verdicts(rows) == "lower"]]
-    names = "they" if lower == better and len(lower) > 1 else enumeration(lower)
-    there = (
-        f", where {names} {'is' if len(lower) == 1 else 'are'} less accurate than it"
-        if lower
-        else ""
-    )
-    first = f"**{claim} in `{best}` than in `{worst}`{there}.** " if better else ""
+    there = sides_of_dense(enough[enough["study"] == worst], VERBS)
+    claim = f"{enumeration(better).capitalize()} {verb} better beside dense in `{best}` than in"
+    first = f"**{claim} `{worst}`, where {there}.** " if better else ""
     where = enumeration(f"`{net}` ({sizes['accuracy'][net]:.1%} right)" for net in nets)
     points = "; ".join(
         f"{head} {enumeration(signed(by_head['value'][net, head]) for net in nets)}"
