@@ -92,11 +92,12 @@ def _title(panel: str, part: pd.DataFrame) -> str:
 
 
 def _limits(effects: pd.DataFrame, line: float | None, log: bool) -> tuple[float, float]:
-    """Every point is in sight; the interval of a few seeds may go on beyond the panel."""
+    """Every point is in sight; a wide interval goes on beyond the panel, that of two seeds too."""
     numbers = effects[["value", "paper"]].to_numpy(dtype=float).ravel()
     seeds = [value for values in effects["by_seed"] for value in values]
     points = np.array([*numbers, *seeds, *([] if line is None else [line])], dtype=float)
-    ends = effects[["low", "high"]].to_numpy(dtype=float).ravel()
+    sure = effects[effects["seeds"] != 2]  # whose interval is 13 times as wide as they are apart
+    ends = sure[["low", "high"]].to_numpy(dtype=float).ravel()
     points, ends = ((np.log(v[v > 0]) if log else v[np.isfinite(v)]) for v in (points, ends))
     points = points[np.isfinite(points)]
     low, high = points.min(), points.max()

@@ -55,6 +55,7 @@ TICKS = (  # below a ratio of its ends: ticks of each decade
     (1.4, (*np.arange(1, 2, 0.1), *np.arange(2, 4, 0.2), *np.arange(4, 10, 0.5))),
     (2, (*np.arange(1, 2, 0.2), *np.arange(2, 4, 0.5), *range(4, 10))),
     (5, (1, 1.5, 2, 3, 4, 5, 7)),
+    (25, (1, 2, 3, 5)),
     (100, (1, 2, 5)),
 )
 LEGEND = {"legend_out": False}  # of a grid; outside, seaborn draws all twice to find its place
