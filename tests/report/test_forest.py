@@ -13,8 +13,8 @@ NAN = float("nan")
 @pytest.fixture
 def effects():
     rows = [
-        ("a", "a", "switch", 2, 1.0, 0.5, 1.5, (0.8, 1.2), NAN),
-        ("a", "a", "soft", 2, 2.0, 1.5, 2.5, (1.9, 2.1), 4.0),
+        ("a", "a", "switch", 3, 1.0, 0.5, 1.5, (0.8, 1.0, 1.2), NAN),
+        ("a", "a", "soft", 3, 2.0, 1.5, 2.5, (1.9, 2.0, 2.1), 4.0),
         ("b", "b", "soft", 1, 3.0, NAN, NAN, (3.0,), 4.0),
     ]
     return pd.DataFrame(rows, columns=COLUMNS)
@@ -28,6 +28,14 @@ def test_panels_share_heads_order_and_axis_and_hold_every_number(effects, log):
         assert axes.get_xlim() == first.get_xlim()
     low, high = first.get_xlim()
     assert low < 0.5 and high > 4
+
+
+def test_the_interval_of_two_seeds_does_not_widen_the_axis(effects):
+    ends = effects.assign(low=effects["low"].where(effects["head"] != "switch", 0.1))
+    wide, narrow = (
+        forest.panels(ends.assign(seeds=seeds), "x")[0].axes[0].get_xlim()[0] for seeds in (3, 2)
+    )
+    assert wide < 0.1 < narrow < 0.8
 
 
 def test_panels_of_one_study_have_rows_of_their_own_heads_alone(effects):
