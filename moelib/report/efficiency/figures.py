@@ -2,6 +2,7 @@
 
 from itertools import cycle
 
+import matplotlib.pyplot as plt
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
@@ -9,6 +10,7 @@ from matplotlib.figure import Figure
 
 from moelib.report import style
 from moelib.report.efficiency.tables import analysed_heads
+from moelib.report.forest import WIDTH
 
 
 @style.styled
@@ -51,6 +53,30 @@ def executors(latencies: pd.DataFrame) -> Figure:
         axes.xaxis.set_major_formatter(style.PLAIN)
         style.plain_ticks(axes.yaxis)
     return style.legend_below(grid)
+
+
+@style.styled
+def ways(executors: pd.DataFrame) -> list[Figure]:
+    """Time of a head alone, times dense's, over batches: each executor, ringed where chosen."""
+    names = list(dict.fromkeys(executors["executor"]))
+    looks = [*zip(names, style.expert_colours(len(names)), "osD"[: len(names)], strict=True)]
+    figures = []
+    for head, rows in executors.groupby("head", sort=False):
+        figure, axes = plt.subplots(figsize=(WIDTH, 2.8), layout="constrained")
+        for name, colour, marker in looks:
+            points = rows[rows["executor"] == name]
+            line = {"color": colour, "marker": marker, "markersize": 4, "label": name}
+            axes.plot(points["batch"], points["ratio"], **line)
+        chosen = rows[rows["chosen"]]
+        ring = {"marker": "o", "markersize": 10, "markerfacecolor": "none", "color": style.INK}
+        axes.plot(chosen["batch"], chosen["ratio"], linestyle="none", **ring, label="chosen")
+        _over_batches(axes, head)
+        axes.set(yscale="log", ylabel="time, times dense")
+        style.plain_ticks(axes.yaxis)
+        if not figures:  # one legend for all
+            axes.legend(frameon=False)
+        figures.append(figure)
+    return figures
 
 
 @style.styled

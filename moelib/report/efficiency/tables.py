@@ -14,7 +14,9 @@ from moelib.report.effects import COLUMNS
 from moelib.report.frames import Efficient, run_columns
 from moelib.report.statistics.intervals import median_interval
 from moelib.report.timing import pairs, quartiles, ratio
+from moelib.study.heads import has_experts
 
+ALL_EXPERTS = "batched"  # the executor that computes all experts, whatever is chosen
 PAPER_BATCH = 256  # images, for which the paper's latencies were taken
 
 
@@ -68,6 +70,26 @@ def analysed_heads(latencies: pd.DataFrame) -> pd.DataFrame:
     table = latencies[(latencies["what"] == "this head") & ~latencies["compiled"]]
     by_rule = (table["executor"] == "auto") & (table["routing"] == "learned")
     return table[table["executor"].isna() | by_rule]
+
+
+def executors(records: Efficient) -> pd.DataFrame:
+    """The rows of heads alone that leave experts out: one per batch and executor that is timed.
+
+    Eager, on learned routing. `chosen` says whether the rule chooses that executor at that batch;
+    `beside_all` are its times by those of the executor of all experts, round by round, and () where
+    that one is not timed.
+    """
+    tables = []
+    for record in records:
+        head = record.study.heads[record.head]
+        if has_experts(head) and head.chosen < head.experts:
+            table = latencies([record]).query("part == 'head' and routing == 'learned'")
+            table = table[~table["compiled"] & (table["executor"] != "auto")]
+            of_all = table[table["executor"] == ALL_EXPERTS].set_index("batch")["ratios"]
+            by_rule = table["batch"].astype(str).map(record.numbers.chosen)
+            beside_all = [pairs(row.ratios, of_all.get(row.batch)) for row in table.itertuples()]
+            tables.append(table.assign(chosen=by_rule == table["executor"], beside_all=beside_all))
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
 
 
 def whole_models(records: Efficient) -> pd.DataFrame:

@@ -9,6 +9,7 @@ import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
+from moelib.report.forest import WIDTH
 from moelib.report.style import INK, colours, legend_outside, panels, plain_ticks, styled
 
 
@@ -45,6 +46,30 @@ def speedups(scale: pd.DataFrame) -> Figure:
 
 
 @styled
+def overview(scale: pd.DataFrame, title: str) -> Figure:
+    """Speed-up over the dense head of equal total parameters, against the ideal E/k (dashed).
+
+    A dot for each head; those with experts of one width d x h have one colour. 1 is as fast as
+    dense.
+    """
+    figure, axes = plt.subplots(figsize=(WIDTH, 3.2), layout="constrained")
+    widths = list(scale.groupby(["features", "hidden"]))
+    for (width, heads), colour in zip(widths, sns.color_palette("flare", len(widths)), strict=True):
+        dots = {"linestyle": "none", "marker": "o", "markersize": 3, "alpha": 0.7, "color": colour}
+        axes.plot(heads["ideal"], heads["speedup"], label="{} × {}".format(*width), **dots)
+    ends = [scale["ideal"].min(), scale["ideal"].max()]
+    axes.plot(ends, ends, color=INK, linewidth=1, linestyle="--")
+    axes.axhline(1, color=INK, linewidth=0.8)
+    axes.set(title=title, xlabel="ideal, E / k", ylabel="times faster than dense")
+    axes.set_xscale("log", base=2)
+    axes.set_yscale("log", base=2)
+    axes.xaxis.set_major_formatter(_share)
+    axes.yaxis.set_major_formatter(_share)
+    axes.legend(title="an expert, d × h", frameon=False, handletextpad=0.2)
+    return figure
+
+
+@styled
 def roofline(scale: pd.DataFrame, gigaflops: float, gigabytes: float) -> Figure:
     """Attained speed against operations per byte, under what arithmetic and memory allow."""
     figure, axes = plt.subplots(figsize=(7.2, 3.4), layout="constrained")
@@ -75,7 +100,10 @@ def predictions(held_out: pd.DataFrame) -> Figure:
 
 @styled
 def front(tradeoff: pd.DataFrame) -> Figure:
-    """Accuracy against latency, with intervals; the line is the Pareto front, its heads named."""
+    """Accuracy against latency, with intervals. The line is the Pareto front.
+
+    Its heads are named, each with the share of resamples in which it stays there.
+    """
     timed = list(tradeoff.groupby(["part", "batch"], sort=False))
     colour = colours(tradeoff["family"])
     rows = -(-len(timed) // 2)
@@ -94,7 +122,8 @@ def front(tradeoff: pd.DataFrame) -> Figure:
         axes.plot(best["ms"], best["accuracy"], color=INK, linewidth=1, drawstyle="steps-post")
         for row in best.itertuples():
             at = {"xytext": (3, 3), "textcoords": "offset points", "zorder": 5}  # above the bars
-            axes.annotate(row.head, (row.ms, row.accuracy), fontsize=6, **at)
+            name = f"{row.head} {row.stays:.0%}"
+            axes.annotate(name, (row.ms, row.accuracy), fontsize="small", **at)
         axes.set(title=f"{part}, batch {batch}", xlabel="ms")
         axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=1))
     legend_outside(figure, grid[0, 0])

@@ -90,6 +90,27 @@ def test_executors_have_a_panel_for_each_mixture_and_a_line_for_each_way(latenci
         }  # not by colour alone
 
 
+def test_ways_have_a_panel_for_each_head_a_line_for_each_executor_and_rings_where_chosen():
+    row = {"study": "s", "seed": 0}
+    table = pd.DataFrame(
+        {**row, "head": head, "executor": name, "batch": batch, "ratio": ratio, "chosen": chosen}
+        for head in ("sparse", "switch")
+        for name, batch, ratio, chosen in (
+            ("batched", 1, 2.0, True), ("batched", 256, 3.0, False),
+            ("grouped", 1, 4.0, False), ("grouped", 256, 1.5, True),
+        )
+    )  # fmt: skip
+    drawings = figures.ways(table)
+    assert [figure.axes[0].get_title() for figure in drawings] == ["sparse", "switch"]
+    for figure in drawings:
+        batched, grouped, rings, dense = figure.axes[0].lines
+        assert list(batched.get_ydata()) == [2, 3] and list(grouped.get_ydata()) == [4, 1.5]
+        assert list(rings.get_xdata()) == [1, 256] and list(rings.get_ydata()) == [2, 1.5]
+        assert rings.get_linestyle() == "None" and set(dense.get_ydata()) == {1}
+    assert drawn.texts(drawings[0].axes[0].get_legend()) == ["batched", "grouped", "chosen"]
+    assert drawings[1].axes[0].get_legend() is None
+
+
 @pytest.fixture(params=["latencies", "executors"])
 def drawing(request, latencies):
     """A figure's function and its arguments."""

@@ -41,7 +41,7 @@ def points(**rows):
     ).sort_values(["part", "batch"], kind="stable", ignore_index=True)
     table = table.assign(ms_low=table["ms"] - 0.5, ms_high=table["ms"] + 1.0)
     table = table.assign(low=table["accuracy"] - 0.02, high=table["accuracy"] + 0.01)
-    table["efficient"] = False
+    table["efficient"], table["stays"] = False, 0.9
     for _, panel in table.groupby("part"):
         table.loc[panel.index, "efficient"] = tables.pareto_front(panel["ms"], panel["accuracy"])
     return table
@@ -91,6 +91,19 @@ def test_shares_and_factors_are_written_as_fractions(scale):
     assert not any("." in label for label in labels)
 
 
+def test_the_overview_has_a_dot_for_each_head_and_a_colour_for_each_width(scale):
+    figure = figures.overview(scale, "a device")
+    (axes,) = figure.axes
+    *dots, ideal, even = axes.lines
+    assert [line.get_label() for line in dots] == ["512 × 64", "512 × 512"]
+    for line, hidden in zip(dots, (64, 512), strict=True):
+        rows = scale[scale["hidden"] == hidden]
+        assert list(line.get_xdata()) == list(rows["ideal"])
+        assert list(line.get_ydata()) == list(rows["speedup"])
+    assert list(ideal.get_xdata()) == list(ideal.get_ydata()) == [1, 64]
+    assert set(even.get_ydata()) == {1}
+
+
 def test_a_width_that_was_not_timed_at_a_batch_has_an_empty_panel(scale):
     incomplete = scale.query("not (hidden == 512 and batch == 256)")
     figure = figures.speedups(incomplete)
@@ -134,7 +147,11 @@ def test_the_front_names_its_heads_and_no_other(tradeoff):
     assert figure.axes[0].get_ylabel() == "test accuracy"
     for axes in figure.axes:
         assert axes.get_xlabel() == "ms"
-        assert [text.get_text() for text in axes.texts] == ["linear", "sparse-e16", "mine"]
+        assert [text.get_text() for text in axes.texts] == [
+            "linear 90%",
+            "sparse-e16 90%",
+            "mine 90%",
+        ]
         (steps,) = drawn.lines(axes, style.INK)
         assert list(steps.get_xdata()) == [1, 3, 6]
         assert list(steps.get_ydata()) == [0.6, 0.8, 0.9]
@@ -158,11 +175,12 @@ def test_the_bars_of_the_front_are_the_intervals(tradeoff):
     assert upright.get_segments()[0] == pytest.approx(np.array([[9.0, 0.88], [9.0, 0.91]]))
 
 
-@pytest.fixture(params=["speedups", "roofline", "predictions", "front"])
+@pytest.fixture(params=["speedups", "overview", "roofline", "predictions", "front"])
 def drawing(request, scale, held_out, tradeoff):
     """A figure's function and its arguments."""
     arguments = {
         "speedups": (scale,),
+        "overview": (scale, "a device"),
         "roofline": (scale, 100.0, 10.0),
         "predictions": (held_out,),
         "front": (tradeoff,),
@@ -185,7 +203,7 @@ def test_the_same_figure_is_the_same_file(tradeoff):
 def test_a_single_head_and_heads_of_unknown_names(names):
     rows = {head.replace("-", "_"): (2.0 + i, 0.5) for i, head in enumerate(names.values())}
     (label,) = figures.front(points(**rows)).axes[0].texts  # as accurate as the others, and first
-    assert label.get_text() == next(iter(names.values()))
+    assert label.get_text() == f"{next(iter(names.values()))} 90%"
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 5])

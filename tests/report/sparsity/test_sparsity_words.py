@@ -81,6 +81,28 @@ def test_scale_sentence_is_of_float32_and_of_sure_wins():
     assert (values["selecting"], values["wins"]) == ("60", "0")
 
 
+def test_where_sparse_pays_is_told_by_the_size_of_the_experts():
+    record = synthetic.scaled()
+    selecting = [p for p in record.numbers.points if p.k < p.experts]
+    faster = {
+        hidden: sum(p.total[0] > p.sparse[p.chosen][0] for p in selecting if p.hidden == hidden)
+        for hidden in (64, 512)
+    }
+    assert faster[64] < faster[512]
+    text, chart = words.pays({"a.json": record})
+    claim, device, _ = text.data.split("\n\n")
+    assert claim.startswith("**The larger the experts")
+    counts = re.findall(r"(\d+) of (\d+)", device)
+    assert counts == [
+        (str(sum(faster.values())), "60"), (str(faster[512]), "30"), (str(faster[64]), "30")
+    ]  # fmt: skip
+    assert ":::{chart}" in chart.data and "../results/scale/a.json" in chart.data
+    # Where all win, those of large experts do not win more often.
+    alike = [p.model_copy(update={"total": (1e9,) * 6}) for p in record.numbers.points]
+    assert "do not" in words.pays({"a.json": with_points(alike)})[0].data.split("\n")[0]
+    assert "no records" in words.pays({})[0].data
+
+
 def test_aim_sentence_says_what_was_aimed_at_and_found_in_each_precision():
     record = synthetic.scaled()
     aim = record.numbers.aim
@@ -139,10 +161,13 @@ def test_front_sentence_names_the_front_and_the_best_of_each_family():
 
 
 def test_front_sentence_counts_those_that_cannot_be_told_from_the_most_accurate():
-    """Six images that one alone has right: p = 2 / 2^6 = 0.03; five: 0.06."""
+    """Six images that one alone has right: p = 2 / 2^6 = 0.03; five: 0.06. Corrected: 0.06, 0.06.
+
+    Seven: 0.016, and twice that with Holm's correction for two others.
+    """
     right = {"dense": 90, "soft": 85, "sparse": 84, "switch": 20}
-    assert comparison(front_sentence(right, dict.fromkeys(right, 1.0))) == ("3", "1", "dense")
-    right = {"dense": 85, "soft": 90, "sparse": 84}  # dense could be told from neither
+    assert comparison(front_sentence(right, dict.fromkeys(right, 1.0))) == ("3", "2", "dense")
+    right = {"dense": 85, "soft": 90, "sparse": 83}  # dense could be told from neither
     assert comparison(front_sentence(right, dict.fromkeys(right, 1.0))) == ("2", "1", "soft")
     sentence = front_sentence({"dense": 90, "soft": 10}, {"dense": 2.0, "soft": 1.0})
     assert comparison(sentence) == ("1", "0", "dense")
