@@ -79,7 +79,10 @@ WEAK = (
         *("weak-backbone", "Does sparsity cost accuracy?", BELOW, -MATTERS),
         ("sparse-e32", "dense-h2048"),
     ),
-    *_contrasts("weak-backbone", "Does routing pay?", ABOVE, MATTERS, ("sparse", "frozen")),
+    *_contrasts(
+        *("weak-backbone", "Does routing pay, with noise and losses?", ABOVE, MATTERS),
+        ("sparse", "frozen"),
+    ),
 )
 PARTS = {  # of heads, by name: the first have losses in the reference, the others in the arm
     "losses": _contrasts(
@@ -95,6 +98,8 @@ PARTS = {  # of heads, by name: the first have losses in the reference, the othe
         ("dense", "linear"),
     ),
 }
+
+GATES = (WEAK[-1], PARTS["gate"][-1])  # of sparse, on random features and on a trained backbone
 
 MAIN_STUDY = "cifar10-main"
 UNTRAINED_GATE = _contrasts(

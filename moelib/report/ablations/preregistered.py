@@ -11,19 +11,17 @@ import pandas as pd
 from IPython.display import Markdown
 
 from moelib.records.kinds import SharpnessNumbers, TrainNumbers, UtilizationNumbers
-from moelib.records.record import Record
 from moelib.report import loading, pages, wording
-from moelib.report.ablations import contrasts, expectations, tables, together
+from moelib.report.ablations import contrasts, expectations, figures, together
 from moelib.report.accuracy import tables as accuracy_tables
 from moelib.report.accuracy import words as accuracy_words
-from moelib.report.answers import MIXTURES
+from moelib.report.answers import MIXTURES, headline
 from moelib.report.comparisons import beyond_reference, mean_differences
-from moelib.report.forest import chart
 from moelib.report.headings import headings
 from moelib.report.sharpness import tables as sharpness_tables
 from moelib.report.statistics.hypotheses import CONTRADICTED, INCONCLUSIVE, SUPPORTED
 from moelib.report.utilization import tables as utilization_tables
-from moelib.report.wording import in_points, listed, span, with_interval
+from moelib.report.wording import enumeration, in_points, listed, span, with_interval
 
 WEAK_BACKBONE, PAPER_SIZE = "weak-backbone", "paper"  # studies
 WORDS = {SUPPORTED: "Yes", CONTRADICTED: "No", INCONCLUSIVE: "Not decided"}
@@ -49,14 +47,17 @@ def weak_backbone() -> Iterator[Markdown]:
     beside = accuracy_tables.effects({WEAK_BACKBONE: records})
     beside = beside[beside["head"].isin(MIXTURES)]  # of as many parameters as dense
     claim = accuracy_words.beside_dense(beside)
-    panels = judged["question"] + "\nagainst " + judged["against"]
-    yield Markdown(f"{claim}\n\n{_manipulation(check)}\n\n{_by_question(judged)}")
-    yield chart(
-        WEAK_BACKBONE, tables.of_judged(judged, panels), {WEAK_BACKBONE: records},
-        f"{claim} Test accuracy minus that of the head named in the panel, by seed.",
-        "difference, percentage points", line=0,
+    training = records[0].study.training
+    recipe = f"All heads have one recipe, of {training.epochs} epochs at one rate. Under it:"
+    yield Markdown(f"{claim}\n\n{_manipulation(check)} {recipe}\n\n{_by_question(judged)}")
+    shown = pd.concat([check, judged])
+    yield pages.chart(
+        WEAK_BACKBONE, figures.differences(shown),
+        f"{headline(claim)} Test accuracy of a head minus that of another in the same seed: mean "
+        "and 95% t-interval over seeds (faint: each seed).", shown,
+        pages.evidence({WEAK_BACKBONE: records}),
     )  # fmt: skip
-    yield _table(pd.concat([check, judged]))
+    yield _table(shown)
     yield pages.source(records)
 
 
@@ -80,6 +81,23 @@ def images_of_experts() -> Markdown:
         f"{'' if more else 'not seen to be '}more accurate than sparse "
         f"({in_points(row.difference)} points, 95% interval "
         f"{span(row, in_points)}), so that {this}."
+    )
+
+
+def gate_elsewhere() -> Markdown:
+    """What the gate of `sparse` brings here and where the backbone is trained with the head."""
+    accuracy = accuracy_tables.finals(contrasts.load(contrasts.GATES, TrainNumbers))
+    each = (contrasts.judge([gate], accuracy, "test_accuracy") for gate in contrasts.GATES)
+    told = enumeration(
+        f"{with_interval(row.difference, row, in_points)} points in `{row.study}`"
+        for table in each
+        for row in table.itertuples()
+    )
+    if not told:
+        return Markdown("What a gate that learns brings is not measured yet.")
+    return Markdown(
+        f"A gate that learns, together with its noise, dropout and balance losses, brings sparse "
+        f"{told} over a frozen one."
     )
 
 
@@ -111,7 +129,8 @@ def departures() -> list[Markdown]:
         Markdown(answer),
         _table(judged),
         *expectations.of_departures(),
-        Markdown(f"{_noise_floor(accuracy)} {apart}\n\n{checkpoints(records)}"),
+        Markdown(f"{_noise_floor(accuracy)} {apart}"),
+        checkpoints(),
     ]
 
 
@@ -142,17 +161,18 @@ def departures_in_use() -> list[Markdown]:
     return parts
 
 
-def checkpoints(records: Sequence[Record[TrainNumbers]]) -> str:
+def checkpoints() -> Markdown:
     """Whether the best epoch on validation was the last one, in words: then the key did nothing."""
-    here, large = (
-        f"{sum(r.numbers.best_validation_epoch == len(r.numbers.epochs) for r in runs)} of "
-        f"{len(runs)}"
+    records = contrasts.load([*contrasts.DEPARTURES, *contrasts.UNPAIRED], TrainNumbers)
+    (here, runs), (large, large_runs) = (
+        (sum(r.numbers.best_validation_epoch == len(r.numbers.epochs) for r in runs), len(runs))
         for runs in (records, loading.load(PAPER_SIZE, TrainNumbers))
     )
-    return (
-        f"The key `checkpoint` has no study of its own: in {here} runs the epoch with the best "
-        "validation accuracy was the last one, so that both protocols test the same weights. "
-        f"Of the paper’s net that holds in {large}."
+    matters = ", and there it decides what is tested" if large < large_runs / 2 else ""
+    return Markdown(
+        f"The key `checkpoint` has no study of its own: here the best epoch on validation was the "
+        f"last one in {here} of {runs} runs, and both protocols test the same weights. Of the "
+        f"paper’s net that holds in {large} of {large_runs}{matters}."
     )
 
 
@@ -193,7 +213,7 @@ def _tally(judged: pd.DataFrame) -> str:
     parts = (f"{counts.get(v, 0)} {v}" for v in (SUPPORTED, CONTRADICTED, INCONCLUSIVE))
     most = judged.loc[judged["difference"].abs().idxmax()]
     return (
-        f"**Hypotheses on accuracy, written beforehand: {listed(parts)}.** The largest difference "
+        f"**Expectations of accuracy: {listed(parts)}.** The largest difference "
         f"is that of {most['head']} against {most['against']}: "
         f"{in_points(most['difference'])} points, {wording.seeds_in_words(most['seeds'])}."
     )
