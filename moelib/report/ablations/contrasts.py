@@ -3,7 +3,7 @@
 They are those that the files of the studies state, written before any run.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import product
 from typing import NamedTuple
 
@@ -11,7 +11,7 @@ import pandas as pd
 
 from moelib.records.record import Record
 from moelib.report import loading
-from moelib.report.frames import run_of
+from moelib.report.frames import RUN, run_of
 from moelib.report.loading import N
 from moelib.report.statistics import hypotheses
 from moelib.report.statistics.hypotheses import ABOVE, BELOW, WITHIN, Evidence, over_seeds
@@ -19,7 +19,7 @@ from moelib.report.wording import bound
 
 MATTERS = 0.005  # of accuracy, the smallest effect that matters
 COLUMNS = [
-    *("question", "study", "head", "against", "seeds", "difference", "low", "high"),
+    *("question", "study", "head", "measure", "against", "seeds", "difference", "low", "high"),
     *("hypothesis", "p_value", "adjusted", "verdict", "detectable", "by_seed"),
 ]
 
@@ -38,7 +38,8 @@ class Contrast(NamedTuple):
     arm: Arm
     reference: Arm
     kind: str  # above, below or within
-    threshold: float  # of the measure, most often accuracy
+    threshold: float  # of the measure
+    measure: str = "test_accuracy"  # a column of the values that are judged
 
     @property
     def hypothesis(self) -> str:
@@ -53,11 +54,16 @@ class Contrast(NamedTuple):
 
 
 def _contrasts(
-    study: str, question: str, kind: str, threshold: float, *pairs: tuple[str, str]
+    study: str,
+    question: str,
+    kind: str,
+    threshold: float,
+    *pairs: tuple[str, str],
+    measure: str = "test_accuracy",
 ) -> tuple[Contrast, ...]:
     """The same question of several pairs of heads of a study."""
     return tuple(
-        Contrast(question, Arm(study, head), Arm(study, reference), kind, threshold)
+        Contrast(question, Arm(study, head), Arm(study, reference), kind, threshold, measure)
         for head, reference in pairs
     )
 
@@ -108,6 +114,7 @@ UNTRAINED_GATE = _contrasts(
 CORRUPTED = _contrasts(  # on what corruption costs
     *(MAIN_STUDY, "Is it hurt as dense is?", WITHIN, 0.01),
     *((head, "dense") for head in ("soft", "sparse", "switch", "frozen")),
+    measure="lost_accuracy",
 )
 
 
@@ -119,9 +126,13 @@ def _departure(question: str, name: str, *heads: str, reference: str = "ablation
     )
 
 
-def _also(question: str, kind: str) -> tuple[Contrast, ...]:
-    """What else is expected of a departure: that another measure is above or below 0."""
-    return tuple(c._replace(kind=kind, threshold=0.0) for c in DEPARTURES if c.question == question)
+def _also(question: str, kind: str, measure: str) -> tuple[Contrast, ...]:
+    """What else is expected of a departure: that a measure is above or below 0."""
+    return tuple(
+        c._replace(kind=kind, threshold=0.0, measure=measure)
+        for c in DEPARTURES
+        if c.question == question
+    )
 
 
 HEADS = ("dense", "soft", "sparse", "switch")
@@ -139,21 +150,34 @@ DEPARTURES = (
     *_departure("ties kept", "ties", "sparse", reference="protocol-logit-dropout"),
 )
 # The other half of what is expected of this noise, beside "by less than half a point".
-COSTLY = _also("noise in evaluation", BELOW)
-# What the same file expects of the information that class and expert share, a family of its own.
-INFORMATION = (
-    *_also("reversed KL", ABOVE),
-    *_also("top-1 weight of 1", BELOW),
-    *_also("dropout on logits", BELOW),
+COSTLY = _also("noise in evaluation", BELOW, "test_accuracy")
+INFORMATION = (  # that class and expert share on test images
+    *_also("reversed KL", ABOVE, "information"),
+    *_also("top-1 weight of 1", BELOW, "information"),
+    *_also("dropout on logits", BELOW, "information"),
 )
-SHARPER = _also("no augmentation", ABOVE)  # log of the largest eigenvalue, test images
-# Another order of batches and another augmentation: not tested, the noise floor of the others.
+SHARPER = (  # logarithms, on test images
+    *_also("no augmentation", ABOVE, "log_lambda_max"),
+    *_also("no augmentation", ABOVE, "log_trace"),
+)
+# Another order of batches and another augmentation; their spread is the noise floor of the others.
 UNPAIRED = _departure("unpaired", "unpaired", *HEADS)
+# One family, as `studies/protocol-augment.yaml` has it.
+EXPECTED = (*DEPARTURES, *COSTLY, *INFORMATION, *SHARPER, *UNPAIRED)
+# The runs of `ablations` again, on another kind of device: there a departure is compared with them.
+REPEATED = {"ablations": "protocol-corrected"}
 
 
 def studies(contrasts: Iterable[Contrast]) -> list[str]:
-    """Names of the studies that contrasts need."""
-    return list(dict.fromkeys(a.study for c in contrasts for a in (c.arm, c.reference)))
+    """Names of the studies that contrasts need, those among them that repeat a reference."""
+    return list(dict.fromkeys(study for c in contrasts for study in (c.arm.study, *_bases(c))))
+
+
+def _bases(contrast: Contrast) -> list[str]:
+    """The studies that a reference can be of: its own, and for another study's arm its repeat."""
+    own = contrast.reference.study
+    repeat = REPEATED.get(own) if contrast.arm.study != own else None
+    return [own, repeat] if repeat else [own]
 
 
 def load(contrasts: Iterable[Contrast], numbers: type[N]) -> list[Record[N]]:
@@ -164,58 +188,83 @@ def load(contrasts: Iterable[Contrast], numbers: type[N]) -> list[Record[N]]:
 def pairs(contrasts: Iterable[Contrast], records: Iterable[Record]) -> list[tuple[Record, Record]]:
     """The runs of one seed of the two arms of each contrast, where both are there."""
     runs = {run_of(record): record for record in records}
+    devices = {run: record.provenance.device for run, record in runs.items()}
     return [
-        (run, runs[*contrast.reference, seed])
+        (runs[*contrast.arm, seed], runs[partner])
         for contrast in contrasts
-        for (*arm, seed), run in runs.items()
-        if tuple(arm) == contrast.arm and (*contrast.reference, seed) in runs
+        for seed, partner in partners(contrast, devices).items()
     ]
 
 
-def paired_differences(contrast: Contrast, values: pd.DataFrame, measure: str) -> pd.Series:
-    """A measure of the arm minus that of the reference, by each seed that both have.
+def partners(contrast: Contrast, devices: Mapping[tuple, str | None]) -> dict[int, tuple]:
+    """By seed of the arm the run that it is compared with, as (study, head, seed).
+
+    That of the reference, unless it was trained on another device than the arm's and a run of the
+    study that repeats it was not. A seed without such a run has no partner.
 
     Args:
         contrast: the two arms.
-        values: one row per run, with columns study, head, seed and the measure; or empty.
-        measure: name of a column.
+        devices: on what each run was trained, by (study, head, seed).
     """
-    if values.empty:
+    found = {}
+    for (study, head, seed), device in devices.items():
+        if (study, head) == contrast.arm:
+            runs = [(base, contrast.reference.head, seed) for base in _bases(contrast)]
+            there = [run for run in runs if run in devices]
+            alike = [run for run in there if devices[run] == device]
+            if there:
+                found[seed] = (alike + there)[0]
+    return found
+
+
+def paired_differences(contrast: Contrast, values: pd.DataFrame) -> pd.Series:
+    """The contrast's measure of its arm minus that of the reference, by each seed that both have.
+
+    Args:
+        contrast: the two arms.
+        values: one row per run, with columns study, head, seed and the measure, and device where
+            that decides on the partner; or empty.
+    """
+    if values.empty or contrast.measure not in values:
         return pd.Series(dtype=float)
-    arm, reference = (
-        values[(values["study"] == side.study) & (values["head"] == side.head)].set_index("seed")
-        for side in (contrast.arm, contrast.reference)
-    )
-    return (arm[measure] - reference[measure]).dropna().sort_index()
+    runs = values.set_index(RUN)
+    known = runs[contrast.measure].dropna()
+    devices = runs["device"].to_dict() if "device" in runs else dict.fromkeys(runs.index)
+    differences = {
+        seed: known[*contrast.arm, seed] - known[partner]
+        for seed, partner in partners(contrast, {run: devices[run] for run in known.index}).items()
+    }
+    return pd.Series(differences, dtype=float).sort_index()
 
 
 def judge(
-    contrasts: Sequence[Contrast], values: pd.DataFrame, measure: str, negligible: float = 0.0
+    contrasts: Sequence[Contrast], values: pd.DataFrame, negligible: float = 0.0
 ) -> pd.DataFrame:
     """One row per contrast with runs: its difference, p-value, and verdict, as `claims` judges.
 
     The p-value is for or against the hypothesis, twice the smaller one-sided one. All contrasts are
     one family (Holm 1979), those without runs too: they count as ones that nothing speaks for.
     What lies with its whole 95 % interval within `negligible` of 0 is without effect, and decides
-    the hypothesis by that, whatever the correction says.
+    a hypothesis about as much by that, whatever the correction says.
     `detectable` is the smallest effect that so many seeds see with power 0.8 at the first step.
+    Rows have the places of their contrasts in the family as their index.
 
     Args:
         contrasts: the family.
         values: as of `paired_differences`, or empty.
-        measure: name of a column.
         negligible: as the files of these studies state it; 0 where they state none.
     """
-    by_seed = [paired_differences(c, values, measure) for c in contrasts]
+    by_seed = [paired_differences(contrast, values) for contrast in contrasts]
     evidence = [
         over_seeds(contrast.question, differences, contrast.kind, contrast.threshold)
         for contrast, differences in zip(contrasts, by_seed, strict=True)
     ]
     judged = hypotheses.decisions([(part.p_for, part.p_against) for part in evidence])
-    rows = [
-        {
+    rows = {
+        place: {
             "question": contrast.question,
             **contrast.arm._asdict(),
+            "measure": contrast.measure,
             "against": contrast.against,
             **part._asdict(),
             "difference": part.estimate,
@@ -225,12 +274,12 @@ def judge(
             "detectable": hypotheses.detectable(part, hypotheses.LEVEL / len(contrasts)),
             "by_seed": tuple(differences),
         }
-        for contrast, differences, part, decision in zip(
-            contrasts, by_seed, evidence, judged, strict=True
+        for place, (contrast, differences, part, decision) in enumerate(
+            zip(contrasts, by_seed, evidence, judged, strict=True)
         )
         if part.seeds
-    ]
-    return pd.DataFrame(rows, columns=COLUMNS)
+    }
+    return pd.DataFrame(list(rows.values()), index=[*rows], columns=COLUMNS)
 
 
 def changes(contrasts: Iterable[Contrast], values: pd.DataFrame, measure: str) -> pd.DataFrame:
@@ -246,7 +295,7 @@ def changes(contrasts: Iterable[Contrast], values: pd.DataFrame, measure: str) -
     rows, tested = [], []
     by_split = values.groupby("split", sort=False) if len(values) else ()
     for contrast, (split, frame) in product(contrasts, by_split):
-        differences = paired_differences(contrast, frame, measure)
+        differences = paired_differences(contrast._replace(measure=measure), frame)
         if len(differences) > 1:
             part = over_seeds(contrast.question, differences, ABOVE, 0.0)
             numbers = (part.seeds, part.estimate, part.low, part.high)
@@ -259,7 +308,8 @@ def changes(contrasts: Iterable[Contrast], values: pd.DataFrame, measure: str) -
 
 def _without_effect(contrast: Contrast, part: Evidence, negligible: float) -> dict[str, str]:
     """The verdict on a contrast that has no effect: whether none was expected."""
-    if not (-negligible < part.low and part.high < negligible):
+    about_as_much = abs(contrast.threshold) >= negligible
+    if not (about_as_much and -negligible < part.low and part.high < negligible):
         return {}
     side = {ABOVE: -1, BELOW: 1}.get(contrast.kind)
     expected = side is None or side * contrast.threshold > 0

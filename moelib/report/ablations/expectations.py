@@ -10,15 +10,14 @@ import pandas as pd
 from IPython.display import Markdown
 from scipy import stats
 
-from moelib.records.kinds import SharpnessNumbers, TrainNumbers, UtilizationNumbers
+from moelib.records.kinds import TrainNumbers, UtilizationNumbers
 from moelib.records.reliability import RobustnessNumbers
 from moelib.report import loading, pages
 from moelib.report.ablations import contrasts
+from moelib.report.ablations.departures import of_part
 from moelib.report.accuracy import tables as accuracy_tables
-from moelib.report.frames import of_split
 from moelib.report.headings import headings
 from moelib.report.robustness import tables as robustness_tables
-from moelib.report.sharpness import tables as sharpness_tables
 from moelib.report.statistics.hypotheses import CONTRADICTED, INCONCLUSIVE, LEVEL, SUPPORTED
 from moelib.report.utilization import tables as utilization_tables
 from moelib.report.wording import in_points, listed, plain, seeds_in_words, signed, with_interval
@@ -41,12 +40,16 @@ def of_parts() -> list[Markdown]:
     return _table((text, _counted(counts), _judged(met)) for text, counts, met in rows)
 
 
-def of_departures() -> list[Markdown]:
-    """What was expected of the departures of the authors' code beside accuracy."""
-    accuracy = accuracy_tables.finals(contrasts.load(contrasts.COSTLY, TrainNumbers))
+def of_departures(judged: pd.DataFrame) -> list[Markdown]:
+    """What was expected of the departures of the authors' code beside half points of accuracy.
+
+    Args:
+        judged: the whole family, as of `departures.judged`.
+    """
+    costly = of_part(judged, contrasts.COSTLY)
     text = "{0.question}, {0.head}: costs accuracy"
-    costly = _accuracies(contrasts.COSTLY, accuracy, "test_accuracy", text)
-    return _table([*costly, *_information(), *_dead_of_load(), *_alike(), *_sharper()])
+    rows = [*_accuracies(costly, text), *_information(judged), *_dead_of_load(), *_alike()]
+    return _table([*rows, *_sharper(judged)])
 
 
 def of_main_study() -> list[Markdown]:
@@ -54,22 +57,20 @@ def of_main_study() -> list[Markdown]:
     accuracy = accuracy_tables.finals(loading.load(contrasts.MAIN_STUDY, TrainNumbers))
     robust = robustness_tables.summary(loading.load(contrasts.MAIN_STUDY, RobustnessNumbers))
     rows = _accuracies(
-        *(contrasts.UNTRAINED_GATE, accuracy, "test_accuracy"),
+        contrasts.judge(contrasts.UNTRAINED_GATE, accuracy),
         "frozen is half a point less accurate than sparse at most",
     )
     if not rows:
         return []
     rows += _accuracies(
-        *(contrasts.CORRUPTED, robust, "lost_accuracy"),
+        contrasts.judge(contrasts.CORRUPTED, robust),
         "{0.head} loses as much to corruption as dense, give or take a point",
     )
     text = "no measure of sharpness orders runs of one head (tau within 0.3)"
     return _table([*rows, (text, "not tested", INCONCLUSIVE)])
 
 
-def _accuracies(
-    family: Sequence[contrasts.Contrast], values: pd.DataFrame, measure: str, text: str
-) -> list[tuple[str, str, str]]:
+def _accuracies(judged: pd.DataFrame, text: str) -> list[tuple[str, str, str]]:
     """What was expected of each contrast with runs, what is seen in points, and the verdict."""
     return [
         (
@@ -77,13 +78,12 @@ def _accuracies(
             f"{with_interval(row.difference, row, in_points)} points, {seeds_in_words(row.seeds)}",
             row.verdict,
         )
-        for row in contrasts.judge(family, values, measure).itertuples()
+        for row in judged.itertuples()
     ]
 
 
-def _information():
-    usage = utilization_tables.on_test(contrasts.load(contrasts.INFORMATION, UtilizationNumbers))
-    for row in contrasts.judge(contrasts.INFORMATION, usage, "information").itertuples():
+def _information(judged: pd.DataFrame):
+    for row in of_part(judged, contrasts.INFORMATION).itertuples():
         change = "more" if row.hypothesis.startswith("above") else "less"
         text = f"{row.question}, {row.head}: class and expert share {change} information"
         yield text, f"{with_interval(row.difference, row, signed)} nats", row.verdict
@@ -99,11 +99,9 @@ def _dead_of_load():
 
 def _alike():
     """Friedman's test over the seeds: whether the heads lose alike without augmentation."""
-    accuracy = accuracy_tables.finals(contrasts.load(contrasts.SHARPER, TrainNumbers))
-    lost = {
-        c.arm.head: contrasts.paired_differences(c, accuracy, "test_accuracy")
-        for c in contrasts.SHARPER
-    }
+    heads = [c for c in contrasts.DEPARTURES if c.arm.study == contrasts.SHARPER[0].arm.study]
+    accuracy = accuracy_tables.finals(contrasts.load(heads, TrainNumbers))
+    lost = {c.arm.head: contrasts.paired_differences(c, accuracy) for c in heads}
     lost = pd.DataFrame(lost).dropna(axis=1, how="all").dropna()
     if min(lost.shape) < 3:  # heads, for the test, and seeds
         return
@@ -113,19 +111,15 @@ def _alike():
     yield "no augmentation: all four lose alike", f"{seen} points; Friedman, p = {p:.2g}", verdict
 
 
-def _sharper():
-    curvature = of_split(
-        sharpness_tables.curvature(contrasts.load(contrasts.SHARPER, SharpnessNumbers)), "test"
-    )
-    if len(curvature):
-        curvature = curvature.assign(eigenvalue=np.log(curvature["lambda_max"]))
+def _sharper(judged: pd.DataFrame):
     text = "no augmentation, {}: the loss on test images is sharper"
-    rows = contrasts.judge(contrasts.SHARPER, curvature, "eigenvalue")
+    rows = of_part(judged, contrasts.SHARPER)
     if rows.empty:
         yield text.format("all"), "not measured", INCONCLUSIVE
+    names = {"log_lambda_max": "largest eigenvalue", "log_trace": "trace"}
     for row in rows.itertuples():
         ratio = with_interval(row.difference, row, lambda logarithm: plain(np.exp(logarithm)))
-        seen = f"{ratio} times the largest eigenvalue, {seeds_in_words(row.seeds)}"
+        seen = f"{ratio} times the {names[row.measure]}, {seeds_in_words(row.seeds)}"
         yield text.format(row.head), seen, row.verdict
 
 

@@ -13,12 +13,14 @@ from IPython.display import Markdown
 from moelib.records.kinds import SharpnessNumbers, TrainNumbers, UtilizationNumbers
 from moelib.report import loading, pages, wording
 from moelib.report.ablations import contrasts, expectations, figures, together
+from moelib.report.ablations import departures as departures_of
 from moelib.report.accuracy import tables as accuracy_tables
 from moelib.report.accuracy import words as accuracy_words
 from moelib.report.answers import MIXTURES, headline
 from moelib.report.comparisons import beyond_reference, mean_differences
 from moelib.report.headings import headings
 from moelib.report.sharpness import tables as sharpness_tables
+from moelib.report.statistics import hypotheses
 from moelib.report.statistics.hypotheses import CONTRADICTED, INCONCLUSIVE, SUPPORTED
 from moelib.report.utilization import tables as utilization_tables
 from moelib.report.wording import enumeration, in_points, listed, span, with_interval
@@ -39,8 +41,8 @@ def weak_backbone() -> Iterator[Markdown]:
     """Do experts pay where the head has something to do?"""
     records = loading.load(WEAK_BACKBONE, TrainNumbers)
     accuracy = accuracy_tables.finals(records)
-    check = contrasts.judge([contrasts.SOMETHING_TO_DO], accuracy, "test_accuracy")
-    judged = contrasts.judge(contrasts.WEAK, accuracy, "test_accuracy", contrasts.MATTERS)
+    check = contrasts.judge([contrasts.SOMETHING_TO_DO], accuracy)
+    judged = contrasts.judge(contrasts.WEAK, accuracy, contrasts.MATTERS)
     if judged.empty:
         yield missing([*contrasts.WEAK])
         return
@@ -87,7 +89,7 @@ def images_of_experts() -> Markdown:
 def gate_elsewhere() -> Markdown:
     """What the gate of `sparse` brings here and where the backbone is trained with the head."""
     accuracy = accuracy_tables.finals(contrasts.load(contrasts.GATES, TrainNumbers))
-    each = (contrasts.judge([gate], accuracy, "test_accuracy") for gate in contrasts.GATES)
+    each = (contrasts.judge([gate], accuracy) for gate in contrasts.GATES)
     told = enumeration(
         f"{with_interval(row.difference, row, in_points)} points in `{row.study}`"
         for table in each
@@ -105,7 +107,7 @@ def parts() -> list[Markdown]:
     """Were losses, gates and a hidden layer worth as little as was expected?"""
     expected = [contrast for family in contrasts.PARTS.values() for contrast in family]
     records = contrasts.load(expected, TrainNumbers)
-    judged = contrasts.judge(expected, accuracy_tables.finals(records), "test_accuracy")
+    judged = contrasts.judge(expected, accuracy_tables.finals(records))
     if judged.empty:
         return [missing(expected)]
     apart = wording.across_devices(contrasts.pairs(expected, records))
@@ -115,21 +117,22 @@ def parts() -> list[Markdown]:
 
 def departures() -> list[Markdown]:
     """What did each departure of the authors' code do to accuracy?"""
-    contrasted = [*contrasts.DEPARTURES, *contrasts.UNPAIRED]
-    records = contrasts.load(contrasted, TrainNumbers)
-    accuracy = accuracy_tables.finals(records)
-    judged = contrasts.judge(contrasts.DEPARTURES, accuracy, "test_accuracy", contrasts.MATTERS)
+    changed = (*contrasts.DEPARTURES, *contrasts.UNPAIRED)
+    family = departures_of.judged()
+    judged = departures_of.of_part(family, changed)
     if judged.empty:
         return [missing(contrasts.DEPARTURES)]
-    answer = _tally(judged)
-    if len(judged) < len(contrasts.DEPARTURES):
-        answer += f" {len(contrasts.DEPARTURES) - len(judged)} contrasts have no records yet."
-    apart = wording.across_devices(contrasts.pairs(contrasted, records))
+    records = contrasts.load(changed, TrainNumbers)
+    accuracy = accuracy_tables.finals(records)
+    lacking = len(changed) - len(judged)
+    answer = _tally(judged) + (f" {lacking} contrasts have no records yet." if lacking else "")
+    apart = wording.across_devices(contrasts.pairs(changed, records))
+    words = [_noise_floor(judged), apart, _device(accuracy)]
     return [
         Markdown(answer),
         _table(judged),
-        *expectations.of_departures(),
-        Markdown(f"{_noise_floor(accuracy)} {apart}"),
+        *expectations.of_departures(family),
+        Markdown(" ".join(filter(None, words))),
         checkpoints(),
     ]
 
@@ -229,11 +232,23 @@ def _table(judged: pd.DataFrame) -> Markdown:
     return pages.table(rows, TABLE)
 
 
-def _noise_floor(accuracy: pd.DataFrame) -> str:
-    by_seed = [
-        contrasts.paired_differences(contrast, accuracy, "test_accuracy")
-        for contrast in contrasts.UNPAIRED
-    ]
+def _device(accuracy: pd.DataFrame) -> str:
+    """What the kind of device alone did to accuracy; nothing where it is not measured."""
+    part = departures_of.of_device(accuracy)
+    if not part.seeds:
+        return ""
+    (decision,) = hypotheses.decisions([(part.p_for, part.p_against)])
+    limit = in_points(departures_of.DEVICE_MATTERS).lstrip("+")
+    return (
+        f"Trained again on another kind of processor, the same four heads are "
+        f"{with_interval(part.estimate, part, in_points)} points more accurate (mean over heads, "
+        f"{wording.seeds_in_words(part.seeds)}); that it is within {limit} is {decision.verdict}. "
+        "A departure is compared with the run of its own kind of processor."
+    )
+
+
+def _noise_floor(judged: pd.DataFrame) -> str:
+    by_seed = judged["by_seed"][judged["question"] == contrasts.UNPAIRED[0].question]
     spreads = [np.var(differences, ddof=1) for differences in by_seed if len(differences) > 1]
     if not spreads:
         return "The noise floor, another order of batches and augmentation, is not measured yet."

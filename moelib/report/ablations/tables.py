@@ -36,7 +36,7 @@ def parts(records: Mapping[str, list[Record]]) -> pd.DataFrame:
         complete, reduced = reversed(heads) if part == "losses" else heads
         arms = [contrasts.Arm(study, head) for head in (complete, reduced)]
         pair = contrast._replace(arm=arms[0], reference=arms[1])
-        gains = 100 * contrasts.paired_differences(pair, accuracy, "test_accuracy")
+        gains = 100 * contrasts.paired_differences(pair, accuracy)
         if len(gains):
             rows.append(effects.row(study, study, f"{complete}-{part}", gains))
     return effects.frame(rows)
@@ -49,7 +49,7 @@ def switches(records: Mapping[str, list[Record]]) -> pd.DataFrame:
     """
     accuracy = accuracy_tables.finals(flat(records))
     tested = [*contrasts.DEPARTURES, *contrasts.UNPAIRED]
-    judged = contrasts.judge(tested, accuracy, "test_accuracy")
+    judged = contrasts.judge(tested, accuracy)
     return of_judged(judged, judged["question"])
 
 

@@ -17,6 +17,7 @@ from moelib.report.ablations.contrasts import (
     Contrast,
     judge,
     load,
+    paired_differences,
 )
 from moelib.report.accuracy import tables as accuracy_tables
 from moelib.report.answers import BARS, headline
@@ -42,21 +43,21 @@ IN_SUM = tuple(
 def added_up(accuracy: pd.DataFrame) -> pd.DataFrame:
     """Test accuracy of each head and seed, if the departures that touch the head added up.
 
-    That of `ablations`, plus each departure's run minus the one it is compared with. A head or seed
-    that lacks one of them has no row.
+    That of the run without any, plus each departure's run minus the one it is compared with. A head
+    or seed that lacks one of them has no row.
 
     Args:
         accuracy: one row per run, with columns study, head, seed and test_accuracy.
     """
-    runs = {arm: part.set_index("seed")["test_accuracy"]
-            for arm, part in accuracy.groupby(["study", "head"])}  # fmt: skip
     rows = []
-    for head in HEADS:
+    for at_once in AT_ONCE:
+        head = at_once.arm.head
         own = [contrast for contrast in DEPARTURES if contrast.arm.head == head]
-        needed = {Arm(APART, head), *(arm for c in own for arm in (c.arm, c.reference))}
-        if needed <= runs.keys():
-            total = runs[APART, head] + sum(runs[c.arm] - runs[c.reference] for c in own)
-            rows += [(SUM, head, seed, value) for seed, value in total.dropna().items()]
+        arm = (accuracy["study"] == TOGETHER) & (accuracy["head"] == head)
+        reached = accuracy[arm].set_index("seed")["test_accuracy"]
+        without = reached - paired_differences(at_once, accuracy)
+        total = without + sum(paired_differences(contrast, accuracy) for contrast in own)
+        rows += [(SUM, head, seed, value) for seed, value in total.dropna().items()]
     return pd.DataFrame(rows, columns=["study", "head", "seed", "test_accuracy"])
 
 
@@ -64,7 +65,7 @@ def judged() -> pd.DataFrame:
     """The hypotheses on all departures at once, as `contrasts.judge` judges them."""
     accuracy = accuracy_tables.finals(load([*DEPARTURES, *AT_ONCE], TrainNumbers))
     values = pd.concat([accuracy, added_up(accuracy)]) if len(accuracy) else accuracy
-    return judge([*AT_ONCE, *IN_SUM], values, "test_accuracy")
+    return judge([*AT_ONCE, *IN_SUM], values)
 
 
 def answer(name: str = "together") -> list[Markdown]:
@@ -85,7 +86,7 @@ def answer(name: str = "together") -> list[Markdown]:
     )
     words = f"{claim} Change in points, with its uncorrected 95% interval: {changes}."
     return [
-        Markdown(f"{words}{_sum(in_sum)}"),
+        Markdown(f"{words} {_expected(at_once)}{_sum(in_sum)}"),
         chart(
             name, effects, {TOGETHER: loading.load(TOGETHER, TrainNumbers)},
             f"{headline(claim)} Test accuracy under the protocol `as-run` minus that under "
@@ -93,6 +94,17 @@ def answer(name: str = "together") -> list[Markdown]:
             f"{BARS}", "points of accuracy", line=0,
         ),
     ]  # fmt: skip
+
+
+def _expected(at_once: pd.DataFrame) -> str:
+    """What became of the expectation that all heads lose by all departures, in words."""
+    words = {SUPPORTED: "holds", CONTRADICTED: "is contradicted", INCONCLUSIVE: "is open"}
+    told = "; ".join(
+        f"{word} for {enumeration(at_once['head'][at_once['verdict'] == verdict])}"
+        for verdict, word in words.items()
+        if (at_once["verdict"] == verdict).any()
+    )
+    return f"That a head loses more than {100 * MATTERS:g} points, as was expected, {told}."
 
 
 def _sum(in_sum: pd.DataFrame) -> str:

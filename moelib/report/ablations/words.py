@@ -202,7 +202,7 @@ def _on_large_nets(records: Mapping[str, list[Record]]) -> str:
 def _unseen(records: Mapping[str, list[Record]]) -> str:
     """How large a change of accuracy could have gone unseen, from the best to the worst case."""
     accuracy = accuracy_tables.finals(flat(records))
-    detectable = 100 * judge(DEPARTURES, accuracy, "test_accuracy")["detectable"].dropna()
+    detectable = 100 * judge(DEPARTURES, accuracy)["detectable"].dropna()
     if detectable.empty:
         return " One seed decides nothing."
     return (

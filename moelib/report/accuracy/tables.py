@@ -27,6 +27,7 @@ def finals(records: Trained) -> pd.DataFrame:
             "best_validation_accuracy": max(e.validation.accuracy for e in record.numbers.epochs),
             "last_train_accuracy": record.numbers.epochs[-1].train.accuracy,
             "seconds": record.provenance.wall_time_s,
+            "device": record.provenance.device,
         }
         for record in records
     )

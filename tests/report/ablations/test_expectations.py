@@ -5,7 +5,7 @@ import pytest
 import synthetic
 
 from moelib.records.record import write_record
-from moelib.report.ablations import expectations
+from moelib.report.ablations import departures, expectations
 from moelib.report.statistics.hypotheses import CONTRADICTED, INCONCLUSIVE, SUPPORTED
 from moelib.study.reader import load_study
 from moelib.study.run import Run
@@ -21,6 +21,11 @@ def rows(tables) -> dict[str, str]:
     cells = [line.strip("| ").split(" | ") for line in table.data.splitlines()[2:]]
     words = (SUPPORTED, CONTRADICTED, INCONCLUSIVE)
     return {cell[0]: next(word for word in words if word in cell[-1]) for cell in cells}
+
+
+def of_departures():
+    """What was expected of departures, judged by the records that there are."""
+    return expectations.of_departures(departures.judged())
 
 
 def use(study, head, *gates):
@@ -40,7 +45,7 @@ def right(study, head, shares):
 
 def test_without_records_nothing_is_told_of_the_studies():
     assert expectations.of_parts() == expectations.of_main_study() == []
-    assert set(rows(expectations.of_departures()).values()) == {INCONCLUSIVE}
+    assert set(rows(of_departures()).values()) == {INCONCLUSIVE}
 
 
 def test_dead_experts_are_counted():
@@ -54,7 +59,7 @@ def test_dead_experts_are_counted():
 def test_more_dead_experts_contradict():
     use("ablations", "sparse", EVEN, EVEN)
     use("protocol-load", "sparse", EVEN, TWO_DEAD)
-    verdicts = rows(expectations.of_departures())
+    verdicts = rows(of_departures())
     assert verdicts["importance as load, sparse: no dead experts more"] == CONTRADICTED
 
 
@@ -65,7 +70,7 @@ def test_heads_that_lose_unlike_contradict(spread, verdict):
     for rank, head in enumerate(("dense", "soft", "sparse", "switch")):
         right("ablations", head, base)
         right("protocol-augment", head, base - 0.02 - spread * rank - noise[rank])
-    assert rows(expectations.of_departures())["no augmentation: all four lose alike"] == verdict
+    assert rows(of_departures())["no augmentation: all four lose alike"] == verdict
 
 
 def test_a_gate_that_never_learned_is_judged_in_the_main_study():

@@ -20,6 +20,7 @@ SPARSE = {  # each departure of the sparse head is compared with the arm named i
     "protocol-load": 0.710,
     "protocol-logit-dropout": 0.705,
     "protocol-ties": 0.706,
+    "ablations-as-run": 0.600,  # its device decides which run without departures is meant
 }
 
 
@@ -47,6 +48,15 @@ def test_each_departure_counts_once_from_the_arm_it_is_compared_with():
 def test_without_one_of_its_departures_a_head_has_no_sum(missing):
     rest = {study: share for study, share in SPARSE.items() if study != missing}
     assert together.added_up(accuracy("sparse", **rest)).empty
+
+
+def test_the_sum_starts_from_the_run_of_the_device_of_all_at_once():
+    here, there = accuracy("sparse", **SPARSE), accuracy("sparse", **{"protocol-corrected": 0.71})
+    devices = pd.concat([here, there]).assign(device="one")
+    assert together.added_up(devices)["test_accuracy"].tolist() == pytest.approx([0.691] * 2)
+    moved = devices["study"].isin(["protocol-corrected", "ablations-as-run"])
+    summed = together.added_up(devices.assign(device=np.where(moved, "two", "one")))
+    assert summed["test_accuracy"].tolist() == pytest.approx([0.701] * 2)
 
 
 def test_every_departure_is_of_a_head_that_is_summed():
