@@ -1,25 +1,27 @@
 """What the chapters on costs show: tables and sentences of records, each with its source."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 
+import numpy as np
 import pandas as pd
 from IPython.display import Markdown
 
 from moelib.modalities.cost.report import figures, published, tables, traffic
 from moelib.modalities.cost.report.published import ANSWER, DATA_SHEET
-from moelib.modalities.cost.report.verdicts import ACTIVE, DENSE_7B, UNIFORM, judge
-from moelib.records.cost import CostNumbers, TrafficNumbers
+from moelib.modalities.cost.report.verdicts import ACTIVE, DENSE_7B, UNIFORM, judge, times
+from moelib.records.cost import CostNumbers, Peaks, TrafficNumbers
 from moelib.records.freshness import costs_code
 from moelib.records.modalities import ModalityUtilizationNumbers
 from moelib.records.record import Record
 from moelib.report import loading, pages
 from moelib.report.headings import headings
 from moelib.report.statistics.hypotheses import CONTRADICTED, INCONCLUSIVE, SUPPORTED
-from moelib.report.wording import devices_of, enumeration, listed
+from moelib.report.wording import devices_of, enumeration, listed, plain, rounded
 
 FOLDER = "cost"
 MIXTURES = ("DeepSeekMoE-16B", "OLMoE-1B-7B", "Qwen3-30B-A3B")
+SIXTEEN = MIXTURES[0]
 DENSE = (DENSE_7B, "Vicuna-13B")
 FOLDED = 6  # rows, above which a table opens by its heading
 NOT_MEASURED = "*Not measured there.*"
@@ -80,8 +82,9 @@ def decoding_chart(record: Record[CostNumbers]) -> Markdown:
     ends = listed(dict.fromkeys(counts[:1] + counts[-1:]))
     claim = f"**Mixtures that decode faster than {DENSE_7B}: {ends}.** " if ends else ""
     caption = (
-        f"{claim}One decoding step over sequences at once: median (line), quartiles (band), and "
-        "the least time that the machine's rates allow (dashed)."
+        f"{claim}One decoding step over sequences at once, of mixtures (squares) and dense models "
+        "(circles): median (line), quartiles (a band, often "
+        "narrower than the line), and the least time that the machine's rates allow (dashed)."
     )
     drawn = [figures.decoding(table)]
     return pages.chart("decoding", drawn, caption, table, _evidence(record))
@@ -99,8 +102,9 @@ def executor_chart(record: Record[CostNumbers]) -> Markdown:
     caption = (
         f"**With {even['per_expert'].max():g} tokens per expert: {parts}.** Time of the "
         "experts by executor, times a dense perceptron of equal active size: "
-        "medians (line), quartiles (band). Dashed: 1, and E/k = 8, what all experts would "
-        "cost at the rate of the dense perceptron; dotted: 256 tokens per expert."
+        "medians (line), quartiles (a band, often narrower than the line). Dashed: 1, and E/k = 8, "
+        "what all experts would cost at the rate of the dense perceptron; dotted: 256 tokens per "
+        "expert."
     )
     drawn = [figures.executors(table)]
     return pages.chart("executors", drawn, caption, table, _evidence(record))
@@ -121,19 +125,48 @@ def front_chart(table: pd.DataFrame, record: Record[CostNumbers] | None) -> Mark
     return pages.chart("published-front", figures.front(table), caption, table, made)
 
 
-def verdicts(records: Sequence[Record[CostNumbers]]) -> Markdown:
-    """The predictions, and for each device what was found and the verdict as a coloured word."""
+def verdicts(records: Sequence[Record[CostNumbers]], *others: str) -> Markdown:
+    """The predictions, and for each device what was found and the verdict as a coloured word.
+
+    `others` are columns beside the statement, such as its `criterion`.
+    """
     judged = {record.provenance.device: judge(record) for record in records}
-    table = [*judged.values()][0][["name", "statement", "criterion"]].copy()
+    table = [*judged.values()][0][["name", "statement", *others]].copy()
     for device, found in judged.items():
         words = [pages.badge(word, pages.MARKS[word][1]) for word in found["verdict"]]
         table[device] = pd.Series(words) + " " + found["evidence"]
-    columns = headings("name", "statement", "criterion")
+    columns = headings("name", "statement", *others)
     return pages.table(table, columns | {device: (device, "") for device in judged})
 
 
+def remarks(record: Record[CostNumbers]) -> list[Markdown]:
+    """Which verdicts say less than they seem to."""
+    sentences = [
+        "P5 is nearly arithmetic: whatever spares time, and no more than its operations, passes."
+    ]
+    verdict = judge(record).set_index("name")["verdict"].get("P6")
+    apart = {trace: times(record, trace, "model", "decode", 32) for trace in ("zipf", "skewed")}
+    beside = [
+        times(record, "guided", "model", mode, batch, "top-8, skewed")
+        for mode, batch in (("prefill", 8), ("decode", 32))
+    ]
+    if verdict == CONTRADICTED and max(apart.values()) < 1:
+        sentences.append(
+            "P6 judges a trace and not the method: in decoding, every trace with favourites reads "
+            f"fewer experts than the uniform one (*zipf* takes {plain(apart['zipf'])} times its "
+            f"time, *skewed* {plain(apart['skewed'])})."
+        )
+        if not np.isnan(beside).any():
+            prefill, decode = map(plain, beside)
+            sentences.append(
+                f"Beside *skewed*, *guided* takes {prefill} times in prefill and {decode} in "
+                "decoding."
+            )
+    return [Markdown(" ".join(sentences))]
+
+
 def answer(record: Record[CostNumbers]) -> str:
-    """Which predictions a record supports and contradicts, in a sentence."""
+    """What a mixture costs beside a dense model, and how the predictions fared."""
     table = judge(record)
     verbs = {SUPPORTED: "supports", CONTRADICTED: "contradicts", INCONCLUSIVE: "leaves open"}
     parts = enumeration(
@@ -141,7 +174,36 @@ def answer(record: Record[CostNumbers]) -> str:
         for word, verb in verbs.items()
         if len(names := table["name"][table["verdict"] == word])
     )
-    return f"**Of {len(table)} predictions the {record.provenance.device} {parts}.**"
+    fared = f"Of {len(table)} predictions the {record.provenance.device} {parts}."
+    return " ".join(filter(None, [_price_of_decoding(record), _price_of_experts(record), fared]))
+
+
+def _price_of_decoding(record: Record[CostNumbers]) -> str:
+    """A step of the 16B mixture beside one of the dense 7B, and what their bounds allow."""
+    table = tables.decoding(record)
+    table = table[table["batch"] == table["batch"].min()].set_index("shape")
+    if not {SIXTEEN, DENSE_7B} <= {*table.index}:
+        return ""
+    mixture, dense = table.loc[SIXTEEN], table.loc[DENSE_7B]
+    faster = "faster" if mixture["whole_ms"] < dense["whole_ms"] else "no faster"
+    share = mixture["whole_ms"] * mixture["of_bound"] / (dense["whole_ms"] * dense["of_bound"])
+    return (
+        f"**At batch {dense['batch']} a 16B mixture decodes {faster} than a dense 7B "
+        f"({rounded(mixture['whole_ms'])} and {rounded(dense['whole_ms'])} ms a step); by "
+        f"their bounds it would take {share:.0%} of that time.**"
+    )
+
+
+def _price_of_experts(record: Record[CostNumbers]) -> str:
+    """The experts of OLMoE beside a dense perceptron of equal active size, over all sizes."""
+    table = tables.ratios(record, "executors", ACTIVE)
+    grouped = table["ratio"][table["arm"] == "grouped, uniform"]
+    if grouped.empty:
+        return ""
+    return (
+        f"The experts of OLMoE, computed as one grouped product, take {_span(grouped)} times a "
+        "dense perceptron of equal active size."
+    )
 
 
 def circumstances(record: Record[CostNumbers]) -> Markdown:
@@ -205,22 +267,53 @@ def distance(record: Record[CostNumbers]) -> Markdown:
     return Markdown(f"A dashed line is the bound: {'; '.join(parts)}." if parts else "")
 
 
-def _span(values: pd.Series) -> str:
-    return f"{values.min():.1f} to {values.max():.1f}"
+def _span(values: pd.Series, number: Callable[[float], str] = "{:.1f}".format) -> str:
+    return f"{number(values.min())} to {number(values.max())}"
 
 
-def kinds(record: Record[CostNumbers]) -> Markdown:
+def routing(record: Record[CostNumbers]) -> list[Markdown]:
+    """What hard, guided and soft routing cost beside ordinary top-8, in decoding."""
+    table = tables.ratios(record, "kinds", UNIFORM)
+    table = table[table["mode"] == "decode"]
+    many = table[table["batch"] == table["batch"].max()]
+    whole = many[many["part"] != "mlp"].set_index("arm")["ratio"]
+    names = {
+        "top-8, partitioned": "with a hard partition",
+        "top-8, guided": "with guidance",
+        "top-8, adversarial": "if all tokens choose the same experts",
+        "soft": "if all tokens meet all experts",
+    }
+    parts = [f"{plain(whole[arm])} {name}" for arm, name in names.items() if arm in whole]
+    if not parts:
+        return []
+    sentences = [
+        f"**In decoding at batch {many['batch'].iloc[0]} the model takes, times ordinary top-8: "
+        f"{listed(parts)}.**"
+    ]
+    alone = table[(table["batch"] == 1) & table["arm"].isin([*names][:3])]["ratio"]
+    if len(alone):
+        sentences.append(
+            "At batch 1, where a token reads eight experts whatever the trace, the first three "
+            f"take {_span(alone, plain)} times in the experts."
+        )
+    return [Markdown(" ".join(sentences))]
+
+
+def kinds(record: Record[CostNumbers], longest: int = FOLDED) -> Markdown:
     """Times of every kind of perceptron in OLMoE, times ordinary top-8 with uniform routing."""
     table = tables.ratios(record, "kinds", UNIFORM)
     sizes = [
         f"{'experts' if row.part == 'mlp' else 'model'}, {row.mode}, {row.batch}"
         for row in table.itertuples()
     ]
-    return _by_size(table, sizes, {"arm": ("Kind and trace", "")})
+    return _by_size(table, sizes, {"arm": ("Kind and trace", "")}, longest)
 
 
-def family(record: Record[CostNumbers]) -> Markdown:
-    """Times of k of E experts of one total width, times the dense perceptron of that width."""
+def family(record: Record[CostNumbers]) -> list[Markdown]:
+    """Times of k of E experts of one total width, times the dense perceptron of that width.
+
+    With a sentence on how far they are from the ideal share k/E.
+    """
     reference = "OLMoE, dense, equal total"
     table = tables.ratios(record, "family", reference)
     table = table[table["arm"] != reference]
@@ -229,19 +322,45 @@ def family(record: Record[CostNumbers]) -> Markdown:
         f"{row.mode}, {row.tokens} token{'s' if row.tokens > 1 else ''}"
         for row in table.itertuples()
     ]
+    table = table.assign(share=share, size=sizes)
     columns = {"arm": ("Experts", "")} | headings("share")
-    return _by_size(table.assign(share=share), sizes, columns)
+    shown = _by_size(table, sizes, columns)
+    return [Markdown(_beside_ideal(table, record.numbers.whole)), shown] if len(table) else [shown]
+
+
+def _beside_ideal(family: pd.DataFrame, whole: bool) -> str:
+    """How many times their ideal share of time fewer experts take, and all of them."""
+    sparse, full = family[family["share"] < 1], family[family["share"] == 1]["ratio"]
+    parts = [
+        f"{_span(rows['ratio'] / rows['share'])} times it in {size}"
+        for size, rows in sparse.groupby("size", sort=False)
+    ]
+    sentences = []
+    if parts:
+        sentences.append(f"**Fewer experts take, by their ideal share k/E, {listed(parts)}.**")
+    if len(full):
+        sentences.append(
+            f"All experts, which compute what the dense perceptron does in pieces, take "
+            f"{_span(full)} times its time."
+        )
+    if family.groupby("arm")["size"].nunique().nunique() > 1:
+        why = "" if whole else ": the time of the run was up"
+        sentences.append(f"A dash was not measured{why}.")
+    return " ".join(sentences)
 
 
 def _by_size(
-    ratios: pd.DataFrame, sizes: Sequence[str], columns: dict[str, tuple[str, str]]
+    ratios: pd.DataFrame,
+    sizes: Sequence[str],
+    columns: dict[str, tuple[str, str]],
+    longest: int = FOLDED,
 ) -> Markdown:
     """A row for each arm, which `columns` are of, and a column of ratios for each size."""
     if ratios.empty:
         return Markdown(NOT_MEASURED)
     wide = ratios.assign(size=sizes).pivot_table("ratio", [*columns], "size", sort=False)
     columns = columns | {size: (size, ".2f") for size in wide}
-    return pages.table(wide.reset_index(), columns, FOLDED)
+    return pages.table(wide.reset_index(), columns, longest)
 
 
 def between_devices(record: Record[TrafficNumbers]) -> Markdown:
@@ -290,6 +409,16 @@ def front(table: pd.DataFrame) -> Markdown:
     return pages.table(rows, columns, FOLDED)
 
 
-def data_sheet() -> str:
-    """The rates of the bound, in words."""
-    return f"{DATA_SHEET.teraflops:.0f} TFLOP/s and {DATA_SHEET.gigabytes / 1e3:.2f} TB/s"
+def front_times(table: pd.DataFrame, record: Record[CostNumbers] | None) -> str:
+    """Where the times and bounds of the front come from."""
+    if not table["measured"].all():
+        return f"**Times are bounds, not measurements**: an H100 at {_rates(DATA_SHEET)}."
+    return (
+        f"Times were measured on {record.provenance.device}, with random weights. A bound is the "
+        f"least time by the rates that were measured there, {_rates(record.numbers.peaks)}."
+    )
+
+
+def _rates(peaks: Peaks) -> str:
+    memory = max(peaks.gigabytes, peaks.read_gigabytes)
+    return f"{peaks.teraflops:.0f} TFLOP/s and {memory / 1e3:.2f} TB/s"
