@@ -10,6 +10,7 @@ import synthetic_modalities
 from small import small_run
 from synthetic_modalities import answers, human, records, trained, utilized
 
+from moelib.modalities.report import answers as concluded
 from moelib.modalities.report import figures, tables, words
 from moelib.modalities.report.tables import POINT, Comparison, gap
 from moelib.records.modalities import ModalityUtilizationNumbers
@@ -25,9 +26,9 @@ def test_words_are_chosen_by_the_numbers(results):
     synthetic_modalities.write_study("main", seeds=(0, 1))
     runs = tables.load("main")
     assert "28 of 70 runs" in words.missing("main", runs)[0].data
-    few = words.answer(tables.judged(runs, tables.MAIN))  # two seeds decide nothing
+    few = concluded.answer(tables.judged(runs, tables.MAIN))  # two seeds decide nothing
     assert "None" in few and prose.numbers(few) == ["6"]
-    assert "few runs" in words.allocation(tables.judged([], tables.MAIN))
+    assert "few runs" in concluded.allocation(tables.judged([], tables.MAIN))
 
 
 SMALL, LARGE = [0.010, 0.012, 0.009, 0.011], [0.030, 0.031, 0.029, 0.030]
@@ -49,7 +50,7 @@ def test_allocation_helps_if_both_gaps_are_smaller(top_2, hard, verdict):
         Comparison("H1", "top-2", "dense", "top-2", "dense", gap, WITHIN, POINT),
         Comparison("H2", "hard", "dense", "hard", "dense", gap, WITHIN, POINT),
     )
-    answer = words.allocation(tables.judged(arms, questions))
+    answer = concluded.allocation(tables.judged(arms, questions))
     assert verdict in answer and ("one of a point" in answer) == ("decide" in verdict)
     assert "1.95 points smaller than that of top-2" in answer
 
@@ -60,7 +61,7 @@ def test_an_answer_says_in_words_what_was_decided():
         Comparison("A", "two", "one", "top-2", "dense", gap, WITHIN, POINT),
         Comparison("B", "half", "one", "hard", "dense", gap, WITHIN, POINT),
     )
-    text = words.answer(tables.judged(arms, questions))
+    text = concluded.answer(tables.judged(arms, questions))
     assert "With two the gap is 1.95 points lower than with one" in text
     assert "otherwise than was expected" in text and "half" not in text
     assert prose.numbers(text) == ["1.95", "1", "4", "1", "2"]  # points, within, seeds; open of all
@@ -81,17 +82,17 @@ def test_seeds_that_agree_exactly_say_nothing_of_what_others_could_tell():
         Comparison(name, "top-2", "dense", "top-2", "dense", gap, WITHIN, POINT)
         for name in ("H1", "H2")
     ]
-    answer = words.allocation(tables.judged(arms, questions))
+    answer = concluded.allocation(tables.judged(arms, questions))
     assert "not decide" in answer and "would take" not in answer
 
 
 def test_pairs_of_two_devices_are_counted():
     runs = [*records("dense", SMALL), *records("top-2", SMALL[:3])]
     family = (Comparison("H", "top-2", "dense", "top-2", "dense", gap, WITHIN, POINT),)
-    assert words.devices(runs, family).data == ""
+    assert concluded.devices(runs, family).data == ""
     elsewhere = runs[0].provenance.model_copy(update={"device": "another CPU"})
     runs[0] = runs[0].model_copy(update={"provenance": elsewhere})
-    assert prose.numbers(words.devices(runs, family).data) == ["1", "3"]
+    assert prose.numbers(concluded.devices(runs, family).data) == ["1", "3"]
 
 
 def test_curves_are_drawn(results, closed):

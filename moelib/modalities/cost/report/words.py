@@ -3,25 +3,22 @@
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 
-import numpy as np
 import pandas as pd
 from IPython.display import Markdown
 
 from moelib.modalities.cost.report import figures, published, tables, traffic
 from moelib.modalities.cost.report.published import ANSWER, DATA_SHEET
-from moelib.modalities.cost.report.verdicts import ACTIVE, DENSE_7B, UNIFORM, judge, times
+from moelib.modalities.cost.report.verdicts import ACTIVE, DENSE_7B, UNIFORM
 from moelib.records.cost import CostNumbers, Peaks, TrafficNumbers
 from moelib.records.freshness import costs_code
 from moelib.records.modalities import ModalityUtilizationNumbers
 from moelib.records.record import Record
 from moelib.report import loading, pages
 from moelib.report.headings import headings
-from moelib.report.statistics.hypotheses import CONTRADICTED, INCONCLUSIVE, SUPPORTED
-from moelib.report.wording import devices_of, enumeration, listed, plain, rounded
+from moelib.report.wording import devices_of, listed
 
 FOLDER = "cost"
 MIXTURES = ("DeepSeekMoE-16B", "OLMoE-1B-7B", "Qwen3-30B-A3B")
-SIXTEEN = MIXTURES[0]
 DENSE = (DENSE_7B, "Vicuna-13B")
 FOLDED = 6  # rows, above which a table opens by its heading
 NOT_MEASURED = "*Not measured there.*"
@@ -125,87 +122,6 @@ def front_chart(table: pd.DataFrame, record: Record[CostNumbers] | None) -> Mark
     return pages.chart("published-front", figures.front(table), caption, table, made)
 
 
-def verdicts(records: Sequence[Record[CostNumbers]], *others: str) -> Markdown:
-    """The predictions, and for each device what was found and the verdict as a coloured word.
-
-    `others` are columns beside the statement, such as its `criterion`.
-    """
-    judged = {record.provenance.device: judge(record) for record in records}
-    table = [*judged.values()][0][["name", "statement", *others]].copy()
-    for device, found in judged.items():
-        words = [pages.badge(word, pages.MARKS[word][1]) for word in found["verdict"]]
-        table[device] = pd.Series(words) + " " + found["evidence"]
-    columns = headings("name", "statement", *others)
-    return pages.table(table, columns | {device: (device, "") for device in judged})
-
-
-def remarks(record: Record[CostNumbers]) -> list[Markdown]:
-    """Which verdicts say less than they seem to."""
-    sentences = [
-        "P5 is nearly arithmetic: whatever spares time, and no more than its operations, passes."
-    ]
-    verdict = judge(record).set_index("name")["verdict"].get("P6")
-    apart = {trace: times(record, trace, "model", "decode", 32) for trace in ("zipf", "skewed")}
-    beside = [
-        times(record, "guided", "model", mode, batch, "top-8, skewed")
-        for mode, batch in (("prefill", 8), ("decode", 32))
-    ]
-    if verdict == CONTRADICTED and max(apart.values()) < 1:
-        sentences.append(
-            "P6 judges a trace and not the method: in decoding, every trace with favourites reads "
-            f"fewer experts than the uniform one (*zipf* takes {plain(apart['zipf'])} times its "
-            f"time, *skewed* {plain(apart['skewed'])})."
-        )
-        if not np.isnan(beside).any():
-            prefill, decode = map(plain, beside)
-            sentences.append(
-                f"Beside *skewed*, *guided* takes {prefill} times in prefill and {decode} in "
-                "decoding."
-            )
-    return [Markdown(" ".join(sentences))]
-
-
-def answer(record: Record[CostNumbers]) -> str:
-    """What a mixture costs beside a dense model, and how the predictions fared."""
-    table = judge(record)
-    verbs = {SUPPORTED: "supports", CONTRADICTED: "contradicts", INCONCLUSIVE: "leaves open"}
-    parts = enumeration(
-        f"{verb} {len(names)} ({listed(names)})"
-        for word, verb in verbs.items()
-        if len(names := table["name"][table["verdict"] == word])
-    )
-    fared = f"Of {len(table)} predictions the {record.provenance.device} {parts}."
-    return " ".join(filter(None, [_price_of_decoding(record), _price_of_experts(record), fared]))
-
-
-def _price_of_decoding(record: Record[CostNumbers]) -> str:
-    """A step of the 16B mixture beside one of the dense 7B, and what their bounds allow."""
-    table = tables.decoding(record)
-    table = table[table["batch"] == table["batch"].min()].set_index("shape")
-    if not {SIXTEEN, DENSE_7B} <= {*table.index}:
-        return ""
-    mixture, dense = table.loc[SIXTEEN], table.loc[DENSE_7B]
-    faster = "faster" if mixture["whole_ms"] < dense["whole_ms"] else "no faster"
-    share = mixture["whole_ms"] * mixture["of_bound"] / (dense["whole_ms"] * dense["of_bound"])
-    return (
-        f"**At batch {dense['batch']} a 16B mixture decodes {faster} than a dense 7B "
-        f"({rounded(mixture['whole_ms'])} and {rounded(dense['whole_ms'])} ms a step); by "
-        f"their bounds it would take {share:.0%} of that time.**"
-    )
-
-
-def _price_of_experts(record: Record[CostNumbers]) -> str:
-    """The experts of OLMoE beside a dense perceptron of equal active size, over all sizes."""
-    table = tables.ratios(record, "executors", ACTIVE)
-    grouped = table["ratio"][table["arm"] == "grouped, uniform"]
-    if grouped.empty:
-        return ""
-    return (
-        f"The experts of OLMoE, computed as one grouped product, take {_span(grouped)} times a "
-        "dense perceptron of equal active size."
-    )
-
-
 def circumstances(record: Record[CostNumbers]) -> Markdown:
     """What of a record is modelled, what did not run, and what the machine could do and did."""
     numbers, table = record.numbers, tables.cells(record)
@@ -261,42 +177,15 @@ def distance(record: Record[CostNumbers]) -> Markdown:
         mixtures, dense = (times[times.index.isin(names)] for names in (MIXTURES, DENSE))
         if len(mixtures) and len(dense):
             parts.append(
-                f"at batch {batch} the mixtures take {_span(mixtures)} times their bound, the "
-                f"dense models of 7B and 13B {_span(dense)} times"
+                f"at batch {batch} the mixtures take {extent(mixtures)} times their bound, the "
+                f"dense models of 7B and 13B {extent(dense)} times"
             )
     return Markdown(f"A dashed line is the bound: {'; '.join(parts)}." if parts else "")
 
 
-def _span(values: pd.Series, number: Callable[[float], str] = "{:.1f}".format) -> str:
+def extent(values: pd.Series, number: Callable[[float], str] = "{:.1f}".format) -> str:
+    """From where to where values lie."""
     return f"{number(values.min())} to {number(values.max())}"
-
-
-def routing(record: Record[CostNumbers]) -> list[Markdown]:
-    """What hard, guided and soft routing cost beside ordinary top-8, in decoding."""
-    table = tables.ratios(record, "kinds", UNIFORM)
-    table = table[table["mode"] == "decode"]
-    many = table[table["batch"] == table["batch"].max()]
-    whole = many[many["part"] != "mlp"].set_index("arm")["ratio"]
-    names = {
-        "top-8, partitioned": "with a hard partition",
-        "top-8, guided": "with guidance",
-        "top-8, adversarial": "if all tokens choose the same experts",
-        "soft": "if all tokens meet all experts",
-    }
-    parts = [f"{plain(whole[arm])} {name}" for arm, name in names.items() if arm in whole]
-    if not parts:
-        return []
-    sentences = [
-        f"**In decoding at batch {many['batch'].iloc[0]} the model takes, times ordinary top-8: "
-        f"{listed(parts)}.**"
-    ]
-    alone = table[(table["batch"] == 1) & table["arm"].isin([*names][:3])]["ratio"]
-    if len(alone):
-        sentences.append(
-            "At batch 1, where a token reads eight experts whatever the trace, the first three "
-            f"take {_span(alone, plain)} times in the experts."
-        )
-    return [Markdown(" ".join(sentences))]
 
 
 def kinds(record: Record[CostNumbers], longest: int = FOLDED) -> Markdown:
@@ -332,7 +221,7 @@ def _beside_ideal(family: pd.DataFrame, whole: bool) -> str:
     """How many times their ideal share of time fewer experts take, and all of them."""
     sparse, full = family[family["share"] < 1], family[family["share"] == 1]["ratio"]
     parts = [
-        f"{_span(rows['ratio'] / rows['share'])} times it in {size}"
+        f"{extent(rows['ratio'] / rows['share'])} times it in {size}"
         for size, rows in sparse.groupby("size", sort=False)
     ]
     sentences = []
@@ -341,7 +230,7 @@ def _beside_ideal(family: pd.DataFrame, whole: bool) -> str:
     if len(full):
         sentences.append(
             f"All experts, which compute what the dense perceptron does in pieces, take "
-            f"{_span(full)} times its time."
+            f"{extent(full)} times its time."
         )
     if family.groupby("arm")["size"].nunique().nunique() > 1:
         why = "" if whole else ": the time of the run was up"

@@ -6,7 +6,7 @@ import prose
 from cost_records import cell, decoding, mixture, record, traffic
 
 from moelib.modalities.cost.grid import ACTIVE, TOTAL
-from moelib.modalities.cost.report import published, tables, words
+from moelib.modalities.cost.report import answers, published, tables, words
 from moelib.records.record import write_record
 
 BATCHES = {1: 2.0, 8: 6.0, 32: 9.0}
@@ -46,7 +46,7 @@ def test_gpus_come_first_and_miniatures_not_at_all(results):
 
 
 def test_devices_share_one_table_of_verdicts():
-    text = words.verdicts([full("Some GPU"), full("Some CPU")]).data
+    text = answers.verdicts([full("Some GPU"), full("Some CPU")]).data
     lines = text.splitlines()
     assert lines[0].split(" | ")[-2:] == ["Some GPU", "Some CPU |"]
     assert len(lines) == 2 + 6
@@ -67,7 +67,7 @@ def test_a_device_without_published_models_has_no_distance():
 
 
 def test_the_answer_names_the_predictions_of_each_verdict():
-    answer = words.answer(full())
+    answer = answers.answer(full())
     assert "Of 6 predictions the Some GPU" in answer
     for word, names in {"contradicts": "P2 P6", "leaves open": "P1 P3 P4 P5"}.items():
         count, listed = re.search(rf"{word} (\d) \(([^)]+)\)", answer).groups()
@@ -77,13 +77,13 @@ def test_the_answer_names_the_predictions_of_each_verdict():
 def test_the_answer_says_what_a_mixture_costs_beside_a_dense_model():
     bounds = tables.cells(full()).set_index(["shape", "batch"])["bound_ms"]
     share = bounds["DeepSeekMoE-16B", 1] / bounds["Vicuna-7B", 1]
-    bold, after = words.answer(full()).split("**")[1:]
+    bold, after = answers.answer(full()).split("**")[1:]
     assert "decodes faster" in bold
     assert prose.numbers(bold) == ["1", "16", "7", "2", "4", f"{share:.0%}"]  # of which ms are two
     assert "1.5 to 1.5 times" in after  # the experts
     slow = record(*decoding({"Vicuna-7B": {1: 4.0, 8: 5.0}, "DeepSeekMoE-16B": {1: 4.0, 8: 5.0}}))
-    assert "no faster" in words.answer(slow)
-    assert "decodes" not in words.answer(record())
+    assert "no faster" in answers.answer(slow)
+    assert "decodes" not in answers.answer(record())
 
 
 def test_a_prediction_that_a_trace_decided_is_remarked():
@@ -94,10 +94,10 @@ def test_a_prediction_that_a_trace_decided_is_remarked():
         for mode, batch in sizes.items()
         for name, ms in took.items()
     ]
-    (text,) = words.remarks(record(*cells))
+    (text,) = answers.remarks(record(*cells))
     assert "*zipf* takes 0.90" in text.data and "*skewed* 0.80" in text.data
     assert "1.10 times in prefill and 1.10 in decoding" in text.data
-    assert "trace" not in words.remarks(record())[0].data
+    assert "trace" not in answers.remarks(record())[0].data
 
 
 def test_the_price_of_routing_is_of_the_largest_batch():
@@ -109,9 +109,9 @@ def test_the_price_of_routing_is_of_the_largest_batch():
           for name, ms in {"uniform": 1.0, "partitioned": 0.5, "guided": 0.75}.items()),
         mixture("soft", 3.0, **many),
     ]  # fmt: skip
-    (text,) = words.routing(record(*cells))
+    (text,) = answers.routing(record(*cells))
     assert prose.numbers(text.data) == ["32", "0.50", "0.75", "3.00", "1", "1.10", "1.20"]
-    assert words.routing(record()) == []
+    assert answers.routing(record()) == []
 
 
 def test_fewer_experts_stand_beside_their_ideal_share():
