@@ -192,7 +192,9 @@ def composing(records: Sequence[Trained]) -> list[Markdown]:
         if form not in tables.TRUTHS
     ]
     if others:
-        sentence += f" Counts and queries of *iid* are right in {min(others):.1%} or more."
+        least = math.floor(1000 * min(others)) / 10
+        share = "all" if least == 100 else f"at least {least:.1f}%"
+        sentence += f" Of counts and queries of *iid* {share} are right in every run."
     columns = headings("arm", "seeds")
     columns |= {split: (f"{split}, truths", ".1%") for split in points}
     columns |= headings("gap")

@@ -129,8 +129,10 @@ def test_gaps_stand_between_guessing_and_what_is_seen():
     text, table = words.composing(runs)
     assert prose.numbers(text.data) == ["5.00", "20.00", "40.00", "40.00"]
     assert "| top-2 | 2 | 90.0% | 70.0% | +20.00 |" in table.data and "words" not in table.data
-    runs[0].numbers.tests["iid"].forms["count"] = 0.99
-    assert "99.0%" in words.composing(runs)[0].data
+    runs[0].numbers.tests["iid"].forms["count"] = 1.0
+    assert "all are right" in words.composing(runs)[0].data
+    runs[1].numbers.tests["iid"].forms["count"] = 0.9996
+    assert "at least 99.9%" in words.composing(runs)[0].data
     assert words.composing(records("words", [0.0])) == []
 
 

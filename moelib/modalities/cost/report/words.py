@@ -220,16 +220,21 @@ def family(record: Record[CostNumbers]) -> list[Markdown]:
 def _beside_ideal(family: pd.DataFrame, whole: bool) -> str:
     """How many times their ideal share of time fewer experts take, and all of them."""
     sparse, full = family[family["share"] < 1], family[family["share"] == 1]["ratio"]
-    parts = [
-        f"{extent(rows['ratio'] / rows['share'])} times it in {size}"
+    of_ideal = [
+        (extent(rows["ratio"] / rows["share"]), size)
         for size, rows in sparse.groupby("size", sort=False)
     ]
     sentences = []
-    if parts:
-        sentences.append(f"**Fewer experts take, by their ideal share k/E, {listed(parts)}.**")
+    if of_ideal:
+        (times, size), *others = of_ideal
+        more = "".join(f", {times} times ({size})" for times, size in others)
+        sentences.append(
+            f"**Fewer experts take {times} times their ideal share k/E of the time ({size})"
+            f"{more}.**"
+        )
     if len(full):
         sentences.append(
-            f"All experts, which compute what the dense perceptron does in pieces, take "
+            "All experts together compute what the dense perceptron does, in pieces, and take "
             f"{extent(full)} times its time."
         )
     if family.groupby("arm")["size"].nunique().nunique() > 1:
