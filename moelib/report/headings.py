@@ -168,7 +168,7 @@ HEADINGS = {
     "billions": ("Billions of weights", ".1f"),
     "GQA": ("GQA, published", ".1f"),
     "MMBench": ("MMBench, published", ".1f"),
-    "bound_ms": ("Bound of an H100, ms", "rounded"),
+    "bound_ms": ("Bound, ms", "rounded"),
     "share": ("k/E", ".3f"),
     "away": ("Choices away", ".1%"),
     "chance": ("by chance", ".1%"),

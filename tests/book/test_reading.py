@@ -36,7 +36,7 @@ def test_no_chapter_imports_torch(results):
     synthetic.write_benchmark()
     synthetic.write_crosscheck()
     shutil.copytree(PROJECT / "results" / "cost", results / "cost")
-    for name in ("main", "sparsity"):
+    for name in ("main", "sparsity", "guidance"):
         synthetic_modalities.write_study(name, seeds=(0, 1))
     process = subprocess.run(
         [sys.executable, "-c", READ], cwd=PROJECT, capture_output=True, text=True

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
+from moelib.modalities.report.tables import CHANCE
 from moelib.report.style import EXPERTS, INK, PALETTE, styled
 
 WIDTH = 4.1  # inches, which a phone shows readably
@@ -42,24 +43,26 @@ def splits(table: pd.DataFrame) -> Figure:
         axes.plot(part["truths"], rows, "o", color=colour, markersize=3, alpha=0.4)
         means = part.groupby("arm")["truths"].mean()
         axes.plot(means, means.index.map(arms.index), marker, color=colour, label=split)
+    axes.axvline(CHANCE, color=INK, linewidth=1, linestyle="--", alpha=0.6)
     axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     _name_rows(axes, arms, "accuracy on truths")
     return figure
 
 
 @styled
-def experts_by_type(table: pd.DataFrame) -> Figure:
-    """Experts that compute for a token of each type, an arm a line."""
-    wide = table.set_index("arm")
-    figure, axes = plt.subplots(
-        figsize=(WIDTH, 1.2 + 0.26 * len(wide.columns)), layout="constrained"
-    )
-    for (arm, row), colour, marker in zip(
-        wide.iterrows(), cycle(PALETTE), cycle("os^DvPX"), strict=False
-    ):
-        axes.plot(row, range(len(row)), marker, color=colour, label=arm, markersize=6, alpha=0.85)
+def experts_by_type(runs: pd.DataFrame) -> Figure:
+    """Experts that compute for a token of each type, by arm: mean over seeds, and each seed."""
+    types = [*runs.columns.drop("arm")]
+    figure, axes = plt.subplots(figsize=(WIDTH, 1.2 + 0.26 * len(types)), layout="constrained")
+    styles = zip(cycle(PALETTE), cycle("os^DvPX"))
+    for (arm, own), (colour, marker) in zip(_by(runs, "arm"), styles, strict=False):
+        rows = range(len(types))
+        for _, run in own[types].iterrows():
+            axes.plot(run, rows, marker, color=colour, markersize=3, alpha=0.35)
+        mean = own[types].mean()
+        axes.plot(mean, rows, marker, color=colour, label=arm, markersize=6, alpha=0.85)
     axes.set_xlim(left=0)
-    _name_rows(axes, wide.columns, "experts per token")
+    _name_rows(axes, types, "experts per token")
     return figure
 
 
@@ -91,16 +94,22 @@ def loads(layers: pd.DataFrame) -> list[Figure]:
 
 @styled
 def sparsity(table: pd.DataFrame) -> list[Figure]:
-    """Accuracy and gap over the share k/E of experts that a token meets, a line for each family."""
+    """Accuracy and gap over the share k/E of experts that a token meets, a line for each family.
+
+    An arm of one seed is hollow, and no line joins it.
+    """
     figures = []
     shares = sorted({*table["share"]})
-    labels = {"accuracy": "accuracy on iid, %", "gap": "gap on compositions, points"}
+    labels = {"accuracy": "accuracy on iid (all forms), %", "gap": "gap on compositions, points"}
     for measure, label in labels.items():
         figure, axes = plt.subplots(figsize=(PANEL, 2.7), layout="constrained")
         for (family, part), colour in zip(_by(table, "family"), PALETTE, strict=False):
-            values = 100 * part[measure]
-            axes.plot(part["share"], values, "o", color=colour, markersize=3, alpha=0.4)
-            axes.plot(values.groupby(part["share"]).mean(), "D-", color=colour, label=family)
+            values = (100 * part[measure]).groupby(part["share"])
+            means, alone = values.mean(), values.size() == 1
+            several = part[~part["share"].map(alone)]
+            axes.plot(several["share"], 100 * several[measure], "o", color=colour, ms=3, alpha=0.4)
+            axes.plot(means[~alone], "D-", color=colour, label=family)
+            axes.plot(means[alone], "D", color=colour, markerfacecolor="none")
         axes.set_xscale("log", base=2)
         axes.set_xticks(shares, [str(Fraction(share)) for share in shares], minor=False)
         axes.set(xlabel="k/E", ylabel=label)

@@ -34,13 +34,16 @@ SHARED = ("data_seed", "scenes", "held_out", "questions", "sizes", "transformer"
 FAMILIES = {"total": "equal total parameters", "active": "equal active parameters"}  # of sparsity
 POINT = 0.01  # the smallest difference of a share that matters, fixed in the studies beforehand
 FEWEST = 4  # seeds, below which nothing is called
+TRUTHS = ("statement", "connected")  # forms of questions, of one predicate and of more
+CHANCE = 0.5  # of a truth: of each sentence's four scenes as many make it true as false
 
 
 class Comparison(NamedTuple):
     """A hypothesis about two arms of a study, as its file states it."""
 
     name: str
-    statement: str
+    subject: str  # what the arm is, in words
+    against: str  # and the baseline
     arm: str
     baseline: str
     value: Value
@@ -80,7 +83,7 @@ def load(
 
 def truths(answers: Answers) -> float:
     """Accuracy on truths, those of one predicate and of two weighed alike where there are both."""
-    parts = [answers.forms[name] for name in ("statement", "connected") if name in answers.forms]
+    parts = [answers.forms[name] for name in TRUTHS if name in answers.forms]
     return sum(parts) / len(parts)
 
 
@@ -104,6 +107,14 @@ def by_split(records: Iterable[Trained]) -> pd.DataFrame:
         ],
         columns=["arm", "seed", "split", "accuracy", "truths", "consistency", "validity"],
     )
+
+
+def composing(records: Sequence[Trained]) -> pd.DataFrame:
+    """Accuracy on truths of iid and of compositions by arm, mean over seeds, and how many seeds."""
+    runs = by_split(records)
+    means = runs.pivot_table("truths", "arm", "split", sort=False)[["iid", "compositions"]]
+    seeds = runs.groupby("arm", sort=False)["seed"].nunique()
+    return means.assign(seeds=seeds, gap=means["iid"] - means["compositions"]).reset_index()
 
 
 def gaps(records: Sequence[Trained]) -> pd.DataFrame:
@@ -134,20 +145,45 @@ def epochs(records: Iterable[Trained]) -> pd.DataFrame:
 
 # -- hypotheses ------------------------------------------------------------------------------------
 
+MEASURES = {gap: "gap", iid: "accuracy on iid (all forms)"}
 MAIN = (
-    Comparison("H1", "learned slots, gap", "slots", "top-2", gap, WITHIN, POINT),
-    Comparison("H2", "learned slots, gap", "slots", "slots-shuffled", gap, WITHIN, POINT),
-    Comparison("H3", "soft guidance, gap", "guided", "top-2", gap, WITHIN, POINT),
-    Comparison("H4", "hard split, accuracy on iid", "hard", "top-2", iid, BELOW, -POINT),
-    Comparison("H5a", "top-2, accuracy on iid", "top-2", "dense", iid, ABOVE, 0.0),
-    Comparison("H5b", "top-2, accuracy on iid", "top-2", "dense-total", iid, BELOW, POINT),
+    Comparison("H1", "learned slots", "top-2", "slots", "top-2", gap, WITHIN, POINT),
+    Comparison(
+        *("H2", "learned slots", "the same importance shuffled over tokens"),
+        *("slots", "slots-shuffled", gap, WITHIN, POINT),
+    ),
+    Comparison("H3", "soft guidance", "top-2", "guided", "top-2", gap, WITHIN, POINT),
+    Comparison("H4", "a hard split", "top-2", "hard", "top-2", iid, BELOW, -POINT),
+    Comparison("H5a", "top-2", "a dense perceptron", "top-2", "dense", iid, ABOVE, 0.0),
+    Comparison(
+        *("H5b", "top-2", "a dense perceptron of all parameters"),
+        *("top-2", "dense-total", iid, BELOW, POINT),
+    ),
 )
 SPARSITY = (
-    Comparison("S1a", "k = 16, accuracy on iid", "total-1-1", "total-1-16", iid, ABOVE, 0.0),
-    Comparison("S1b", "k = 16, accuracy on iid", "total-1-1", "total-1-4", iid, BELOW, POINT),
-    Comparison("S2", "E = 32, accuracy on iid", "active-1-16", "active-1-1", iid, ABOVE, POINT),
-    Comparison("S3a", "k = 16, gap", "total-1-1", "total-1-16", gap, WITHIN, POINT),
-    Comparison("S3b", "E = 32, gap", "active-1-16", "active-1-1", gap, WITHIN, POINT),
+    Comparison("S1a", "16 of 16 experts", "1 of 16", "total-1-1", "total-1-16", iid, ABOVE, 0.0),
+    Comparison("S1b", "16 of 16 experts", "4 of 16", "total-1-1", "total-1-4", iid, BELOW, POINT),
+    Comparison(
+        "S2",
+        "2 of 32 experts",
+        "2 of 2 of the same size",
+        "active-1-16",
+        "active-1-1",
+        iid,
+        ABOVE,
+        POINT,
+    ),
+    Comparison("S3a", "16 of 16 experts", "1 of 16", "total-1-1", "total-1-16", gap, WITHIN, POINT),
+    Comparison(
+        "S3b",
+        "2 of 32 experts",
+        "2 of 2 of the same size",
+        "active-1-16",
+        "active-1-1",
+        gap,
+        WITHIN,
+        POINT,
+    ),
 )
 
 
@@ -180,13 +216,31 @@ def pairs(
     records: Iterable[Trained], family: Iterable[Comparison]
 ) -> list[tuple[Trained, Trained]]:
     """The runs of one seed of the two arms of each comparison, where both are there."""
-    runs = {(record.head, record.seed): record for record in records}
-    return [
-        (run, runs[comparison.baseline, seed])
-        for comparison in family
-        for (arm, seed), run in runs.items()
-        if arm == comparison.arm and (comparison.baseline, seed) in runs
-    ]
+    records = [*records]
+    return [pair for one in family for pair in _paired(records, one.arm, one.baseline)]
+
+
+def _paired(records: Iterable[Trained], arm: str, baseline: str) -> list[tuple[Trained, Trained]]:
+    bases = {record.seed: record for record in records if record.head == baseline}
+    return [(run, bases[run.seed]) for run in records if run.head == arm and run.seed in bases]
+
+
+def beside(records: Sequence[Trained], baseline: str) -> pd.DataFrame:
+    """One row per arm that shares a seed with a baseline: what it differs by, without a verdict.
+
+    `seeds` are those that are paired; `iid` and `gap` are the `Evidence` of a mean difference.
+    """
+    rows = []
+    for arm in dict.fromkeys(record.head for record in records if record.head != baseline):
+        if couples := _paired(records, arm, baseline):
+            differences = {
+                name: over_seeds(
+                    name, [value(run) - value(base) for run, base in couples], ABOVE, 0.0
+                )
+                for name, value in (("iid", iid), ("gap", gap))
+            }
+            rows.append({"arm": arm, "seeds": len(couples), **differences})
+    return pd.DataFrame(rows, columns=["arm", "seeds", "iid", "gap"])
 
 
 # -- experts ---------------------------------------------------------------------------------------
@@ -194,11 +248,16 @@ def pairs(
 
 def experts_by_type(records: Iterable[Utilized]) -> pd.DataFrame:
     """Real experts per token of each type, mean over layers and seeds, an arm a row."""
+    return experts_by_run(records).groupby("arm", sort=False).mean().reset_index()
+
+
+def experts_by_run(records: Iterable[Utilized]) -> pd.DataFrame:
+    """Real experts per token of each type, mean over layers, a run a row."""
     rows = [
         {"arm": r.head, **pd.DataFrame([layer.real for layer in r.numbers.layers]).mean()}
         for r in records
     ]
-    return pd.DataFrame(rows).groupby("arm", sort=False).mean().reset_index()
+    return pd.DataFrame(rows)
 
 
 def routing_summary(records: Iterable[Utilized]) -> pd.DataFrame:

@@ -9,17 +9,14 @@ from IPython.display import Markdown
 from matplotlib.figure import Figure
 
 from moelib.modalities.report import figures, tables
-from moelib.modalities.report.tables import Comparison, Trained, Utilized
+from moelib.modalities.report.tables import Trained, Utilized
 from moelib.records.modalities import NlvrNumbers
 from moelib.records.record import Record
 from moelib.report import pages
-from moelib.report.answers import BARS
 from moelib.report.forest import panels
 from moelib.report.headings import headings
-from moelib.report.statistics.hypotheses import CONTRADICTED, INCONCLUSIVE, LEVEL, SUPPORTED
-from moelib.report.statistics.power import MOST_SEEDS, detectable_effect, needed_seeds
+from moelib.report.statistics.hypotheses import CONTRADICTED
 from moelib.report.wording import (
-    across_devices,
     devices_of,
     in_points,
     listed,
@@ -36,10 +33,10 @@ KINDS = {  # of perceptrons
     "guided": "the k of the largest gates; a loss gives groups of experts to modalities",
     "slots": "as many experts as the token's importance asks for, k on average",
 }
-FATES = {  # of what was expected
-    SUPPORTED: "as expected",
-    CONTRADICTED: "otherwise than expected",
-    INCONCLUSIVE: "not decided by these seeds",
+SOURCES = {  # where the records of a chart are listed by seed: study and kind
+    ("main", "vlm-train"): "modalities-tables.ipynb#how-well-they-answer",
+    ("main", "vlm-utilization"): "modalities-composition.ipynb#where-the-experts-go",
+    ("sparsity", "vlm-train"): "modalities-sparsity.ipynb#two-families-and-five-comparisons",
 }
 SAME = 0.01  # experts per token, up to which two types of tokens get as many
 
@@ -78,6 +75,22 @@ def arms(study: str) -> Markdown:
     return pages.table(pd.DataFrame(rows), columns)
 
 
+def grounding(study: str) -> list[Markdown]:
+    """That training also tells patches what they show, if it does: no result goes without it."""
+    weight = load_modality_study(study).grounding
+    if not weight:
+        return []
+    return [
+        Markdown(
+            "**Training also tells the patches what they show.** In every arm that sees words and "
+            "pictures each patch has to say, before the last block, which descriptions of its "
+            f"sentence it fits: a *grounding loss* of weight {weight:g} beside that of the answer. "
+            f"Without it, says `studies/modalities/{study}.yaml`, the model stayed near chance for "
+            "as many steps."
+        )
+    ]
+
+
 def command(study: str) -> str:
     """What a reader types to make a study's records."""
     return f".venv/bin/python -m moelib.modalities {study}"
@@ -105,9 +118,9 @@ def _chart(
 ) -> Markdown:
     """A figure of the study and kind of a record, with what is behind it."""
     study, task = record.numbers.study.name, record.kind.removeprefix("vlm-")
+    link = SOURCES.get((study, record.kind), "modalities-tables.ipynb")
     evidence = (
-        "[Records](modalities-tables.ipynb#all-arms) of "
-        f"`notebooks/modalities_{task}.ipynb` · made by `{command(study)}`"
+        f"[Records]({link}) of `notebooks/modalities_{task}.ipynb` · made by `{command(study)}`"
     )
     return pages.chart(f"{study}-{name}", drawn, caption, table, evidence)
 
@@ -127,10 +140,11 @@ def split_chart(records: Sequence[Trained]) -> Markdown:
         claim = (
             f"**Of what training does not show, *{hardest}* costs most: "
             f"{plain(lost[hardest].mean())} points of accuracy, on average over arms "
-            f"({plain(low)} to {plain(high)}).** "
+            f"(lowest {plain(low)}, highest {plain(high)}).** "
         )
     caption = (
-        f"{claim}Accuracy on the truths of each split: mean over seeds (diamond), and each seed."
+        f"{claim}Accuracy on the truths of each split: mean over seeds (large), each seed (faint), "
+        "and guessing (dashed)."
     )
     return _chart("splits", records[0], [figures.splits(table)], caption, table)
 
@@ -148,11 +162,43 @@ def gap_chart(records: Sequence[Trained]) -> Markdown:
         beyond = (told["verdict"] == CONTRADICTED).sum()
         apart = f"; in {beyond} of {len(told)} comparisons arms are shown to differ by a point"
     whole = table[table["seeds"] == table["seeds"].max()]
+    alone = "; hollow: one seed" if (table["seeds"] == 1).any() else ""
     caption = (
         f"**The gap is {plain(whole['value'].min())} to {plain(whole['value'].max())} points, by "
-        f"arm{apart}.** Accuracy on truths of seen compositions minus that on held-out ones. {BARS}"
+        f"arm{apart}.** Mean and 95% t-interval over seeds; faint: each seed{alone}."
     )
     return _chart("gap", records[0], panels(table, "gap, points"), caption, table)
+
+
+def composing(records: Sequence[Trained]) -> list[Markdown]:
+    """What the gaps lie between: truths of seen and of held-out compositions, by arm."""
+    sighted = _sighted(records)
+    if not sighted:
+        return []
+    table = tables.composing(sighted)
+    points = 100 * (table.set_index("arm")[["iid", "compositions"]] - tables.CHANCE)
+    (low, high), (seen_low, seen_high) = (
+        (points[split].min(), points[split].max()) for split in ("compositions", "iid")
+    )
+    sentence = (
+        f"**On held-out compositions the arms are {plain(low)} to {plain(high)} points above "
+        f"guessing, on seen ones {plain(seen_low)} to {plain(seen_high)}**: the latter is the "
+        "largest gap that an arm could have."
+    )
+    others = [
+        right
+        for record in sighted
+        for form, right in record.numbers.tests["iid"].forms.items()
+        if form not in tables.TRUTHS
+    ]
+    if others:
+        least = math.floor(1000 * min(others)) / 10
+        share = "all" if least == 100 else f"at least {least:.1f}%"
+        sentence += f" Of counts and queries of *iid* {share} are right in every run."
+    columns = headings("arm", "seeds")
+    columns |= {split: (f"{split}, truths", ".1%") for split in points}
+    columns |= headings("gap")
+    return [Markdown(sentence), pages.table(table, columns)]
 
 
 def _sighted(records: Sequence[Trained]) -> list[Trained]:
@@ -172,13 +218,66 @@ def type_chart(records: Sequence[Utilized]) -> Markdown:
     most, least = uneven.idxmax(), uneven.idxmin()
     caption = (
         f"**With *{uneven.name}* a token of the type *{most}* meets {plain(uneven[most])} "
-        f"experts, and one of the type *{least}* {plain(uneven[least])}.** Experts that "
-        "compute for a token, mean over layers and seeds: words by what they do in the sentence, "
-        "patches by whether they show an object. The other arms give all tokens as many."
+        f"experts, and one of the type *{least}* {plain(uneven[least])}.** Experts that compute "
+        "for a token, mean over layers: of all seeds (large) and of each (faint). Words by what "
+        "they do in the sentence, patches by whether they show an object. The other arms give all "
+        "tokens as many."
     )
-    if most == "empty":  # patches without an object
-        caption += " Empty patches get the most, which no question is about."
-    return _chart("experts", records[0], [figures.experts_by_type(table)], caption, table)
+    runs = tables.experts_by_run(records)
+    drawn = [figures.experts_by_type(runs[runs["arm"].isin(table["arm"])])]
+    return _chart("experts", records[0], drawn, caption, table)
+
+
+def favoured(records: Sequence[Utilized]) -> list[Markdown]:
+    """Which tokens learned slots favour in every seed, if it is empty patches, and what follows."""
+    records = [record for record in records if record.head == "slots"]
+    if not records:
+        return []
+    runs = tables.experts_by_run(records).drop(columns="arm")
+    if not (runs.idxmax(axis=1) == "empty").all():
+        return []
+    aim = load_modality_study("main").arms["slots"].k
+    others = runs.drop(columns="empty")
+    sentences = [
+        f"**Learned slots do the opposite, in {len(runs)} of {len(runs)} seeds**: patches that "
+        "show nothing, and that no question is about, get the most, "
+        f"{plain(runs['empty'].min())} to {plain(runs['empty'].max())} experts. All other types "
+        f"get {plain(others.min(axis=None))} to {plain(others.max(axis=None))}."
+    ]
+    if others.max(axis=None) < aim:
+        sentences.append(
+            f"The loss of the budget asks for a mean of {aim} over all tokens and not for who gets "
+            "them: the empty patches get what the others do without. So H1 and H2 do not test "
+            "*more* experts for the tokens of a question: these have fewer than with *top-2* or "
+            "*slots-shuffled*."
+        )
+    return [Markdown(" ".join(sentences))]
+
+
+def guidance(records: Sequence[Trained], used: Sequence[Utilized]) -> list[Markdown]:
+    """What the parts of the soft guidance change, beside all of it: numbers, and no verdict."""
+    baseline = "guided"
+    table = tables.beside(records, baseline)
+    if table.empty:
+        return []
+    for name in ("iid", "gap"):
+        table[name] = [with_interval(part.estimate, part, in_points) for part in table[name]]
+    columns = headings("arm", "seeds")
+    columns["iid"] = (f"{tables.MEASURES[tables.iid].capitalize()}, points", "")
+    columns["gap"] = ("Gap, points", "")
+    text = f"Mean difference from `{baseline}` over paired seeds, with its 95 % interval."
+    if used:
+        routing = tables.routing_summary(used).set_index("arm")["specialisation"]
+        table["specialisation"] = table["arm"].map(routing)
+        columns |= headings("specialisation")
+        most, least = routing.idxmax(), routing.idxmin()
+        text += (
+            f" Specialisation is highest with *{most}* ({plain(routing[most])}) and lowest with "
+            f"*{least}* ({plain(routing[least])})"
+        )
+        own = f"; *{baseline}* has {plain(routing[baseline])}" if baseline in routing else ""
+        text += f"{own}."
+    return [Markdown(text), pages.table(table, columns)]
 
 
 def sparsity_chart(records: Sequence[Trained]) -> Markdown:
@@ -188,15 +287,15 @@ def sparsity_chart(records: Sequence[Trained]) -> Markdown:
         return Markdown("*No arm of either family is trained yet.*")
     sizes = table.groupby("arm").size()
     claim = (
-        f"**{(sizes == 1).sum()} of {len(sizes)} arms have one seed so far: between arms of other "
-        "seeds the lines say little.**"
+        f"**{(sizes == 1).sum()} of {len(sizes)} arms have one seed so far (hollow): do not "
+        "compare such a one with its neighbours, since seeds differ as much.**"
     )
     if sizes.min() > 1:
         means = table.groupby(["family", "share"], sort=False)["accuracy"].mean()
         best = means.groupby("family", sort=False).idxmax()
         shares = listed(f"{Fraction(share)} with {family}" for family, share in best)
         claim = f"**Accuracy on *iid* is highest at k/E = {shares}.**"
-    caption = f"{claim} Mean over seeds (line), and each seed."
+    caption = f"{claim} Mean over seeds (line), and each seed (faint)."
     return _chart("share", records[0], figures.sparsity(table), caption, table)
 
 
@@ -212,70 +311,6 @@ def load_chart(record: Utilized) -> Markdown:
     )
     name = f"loads-{record.head}-{record.seed}"
     return _chart(name, record, figures.loads(table), caption, table)
-
-
-# -- hypotheses ------------------------------------------------------------------------------------
-
-
-def verdicts(judged: pd.DataFrame) -> Markdown:
-    """The comparisons of a family: difference, what was expected, and the verdict."""
-    rows = [*judged.itertuples()]
-    table = judged.assign(
-        what=[f"{row.statement}: `{row.arm}` minus `{row.baseline}`" for row in rows],
-        points=[with_interval(row.estimate, row, in_points) for row in rows],
-        verdict=judged["verdict"].map(pages.verdict),
-    )
-    columns = headings("name", "what", "seeds", "points", "expected", "verdict", "adjusted")
-    return pages.table(table, columns)
-
-
-def devices(records: Sequence[Trained], family: Sequence[Comparison]) -> Markdown:
-    """How many of the pairs of a family are of two devices."""
-    return Markdown(across_devices(tables.pairs(records, family)))
-
-
-def answer(judged: pd.DataFrame) -> str:
-    """How the expectations of a family fared, in a sentence."""
-    names = {fate: judged["name"][judged["verdict"] == fate] for fate in FATES}
-    words = "; ".join(f"{FATES[fate]}: {listed(some)}" for fate, some in names.items() if len(some))
-    return f"**{words[0].upper()}{words[1:]}.**"
-
-
-def allocation(judged: pd.DataFrame) -> str:
-    """The answer to whether dynamic allocation helps composition, in the words of the numbers."""
-    both = judged[judged["name"].isin(["H1", "H2"])]
-    if len(both) < 2:
-        return "*Too few runs are finished to say.*"
-    top_2, shuffled = (
-        f"{plain(100 * abs(value))} points {'smaller' if value < 0 else 'larger'}"
-        for value in both["estimate"]
-    )
-    facts = (
-        f"the gap on held-out compositions with learned slots is {top_2} than that of top-2, "
-        f"and {shuffled} than that of shuffled importance"
-    )
-    if INCONCLUSIVE in {*both["verdict"]}:
-        seeds, planned = both["seeds"].min(), load_modality_study("main").seeds
-        which = f"{seeds} seeds" + (", all that were planned," if seeds == len(planned) else "")
-        return f"**{which} do not decide it**: {facts}.{_resolution(both)}"
-    # By more than a point.
-    helps = ((both["verdict"] == CONTRADICTED) & (both["estimate"] < 0)).all()
-    return f"**Here it {'does' if helps else 'does not'}**: {facts}."
-
-
-def _resolution(judged: pd.DataFrame) -> str:
-    """Which difference these seeds could have told, and how many would tell one of a point."""
-    widest = judged.loc[judged["deviation"].fillna(0.0).idxmax()]
-    spread, count = widest["deviation"], widest["seeds"]
-    if not spread > 0:
-        return ""
-    level = LEVEL / len(tables.MAIN)
-    seeds = needed_seeds(tables.POINT, spread, level) or f"more than {MOST_SEEDS:,}"
-    return (
-        f" With their scatter {count} seeds show differences of "
-        f"{plain(100 * detectable_effect(spread, count, level))} points or more; one of a point "
-        f"would take {seeds} seeds."
-    )
 
 
 # -- tables ----------------------------------------------------------------------------------------
@@ -295,8 +330,10 @@ def accuracies(records: Sequence[Trained]) -> Markdown:
         }
         for record in records
     ]
-    columns = headings("arm", "total", "active")
-    columns |= {split: (split, ".1%") for split in records[0].numbers.tests}
+    columns = headings("arm", "seeds", "total", "active")
+    for split, answers in records[0].numbers.tests.items():
+        more = {*answers.forms} - {*tables.TRUTHS}
+        columns[split] = (f"{split}, all forms" if more else f"{split}, truths", ".1%")
     columns |= headings("consistency", "entailed", "gap") | {"consistency": ("All four", ".1%")}
     return pages.table(_means(rows), columns)
 
@@ -304,7 +341,8 @@ def accuracies(records: Sequence[Trained]) -> Markdown:
 def forms(records: Sequence[Trained]) -> Markdown:
     """Accuracy on iid by form of question, mean over seeds."""
     table = _means([{"arm": r.head, **r.numbers.tests["iid"].forms} for r in records])
-    return pages.table(table, headings("arm") | {name: (name, ".1%") for name in table.columns[1:]})
+    names = table.columns.drop(["arm", "seeds"])
+    return pages.table(table, headings("arm", "seeds") | {name: (name, ".1%") for name in names})
 
 
 def human(records: Sequence[Record[NlvrNumbers]]) -> Markdown:
@@ -333,5 +371,6 @@ def human(records: Sequence[Record[NlvrNumbers]]) -> Markdown:
 
 
 def _means(rows: Sequence[dict]) -> pd.DataFrame:
-    """Mean over the runs of each arm."""
-    return pd.DataFrame(rows).groupby("arm", sort=False).mean().reset_index()
+    """Mean over the runs of each arm, and how many there are."""
+    runs = pd.DataFrame(rows).groupby("arm", sort=False)
+    return runs.mean().assign(seeds=runs.size()).reset_index()

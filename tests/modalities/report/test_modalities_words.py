@@ -10,10 +10,13 @@ import synthetic_modalities
 from small import small_run
 from synthetic_modalities import answers, human, records, trained, utilized
 
+from moelib.modalities.report import answers as concluded
 from moelib.modalities.report import figures, tables, words
 from moelib.modalities.report.tables import POINT, Comparison, gap
+from moelib.records.modalities import ModalityUtilizationNumbers
 from moelib.report.statistics.hypotheses import WITHIN
 from moelib.study.base import PROJECT
+from moelib.study.modalities import ModalityRun, load_modality_study
 
 CHAPTERS = ("modalities", "modalities-composition", "modalities-sparsity", "modalities-tables")
 
@@ -23,8 +26,9 @@ def test_words_are_chosen_by_the_numbers(results):
     synthetic_modalities.write_study("main", seeds=(0, 1))
     runs = tables.load("main")
     assert "28 of 70 runs" in words.missing("main", runs)[0].data
-    assert words.answer(tables.judged(runs, tables.MAIN))
-    assert "few runs" in words.allocation(tables.judged([], tables.MAIN))
+    few = concluded.answer(tables.judged(runs, tables.MAIN))  # two seeds decide nothing
+    assert "None" in few and prose.numbers(few) == ["6"]
+    assert "few runs" in concluded.allocation(tables.judged([], tables.MAIN))
 
 
 SMALL, LARGE = [0.010, 0.012, 0.009, 0.011], [0.030, 0.031, 0.029, 0.030]
@@ -43,30 +47,52 @@ def test_allocation_helps_if_both_gaps_are_smaller(top_2, hard, verdict):
     gaps = {"dense": LARGE, "top-2": top_2, "hard": hard}
     arms = [record for arm, values in gaps.items() for record in records(arm, values)]
     questions = (
-        Comparison("H1", "gap", "top-2", "dense", gap, WITHIN, POINT),
-        Comparison("H2", "gap", "hard", "dense", gap, WITHIN, POINT),
+        Comparison("H1", "top-2", "dense", "top-2", "dense", gap, WITHIN, POINT),
+        Comparison("H2", "hard", "dense", "hard", "dense", gap, WITHIN, POINT),
     )
-    answer = words.allocation(tables.judged(arms, questions))
+    answer = concluded.allocation(tables.judged(arms, questions))
     assert verdict in answer and ("one of a point" in answer) == ("decide" in verdict)
     assert "1.95 points smaller than that of top-2" in answer
+
+
+def test_an_answer_says_in_words_what_was_decided():
+    arms = records("top-2", SMALL) + records("dense", LARGE) + records("hard", SCATTERED)
+    questions = (
+        Comparison("A", "two", "one", "top-2", "dense", gap, WITHIN, POINT),
+        Comparison("B", "half", "one", "hard", "dense", gap, WITHIN, POINT),
+    )
+    text = concluded.answer(tables.judged(arms, questions))
+    assert "With two the gap is 1.95 points lower than with one" in text
+    assert "otherwise than was expected" in text and "half" not in text
+    assert prose.numbers(text) == ["1.95", "1", "4", "1", "2"]  # points, within, seeds; open of all
+
+
+def test_the_grounding_loss_is_told_of_a_study_that_has_one(monkeypatch):
+    (text,) = words.grounding("main")
+    study = load_modality_study("main")
+    assert f"weight {study.grounding:g} " in text.data
+    without = study.model_copy(update={"grounding": 0.0})
+    monkeypatch.setattr(words, "load_modality_study", lambda name: without)
+    assert words.grounding("main") == []
 
 
 def test_seeds_that_agree_exactly_say_nothing_of_what_others_could_tell():
     arms = records("top-2", SMALL[:3]) + records("dense", SMALL[:3])
     questions = [
-        Comparison(name, "gap", "top-2", "dense", gap, WITHIN, POINT) for name in ("H1", "H2")
+        Comparison(name, "top-2", "dense", "top-2", "dense", gap, WITHIN, POINT)
+        for name in ("H1", "H2")
     ]
-    answer = words.allocation(tables.judged(arms, questions))
+    answer = concluded.allocation(tables.judged(arms, questions))
     assert "not decide" in answer and "would take" not in answer
 
 
 def test_pairs_of_two_devices_are_counted():
     runs = [*records("dense", SMALL), *records("top-2", SMALL[:3])]
-    family = (Comparison("H", "gap", "top-2", "dense", gap, WITHIN, POINT),)
-    assert words.devices(runs, family).data == ""
+    family = (Comparison("H", "top-2", "dense", "top-2", "dense", gap, WITHIN, POINT),)
+    assert concluded.devices(runs, family).data == ""
     elsewhere = runs[0].provenance.model_copy(update={"device": "another CPU"})
     runs[0] = runs[0].model_copy(update={"provenance": elsewhere})
-    assert prose.numbers(words.devices(runs, family).data) == ["1", "3"]
+    assert prose.numbers(concluded.devices(runs, family).data) == ["1", "3"]
 
 
 def test_curves_are_drawn(results, closed):
@@ -92,10 +118,63 @@ def test_a_chart_tells_the_range_of_the_gap_of_arms_that_see_both(closed, monkey
     text = claim(words.gap_chart(runs))
     assert prose.numbers(text) == ["3.00", "5.00"]  # and of no comparison
     monkeypatch.setattr(
-        tables, "MAIN", (Comparison("H", "gap", "hard", "dense", gap, WITHIN, POINT),)
+        tables, "MAIN", (Comparison("H", "hard", "dense", "hard", "dense", gap, WITHIN, POINT),)
     )
     apart = records("dense", LARGE) + records("hard", SMALL)
     assert prose.numbers(claim(words.gap_chart(apart)))[2:] == ["1", "1"]
+
+
+def test_gaps_stand_between_guessing_and_what_is_seen():
+    runs = records("top-2", [0.1, 0.3]) + records("dense", [0.35]) + records("words", [0.0])
+    text, table = words.composing(runs)
+    assert prose.numbers(text.data) == ["5.00", "20.00", "40.00", "40.00"]
+    assert "| top-2 | 2 | 90.0% | 70.0% | +20.00 |" in table.data and "words" not in table.data
+    runs[0].numbers.tests["iid"].forms["count"] = 1.0
+    assert "all are right" in words.composing(runs)[0].data
+    runs[1].numbers.tests["iid"].forms["count"] = 0.9996
+    assert "at least 99.9%" in words.composing(runs)[0].data
+    assert words.composing(records("words", [0.0])) == []
+
+
+def test_parts_of_the_guidance_stand_beside_all_of_it(results):
+    assert words.guidance([], []) == []
+    synthetic_modalities.write_study("guidance", seeds=(0, 1))
+    runs = tables.load("guidance")
+    used = tables.load("guidance", ModalityUtilizationNumbers)
+    for run in runs:
+        if run.head == "bins-alone":
+            run.numbers.tests["iid"] = answers(0.7 + 0.001 * run.seed)
+    for run in used:
+        layer = run.numbers.layers[0].model_copy(update={"specialisation": 0.9})
+        if run.head == "guided-kl":
+            run.numbers.__dict__["layers"] = (layer,)
+    text, table = words.guidance(runs, used)
+    assert "highest with *guided-kl* (0.90)" in text.data and "*guided* has 0.50" in text.data
+    rows = {line.split(" | ")[0].strip("| "): line for line in table.data.splitlines()[2:]}
+    assert [*rows] == ["guided-one-hot", "guided-gaussian", "guided-kl", "bins-alone", "fixed-bins"]
+    cells = rows["bins-alone"].split(" | ")
+    assert cells[1] == "2" and prose.numbers(cells[2])[0] == f"{words.in_points(-0.1)}"
+    assert rows["guided-kl"].endswith("| 0.90 |") and rows["fixed-bins"].endswith("| 0.50 |")
+    (_, alone) = words.guidance(runs, [])  # before anything is analysed
+    assert "Specialisation" not in alone.data
+
+
+def test_learned_slots_are_told_to_favour_empty_patches_if_they_do_in_every_seed():
+    runs = [learned(seed, empty=3.0, others=1.5) for seed in (0, 1)]
+    (text,) = words.favoured(runs)
+    assert prose.numbers(text.data)[:6] == ["2", "2", "3.00", "3.00", "1.50", "1.50"]
+    assert "H1 and H2 do not test" in text.data
+    (text,) = words.favoured([learned(0, empty=3.0, others=2.5)])
+    assert "H1" not in text.data  # no token has fewer than elsewhere
+    assert words.favoured([*runs, learned(2, empty=1.0, others=2.0)]) == []
+    assert words.favoured([]) == [] and words.favoured([utilized(small_run("top-2", 0))]) == []
+
+
+def learned(seed: int, empty: float, others: float):
+    """Use of experts by learned slots."""
+    run = utilized(ModalityRun(load_modality_study("main"), "slots", seed))
+    run.numbers.layers[0].real.update(dict.fromkeys(run.numbers.tokens, others), empty=empty)
+    return run
 
 
 def test_charts_of_arms_that_see_one_modality_alone_claim_nothing(closed):
@@ -116,6 +195,16 @@ def test_a_chart_says_which_tokens_meet_most_experts(closed):
 def test_a_chart_says_where_most_choices_go(closed):
     text = claim(words.load_chart(utilized(small_run("top-2", 0))))
     assert prose.numbers(text) == ["1", "0", "100%"] and "vision" in text
+
+
+def test_an_arm_of_one_seed_is_hollow_and_no_line_joins_it(results, closed):
+    synthetic_modalities.write_study("sparsity", seeds=(0, 1), every=False)
+    runs = [run for run in tables.load("sparsity") if run.seed == 0 or run.head != "total-1-8"]
+    axes = figures.sparsity(tables.sparsity(runs))[0].axes[0]
+    hollow = [line for line in axes.lines if line.get_markerfacecolor() == "none"]
+    assert [x for line in hollow for x in line.get_xdata()] == [1 / 8]
+    joined = [line for line in axes.lines if line.get_linestyle() == "-"]
+    assert [1 / 8 in line.get_xdata() for line in joined] == [False, True]
 
 
 def test_a_chart_says_at_which_share_accuracy_is_highest(results, closed):

@@ -8,22 +8,25 @@ from matplotlib.figure import Figure
 
 from moelib.report.style import INK, PALETTE, PLAIN, legend_outside, plain_ticks, styled
 
+APART = 0.07  # of an axis, between two names of lines
 EXECUTORS = ("grouped", "padded", "loop", "masked")
 
 
 @styled
 def decoding(steps: pd.DataFrame) -> Figure:
     """Milliseconds of one decoding step over batches: median (line), and its bound (dashed)."""
-    figure, axes = plt.subplots(figsize=(4.1, 3.8), layout="constrained")
+    figure, axes = plt.subplots(figsize=(4.1, 3.6), layout="constrained")
+    ends = {}
     for (arm, points), colour in zip(steps.groupby("arm", sort=False), PALETTE, strict=False):
         points = points.set_index("batch").sort_index()
-        marker, name = ("s", f"{arm}, mixture") if points["mixture"].all() else ("o", arm)
+        marker = "s" if points["mixture"].all() else "o"
         factor = points["whole_ms"] / points["ms"]
-        axes.plot(points["whole_ms"], f"{marker}-", color=colour, label=name, ms=4)
+        axes.plot(points["whole_ms"], f"{marker}-", color=colour, ms=4)
+        ends[arm] = points["whole_ms"].iloc[-1], colour
         _band(axes, points["ms_low"] * factor, points["ms_high"] * factor, colour)
         axes.plot(points["bound_ms"] * factor, "--", color=colour, linewidth=1)
     _logarithmic(axes, "sequences at once", "ms a step, whole model")
-    legend_outside(figure, axes, columns=1)
+    _name_ends(axes, ends)
     return figure
 
 
@@ -59,11 +62,26 @@ def _task(name: str, scores: pd.DataFrame) -> Figure:
         below = (near["score"] > row.score).any()  # so that neighbours do not meet
         place = {"xytext": (0, -5), "va": "top"} if below else {"xytext": (0, 5), "va": "bottom"}
         spot = {"xy": (row.ms, row.score), "textcoords": "offset points", "ha": "center"}
-        axes.annotate(row.model, **spot, **place, fontsize=7)
+        axes.annotate(row.model, **spot, **place, fontsize=8.5)
     axes.set(title=name, xlabel="ms an answer of 16 tokens", ylabel="score, %")
-    axes.margins(0.25, 0.15)
+    axes.margins(0.35, 0.15)
     legend_outside(figure, axes, columns=2)
     return figure
+
+
+def _name_ends(axes: Axes, ends: dict[str, tuple[float, tuple]]) -> None:
+    """Name each line at its right end, in its colour, so that no two names meet."""
+    low, high = np.log(axes.get_ylim())
+    names = sorted(ends, key=ends.get)
+    heights = [(np.log(ends[name][0]) - low) / (high - low) for name in names]  # of the axis
+    for i in range(1, len(names)):
+        heights[i] = max(heights[i], heights[i - 1] + APART)
+    top = 1.0
+    for name, height in zip(reversed(names), reversed(heights), strict=True):
+        height = min(height, top)
+        spot = {"xycoords": "axes fraction", "va": "center", "fontsize": "small"}
+        axes.annotate(name, (1.02, height), color=ends[name][1], **spot)
+        top = height - APART
 
 
 def _band(axes: Axes, low: pd.Series, high: pd.Series, colour: tuple) -> None:

@@ -83,9 +83,9 @@ def _crossings(record: Record[CostNumbers]) -> Iterator[Finding]:
     first, *_ = bounds.CROSSING
     for arm, expected in bounds.CROSSING.items():
         up, down, largest = crossings(record, arm)
-        yield _crossing(f"{arm} is overtaken", up, expected, largest)
+        yield _crossing(f"{arm} is slower", up, expected, largest)
         if arm == first:
-            yield _crossing("it passes again", down, bounds.RETURN, largest)
+            yield _crossing("it is faster again", down, bounds.RETURN, largest)
 
 
 def _crossing(
@@ -93,7 +93,7 @@ def _crossing(
 ) -> Finding:
     low, high = expected
     if batch is not None:
-        return f"{words} at batch {batch:.2g}", low <= batch <= high
+        return f"{words} from batch {batch:.2g} on", low <= batch <= high
     if not largest:
         return NOT_MEASURED
     missed = False if largest >= high else None  # a crossing may lie behind the last batch
@@ -137,18 +137,31 @@ def _saved(
     words: str,
 ) -> Finding:
     """Share of time that a trace spares beside uniform routing; of a model one layer may stand."""
-    table = _ratios(record, "kinds", UNIFORM, f"top-8, {trace}")
-    times = table["ratio"][
+    left = times(record, trace, part, mode, batch)
+    if math.isnan(left):
+        return NOT_MEASURED
+    low, high = expected
+    saved = 1 - left
+    return words.format(saved=saved, left=left), bool(low <= saved <= high)
+
+
+def times(
+    record: Record[CostNumbers],
+    trace: str,
+    part: str,
+    mode: str,
+    batch: int,
+    reference: str = UNIFORM,
+) -> float:
+    """Time of top-8 with a trace, times that of a reference; NaN where it was not measured."""
+    table = _ratios(record, "kinds", reference, f"top-8, {trace}")
+    found = table["ratio"][
         table["part"].replace("block", "model").eq(part)
         & (table["mode"] == mode)
         & (table["batch"] == batch)
         & (table["context"] == bounds.CONTEXT)
     ]
-    if times.empty:
-        return NOT_MEASURED
-    low, high = expected
-    saved = 1 - times.iloc[0]
-    return words.format(saved=saved, left=1 - saved), bool(low <= saved <= high)
+    return float(found.iloc[0]) if len(found) else math.nan
 
 
 def _ratios(record: Record[CostNumbers], panel: str, reference: str, arm: str) -> pd.DataFrame:

@@ -1,6 +1,6 @@
 """What the chapters on costs show: tables and sentences of records, each with its source."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 
 import pandas as pd
@@ -8,15 +8,14 @@ from IPython.display import Markdown
 
 from moelib.modalities.cost.report import figures, published, tables, traffic
 from moelib.modalities.cost.report.published import ANSWER, DATA_SHEET
-from moelib.modalities.cost.report.verdicts import ACTIVE, DENSE_7B, UNIFORM, judge
-from moelib.records.cost import CostNumbers, TrafficNumbers
+from moelib.modalities.cost.report.verdicts import ACTIVE, DENSE_7B, UNIFORM
+from moelib.records.cost import CostNumbers, Peaks, TrafficNumbers
 from moelib.records.freshness import costs_code
 from moelib.records.modalities import ModalityUtilizationNumbers
 from moelib.records.record import Record
 from moelib.report import loading, pages
 from moelib.report.headings import headings
-from moelib.report.statistics.hypotheses import CONTRADICTED, INCONCLUSIVE, SUPPORTED
-from moelib.report.wording import devices_of, enumeration, listed
+from moelib.report.wording import devices_of, listed
 
 FOLDER = "cost"
 MIXTURES = ("DeepSeekMoE-16B", "OLMoE-1B-7B", "Qwen3-30B-A3B")
@@ -80,8 +79,9 @@ def decoding_chart(record: Record[CostNumbers]) -> Markdown:
     ends = listed(dict.fromkeys(counts[:1] + counts[-1:]))
     claim = f"**Mixtures that decode faster than {DENSE_7B}: {ends}.** " if ends else ""
     caption = (
-        f"{claim}One decoding step over sequences at once: median (line), quartiles (band), and "
-        "the least time that the machine's rates allow (dashed)."
+        f"{claim}One decoding step over sequences at once, of mixtures (squares) and dense models "
+        "(circles): median (line), quartiles (a band, often "
+        "narrower than the line), and the least time that the machine's rates allow (dashed)."
     )
     drawn = [figures.decoding(table)]
     return pages.chart("decoding", drawn, caption, table, _evidence(record))
@@ -99,8 +99,9 @@ def executor_chart(record: Record[CostNumbers]) -> Markdown:
     caption = (
         f"**With {even['per_expert'].max():g} tokens per expert: {parts}.** Time of the "
         "experts by executor, times a dense perceptron of equal active size: "
-        "medians (line), quartiles (band). Dashed: 1, and E/k = 8, what all experts would "
-        "cost at the rate of the dense perceptron; dotted: 256 tokens per expert."
+        "medians (line), quartiles (a band, often narrower than the line). Dashed: 1, and E/k = 8, "
+        "what all experts would cost at the rate of the dense perceptron; dotted: 256 tokens per "
+        "expert."
     )
     drawn = [figures.executors(table)]
     return pages.chart("executors", drawn, caption, table, _evidence(record))
@@ -119,29 +120,6 @@ def front_chart(table: pd.DataFrame, record: Record[CostNumbers] | None) -> Mark
     measured = table["measured"].all()
     made = _evidence(record) if measured else "A bound by data sheet, no record"
     return pages.chart("published-front", figures.front(table), caption, table, made)
-
-
-def verdicts(records: Sequence[Record[CostNumbers]]) -> Markdown:
-    """The predictions, and for each device what was found and the verdict as a coloured word."""
-    judged = {record.provenance.device: judge(record) for record in records}
-    table = [*judged.values()][0][["name", "statement", "criterion"]].copy()
-    for device, found in judged.items():
-        words = [pages.badge(word, pages.MARKS[word][1]) for word in found["verdict"]]
-        table[device] = pd.Series(words) + " " + found["evidence"]
-    columns = headings("name", "statement", "criterion")
-    return pages.table(table, columns | {device: (device, "") for device in judged})
-
-
-def answer(record: Record[CostNumbers]) -> str:
-    """Which predictions a record supports and contradicts, in a sentence."""
-    table = judge(record)
-    verbs = {SUPPORTED: "supports", CONTRADICTED: "contradicts", INCONCLUSIVE: "leaves open"}
-    parts = enumeration(
-        f"{verb} {len(names)} ({listed(names)})"
-        for word, verb in verbs.items()
-        if len(names := table["name"][table["verdict"] == word])
-    )
-    return f"**Of {len(table)} predictions the {record.provenance.device} {parts}.**"
 
 
 def circumstances(record: Record[CostNumbers]) -> Markdown:
@@ -199,28 +177,32 @@ def distance(record: Record[CostNumbers]) -> Markdown:
         mixtures, dense = (times[times.index.isin(names)] for names in (MIXTURES, DENSE))
         if len(mixtures) and len(dense):
             parts.append(
-                f"at batch {batch} the mixtures take {_span(mixtures)} times their bound, the "
-                f"dense models of 7B and 13B {_span(dense)} times"
+                f"at batch {batch} the mixtures take {extent(mixtures)} times their bound, the "
+                f"dense models of 7B and 13B {extent(dense)} times"
             )
     return Markdown(f"A dashed line is the bound: {'; '.join(parts)}." if parts else "")
 
 
-def _span(values: pd.Series) -> str:
-    return f"{values.min():.1f} to {values.max():.1f}"
+def extent(values: pd.Series, number: Callable[[float], str] = "{:.1f}".format) -> str:
+    """From where to where values lie."""
+    return f"{number(values.min())} to {number(values.max())}"
 
 
-def kinds(record: Record[CostNumbers]) -> Markdown:
+def kinds(record: Record[CostNumbers], longest: int = FOLDED) -> Markdown:
     """Times of every kind of perceptron in OLMoE, times ordinary top-8 with uniform routing."""
     table = tables.ratios(record, "kinds", UNIFORM)
     sizes = [
         f"{'experts' if row.part == 'mlp' else 'model'}, {row.mode}, {row.batch}"
         for row in table.itertuples()
     ]
-    return _by_size(table, sizes, {"arm": ("Kind and trace", "")})
+    return _by_size(table, sizes, {"arm": ("Kind and trace", "")}, longest)
 
 
-def family(record: Record[CostNumbers]) -> Markdown:
-    """Times of k of E experts of one total width, times the dense perceptron of that width."""
+def family(record: Record[CostNumbers]) -> list[Markdown]:
+    """Times of k of E experts of one total width, times the dense perceptron of that width.
+
+    With a sentence on how far they are from the ideal share k/E.
+    """
     reference = "OLMoE, dense, equal total"
     table = tables.ratios(record, "family", reference)
     table = table[table["arm"] != reference]
@@ -229,19 +211,50 @@ def family(record: Record[CostNumbers]) -> Markdown:
         f"{row.mode}, {row.tokens} token{'s' if row.tokens > 1 else ''}"
         for row in table.itertuples()
     ]
+    table = table.assign(share=share, size=sizes)
     columns = {"arm": ("Experts", "")} | headings("share")
-    return _by_size(table.assign(share=share), sizes, columns)
+    shown = _by_size(table, sizes, columns)
+    return [Markdown(_beside_ideal(table, record.numbers.whole)), shown] if len(table) else [shown]
+
+
+def _beside_ideal(family: pd.DataFrame, whole: bool) -> str:
+    """How many times their ideal share of time fewer experts take, and all of them."""
+    sparse, full = family[family["share"] < 1], family[family["share"] == 1]["ratio"]
+    of_ideal = [
+        (extent(rows["ratio"] / rows["share"]), size)
+        for size, rows in sparse.groupby("size", sort=False)
+    ]
+    sentences = []
+    if of_ideal:
+        (times, size), *others = of_ideal
+        more = "".join(f", {times} times ({size})" for times, size in others)
+        sentences.append(
+            f"**Fewer experts take {times} times their ideal share k/E of the time ({size})"
+            f"{more}.**"
+        )
+    if len(full):
+        sentences.append(
+            "All experts together compute what the dense perceptron does, in pieces, and take "
+            f"{extent(full)} times its time."
+        )
+    if family.groupby("arm")["size"].nunique().nunique() > 1:
+        why = "" if whole else ": the time of the run was up"
+        sentences.append(f"A dash was not measured{why}.")
+    return " ".join(sentences)
 
 
 def _by_size(
-    ratios: pd.DataFrame, sizes: Sequence[str], columns: dict[str, tuple[str, str]]
+    ratios: pd.DataFrame,
+    sizes: Sequence[str],
+    columns: dict[str, tuple[str, str]],
+    longest: int = FOLDED,
 ) -> Markdown:
     """A row for each arm, which `columns` are of, and a column of ratios for each size."""
     if ratios.empty:
         return Markdown(NOT_MEASURED)
     wide = ratios.assign(size=sizes).pivot_table("ratio", [*columns], "size", sort=False)
     columns = columns | {size: (size, ".2f") for size in wide}
-    return pages.table(wide.reset_index(), columns, FOLDED)
+    return pages.table(wide.reset_index(), columns, longest)
 
 
 def between_devices(record: Record[TrafficNumbers]) -> Markdown:
@@ -290,6 +303,16 @@ def front(table: pd.DataFrame) -> Markdown:
     return pages.table(rows, columns, FOLDED)
 
 
-def data_sheet() -> str:
-    """The rates of the bound, in words."""
-    return f"{DATA_SHEET.teraflops:.0f} TFLOP/s and {DATA_SHEET.gigabytes / 1e3:.2f} TB/s"
+def front_times(table: pd.DataFrame, record: Record[CostNumbers] | None) -> str:
+    """Where the times and bounds of the front come from."""
+    if not table["measured"].all():
+        return f"**Times are bounds, not measurements**: an H100 at {_rates(DATA_SHEET)}."
+    return (
+        f"Times were measured on {record.provenance.device}, with random weights. A bound is the "
+        f"least time by the rates that were measured there, {_rates(record.numbers.peaks)}."
+    )
+
+
+def _rates(peaks: Peaks) -> str:
+    memory = max(peaks.gigabytes, peaks.read_gigabytes)
+    return f"{peaks.teraflops:.0f} TFLOP/s and {memory / 1e3:.2f} TB/s"

@@ -50,12 +50,12 @@ def test_crossings_hold_within_their_ranges_and_fail_outside():
     arms = {"Vicuna-7B": FLAT, "DeepSeekMoE-16B": sixteen, "Qwen3-30B-A3B": thirty}
     word, reason = verdict("P1", *decoding(arms))
     assert word == SUPPORTED, reason
-    assert "Qwen3-30B-A3B is overtaken at batch 4" in reason
+    assert "Qwen3-30B-A3B is slower from batch 4 on" in reason
     late = arms | {"Qwen3-30B-A3B": {1: 1.0, 4: 2.0, 16: 20.0, 64: 30.0, 256: 40.0}}
     assert verdict("P1", *decoding(late))[0] == CONTRADICTED
     never = arms | {"DeepSeekMoE-16B": {batch: 4.0 for batch in FLAT}}
     word, reason = verdict("P1", *decoding(never))
-    assert (word, "overtaken at no batch up to 256" in reason) == (CONTRADICTED, True)
+    assert (word, "slower at no batch up to 256" in reason) == (CONTRADICTED, True)
     short = {arm: {b: ms for b, ms in row.items() if b < 100} for arm, row in arms.items()}
     assert verdict("P1", *decoding(short))[0] == INCONCLUSIVE  # it may pass again behind 64
 

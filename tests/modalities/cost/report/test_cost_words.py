@@ -6,7 +6,7 @@ import prose
 from cost_records import cell, decoding, mixture, record, traffic
 
 from moelib.modalities.cost.grid import ACTIVE, TOTAL
-from moelib.modalities.cost.report import published, tables, words
+from moelib.modalities.cost.report import answers, published, tables, words
 from moelib.records.record import write_record
 
 BATCHES = {1: 2.0, 8: 6.0, 32: 9.0}
@@ -46,7 +46,7 @@ def test_gpus_come_first_and_miniatures_not_at_all(results):
 
 
 def test_devices_share_one_table_of_verdicts():
-    text = words.verdicts([full("Some GPU"), full("Some CPU")]).data
+    text = answers.verdicts([full("Some GPU"), full("Some CPU")]).data
     lines = text.splitlines()
     assert lines[0].split(" | ")[-2:] == ["Some GPU", "Some CPU |"]
     assert len(lines) == 2 + 6
@@ -67,11 +67,66 @@ def test_a_device_without_published_models_has_no_distance():
 
 
 def test_the_answer_names_the_predictions_of_each_verdict():
-    answer = words.answer(full())
-    assert "Some GPU" in answer and prose.numbers(answer)[0] == "6"
+    answer = answers.answer(full())
+    assert "Of 6 predictions the Some GPU" in answer
     for word, names in {"contradicts": "P2 P6", "leaves open": "P1 P3 P4 P5"}.items():
         count, listed = re.search(rf"{word} (\d) \(([^)]+)\)", answer).groups()
         assert listed.split(", ") == names.split() and int(count) == len(names.split())
+
+
+def test_the_answer_says_what_a_mixture_costs_beside_a_dense_model():
+    bounds = tables.cells(full()).set_index(["shape", "batch"])["bound_ms"]
+    share = bounds["DeepSeekMoE-16B", 1] / bounds["Vicuna-7B", 1]
+    bold, after = answers.answer(full()).split("**")[1:]
+    assert "decodes faster" in bold
+    assert prose.numbers(bold) == ["1", "16", "7", "2", "4", f"{share:.0%}"]  # of which ms are two
+    assert "1.5 to 1.5 times" in after  # the experts
+    slow = record(*decoding({"Vicuna-7B": {1: 4.0, 8: 5.0}, "DeepSeekMoE-16B": {1: 4.0, 8: 5.0}}))
+    assert "no faster" in answers.answer(slow)
+    assert "decodes" not in answers.answer(record())
+
+
+def test_a_prediction_that_a_trace_decided_is_remarked():
+    sizes = {"prefill": 8, "decode": 32}
+    took = {"uniform": 10.0, "zipf": 9.0, "skewed": 8.0, "guided": 8.8}
+    cells = [
+        mixture(f"top-8, {name}", ms, panel="kinds", mode=mode, batch=batch)
+        for mode, batch in sizes.items()
+        for name, ms in took.items()
+    ]
+    (text,) = answers.remarks(record(*cells))
+    assert "*zipf* takes 0.90" in text.data and "*skewed* 0.80" in text.data
+    assert "1.10 times in prefill and 1.10 in decoding" in text.data
+    assert "trace" not in answers.remarks(record())[0].data
+
+
+def test_the_price_of_routing_is_of_the_largest_batch():
+    one, many = ({"panel": "kinds", "batch": batch} for batch in (1, 32))
+    cells = [
+        *(mixture(f"top-8, {name}", ms, part="mlp", **one)
+          for name, ms in {"uniform": 1.0, "partitioned": 1.1, "guided": 1.2}.items()),
+        *(mixture(f"top-8, {name}", ms, **many)
+          for name, ms in {"uniform": 1.0, "partitioned": 0.5, "guided": 0.75}.items()),
+        mixture("soft", 3.0, **many),
+    ]  # fmt: skip
+    (text,) = answers.routing(record(*cells))
+    assert prose.numbers(text.data) == ["32", "0.50", "0.75", "3.00", "1", "1.10", "1.20"]
+    assert answers.routing(record()) == []
+
+
+def test_fewer_experts_stand_beside_their_ideal_share():
+    tokens = {"panel": "family", "part": "mlp"}
+    cells = [
+        cell(TOTAL.name, 8.0, **tokens),
+        mixture("8 of 64", 2.0, **tokens),
+        mixture("64 of 64", 12.0, **tokens),
+        cell(TOTAL.name, 8.0, batch=32, **tokens),
+        mixture("8 of 64", 4.0, batch=32, **tokens),
+    ]
+    text, _ = words.family(record(*cells, whole=False))
+    assert prose.numbers(text.data)[:5] == ["2.0", "2.0", "1", "4.0", "4.0"]
+    assert "1.5 to 1.5 times its time" in text.data and "time of the run was up" in text.data
+    assert "dash" not in words.family(record(*cells[:3]))[0].data
 
 
 def test_circumstances_tell_what_is_modelled_missing_and_cut_short():
@@ -107,8 +162,8 @@ def test_without_trained_routers_the_page_says_so(results):
 
 def test_tables_have_a_column_for_each_size():
     assert "| top-8, guided | 1.25 |" in words.kinds(full()).data
-    assert "| 8 of 64 | 0.125 | 0.25 |" in words.family(full()).data
-    assert words.kinds(record()).data == words.family(record()).data == words.NOT_MEASURED
+    assert "| 8 of 64 | 0.125 | 0.25 |" in words.family(full())[1].data
+    assert words.kinds(record()).data == words.family(record())[0].data == words.NOT_MEASURED
     alone = record(cell(ACTIVE.name, 1.0, panel="executors", part="mlp", mode="prefill"))
     for cost in (record(), alone):
         assert words.executor_chart(cost).data == words.NOT_MEASURED
@@ -121,7 +176,7 @@ def test_traffic_is_shown_with_modelled_times():
 
 def test_the_front_shows_measured_times_only_where_there_are_any():
     bounds = words.front(published.front(None)).data
-    assert "measured" not in bounds and "Bound of an H100, ms" in bounds
+    assert "measured" not in bounds and "| Bound, ms |" in bounds
     assert len(bounds.splitlines()) == 2 + len(published.SCORES)
 
 
@@ -143,5 +198,6 @@ def test_a_chart_names_executors_from_the_fastest_on(closed):
 def test_a_chart_says_whether_the_tasks_agree(closed):
     table = published.front(None)
     assert "do not agree" in claim(words.front_chart(table, None))
+    assert "an H100 at 989 TFLOP/s and 3.35 TB/s" in words.front_times(table, None)
     same = table[table["task"] == table["task"].iloc[0]]
     assert "tasks agree" in claim(words.front_chart(same, None))

@@ -1,0 +1,127 @@
+"""What records of costs answer: the price of a mixture and of a routing, and the predictions."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from IPython.display import Markdown
+
+from moelib.modalities.cost.report import tables
+from moelib.modalities.cost.report.verdicts import ACTIVE, DENSE_7B, UNIFORM, judge, times
+from moelib.modalities.cost.report.words import MIXTURES, extent
+from moelib.records.cost import CostNumbers
+from moelib.records.record import Record
+from moelib.report import pages
+from moelib.report.headings import headings
+from moelib.report.statistics.hypotheses import CONTRADICTED, INCONCLUSIVE, SUPPORTED
+from moelib.report.wording import enumeration, listed, plain, rounded
+
+SIXTEEN = MIXTURES[0]
+
+
+def answer(record: Record[CostNumbers]) -> str:
+    """What a mixture costs beside a dense model, and how the predictions fared."""
+    table = judge(record)
+    verbs = {SUPPORTED: "supports", CONTRADICTED: "contradicts", INCONCLUSIVE: "leaves open"}
+    parts = enumeration(
+        f"{verb} {len(names)} ({listed(names)})"
+        for word, verb in verbs.items()
+        if len(names := table["name"][table["verdict"] == word])
+    )
+    fared = f"Of {len(table)} predictions the {record.provenance.device} {parts}."
+    return " ".join(filter(None, [_price_of_decoding(record), _price_of_experts(record), fared]))
+
+
+def _price_of_decoding(record: Record[CostNumbers]) -> str:
+    """A step of the 16B mixture beside one of the dense 7B, and what their bounds allow."""
+    table = tables.decoding(record)
+    table = table[table["batch"] == table["batch"].min()].set_index("shape")
+    if not {SIXTEEN, DENSE_7B} <= {*table.index}:
+        return ""
+    mixture, dense = table.loc[SIXTEEN], table.loc[DENSE_7B]
+    faster = "faster" if mixture["whole_ms"] < dense["whole_ms"] else "no faster"
+    share = mixture["whole_ms"] * mixture["of_bound"] / (dense["whole_ms"] * dense["of_bound"])
+    return (
+        f"**At batch {dense['batch']} a 16B mixture decodes {faster} than a dense 7B "
+        f"({rounded(mixture['whole_ms'])} and {rounded(dense['whole_ms'])} ms a step); by "
+        f"their bounds it would take {share:.0%} of that time.**"
+    )
+
+
+def _price_of_experts(record: Record[CostNumbers]) -> str:
+    """The experts of OLMoE beside a dense perceptron of equal active size, over all sizes."""
+    table = tables.ratios(record, "executors", ACTIVE)
+    grouped = table["ratio"][table["arm"] == "grouped, uniform"]
+    if grouped.empty:
+        return ""
+    return (
+        f"The experts of OLMoE, computed as one grouped product, take {extent(grouped)} times a "
+        "dense perceptron of equal active size."
+    )
+
+
+def routing(record: Record[CostNumbers]) -> list[Markdown]:
+    """What hard, guided and soft routing cost beside ordinary top-8, in decoding."""
+    table = tables.ratios(record, "kinds", UNIFORM)
+    table = table[table["mode"] == "decode"]
+    many = table[table["batch"] == table["batch"].max()]
+    whole = many[many["part"] != "mlp"].set_index("arm")["ratio"]
+    names = {
+        "top-8, partitioned": "with a hard partition",
+        "top-8, guided": "with guidance",
+        "top-8, adversarial": "if all tokens choose the same experts",
+        "soft": "if all tokens meet all experts",
+    }
+    parts = [f"{plain(whole[arm])} {name}" for arm, name in names.items() if arm in whole]
+    if not parts:
+        return []
+    sentences = [
+        f"**In decoding at batch {many['batch'].iloc[0]} the model takes, times ordinary top-8: "
+        f"{listed(parts)}.**"
+    ]
+    alone = table[(table["batch"] == 1) & table["arm"].isin([*names][:3])]["ratio"]
+    if len(alone):
+        sentences.append(
+            "At batch 1, where a token reads eight experts whatever the trace, the first three "
+            f"take {extent(alone, plain)} times in the experts."
+        )
+    return [Markdown(" ".join(sentences))]
+
+
+def verdicts(records: Sequence[Record[CostNumbers]], criteria: bool = False) -> Markdown:
+    """The predictions, and for each device what was found and the verdict as a coloured word."""
+    judged = {record.provenance.device: judge(record) for record in records}
+    table = [*judged.values()][0][["name", "statement", "criterion"]].copy()
+    for device, found in judged.items():
+        words = [pages.badge(word, pages.MARKS[word][1]) for word in found["verdict"]]
+        table[device] = pd.Series(words) + " " + found["evidence"]
+    columns = headings("name", "statement", "criterion")
+    if not criteria:
+        del columns["criterion"]
+    return pages.table(table, columns | {device: (device, "") for device in judged})
+
+
+def remarks(record: Record[CostNumbers]) -> list[Markdown]:
+    """Which verdicts say less than they seem to."""
+    sentences = [
+        "P5 is nearly arithmetic: whatever spares time, and no more than its operations, passes."
+    ]
+    verdict = judge(record).set_index("name")["verdict"].get("P6")
+    apart = {trace: times(record, trace, "model", "decode", 32) for trace in ("zipf", "skewed")}
+    beside = [
+        times(record, "guided", "model", mode, batch, "top-8, skewed")
+        for mode, batch in (("prefill", 8), ("decode", 32))
+    ]
+    if verdict == CONTRADICTED and max(apart.values()) < 1:
+        sentences.append(
+            "P6 judges a trace and not the method: in decoding, every trace with favourites reads "
+            f"fewer experts than the uniform one (*zipf* takes {plain(apart['zipf'])} times its "
+            f"time, *skewed* {plain(apart['skewed'])})."
+        )
+        if not np.isnan(beside).any():
+            prefill, decode = map(plain, beside)
+            sentences.append(
+                f"Beside *skewed*, *guided* takes {prefill} times in prefill and {decode} in "
+                "decoding."
+            )
+    return [Markdown(" ".join(sentences))]

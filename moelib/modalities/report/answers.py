@@ -1,0 +1,97 @@
+"""What a family of comparisons came to: the answer in a sentence, and the verdicts."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+from IPython.display import Markdown
+
+from moelib.modalities.report import tables
+from moelib.modalities.report.tables import Comparison, Trained
+from moelib.report import pages
+from moelib.report.headings import headings
+from moelib.report.statistics.hypotheses import CONTRADICTED, INCONCLUSIVE, LEVEL, SUPPORTED
+from moelib.report.statistics.power import MOST_SEEDS, detectable_effect, needed_seeds
+from moelib.report.wording import across_devices, in_points, plain, with_interval
+from moelib.study.modalities import load_modality_study
+
+FATES = {SUPPORTED: "as", CONTRADICTED: "otherwise than"}  # was expected
+
+
+def verdicts(judged: pd.DataFrame) -> Markdown:
+    """The comparisons of a family: difference, what was expected, and the verdict."""
+    rows = [*judged.itertuples()]
+    table = judged.assign(
+        what=[
+            f"{row.subject}, {tables.MEASURES[row.value]}: `{row.arm}` minus `{row.baseline}`"
+            for row in rows
+        ],
+        points=[with_interval(row.estimate, row, in_points) for row in rows],
+        verdict=judged["verdict"].map(pages.verdict),
+    )
+    columns = headings("name", "what", "seeds", "points", "expected", "verdict", "adjusted")
+    return pages.table(table, columns)
+
+
+def devices(records: Sequence[Trained], family: Sequence[Comparison]) -> Markdown:
+    """How many of the pairs of a family are of two devices."""
+    return Markdown(across_devices(tables.pairs(records, family)))
+
+
+def answer(judged: pd.DataFrame) -> str:
+    """What the decided comparisons of a family came to, in words, and how many are not decided."""
+    decided = judged[judged["verdict"] != INCONCLUSIVE]
+    left = len(judged) - len(decided)
+    if decided.empty:
+        return f"**None of the {left} comparisons is decided by these seeds.**"
+    sentences = [_told(row) for row in decided.itertuples()]
+    if left:
+        verb = "is" if left == 1 else "are"
+        sentences.append(f"{left} of {len(judged)} comparisons {verb} not decided by these seeds.")
+    return " ".join(sentences)
+
+
+def _told(row) -> str:
+    """A decided comparison in a sentence."""
+    side = "lower" if row.estimate < 0 else "higher"
+    return (
+        f"**With {row.subject} the {tables.MEASURES[row.value]} is "
+        f"{plain(100 * abs(row.estimate))} points {side} than with {row.against}**, "
+        f"{FATES[row.verdict]} was expected ({row.name}: {row.expected}; {row.seeds} seeds)."
+    )
+
+
+def allocation(judged: pd.DataFrame) -> str:
+    """The answer to whether dynamic allocation helps composition, in the words of the numbers."""
+    both = judged[judged["name"].isin(["H1", "H2"])]
+    if len(both) < 2:
+        return "*Too few runs are finished to say.*"
+    top_2, shuffled = (
+        f"{plain(100 * abs(value))} points {'smaller' if value < 0 else 'larger'}"
+        for value in both["estimate"]
+    )
+    facts = (
+        f"the gap on held-out compositions with learned slots is {top_2} than that of top-2, "
+        f"and {shuffled} than that of shuffled importance"
+    )
+    if INCONCLUSIVE in {*both["verdict"]}:
+        seeds, planned = both["seeds"].min(), load_modality_study("main").seeds
+        which = f"{seeds} seeds" + (", all that were planned," if seeds == len(planned) else "")
+        return f"**{which} do not decide it**: {facts}.{_resolution(both)}"
+    # By more than a point.
+    helps = ((both["verdict"] == CONTRADICTED) & (both["estimate"] < 0)).all()
+    return f"**Here it {'does' if helps else 'does not'}**: {facts}."
+
+
+def _resolution(judged: pd.DataFrame) -> str:
+    """Which difference these seeds could have told, and how many would tell one of a point."""
+    widest = judged.loc[judged["deviation"].fillna(0.0).idxmax()]
+    spread, count = widest["deviation"], widest["seeds"]
+    if not spread > 0:
+        return ""
+    level = LEVEL / len(tables.MAIN)
+    seeds = needed_seeds(tables.POINT, spread, level) or f"more than {MOST_SEEDS:,}"
+    return (
+        f" Corrected for {len(tables.MAIN)} comparisons, {count} seeds of this scatter find a true "
+        f"difference of {plain(100 * detectable_effect(spread, count, level))} points in four of "
+        f"five cases; for one of a point it would take {seeds}."
+    )
