@@ -11,7 +11,7 @@ from moelib.report import pages
 from moelib.report.headings import headings
 from moelib.report.statistics.hypotheses import CONTRADICTED, INCONCLUSIVE, LEVEL, SUPPORTED
 from moelib.report.statistics.power import MOST_SEEDS, detectable_effect, needed_seeds
-from moelib.report.wording import across_devices, in_points, plain, with_interval
+from moelib.report.wording import enumeration, in_points, plain, with_interval
 from moelib.study.modalities import load_modality_study
 
 FATES = {SUPPORTED: "as", CONTRADICTED: "otherwise than"}  # was expected
@@ -32,9 +32,26 @@ def verdicts(judged: pd.DataFrame) -> Markdown:
     return pages.table(table, columns)
 
 
-def devices(records: Sequence[Trained], family: Sequence[Comparison]) -> Markdown:
-    """How many of the pairs of a family are of two devices."""
-    return Markdown(across_devices(tables.pairs(records, family)))
+def devices(records: Sequence[Trained], family: Sequence[Comparison]) -> list[Markdown]:
+    """In which comparisons of a family runs of two devices meet; nothing where none do."""
+    across = {
+        one.name: [run.provenance.device != base.provenance.device for run, base in couples]
+        for one in family
+        if (couples := tables.pairs(records, [one]))
+    }
+    always = [name for name, differ in across.items() if all(differ)]
+    at_times = [name for name, differ in across.items() if any(differ) and not all(differ)]
+    parts = [f"in all pairs of {enumeration(always)}"] if always else []
+    parts += [f"in some of {enumeration(at_times)}"] if at_times else []
+    if not parts:
+        return []
+    where = ", and ".join(parts)
+    return [
+        Markdown(
+            f"{where[0].upper()}{where[1:]} the two runs were trained on different kinds of "
+            "processor, whose rounding differs: what that does is part of these differences."
+        )
+    ]
 
 
 def answer(judged: pd.DataFrame) -> str:

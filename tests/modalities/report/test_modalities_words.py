@@ -86,13 +86,20 @@ def test_seeds_that_agree_exactly_say_nothing_of_what_others_could_tell():
     assert "not decide" in answer and "would take" not in answer
 
 
-def test_pairs_of_two_devices_are_counted():
-    runs = [*records("dense", SMALL), *records("top-2", SMALL[:3])]
-    family = (Comparison("H", "top-2", "dense", "top-2", "dense", gap, WITHIN, POINT),)
-    assert concluded.devices(runs, family).data == ""
+def test_comparisons_across_devices_are_named():
+    runs = [*records("dense", SMALL[:2]), *records("top-2", SMALL[:2]), *records("hard", SMALL[:2])]
+    family = (
+        Comparison("H1", "top-2", "dense", "top-2", "dense", gap, WITHIN, POINT),
+        Comparison("H2", "top-2", "hard", "top-2", "hard", gap, WITHIN, POINT),
+    )
+    assert concluded.devices(runs, family) == []
     elsewhere = runs[0].provenance.model_copy(update={"device": "another CPU"})
     runs[0] = runs[0].model_copy(update={"provenance": elsewhere})
-    assert prose.numbers(concluded.devices(runs, family).data) == ["1", "3"]
+    (told,) = concluded.devices(runs, family)
+    assert told.data.startswith("In some of H1 the two runs")
+    runs[1] = runs[1].model_copy(update={"provenance": elsewhere})
+    (told,) = concluded.devices(runs, family)
+    assert told.data.startswith("In all pairs of H1 the two runs")
 
 
 def test_curves_are_drawn(results, closed):
