@@ -24,13 +24,6 @@ def paired_runs(records: Iterable[N], reference: str = REFERENCE) -> list[tuple[
     return [(record, other) for record, other in pairs if other and record.head != reference]
 
 
-def of_common_seeds(records: Iterable[N]) -> list[N]:
-    """The records of those seeds that every head of the records has."""
-    records = list(records)
-    heads = {record.head for record in records}
-    return [r for r in records if heads == {o.head for o in records if o.seed == r.seed}]
-
-
 def beyond_reference(
     values: pd.DataFrame, measure: str, reference: str = REFERENCE
 ) -> pd.DataFrame:

@@ -97,12 +97,3 @@ def test_what_has_no_order_has_no_row():
     assert comparisons.orders(two_heads.assign(test_accuracy=0.9), ["lambda_max"]).empty
     frame = two_heads.assign(test_accuracy=two_heads["lambda_max"])
     assert comparisons.orders(frame, ["adaptive_max"]).empty  # the same for all runs
-
-
-def test_of_common_seeds_remain_those_that_every_head_has():
-    study = synthetic.study(seeds=(0, 1, 2))
-    runs = [("dense", 0), ("dense", 1), ("dense", 2), ("soft", 2), ("soft", 1), ("sparse", 1)]
-    records = [synthetic.trained(Run(study, head, seed)) for head, seed in runs]
-    common = comparisons.of_common_seeds(records)
-    assert [(r.head, r.seed) for r in common] == [("dense", 1), ("soft", 1), ("sparse", 1)]
-    assert comparisons.of_common_seeds([]) == []

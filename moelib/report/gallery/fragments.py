@@ -102,16 +102,10 @@ def forming(record: Gallery, trained: Record[TrainNumbers]) -> str:
 
 
 def choices(record: Gallery) -> str:
-    """The gates of a few images, as trained; a script lets k, temperature and noise be changed.
-
-    For each expert the image of which it is the least certain, and the one that it is surest of.
-    """
+    """The gates of a few images, as trained; a script lets k, temperature and noise be changed."""
     numbers = record.numbers
     count = len(numbers.pictures[0].logits)
-    places = dict.fromkeys(
-        group[e][0] for group in (numbers.uncertain, numbers.certain)
-        for e in range(count) if group[e]
-    )  # fmt: skip
+    places = gated(record)
     noisy = numbers.moved_by_noise is not None
     data = {
         "k": numbers.k,
@@ -148,6 +142,13 @@ def choices(record: Gallery) -> str:
         f"{controls}</div>"
         f"{_table('', ['image', 'share of each chosen expert'], rows)}</div>"
     )
+
+
+def gated(record: Gallery) -> list[int]:
+    """For each expert the image of which it is the least certain, and the one it is surest of."""
+    numbers = record.numbers
+    groups = (numbers.uncertain, numbers.certain)
+    return [*dict.fromkeys(places[0] for group in groups for places in group if places)]
 
 
 def badge(expert: int, count: int) -> str:

@@ -16,6 +16,18 @@ def pairings(record: Gallery) -> pd.DataFrame:
     return pd.DataFrame({"class": record.numbers.classes, **columns})
 
 
+def surest(record: Gallery) -> pd.DataFrame:
+    """One row per expert of two or more surest images: their class, None if they are of several."""
+    numbers = record.numbers
+    labels = {
+        expert: {numbers.pictures[place].label for place in places}
+        for expert, places in enumerate(numbers.certain)
+        if len(places) > 1
+    }
+    names = [numbers.classes[min(own)] if len(own) == 1 else None for own in labels.values()]
+    return pd.DataFrame({"expert": [*labels], "class": names})
+
+
 def pictures(record: Gallery) -> pd.DataFrame:
     """One row per image: which one it is, what the net made of it, and the gate's logits."""
     return pd.DataFrame(

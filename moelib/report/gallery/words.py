@@ -48,12 +48,10 @@ def charts(
         evidence = pages.evidence({record.study.name: [record]})
         return pages.fragment(f"{name}{end}", html, f"{caption} {run}.", frame, evidence)
 
-    best = pairs.loc[pairs["share"].idxmax()]
     yield _raw(fragments.sprite(record))
     caption = (
-        f"**Expert {best.expert} gets {best.share:.0%} of the images of class "
-        f"“{best['class']}”.** Test images by first choice, with each expert's share of all "
-        f"{numbers.images:,}. A dashed frame marks an image that the net gets wrong."
+        f"{_surest(record)} Test images by first choice, with each expert's share of all "
+        f"{numbers.images:,}. A red frame marks an image that the net gets wrong."
     )
     yield figure("", fragments.experts(record), caption, pictures)
     if not brief:
@@ -77,18 +75,39 @@ def charts(
         yield figure("-forming", forming, caption, watched.reset_index())
     if not brief:
         moved = numbers.moved_by_noise
-        claim = (
-            "**This gate has no noise: an image goes where it went before.**"
+        noise = (
+            "This gate has no noise."
             if moved is None
-            else f"**With the noise of training, {moved:.0%} of the test images change their first "
-            "choice.**"
+            else f"With the noise of training {moved:.0%} of all test images would change their "
+            "first choice."
         )
         caption = (
-            f"{claim} For each expert the image of which it is least certain and the one that it "
-            "is surest of, with the gate as trained; where scripts run, $k$, temperature and "
-            "noise can be changed, each relative to the trained gate."
+            f"{_shares(record)} For each expert the image of which it is least certain and the one "
+            f"that it is surest of, with the gate as trained and without noise. {noise} Where "
+            "scripts run, $k$, temperature and noise can be changed."
         )
         yield figure("-choices", fragments.choices(record), caption, pictures)
+
+
+def _surest(record: Gallery) -> str:
+    """Whether the images that experts are surest of are of one class, and an expert's whose are."""
+    surest = tables.surest(record)
+    pure = surest.dropna()
+    if pure.empty:
+        return "**No expert's surest images are all of one class.**"
+    first = pure.iloc[0]
+    return (
+        f"**{len(pure)} of {len(surest)} experts are surest of images of one class alone: expert "
+        f"{first['expert']} of “{first['class']}”.**"
+    )
+
+
+def _shares(record: Gallery) -> str:
+    """How much of the gate the first choice of the images gets that are shown with their gates."""
+    if record.numbers.k == 1:
+        return "**Each image goes to one expert.**"
+    first = [tables.gate(record, place).max() for place in fragments.gated(record)]
+    return f"**The first choice gets between {min(first):.0%} and {max(first):.0%} of the gate.**"
 
 
 def listing(record: Gallery) -> list[Markdown]:

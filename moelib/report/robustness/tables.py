@@ -10,9 +10,32 @@ from moelib.records.kinds import TrainNumbers
 from moelib.records.record import Record
 from moelib.records.reliability import RobustnessNumbers
 from moelib.report.comparisons import paired_runs
-from moelib.report.frames import RUN, run_columns, run_of, scalars, test_correct
+from moelib.report.frames import (
+    RUN,
+    Sharp,
+    of_split,
+    run_columns,
+    run_of,
+    scalars,
+    test_correct,
+)
+from moelib.report.sharpness import tables as sharpness_tables
+from moelib.report.statistics import association
 
 Robust = Iterable[Record[RobustnessNumbers]]
+MEASURES = {  # of sharpness, on training images
+    "lambda_max": "Largest eigenvalue",
+    "trace": "Trace",
+    "matched_trace": "Trace at matched loss",
+    "adaptive_max": "Largest eigenvalue, adaptive",
+    "average_rise": "Average-case adaptive sharpness",
+}
+OUTCOMES = {
+    "accuracy": "Accuracy",
+    "corruption_error": "Error on corrupted images",
+    "tempered_ece": "Calibration error at one temperature",
+    "brier": "Brier score",
+}
 SAME_HEAD, SAME_SEED, NEITHER = "same head", "same seed", "neither"
 
 
@@ -94,6 +117,19 @@ def predictions(record: Record[RobustnessNumbers], images: int) -> np.ndarray:
     if rest or not digits:
         raise ValueError(f"{len(text)} digits cannot be the classes of {images} images.")
     return np.array([int(text[i : i + digits], 16) for i in range(0, len(text), digits)])
+
+
+def associations(records: Robust, sharp: Sharp) -> pd.DataFrame:
+    """One row per study, measure of sharpness and outcome that its runs have: how they go together.
+
+    The columns are those of `association.associations`.
+    """
+    curvature = sharpness_tables.curvature(sharp)
+    runs = pd.DataFrame()
+    if len(curvature):
+        train = of_split(curvature, "train")[[*RUN, *MEASURES]]
+        runs = summary(records).merge(train, on=RUN)
+    return association.associations(runs, MEASURES, OUTCOMES)
 
 
 def agreement(records: Robust, trained: Iterable[Record[TrainNumbers]]) -> pd.DataFrame:

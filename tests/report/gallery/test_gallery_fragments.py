@@ -8,7 +8,7 @@ import pytest
 import synthetic
 
 from moelib.report.gallery import tables, words
-from moelib.report.gallery.fragments import badge, choices, experts, forming, matrix
+from moelib.report.gallery.fragments import badge, choices, experts, forming, gated, matrix
 from moelib.study.run import Run
 
 RUN = Run(synthetic.study(seeds=(0,)), "sparse", 0)
@@ -91,4 +91,25 @@ def test_a_run_has_four_figures_of_different_names():
     names = [figure.data.splitlines()[1] for figure in figures]
     assert names == [f":name: own{end}" for end in ("", "-matrix", "-forming", "-choices")]
     caption = figures[-1].data.splitlines()[3]
-    assert prose.numbers(caption)[0] == "25%" and "no noise" not in caption
+    assert "25%" in prose.numbers(caption) and "no noise" not in caption
+    # Of the images with their gates; that of two chosen experts with the larger logit.
+    first = [tables.gate(RECORD, place).max() for place in gated(RECORD)]
+    assert prose.numbers(caption)[:2] == [f"{min(first):.0%}", f"{max(first):.0%}"]
+
+
+def test_experts_that_are_surest_of_one_class_are_counted():
+    numbers = RECORD.numbers
+    pictures = tuple(
+        picture.model_copy(update={"label": n % 2}) for n, picture in enumerate(numbers.pictures)
+    )
+    one, other = 0, 1
+    certain = ((one, one + 2), (one, other), (other,), ())
+    numbers = numbers.model_copy(update={"pictures": pictures, "certain": certain})
+    record = RECORD.model_copy(update={"numbers": numbers})
+    surest = tables.surest(record).set_index("expert")["class"]
+    assert list(surest.index) == [0, 1]
+    assert surest[0] == numbers.classes[0] and surest.isna()[1]
+    claim = words._surest(record)
+    assert prose.numbers(claim) == ["1", "2", "0"] and numbers.classes[0] in claim
+    mixed = numbers.model_copy(update={"certain": ((one, other), (), (), ())})
+    assert "No expert" in words._surest(RECORD.model_copy(update={"numbers": mixed}))
