@@ -186,9 +186,9 @@ def departures(studies: Iterable[str]) -> Iterator[Markdown]:
 def _on_large_nets(records: Mapping[str, list[Record]]) -> str:
     """What kind of net the changes are of, and that augmentation is worth more to the paper's."""
     nets = {study: records[study] for study in (SMALL, LARGE) if study in records}
-    sizes = accuracy_tables.studies(nets).set_index("study")
-    if len(sizes) < 2:
+    if len(nets) < 2:
         return ""
+    sizes = accuracy_tables.studies(nets).set_index("study")
     small, large, theirs = sizes.loc[SMALL], sizes.loc[LARGE], paper.TEST_ACCURACY["dense"]
     return (
         f"These are changes of a net of {small['total']:.2g} million parameters after "

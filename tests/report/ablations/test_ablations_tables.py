@@ -1,4 +1,5 @@
 import numpy as np
+import prose
 import pytest
 import synthetic
 from scipy import stats
@@ -90,3 +91,11 @@ def test_the_price_of_balance_is_told_head_by_head(results):
         f"{'gains' if lost < 0 else 'loses'} {abs(lost):.2f} points" in text
         and "soft shares images out" in text
     )
+
+
+def test_departures_on_a_small_net_are_told_beside_the_nets_of_the_paper(results):
+    """Of one net nothing is said; of both, how many are right: ours, and the authors' 86.44%."""
+    small, large = arm("ablations", 0.8, "dense"), arm("paper", 0.95, "dense")
+    assert words._on_large_nets({"ablations": [small]}) == ""
+    told = words._on_large_nets({"ablations": [small], "paper": [large]})
+    assert prose.numbers(told)[-2:] == ["95.0%", "86.44%"]
