@@ -45,9 +45,8 @@ def answer(studies: Iterable[str]) -> Iterator[Markdown]:
             for study, rows in sure.groupby("study", sort=False)
         )
         rest = "; no other part can be told from chance" if len(sure) < len(parts) else ""
-        claim = (
-            f"**In {gains}**{rest}, after correction for {len(parts)} parts (intervals are not)."
-        )
+        corrected = f"verdicts are corrected for {len(parts)} parts, intervals are not"
+        claim = f"**In {gains}**{rest} ({corrected})."
         seen = f"**{len(sure)} of {len(parts)} parts are seen to change accuracy.**"
     else:
         claim = seen = (
