@@ -18,12 +18,7 @@ from moelib.report.loading import planned_seeds
 from moelib.report.wording import clauses, listed, plain, seed_count, span
 from moelib.study.heads import family
 
-BARS = (
-    "Mean and 95% t-interval over seeds (faint: each seed; hollow: one seed; a bar cut at the edge "
-    "goes on; an empty row was not measured)."
-)
 FEWEST = 3  # seeds of a head that a sentence compares, where another head has as many
-STAR = "A star is the paper's number (ResNet-18, one seed, its own training)."
 NOTHING = "No study with such records is here yet. `make book` runs one in minutes."
 MIXTURES = ("soft", "sparse", "switch")  # the others are controls
 

@@ -82,6 +82,12 @@ def ratios(values: pd.DataFrame, measure: str, quoted: Mapping[str, dict]) -> pd
     )[COLUMNS]
 
 
+def beside_paper(effects: pd.DataFrame, records: Mapping[str, list[Record]]) -> pd.DataFrame:
+    """The effects with the paper's numbers only beside studies of its net."""
+    own = [s for s, (run, *_) in records.items() if run.study.backbone.kind == paper.BACKBONE]
+    return effects.assign(paper=effects["paper"].where(effects["study"].isin(own)))
+
+
 def verdicts(effects: pd.DataFrame, null: float = 0) -> pd.Series:
     """Whether each value is told from that of no effect, and on which side of it it lies."""
     intervals = effects[["value", "low", "high"]].itertuples(index=False)

@@ -10,12 +10,14 @@ from matplotlib.figure import Figure
 
 from moelib.records.record import Record
 from moelib.report import pages
+from moelib.report.effects import beside_paper
 from moelib.report.loading import planned_seeds
 from moelib.report.style import INK, KNOWN, MARKERS, colours, head_rows, plain_ticks, styled
 from moelib.report.wording import seed_count
 from moelib.study.heads import family
 
 WIDTH = 3.4  # inches of a panel: what a phone shows at its full width
+STAR = "A star is the authors’ saved run (ResNet-18, one seed, its own training)."
 PAPER = {"marker": "*", "markersize": 9, "color": INK, "linestyle": "none", "zorder": 5}
 
 
@@ -33,8 +35,7 @@ def panels(
     heads = sorted({*effects["head"]}, key=lambda h: (rank.get(family(h), len(rank)), h))
     colour = colours(heads)
     limits = _limits(effects, line, log)
-    studies = [*zip(effects["study"], effects["panel"], strict=True)]
-    compared = len({*studies}) > 1 and all(panel.startswith(study) for study, panel in studies)
+    compared = _comparing(effects)
     figures = []
     for title, part in effects.groupby("panel", sort=False):
         own = {*part["head"]}
@@ -52,10 +53,38 @@ def chart(
     line: float | None = None,
     log: bool = False,
 ) -> Markdown:
-    """The panels as a numbered figure, with the records of the studies that are in it."""
-    evidence = pages.evidence({study: records[study] for study in dict.fromkeys(effects["study"])})
+    """The panels as a numbered figure, with the records of the studies that are in it.
+
+    The caption goes on with what their marks mean, where they are of seeds.
+    """
+    own = {study: records[study] for study in dict.fromkeys(effects["study"])}
+    effects = beside_paper(effects, own)
+    if effects["seeds"].any():
+        caption = f"{caption} {key(effects, line, log)}"
     drawn = panels(effects, label, line, log)
-    return pages.chart(name, drawn, caption, effects, evidence)
+    return pages.chart(name, drawn, caption, effects, pages.evidence(own))
+
+
+def key(effects: pd.DataFrame, line: float | None = None, log: bool = False) -> str:
+    """What the marks of panels mean, of those that occur in them."""
+    left, right = _limits(effects, line, log)
+    cut = (effects["low"] < left) | (effects["high"] > right)
+    rows = effects["panel"].nunique() * effects["head"].nunique()
+    notes = {
+        "faint: each seed": True,
+        "hollow: one seed": effects["low"].isna().any(),
+        "a bar cut at the edge goes on": cut.any(),
+        "an empty row was not measured": _comparing(effects) and len(effects) < rows,
+    }
+    told = "; ".join(note for note, occurs in notes.items() if occurs)
+    star = f" {STAR}" if effects["paper"].notna().any() else ""
+    return f"Mean and 95% t-interval over seeds ({told}).{star}"
+
+
+def _comparing(effects: pd.DataFrame) -> bool:
+    """Whether the panels are of several studies, or splits, that are named after their study."""
+    panels = {*zip(effects["study"], effects["panel"], strict=True)}
+    return len(panels) > 1 and all(panel.startswith(study) for study, panel in panels)
 
 
 def _panel(title, part, colour, limits, label, line, log) -> Figure:

@@ -13,11 +13,11 @@ from moelib.report.ablations import preregistered
 from moelib.report.ablations.preregistered import WEAK_BACKBONE
 from moelib.report.accuracy import tables as accuracy_tables
 from moelib.report.accuracy import words as accuracy_words
-from moelib.report.answers import BARS, NOTHING, STAR, headline
+from moelib.report.answers import NOTHING, headline
 from moelib.report.claims import tables as claims_tables
 from moelib.report.claims.claims import CLAIMS
 from moelib.report.efficiency import words as efficiency_words
-from moelib.report.forest import panels
+from moelib.report.forest import STAR, panels
 from moelib.report.sharpness import tables as sharpness_tables
 from moelib.report.sharpness import words as sharpness_words
 from moelib.report.statistics.hypotheses import CONTRADICTED
@@ -106,6 +106,7 @@ def at_a_glance(studies: Iterable[str], name: str = "at-a-glance") -> Markdown:
             continue
         study, runs = next(iter(few.items()))
         frame = effect({study: runs})
+        frame = effects.beside_paper(frame, {study: runs})
         frame = frame[frame["panel"] == frame["panel"].iloc[-1]]  # of two splits the test images
         frame = frame.assign(panel=f"{title}, {study}")
         charts += panels(frame, label, line, log=line == 1)
@@ -114,9 +115,11 @@ def at_a_glance(studies: Iterable[str], name: str = "at-a-glance") -> Markdown:
     if not charts:
         return Markdown(NOTHING)
     drawn = pd.concat(frames)
+    star = f" {STAR}" if drawn["paper"].notna().any() else ""
     caption = (
-        f"{headline(accuracy_words.beside_dense(frames[0]))} Test images of CIFAR-10. "
-        f"{BARS} {STAR} Dashed: no difference from dense, or none between experts."
+        f"{headline(accuracy_words.beside_dense(frames[0]))} Test images of CIFAR-10: mean and 95% "
+        f"t-interval over seeds (faint: each seed).{star} Dashed: no difference from dense, or "
+        "none between experts."
     )
     return pages.chart(name, charts, caption, drawn, pages.evidence(records))
 

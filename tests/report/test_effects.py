@@ -1,3 +1,5 @@
+import math
+
 import synthetic
 
 from moelib.report import effects
@@ -12,15 +14,25 @@ def test_a_study_of_many_heads_is_not_compared_head_by_head():
     assert list(effects.few_heads({"few": few, "many": many, "none": []})) == ["few"]
 
 
-def test_a_figure_holds_few_studies_the_first_and_those_of_the_papers_net_among_them():
-    def records_of(name: str, backbone: dict) -> list:
-        record = synthetic.trained(Run(synthetic.study(name), "soft", 0))
-        kind = parse_study({**record.study.model_dump(mode="json"), "backbone": backbone}).backbone
-        study = record.study.model_copy(update={"backbone": kind})
-        return [record.model_copy(update={"study": study})]
+SMALL, LARGE = {"kind": "small_resnet", "widths": [4]}, {"kind": "resnet18"}
 
-    small, large = {"kind": "small_resnet", "widths": [4]}, {"kind": "resnet18"}
-    records = {name: records_of(name, small) for name in "abcde"} | {
-        "paper": records_of("paper", large)
+
+def records_of(name: str, backbone: dict) -> list:
+    record = synthetic.trained(Run(synthetic.study(name), "soft", 0))
+    kind = parse_study({**record.study.model_dump(mode="json"), "backbone": backbone}).backbone
+    study = record.study.model_copy(update={"backbone": kind})
+    return [record.model_copy(update={"study": study})]
+
+
+def test_the_papers_numbers_stand_beside_its_own_net_alone():
+    records = {"small": records_of("small", SMALL), "paper": records_of("paper", LARGE)}
+    rows = [effects.row(name, name, "soft", [1.0])[:-1] + (2.0,) for name in records]
+    beside = effects.beside_paper(effects.frame(rows), records).set_index("study")["paper"]
+    assert beside["paper"] == 2 and math.isnan(beside["small"])
+
+
+def test_a_figure_holds_few_studies_the_first_and_those_of_the_papers_net_among_them():
+    records = {name: records_of(name, SMALL) for name in "abcde"} | {
+        "paper": records_of("paper", LARGE)
     }
     assert list(effects.few_heads(records)) == ["a", "b", "c", "paper"]

@@ -58,3 +58,12 @@ def test_the_papers_number_has_its_own_mark(effects):
     axes = forest.panels(effects, "x")[0].axes[0]
     stars = [line for line in axes.lines if line.get_markersize() == forest.PAPER["markersize"]]
     assert 4.0 in [line.get_xdata()[0] for line in stars]
+
+
+def test_the_key_explains_only_what_occurs(effects):
+    text = forest.key(effects, line=1)
+    assert "hollow" in text and "empty row" in text and "cut" not in text and forest.STAR in text
+    alike = effects[effects["panel"] == "a"].assign(paper=NAN)
+    assert forest.key(alike) == "Mean and 95% t-interval over seeds (faint: each seed)."
+    wide = alike.assign(high=alike["high"] + 9)
+    assert "a bar cut at the edge goes on" in forest.key(wide)

@@ -20,7 +20,7 @@ from moelib.report.ablations.contrasts import (
     paired_differences,
 )
 from moelib.report.accuracy import tables as accuracy_tables
-from moelib.report.answers import BARS, headline
+from moelib.report.answers import headline
 from moelib.report.effects import corrected_verdicts
 from moelib.report.forest import chart
 from moelib.report.statistics.hypotheses import BELOW, CONTRADICTED, INCONCLUSIVE, SUPPORTED, WITHIN
@@ -90,8 +90,8 @@ def answer(name: str = "together") -> list[Markdown]:
         chart(
             name, effects, {TOGETHER: loading.load(TOGETHER, TrainNumbers)},
             f"{headline(claim)} Test accuracy under the protocol `as-run` minus that under "
-            f"`corrected`, by seed, and how far it lies from the sum of the single departures. "
-            f"{BARS}", "points of accuracy", line=0,
+            f"`corrected`, by seed, and how far it lies from the sum of the single departures.",
+            "points of accuracy", line=0,
         ),
     ]  # fmt: skip
 

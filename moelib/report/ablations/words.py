@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 
-import numpy as np
 import pandas as pd
 from IPython.display import Markdown
 from matplotlib.figure import Figure
@@ -13,9 +12,9 @@ from moelib.report import loading, pages, paper
 from moelib.report.ablations import tables
 from moelib.report.ablations.contrasts import DEPARTURES, changes, judge
 from moelib.report.accuracy import tables as accuracy_tables
-from moelib.report.answers import BARS, NOTHING, headline
+from moelib.report.answers import NOTHING, headline
 from moelib.report.effects import corrected_verdicts
-from moelib.report.forest import chart, panels
+from moelib.report.forest import chart, key, panels
 from moelib.report.frames import flat
 from moelib.report.statistics.hypotheses import LEVEL
 from moelib.report.statistics.intervals import ALIKE
@@ -57,26 +56,26 @@ def answer(studies: Iterable[str]) -> Iterator[Markdown]:
     yield pages.chart(
         "ablations", _panels_of_parts(parts), f"{seen} Test accuracy with a part minus without it, "
         "paired by seed: balance losses; a gate and what trains it, over a uniform or a frozen "
-        f"one; the dense head’s hidden layer. Each study has its own axis. {BARS}", parts,
+        f"one; the dense head’s hidden layer. Each study has its own axis. {key(parts, 0)}", parts,
         pages.evidence(records),
     )  # fmt: skip
-    heads = accuracy_tables.effects(records).assign(paper=np.nan)  # the paper has no variants
+    heads = accuracy_tables.effects(records)
     sides = corrected_verdicts(heads)
     better = heads[sides == "higher"].itertuples()
     named = enumeration(f"{row.head} in `{row.study}`" for row in better) or "no head"
     yield chart(
         "ablations-heads", heads, records, f"**More accurate than dense: {named}; less: "
         f"{(sides == 'lower').sum()} of {len(heads)} heads** (after correction for all of them). "
-        f"Test accuracy minus that of dense, paired by seed. {BARS}",
+        f"Test accuracy minus that of dense, paired by seed.",
         "minus dense, percentage points", line=0,
     )  # fmt: skip
-    used = _balance(records).assign(paper=np.nan)
+    used = _balance(records)
     if len(used):
         worst = used.loc[used["value"].idxmax()]
         yield chart(
             "ablations-balance", used, records, f"**{worst['head']} uses its experts least evenly: "
             f"variation {worst['value']:.2f}.** Coefficient of variation of gate mass over "
-            f"experts, test images; dashed: what counts as even. {BARS}",
+            f"experts, test images; dashed: what counts as even.",
             "variation of gate mass", line=BALANCED,
         )  # fmt: skip
 
@@ -178,7 +177,7 @@ def departures(studies: Iterable[str]) -> Iterator[Markdown]:
     )
     yield chart(
         "departures", frame, records, f"{headline(claim)} Test accuracy with one departure, minus "
-        f"the same run without, paired by seed. {BARS}", "points of accuracy", line=0,
+        f"the same run without, paired by seed.", "points of accuracy", line=0,
     )  # fmt: skip
 
 

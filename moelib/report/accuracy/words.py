@@ -10,10 +10,8 @@ from moelib.records.record import Record
 from moelib.report import loading
 from moelib.report.accuracy import tables
 from moelib.report.answers import (
-    BARS,
     MIXTURES,
     NOTHING,
-    STAR,
     comparison,
     headline,
     sides_of_dense,
@@ -34,7 +32,7 @@ def answer(studies: Iterable[str], name: str = "accuracy") -> Iterator[Markdown]
         return
     claim = beside_dense(frame)
     yield Markdown("\n\n".join(filter(None, (claim, across_studies(frame, records)))))
-    caption = f"{headline(claim)} Test accuracy minus that of dense in the same seed. {BARS} {STAR}"
+    caption = f"{headline(claim)} Test accuracy minus that of dense in the same seed."
     yield chart(name, frame, records, caption, "minus dense, percentage points", line=0)
 
 

@@ -9,7 +9,7 @@ from moelib.records.kinds import SharpnessNumbers, TrainNumbers
 from moelib.records.record import Record
 from moelib.records.reliability import RobustnessNumbers
 from moelib.report import comparisons, effects, loading, pages
-from moelib.report.answers import BARS, comparison, headline, too_few
+from moelib.report.answers import comparison, headline, too_few
 from moelib.report.forest import chart
 from moelib.report.frames import flat
 from moelib.report.headings import headings
@@ -59,7 +59,7 @@ def corruptions(studies: Iterable[str]) -> list[Markdown]:
     answer = comparison(frame, verbs, plain, "{head} has {number} times the error of dense", null=1)
     caption = (
         f"{headline(answer)} Mean over corruptions of the error, times that of dense in the same "
-        f"seed. {BARS}"
+        f"seed."
     )
     return [
         Markdown(f"{answer} {too_few(frame)}"),
@@ -87,7 +87,7 @@ def calibration(studies: Iterable[str]) -> list[Markdown]:
     )
     caption = (
         f"{headline(answer)} Expected calibration error at the temperature that suits validation "
-        f"images, minus that of dense in the same seed. {BARS}"
+        f"images, minus that of dense in the same seed."
     )
     return [
         Markdown(f"{answer} {too_few(frame)}"),

@@ -8,7 +8,7 @@ from IPython.display import Markdown
 from moelib.records.kinds import CrosscheckNumbers, SharpnessNumbers
 from moelib.records.record import Record
 from moelib.report import loading, pages
-from moelib.report.answers import BARS, STAR, Ratio, times_dense
+from moelib.report.answers import Ratio, times_dense
 from moelib.report.effects import few_heads
 from moelib.report.frames import of_split
 from moelib.report.sharpness import tables
@@ -28,7 +28,7 @@ def answer(studies: Iterable[str], name: str = "sharpness") -> Iterator[Markdown
             f"{name}-lambda-max",
             tables.effects(records, "lambda_max"),
             "on test images {head} has {number} times the largest eigenvalue of dense",
-            f"The largest eigenvalue, times that of dense in the same seed. {BARS} {STAR}",
+            "The largest eigenvalue, times that of dense in the same seed.",
             "largest eigenvalue, times dense",
             " by the largest eigenvalue",
         ),
@@ -37,7 +37,7 @@ def answer(studies: Iterable[str], name: str = "sharpness") -> Iterator[Markdown
             traces.set_index("study").loc[order].reset_index()[traces.columns],
             f"on test images {{head}} has {{number}} times the trace of dense{condition}",
             "The trace on test images, times that of dense in the same seed, of nets as they are "
-            f"and with all at the same loss. {temperatures(records)} {BARS} {STAR}",
+            f"and with all at the same loss. {temperatures(records)}",
             "trace, times dense",
             f" by the trace{condition}",
         ),

@@ -6,7 +6,7 @@ from IPython.display import Markdown
 
 from moelib.records.kinds import SurfaceNumbers
 from moelib.report import loading
-from moelib.report.answers import BARS, STAR, Ratio, times_dense
+from moelib.report.answers import Ratio, times_dense
 from moelib.report.effects import few_heads
 from moelib.report.surface import tables
 
@@ -20,13 +20,13 @@ def answer(studies: Iterable[str], name: str = "surface") -> Iterator[Markdown]:
             tables.effects(records, kind),
             "around {head} the loss of test images rises {number} times as far",
             f"Rise of the loss at the farthest step along {direction}, times that of dense in the "
-            f"same seed. {BARS} {star}",
+            f"same seed.",
             "rise of the loss, times dense",
             f" along {direction}",
         )
-        for kind, short, direction, star in (
-            (tables.RANDOM, "random", "random directions", ""),
-            (tables.EIGENVECTOR, "eigenvector", "the top eigenvector", STAR),
+        for kind, short, direction in (
+            (tables.RANDOM, "random", "random directions"),
+            (tables.EIGENVECTOR, "eigenvector", "the top eigenvector"),
         )
     ]
     return times_dense(records, ratios, "steeper", "shallower")

@@ -8,7 +8,7 @@ from IPython.display import Markdown
 from moelib.records.kinds import UtilizationNumbers
 from moelib.records.record import Record
 from moelib.report import loading, pages, paper
-from moelib.report.answers import BARS, NOTHING, STAR, headline, run_name
+from moelib.report.answers import NOTHING, headline, run_name
 from moelib.report.effects import few_heads, trains_backbone, verdicts
 from moelib.report.forest import chart
 from moelib.report.frames import flat
@@ -45,13 +45,13 @@ def answer(studies: Iterable[str], name: str = "utilization") -> Iterator[Markdo
     yield chart(
         f"{name}-balance", balance, records,
         f"{headline(evenly)} Coefficient of variation of gate mass over experts, test images; 0 is "
-        f"even use, the dashed line the threshold. {BARS} {STAR}",
+        f"even use, the dashed line the threshold.",
         "variation of gate mass", line=BALANCED,
     )  # fmt: skip
     yield chart(
         f"{name}-information", information, records,
         f"{headline(learned or knows)} Mutual information of class and expert, test images; a "
-        f"`frozen` gate was never trained. {BARS} {STAR}",
+        f"`frozen` gate was never trained.",
         "class-expert information, nats", line=0,
     )  # fmt: skip
     yield pages.chart(
