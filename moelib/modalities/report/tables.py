@@ -114,7 +114,7 @@ def composing(records: Sequence[Trained]) -> pd.DataFrame:
     runs = by_split(records)
     means = runs.pivot_table("truths", "arm", "split", sort=False)[["iid", "compositions"]]
     seeds = runs.groupby("arm", sort=False)["seed"].nunique()
-    return means.assign(seeds=seeds, gap=means["iid"] - means["compositions"]).reset_index()
+    return means.assign(seeds=seeds).reset_index()
 
 
 def gaps(records: Sequence[Trained]) -> pd.DataFrame:

@@ -35,7 +35,7 @@ KINDS = {  # of perceptrons
 }
 SOURCES = {  # where the records of a chart are listed by seed: study and kind
     ("main", "vlm-train"): "modalities-tables.ipynb#how-well-they-answer",
-    ("main", "vlm-utilization"): "modalities-composition.ipynb#where-the-experts-go",
+    ("main", "vlm-utilization"): "modalities-tables.ipynb#how-far-experts-specialise",
     ("sparsity", "vlm-train"): "modalities-sparsity.ipynb#two-families-and-five-comparisons",
 }
 SAME = 0.01  # experts per token, up to which two types of tokens get as many
@@ -197,7 +197,6 @@ def composing(records: Sequence[Trained]) -> list[Markdown]:
         sentence += f" Of counts and queries of *iid* {share} are right in every run."
     columns = headings("arm", "seeds")
     columns |= {split: (f"{split}, truths", ".1%") for split in points}
-    columns |= headings("gap")
     return [Markdown(sentence), pages.table(table, columns)]
 
 
@@ -275,8 +274,8 @@ def guidance(records: Sequence[Trained], used: Sequence[Utilized]) -> list[Markd
             f" Specialisation is highest with *{most}* ({plain(routing[most])}) and lowest with "
             f"*{least}* ({plain(routing[least])})"
         )
-        own = f"; *{baseline}* has {plain(routing[baseline])}" if baseline in routing else ""
-        text += f"{own}."
+        between = baseline in routing.drop([most, least], errors="ignore")
+        text += f"; *{baseline}* has {plain(routing[baseline])}." if between else "."
     return [Markdown(text), pages.table(table, columns)]
 
 
@@ -325,24 +324,30 @@ def accuracies(records: Sequence[Trained]) -> Markdown:
             "active": record.numbers.active_parameters / 1e6,
             **{split: answers.accuracy for split, answers in record.numbers.tests.items()},
             "consistency": record.numbers.tests["iid"].consistency,
-            "entailed": record.numbers.entailed or math.nan,
             "gap": tables.gap(record),
         }
         for record in records
     ]
     columns = headings("arm", "seeds", "total", "active")
-    for split, answers in records[0].numbers.tests.items():
-        more = {*answers.forms} - {*tables.TRUTHS}
-        columns[split] = (f"{split}, all forms" if more else f"{split}, truths", ".1%")
-    columns |= headings("consistency", "entailed", "gap") | {"consistency": ("All four", ".1%")}
+    columns |= {split: (split, ".1%") for split in records[0].numbers.tests}
+    columns["iid"] = ("iid, all forms", ".1%")  # other tables have its truths alone
+    columns |= headings("consistency", "gap") | {"consistency": ("All four", ".1%")}
     return pages.table(_means(rows), columns)
 
 
 def forms(records: Sequence[Trained]) -> Markdown:
-    """Accuracy on iid by form of question, mean over seeds."""
-    table = _means([{"arm": r.head, **r.numbers.tests["iid"].forms} for r in records])
-    names = table.columns.drop(["arm", "seeds"])
-    return pages.table(table, headings("arm", "seeds") | {name: (name, ".1%") for name in names})
+    """Accuracy on iid by form of question, and on what right answers entail, mean over seeds."""
+    names = records[0].numbers.tests["iid"].forms
+    rows = [
+        {
+            "arm": record.head,
+            **record.numbers.tests["iid"].forms,
+            "entailed": record.numbers.entailed or math.nan,
+        }
+        for record in records
+    ]
+    columns = headings("arm", "seeds") | {name: (name, ".1%") for name in names}
+    return pages.table(_means(rows), columns | headings("entailed"))
 
 
 def human(records: Sequence[Record[NlvrNumbers]]) -> Markdown:

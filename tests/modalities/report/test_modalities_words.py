@@ -135,7 +135,7 @@ def test_gaps_stand_between_guessing_and_what_is_seen():
     runs = records("top-2", [0.1, 0.3]) + records("dense", [0.35]) + records("words", [0.0])
     text, table = words.composing(runs)
     assert prose.numbers(text.data) == ["5.00", "20.00", "40.00", "40.00"]
-    assert "| top-2 | 2 | 90.0% | 70.0% | +20.00 |" in table.data and "words" not in table.data
+    assert "| top-2 | 2 | 90.0% | 70.0% |" in table.data and "words" not in table.data
     runs[0].numbers.tests["iid"].forms["count"] = 1.0
     assert "all are right" in words.composing(runs)[0].data
     runs[1].numbers.tests["iid"].forms["count"] = 0.9996
@@ -152,16 +152,20 @@ def test_parts_of_the_guidance_stand_beside_all_of_it(results):
         if run.head == "bins-alone":
             run.numbers.tests["iid"] = answers(0.7 + 0.001 * run.seed)
     for run in used:
-        layer = run.numbers.layers[0].model_copy(update={"specialisation": 0.9})
-        if run.head == "guided-kl":
-            run.numbers.__dict__["layers"] = (layer,)
+        (layer,) = run.numbers.layers
+        own = {"guided-kl": 0.9, "bins-alone": 0.3}.get(run.head, 0.5)
+        layer = layer.model_copy(update={"specialisation": own})
+        run.numbers.__dict__["layers"] = (layer,)
     text, table = words.guidance(runs, used)
     assert "highest with *guided-kl* (0.90)" in text.data and "*guided* has 0.50" in text.data
+    assert "lowest with *bins-alone* (0.30)" in text.data
     rows = {line.split(" | ")[0].strip("| "): line for line in table.data.splitlines()[2:]}
     assert [*rows] == ["guided-one-hot", "guided-gaussian", "guided-kl", "bins-alone", "fixed-bins"]
     cells = rows["bins-alone"].split(" | ")
     assert cells[1] == "2" and prose.numbers(cells[2])[0] == f"{words.in_points(-0.1)}"
     assert rows["guided-kl"].endswith("| 0.90 |") and rows["fixed-bins"].endswith("| 0.50 |")
+    most = [run for run in used if run.head in ("guided", "bins-alone")]
+    assert "*guided* has" not in words.guidance(runs, most)[0].data  # it is the highest
     (_, alone) = words.guidance(runs, [])  # before anything is analysed
     assert "Specialisation" not in alone.data
 

@@ -80,8 +80,8 @@ def decoding_chart(record: Record[CostNumbers]) -> Markdown:
     claim = f"**Mixtures that decode faster than {DENSE_7B}: {ends}.** " if ends else ""
     caption = (
         f"{claim}One decoding step over sequences at once, of mixtures (squares) and dense models "
-        "(circles): median (line), quartiles (a band, often "
-        "narrower than the line), and the least time that the machine's rates allow (dashed)."
+        "(circles): median (line), quartiles (a band, often narrower than the line), and the least "
+        "time that the machine's rates allow (dashed)."
     )
     drawn = [figures.decoding(table)]
     return pages.chart("decoding", drawn, caption, table, _evidence(record))
@@ -97,11 +97,10 @@ def executor_chart(record: Record[CostNumbers]) -> Markdown:
     times = zip(most["arm"], most["ratio"], strict=True)
     parts = listed(f"{arm.split(',')[0]} {value:.1f} times" for arm, value in times)
     caption = (
-        f"**With {even['per_expert'].max():g} tokens per expert: {parts}.** Time of the "
-        "experts by executor, times a dense perceptron of equal active size: "
-        "medians (line), quartiles (a band, often narrower than the line). Dashed: 1, and E/k = 8, "
-        "what all experts would cost at the rate of the dense perceptron; dotted: 256 tokens per "
-        "expert."
+        f"**With {even['per_expert'].max():g} tokens per expert: {parts}.** Time of the experts, "
+        "times a dense perceptron of equal active size: median (line), quartiles (a band). Dashed: "
+        "1, and E/k = 8, the price of all experts at the rate of the dense perceptron; dotted: 256 "
+        "tokens per expert."
     )
     drawn = [figures.executors(table)]
     return pages.chart("executors", drawn, caption, table, _evidence(record))
