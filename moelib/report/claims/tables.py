@@ -1,5 +1,6 @@
 """The verdicts on the paper's claims as a frame."""
 
+import math
 from collections.abc import Iterable
 
 import pandas as pd
@@ -20,7 +21,7 @@ KINDS = {  # of the records that are drawn, by chapter; in the order of `Records
 
 
 def verdicts(studies: Iterable[str]) -> pd.DataFrame:
-    """One row per claim and study that can test it, the study of most evidence first.
+    """One row per claim and study that tests it, the study of most evidence first.
 
     `effect` is the number on which the verdict hangs, with its interval; `figure` a link to what
     shows it.
@@ -39,6 +40,8 @@ def verdicts(studies: Iterable[str]) -> pd.DataFrame:
         counted |= claimed
         records = Records(*(loading.load(study, kind) for kind in KINDS.values()))
         for claim, judgement in ((part.claim, part) for part in claims.judge(records)):
+            if math.isnan(judgement.p_value):  # as of one seed, which tests nothing
+                continue
             weakest, undecided = judgement.weakest, judgement.verdict == INCONCLUSIVE
             here = study in drawn[claim.chapter] and not claim.shown.endswith("-tables")
             elsewhere = f"[tables]({claim.chapter}-tables.ipynb)"

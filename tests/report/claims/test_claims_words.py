@@ -13,15 +13,15 @@ pytestmark = pytest.mark.usefixtures("results")
 
 @pytest.fixture
 def rows():
-    for study in (synthetic.study("many"), synthetic.study("one", seeds=(0,))):
+    for study in (synthetic.study("many"), synthetic.study("few", seeds=(0, 1))):
         synthetic.write_all(study)
         synthetic.write_landscapes(study)
     synthetic.write_all(synthetic.study("protocol-load"))
-    return tables.verdicts(["one", "many", "protocol-load"])
+    return tables.verdicts(["few", "many", "protocol-load"])
 
 
 def test_a_row_says_what_the_judgement_says(rows):
-    assert list(dict.fromkeys(rows["study"])) == ["many", "one"]  # of most seeds first
+    assert list(dict.fromkeys(rows["study"])) == ["many", "few"]  # of most seeds first
     for row in rows.itertuples():
         assert row.verdict in pages.MARKS and row.n >= 1
         assert row.effect and "lambda_max" not in row.effect
@@ -32,8 +32,13 @@ def test_a_figure_is_named_only_where_the_study_is_drawn_in_it(rows, monkeypatch
     chapters = {claim.chapter for claim in claims.CLAIMS}
     assert set(rows["figure"]) <= {f"[tables]({chapter}-tables.ipynb)" for chapter in chapters}
     monkeypatch.setattr(tables.loading, "published", lambda: ["many"])
-    links = tables.verdicts(["one", "many"]).set_index(["study", "number"])["figure"]
-    assert links["many", 1] == "{numref}`accuracy`" and "tables" in links["one", 1]
+    links = tables.verdicts(["few", "many"]).set_index(["study", "number"])["figure"]
+    assert links["many", 1] == "{numref}`accuracy`" and "tables" in links["few", 1]
+
+
+def test_of_one_seed_no_claim_about_training_is_judged(results):
+    synthetic.write_all(synthetic.study("one", seeds=(0,)))
+    assert tables.verdicts(["one"]).empty
 
 
 def test_runs_that_another_study_holds_too_are_judged_once(rows):
