@@ -192,6 +192,9 @@ def test_death_is_of_the_share_and_not_of_the_mass():
 # -- the analysis -------------------------------------------------------------------------------
 
 
+SIX_DIGITS = 5e-6  # relative, what records keep
+
+
 @pytest.mark.parametrize("protocol", ["corrected", "as-run"])
 @pytest.mark.parametrize("head", ["soft", "sparse", "switch", "uniform", "frozen"])
 def test_a_record_of_a_trained_run(dataset, head, protocol):
@@ -212,16 +215,16 @@ def test_a_record_of_a_trained_run(dataset, head, protocol):
     for split, stats in ((dataset.train, numbers.train), (dataset.test, numbers.test)):
         assert stats.images == len(split)
         chosen = {"sparse": 2, "frozen": 2, "switch": 1}.get(head, 4)
-        assert stats.entropy_bound == pytest.approx(math.log(chosen))
-        assert sum(stats.load) == pytest.approx(chosen)
+        assert stats.entropy_bound == pytest.approx(math.log(chosen), rel=SIX_DIGITS)
+        assert sum(stats.load) == pytest.approx(chosen, rel=SIX_DIGITS)
         assert 0 <= stats.information.p_value <= 1 and stats.information.permutations == 20
         if protocol == "as-run" and head == "sparse":
             continue  # its evaluation is noisy
         _, routing = predict(model, split, dataset)
         mass = routing.gates.double().mean(dim=0)
-        assert stats.gate_mass == pytest.approx(mass.tolist(), rel=1e-6)
+        assert stats.gate_mass == pytest.approx(mass.tolist(), rel=SIX_DIGITS)
         assert stats.gate_mass_variation == pytest.approx(
-            usage.coefficient_of_variation(mass).item(), rel=1e-6, abs=1e-9
+            usage.coefficient_of_variation(mass).item(), rel=SIX_DIGITS, abs=1e-9
         )
         expected = usage.class_expert(routing.gates.double(), split.labels, 4)
         assert torch.tensor(stats.class_expert).double().sub(expected).abs().max() < 1e-6

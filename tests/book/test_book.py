@@ -48,13 +48,14 @@ def execute(chapter: str, output: Path, results: Path) -> None:
 
 @pytest.fixture(scope="session")
 def html(tmp_path_factory) -> Path:
-    """The built book: published studies of three seeds and of one, a reader's own, a dense head."""
+    """The built book: published studies of three seeds, two and one, a reader’s own, a dense head."""
     source = tmp_path_factory.mktemp("source")
     shutil.copytree(PROJECT / "book", source / "book")
     shutil.copy(PROJECT / "_config.yml", source)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MOELIB_RESULTS", str(source / "results"))
         one_seed = synthetic.study("cifar10-main", seeds=(0,))
+        synthetic.write_all(synthetic.study("ablations", seeds=(0, 1)))
         for study in (synthetic.study("paper"), one_seed, synthetic.study("quick")):
             synthetic.write_all(study)
             synthetic.write_landscapes(study)

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.slow
 
 HEADS = ("dense", "soft", "sparse", "switch")
 LAST_BATCH = 16  # of 112 images in batches of 32
-NINE_DIGITS = 1e-8  # relative, what records keep
+SIX_DIGITS = 1e-5  # relative, what records keep, of each of two numbers
 
 
 @pytest.fixture(autouse=True)
@@ -221,8 +221,8 @@ def test_batch_means_weigh_a_last_small_batch_more(dataset):
             numbers.test if name == "test" else getattr(numbers.epochs[0], name)
             for numbers in (batches, images)
         )
-        assert of_images.loss == pytest.approx(losses.mean().item(), rel=NINE_DIGITS)
-        assert of_batches.loss == pytest.approx(sum(parts) / len(parts), rel=NINE_DIGITS)
+        assert of_images.loss == pytest.approx(losses.mean().item(), rel=SIX_DIGITS)
+        assert of_batches.loss == pytest.approx(sum(parts) / len(parts), rel=SIX_DIGITS)
         assert of_batches.loss != pytest.approx(of_images.loss, rel=1e-6)
         assert of_batches.accuracy == of_images.accuracy
 
@@ -249,7 +249,7 @@ def test_the_reported_train_loss_contains_the_balance_losses(dataset, head, trai
     assert epoch.balance == plain_epoch.balance
     total = sum(epoch.balance.values())
     assert (total > 0) == (head != "dense")
-    assert epoch.train.loss == pytest.approx(plain_epoch.train.loss + total, rel=NINE_DIGITS)
+    assert epoch.train.loss == pytest.approx(plain_epoch.train.loss + total, rel=SIX_DIGITS)
     assert epoch.validation == plain_epoch.validation  # never in an evaluation
     assert with_balance.test == plain.test
 
@@ -266,7 +266,7 @@ def test_balance_losses_that_are_recorded_are_weighted_means_over_steps(dataset,
     (epoch,) = train(tiny_run("sparse", epochs=1), dataset).numbers.epochs
     assert epoch.balance.keys() == {"importance", "load", "z"}
     for name, mean in epoch.balance.items():
-        assert mean == pytest.approx(sum(parts[name] for parts in steps) / 4, rel=NINE_DIGITS)
+        assert mean == pytest.approx(sum(parts[name] for parts in steps) / 4, rel=SIX_DIGITS)
 
 
 # -- train_metrics ------------------------------------------------------------------------------
@@ -308,8 +308,8 @@ def test_running_train_metrics_are_of_the_steps_as_they_passed(dataset, monkeypa
     record = train(run, dataset)
     for epoch, epoch_steps in zip(record.numbers.epochs, (steps[:4], steps[4:]), strict=True):
         losses, right = (torch.cat(parts) for parts in zip(*epoch_steps, strict=True))
-        assert epoch.train.loss == pytest.approx(losses.mean().item(), rel=NINE_DIGITS)
-        assert epoch.train.accuracy == pytest.approx(right.double().mean().item(), rel=NINE_DIGITS)
+        assert epoch.train.loss == pytest.approx(losses.mean().item(), rel=SIX_DIGITS)
+        assert epoch.train.accuracy == pytest.approx(right.double().mean().item(), rel=SIX_DIGITS)
     assert sum(record.numbers.epochs[0].train.load) == pytest.approx(2)  # k of each image
 
 
