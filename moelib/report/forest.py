@@ -6,6 +6,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from IPython.display import Markdown
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from moelib.records.record import Record
@@ -93,12 +94,7 @@ def _panel(title, part, colour, limits, label, line, log) -> Figure:
         axes.axvline(line, color=INK, linewidth=1, linestyle="--", alpha=0.6)
     for y, head in enumerate(colour):
         for row in part[part["head"] == head].itertuples():
-            style = {"color": colour[head], "marker": MARKERS.get(family(head), "o")}
-            axes.plot(row.by_seed, [y + 0.22] * len(row.by_seed), linestyle="none", alpha=0.45,
-                      markersize=3, **style)  # fmt: skip
-            axes.plot([row.low, row.high], [y, y], color=colour[head], linewidth=2.2)
-            hollow = {"markerfacecolor": "none"} if np.isnan(row.low) else {}
-            axes.plot(row.value, y, markersize=6, **style, **hollow)
+            draw_effect(axes, y, row, colour[head])
             axes.plot(row.paper, y - 0.22, **PAPER)
     axes.set(title=title, xlabel=label, xlim=limits)
     head_rows(axes, [*colour])
@@ -107,6 +103,16 @@ def _panel(title, part, colour, limits, label, line, log) -> Figure:
         axes.set_xlim(limits)
         plain_ticks(axes.xaxis)
     return figure
+
+
+def draw_effect(axes: Axes, y: float, row, colour: tuple) -> None:
+    """A row of effects at a height: its seeds (faint), its interval, and its mean."""
+    style = {"color": colour, "marker": MARKERS.get(family(row.head), "o")}
+    faint = {"linestyle": "none", "alpha": 0.45, "markersize": 3}
+    axes.plot(row.by_seed, [y + 0.22] * len(row.by_seed), **faint, **style)
+    axes.plot([row.low, row.high], [y, y], color=colour, linewidth=2.2)
+    hollow = {"markerfacecolor": "none"} if np.isnan(row.low) else {}
+    axes.plot(row.value, y, markersize=6, **style, **hollow)
 
 
 def _title(panel: str, part: pd.DataFrame) -> str:

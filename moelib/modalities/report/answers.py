@@ -11,7 +11,7 @@ from moelib.report import pages
 from moelib.report.headings import headings
 from moelib.report.statistics.hypotheses import CONTRADICTED, INCONCLUSIVE, LEVEL, SUPPORTED
 from moelib.report.statistics.power import MOST_SEEDS, detectable_effect, needed_seeds
-from moelib.report.wording import enumeration, in_points, plain, with_interval
+from moelib.report.wording import enumeration, in_points, plain, span, with_interval
 from moelib.study.modalities import load_modality_study
 
 FATES = {SUPPORTED: "as", CONTRADICTED: "otherwise than"}  # was expected
@@ -69,11 +69,12 @@ def answer(judged: pd.DataFrame) -> str:
 
 def _told(row) -> str:
     """A decided comparison in a sentence."""
-    side = "lower" if row.estimate < 0 else "higher"
+    word = "is" if row.verdict == SUPPORTED else "is not"
     return (
-        f"**With {row.subject} the {tables.MEASURES[row.value]} is "
-        f"{plain(100 * abs(row.estimate))} points {side} than with {row.against}**, "
-        f"{FATES[row.verdict]} was expected ({row.name}: {row.expected}; {row.seeds} seeds)."
+        f"**The {tables.MEASURES[row.value]} with {row.subject} minus that with {row.against} "
+        f"{word} {row.expected}**, {FATES[row.verdict]} was expected ({row.name}: "
+        f"{in_points(row.estimate)} points, 95% interval {span(row, in_points)}, uncorrected; "
+        f"{row.seeds} seeds)."
     )
 
 

@@ -206,15 +206,15 @@ def partners(contrast: Contrast, devices: Mapping[tuple, str | None]) -> dict[in
         contrast: the two arms.
         devices: on what each run was trained, by (study, head, seed).
     """
-    found = {}
+    chosen = {}
     for (study, head, seed), device in devices.items():
         if (study, head) == contrast.arm:
             runs = [(base, contrast.reference.head, seed) for base in _bases(contrast)]
             there = [run for run in runs if run in devices]
             alike = [run for run in there if devices[run] == device]
             if there:
-                found[seed] = (alike + there)[0]
-    return found
+                chosen[seed] = (alike + there)[0]
+    return chosen
 
 
 def paired_differences(contrast: Contrast, values: pd.DataFrame) -> pd.Series:

@@ -20,7 +20,7 @@ from moelib.report.utilization import tables as utilization_tables
 DEVICE_MATTERS = 0.0025  # of accuracy, half of what matters of a departure
 
 
-def measured() -> pd.DataFrame:
+def measures() -> pd.DataFrame:
     """One row per run: accuracy and device, information, logarithms of curvature on test images."""
     accuracy = accuracy_tables.finals(contrasts.load(EXPECTED, TrainNumbers))
     usage = utilization_tables.on_test(contrasts.load(EXPECTED, UtilizationNumbers))
@@ -35,24 +35,24 @@ def measured() -> pd.DataFrame:
         (sharp, ["log_lambda_max", "log_trace"]),
     ]
     values = pd.DataFrame(columns=RUN)
-    for frame, measures in frames:
+    for frame, columns in frames:
         if len(frame):
-            values = values.merge(frame[[*RUN, *measures]], on=RUN, how="outer")
+            values = values.merge(frame[[*RUN, *columns]], on=RUN, how="outer")
     return values
 
 
-def judged() -> pd.DataFrame:
+def judge_expected() -> pd.DataFrame:
     """The verdicts on all that was expected, as `contrasts.judge` has them for one family."""
-    return contrasts.judge(EXPECTED, measured(), MATTERS)
+    return contrasts.judge(EXPECTED, measures(), MATTERS)
 
 
-def of_part(rows: pd.DataFrame, part: tuple[Contrast, ...]) -> pd.DataFrame:
-    """Of the rows of `judged` those of a part of the family."""
-    places = {EXPECTED.index(contrast) for contrast in part}
+def part(rows: pd.DataFrame, contrasted: tuple[Contrast, ...]) -> pd.DataFrame:
+    """Of the rows of `judge_expected` those of a part of the family."""
+    places = {EXPECTED.index(contrast) for contrast in contrasted}
     return rows[rows.index.isin(places)]
 
 
-def of_device(accuracy: pd.DataFrame) -> Evidence:
+def device_effect(accuracy: pd.DataFrame) -> Evidence:
     """Whether another kind of device moves accuracy, where nothing else is changed.
 
     Differences are means over the heads of a seed, one number for each seed.

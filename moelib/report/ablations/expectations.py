@@ -14,7 +14,7 @@ from moelib.records.kinds import SharpnessNumbers, TrainNumbers, UtilizationNumb
 from moelib.records.reliability import RobustnessNumbers
 from moelib.report import loading, pages
 from moelib.report.ablations import contrasts
-from moelib.report.ablations.departures import of_part
+from moelib.report.ablations.departures import part
 from moelib.report.accuracy import tables as accuracy_tables
 from moelib.report.headings import headings
 from moelib.report.robustness import tables as robustness_tables
@@ -45,9 +45,9 @@ def of_departures(judged: pd.DataFrame) -> list[Markdown]:
     """What was expected of the departures of the authors' code beside half points of accuracy.
 
     Args:
-        judged: the whole family, as of `departures.judged`.
+        judged: the whole family, as of `departures.judge_expected`.
     """
-    costly = of_part(judged, contrasts.COSTLY)
+    costly = part(judged, contrasts.COSTLY)
     text = "{0.question}, {0.head}: costs accuracy"
     rows = [*_accuracies(costly, text), *_information(judged), *_dead_of_load(), *_alike()]
     return _table([*rows, *_sharper(judged)])
@@ -102,7 +102,7 @@ def _accuracies(judged: pd.DataFrame, text: str) -> list[tuple[str, str, str]]:
 
 
 def _information(judged: pd.DataFrame):
-    for row in of_part(judged, contrasts.INFORMATION).itertuples():
+    for row in part(judged, contrasts.INFORMATION).itertuples():
         change = "more" if row.hypothesis.startswith("above") else "less"
         text = f"{row.question}, {row.head}: class and expert share {change} information"
         yield text, f"{with_interval(row.difference, row, signed)} nats", row.verdict
@@ -132,7 +132,7 @@ def _alike():
 
 def _sharper(judged: pd.DataFrame):
     text = "no augmentation, {}: the loss on test images is sharper"
-    rows = of_part(judged, contrasts.SHARPER)
+    rows = part(judged, contrasts.SHARPER)
     if rows.empty:
         yield text.format("all"), "not measured", INCONCLUSIVE
     names = {"log_lambda_max": "largest eigenvalue", "log_trace": "trace"}

@@ -5,9 +5,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.transforms import blended_transform_factory
 
-from moelib.report.style import INK, MARKERS, colours, head_rows, styled
+from moelib.report.ablations.tables import of_judged
+from moelib.report.forest import draw_effect
+from moelib.report.style import INK, colours, head_rows, styled
 from moelib.report.wording import MINUS
-from moelib.study.heads import family
 
 SIZE = 4.1, 0.9, 0.27  # inches: width, height of the axis, and of a line
 
@@ -18,8 +19,9 @@ def differences(judged: pd.DataFrame) -> list[Figure]:
 
     Rows of one question stand below it.
     """
+    points = of_judged(judged, judged["question"]).assign(against=[*judged["against"]])
     lines = []  # a question, or a row
-    for question, rows in judged.groupby("question", sort=False):
+    for question, rows in points.groupby("panel", sort=False):
         lines += [question, *rows.itertuples()]
     width, axis, line = SIZE
     figure, axes = plt.subplots(figsize=(width, axis + line * len(lines)), layout="constrained")
@@ -34,12 +36,7 @@ def differences(judged: pd.DataFrame) -> list[Figure]:
             text.set_in_layout(False)  # it may stand beside the labels and above the rows
             continue
         names.append(f"{row.head} {MINUS} {row.against}")
-        style = {"color": colour[row.head], "marker": MARKERS.get(family(row.head), "o")}
-        faint = {"linestyle": "none", "alpha": 0.45, "markersize": 3}
-        by_seed = [100 * value for value in row.by_seed]
-        axes.plot(by_seed, [y + 0.25] * len(by_seed), **faint, **style)
-        axes.plot([100 * row.low, 100 * row.high], [y, y], color=colour[row.head], linewidth=2.2)
-        axes.plot(100 * row.difference, y, markersize=6, **style)
+        draw_effect(axes, y, row, colour[row.head])
     head_rows(axes, names)
     axes.set_xlabel("difference, percentage points")
     return [figure]

@@ -13,7 +13,7 @@ from IPython.display import Markdown
 from moelib.records.kinds import SharpnessNumbers, TrainNumbers, UtilizationNumbers
 from moelib.report import loading, pages, wording
 from moelib.report.ablations import contrasts, expectations, figures, together
-from moelib.report.ablations import departures as departures_of
+from moelib.report.ablations.departures import DEVICE_MATTERS, device_effect, judge_expected, part
 from moelib.report.accuracy import tables as accuracy_tables
 from moelib.report.accuracy import words as accuracy_words
 from moelib.report.answers import MIXTURES, headline
@@ -118,8 +118,8 @@ def parts() -> list[Markdown]:
 def departures() -> list[Markdown]:
     """What did each departure of the authors' code do to accuracy?"""
     changed = (*contrasts.DEPARTURES, *contrasts.UNPAIRED)
-    family = departures_of.judged()
-    judged = departures_of.of_part(family, changed)
+    family = judge_expected()
+    judged = part(family, changed)
     if judged.empty:
         return [missing(contrasts.DEPARTURES)]
     records = contrasts.load(changed, TrainNumbers)
@@ -234,15 +234,15 @@ def _table(judged: pd.DataFrame) -> Markdown:
 
 def _device(accuracy: pd.DataFrame) -> str:
     """What the kind of device alone did to accuracy; nothing where it is not measured."""
-    part = departures_of.of_device(accuracy)
-    if not part.seeds:
+    effect = device_effect(accuracy)
+    if not effect.seeds:
         return ""
-    (decision,) = hypotheses.decisions([(part.p_for, part.p_against)])
+    (decision,) = hypotheses.decisions([(effect.p_for, effect.p_against)])
     return (
         "Trained again on another kind of processor, with nothing changed, the four heads differ "
-        f"by {with_interval(part.estimate, part, in_points)} points (mean over heads, "
-        f"{wording.seeds_in_words(part.seeds)}). That this is "
-        f"{wording.bound(WITHIN, departures_of.DEVICE_MATTERS)}, as was expected, is "
+        f"by {with_interval(effect.estimate, effect, in_points)} points (mean over heads, "
+        f"{wording.seeds_in_words(effect.seeds)}). That this is "
+        f"{wording.bound(WITHIN, DEVICE_MATTERS)}, as was expected, is "
         f"{decision.verdict}. A departure is compared with the run of its own kind of processor."
     )
 

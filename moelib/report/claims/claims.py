@@ -256,7 +256,8 @@ CLAIMS = (
     Claim(
         number=12,
         words="Soft and sparse heads bring no faster inference than a dense one.",
-        metric="time of the whole model, times that of the dense one, largest batch up to 256",
+        metric="time of the whole model as the rule executes it, times that of the dense one, "
+        "largest batch up to 256",
         holds=f"both medians are above {thresholds.FASTER:g}, and two dense heads differ by less "
         "than the margin",
         smallest=1 - thresholds.FASTER,

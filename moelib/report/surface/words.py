@@ -20,7 +20,7 @@ def answer(studies: Iterable[str], name: str = "surface") -> Iterator[Markdown]:
             tables.effects(records, kind),
             "around {head} the loss of test images rises {number} times as far",
             f"Rise of the loss at the farthest step along {direction}, times that of dense in the "
-            f"same seed.",
+            "same seed.",
             "rise of the loss, times dense",
             f" along {direction}",
         )

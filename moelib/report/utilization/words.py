@@ -45,13 +45,13 @@ def answer(studies: Iterable[str], name: str = "utilization") -> Iterator[Markdo
     yield chart(
         f"{name}-balance", balance, records,
         f"{headline(evenly)} Coefficient of variation of gate mass over experts, test images; 0 is "
-        f"even use, the dashed line the threshold.",
+        "even use, the dashed line the threshold.",
         "variation of gate mass", line=BALANCED,
     )  # fmt: skip
     yield chart(
         f"{name}-information", information, records,
         f"{headline(learned or knows)} Mutual information of class and expert, test images; a "
-        f"`frozen` gate was never trained.",
+        "`frozen` gate was never trained.",
         "class-expert information, nats", line=0,
     )  # fmt: skip
     yield pages.chart(
@@ -140,7 +140,7 @@ def _died(dead: pd.DataFrame, backbone: str) -> str:
     claim = (
         f"In {left} of {runs.sum()} runs of `{study}` an expert is dead at the end"
         if left
-        else f"Experts of `{study}` die early and come back"
+        else f"Experts of `{study}` die and come back"
     )
     theirs = listed(
         f"one of {head}’s until epoch {epoch}"

@@ -14,7 +14,7 @@ from moelib.modalities.report import answers as concluded
 from moelib.modalities.report import figures, tables, words
 from moelib.modalities.report.tables import POINT, Comparison, gap
 from moelib.records.modalities import ModalityUtilizationNumbers
-from moelib.report.statistics.hypotheses import WITHIN
+from moelib.report.statistics.hypotheses import BELOW, SUPPORTED, WITHIN
 from moelib.study.base import PROJECT
 from moelib.study.modalities import ModalityRun, load_modality_study
 
@@ -62,9 +62,20 @@ def test_an_answer_says_in_words_what_was_decided():
         Comparison("B", "half", "one", "hard", "dense", gap, WITHIN, POINT),
     )
     text = concluded.answer(tables.judged(arms, questions))
-    assert "With two the gap is 1.95 points lower than with one" in text
+    assert "The gap with two minus that with one is not within 1 point**" in text
     assert "otherwise than was expected" in text and "half" not in text
-    assert prose.numbers(text) == ["1.95", "1", "4", "1", "2"]  # points, within, seeds; open of all
+    within, difference, _, low, high, seeds, *left = prose.numbers(text)
+    assert (within, seeds, left) == ("1", "4", ["1", "2"])
+    assert (difference, low, high) == ("−1.95", "−2.04", "−1.86")
+
+
+def test_a_difference_that_may_be_none_is_not_called_one():
+    arms = records("top-2", SMALL) + records("dense", SMALL)
+    question = (Comparison("A", "two", "one", "top-2", "dense", gap, BELOW, POINT),)
+    judged = tables.judged(arms, question).assign(verdict=SUPPORTED, estimate=-0.0109)
+    text = concluded.answer(judged)
+    assert "minus that with one is below +1 point**, as was expected" in text
+    assert "lower" not in text
 
 
 def test_the_grounding_loss_is_told_of_a_study_that_has_one(monkeypatch):

@@ -12,8 +12,8 @@ pytestmark = pytest.mark.usefixtures("closed")
 
 def test_each_difference_stands_below_its_question_in_points():
     judged = pd.DataFrame(
-        {"question": question, "head": head, "against": against, "difference": 0.02,
-         "low": 0.01, "high": 0.03, "by_seed": (0.01, 0.03)}
+        {"study": "s", "question": question, "head": head, "against": against,
+         "by_seed": (0.01, 0.02, 0.03)}
         for question, head, against in (
             ("Why?", "dense", "linear"), ("How?", "soft", "dense"), ("How?", "sparse", "dense")
         )
@@ -26,8 +26,10 @@ def test_each_difference_stands_below_its_question_in_points():
     assert labels == expected
     assert [text.get_text() for text in axes.texts] == ["Why?", "How?"]
     _, seeds, bar, mean, *_ = axes.lines  # after the line of no difference, of the first row
-    assert list(seeds.get_xdata()) == [1, 3] and list(bar.get_xdata()) == [1, 3]
-    assert list(mean.get_xdata()) == [2] and list(mean.get_ydata()) == [1]
+    assert list(seeds.get_xdata()) == pytest.approx([1, 2, 3])
+    half = 4.3026527 / 3**0.5  # Student's t of two degrees of freedom, a deviation of 1
+    assert list(bar.get_xdata()) == pytest.approx([2 - half, 2 + half])
+    assert list(mean.get_xdata()) == pytest.approx([2]) and list(mean.get_ydata()) == [1]
 
 
 def test_parts_of_a_study_have_an_axis_of_their_own_and_words():

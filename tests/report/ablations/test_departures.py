@@ -20,13 +20,13 @@ def test_every_hypothesis_has_one_place_in_the_family():
 
 def test_parts_of_the_family_are_told_apart_by_place():
     rows = pd.DataFrame({"place": range(len(EXPECTED))})
-    parts = [departures.of_part(rows, part) for part in (COSTLY, INFORMATION, SHARPER)]
+    parts = [departures.part(rows, part) for part in (COSTLY, INFORMATION, SHARPER)]
     assert [len(part) for part in parts] == [1, 4, 8]
     assert [EXPECTED[place] for place in parts[0]["place"]] == [*COSTLY]
 
 
 def test_without_records_nothing_is_judged():
-    assert departures.judged().empty
+    assert departures.judge_expected().empty
 
 
 @pytest.mark.parametrize(
@@ -40,8 +40,8 @@ def test_a_device_is_judged_by_the_means_over_heads_of_a_seed(shift, verdict):
         for rank, head in enumerate(HEADS)
         for seed in range(5)
     ).set_axis(["study", "head", "seed", "test_accuracy"], axis=1)
-    part = departures.of_device(accuracy)
+    part = departures.device_effect(accuracy)
     assert part.seeds == 5 and part.estimate == pytest.approx(shift + noise.mean())
     assert decisions([(part.p_for, part.p_against)])[0].verdict == verdict
     lacking = accuracy.drop(accuracy.index[-1])  # a seed without one of its heads
-    assert departures.of_device(lacking).seeds == 4
+    assert departures.device_effect(lacking).seeds == 4

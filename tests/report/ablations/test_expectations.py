@@ -27,7 +27,7 @@ def rows(tables) -> dict[str, str]:
 
 def of_departures():
     """What was expected of departures, judged by the records that there are."""
-    return expectations.of_departures(departures.judged())
+    return expectations.of_departures(departures.judge_expected())
 
 
 def use(study, head, *gates):

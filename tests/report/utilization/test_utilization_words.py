@@ -25,8 +25,7 @@ def dead(**epochs: list[list[int]]) -> pd.DataFrame:
         (
             {"sparse": [[1, 2], [1, 2, 3]], "soft": [[], []]},
             "speednet",
-            "**Experts of `s` die early and come back**: sparse in 2 of 2 runs, until epoch 2 to 3 "
-            "of 5.",
+            "**Experts of `s` die and come back**: sparse in 2 of 2 runs, until epoch 2 to 3 of 5.",
         ),
         (
             {"sparse": [[1], []], "switch": [[4, 5], [2]]},
