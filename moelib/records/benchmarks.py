@@ -96,6 +96,7 @@ class SessionNumbers(Numbers):
     """What was done on one machine at one time, several tasks at once, and what it took."""
 
     kind: ClassVar[str] = "session"
+    tables: ClassVar[tuple[str, ...]] = ("tasks",)
 
     workers: int  # tasks at once
     seconds: float

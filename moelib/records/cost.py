@@ -57,6 +57,7 @@ class CostNumbers(Numbers):
     """Times of models of published shapes with random weights, in bfloat16, on one device."""
 
     kind: ClassVar[str] = "cost"
+    tables: ClassVar[tuple[str, ...]] = ("cells",)
 
     tiny: bool  # shapes were shrunk: the times mean nothing
     seconds: float  # that the run was given
@@ -95,5 +96,6 @@ class TrafficNumbers(Numbers):
     """Expert-parallel traffic of routings on virtual devices."""
 
     kind: ClassVar[str] = "traffic"
+    tables: ClassVar[tuple[str, ...]] = ("cases",)
 
     cases: tuple[TrafficCase, ...]

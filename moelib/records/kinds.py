@@ -21,6 +21,7 @@ from moelib.records.modalities import (
 )
 from moelib.records.record import VERSION, Numbers, Record
 from moelib.records.reliability import RobustnessNumbers
+from moelib.records.table import columns_schema
 from moelib.study.base import PROJECT, Frozen
 
 
@@ -57,6 +58,7 @@ class TrainNumbers(Numbers):
     """What a training leaves behind."""
 
     kind: ClassVar[str] = "train"
+    tables: ClassVar[tuple[str, ...]] = ("epochs",)
 
     head_parameters: int
     total_parameters: int
@@ -223,6 +225,7 @@ class SurfaceNumbers(Numbers):
     """What the analysis of the loss surface leaves behind."""
 
     kind: ClassVar[str] = "surface"
+    tables: ClassVar[tuple[str, ...]] = ("sweeps",)
 
     epoch: int  # of the analysed weights
     images: int  # of each split
@@ -270,6 +273,7 @@ class EfficiencyNumbers(Numbers):
     """What the analysis of efficiency leaves behind."""
 
     kind: ClassVar[str] = "efficiency"
+    tables: ClassVar[tuple[str, ...]] = ("timed",)
 
     precision: str  # of the backbone; heads compute in float32
     reference_hidden: int | None  # of the dense head beside it; null: another head like this one
@@ -295,6 +299,7 @@ class GalleryNumbers(Numbers):
     """Images that each expert gets; an image belongs to its first choice."""
 
     kind: ClassVar[str] = "gallery"
+    tables: ClassVar[tuple[str, ...]] = ("pictures",)
 
     epoch: int  # of the analysed weights
     images: int  # test images that were routed
@@ -358,6 +363,17 @@ def schema() -> dict:
     """JSON schema that every record fits; `python -m moelib.records.kinds` writes it."""
     models = [(Record[kind], "validation") for kind in KINDS]
     references, definitions = models_json_schema(models)
+    defined = definitions["$defs"]
+
+    def resolve(part: dict) -> dict:
+        return defined[part["$ref"].removeprefix("#/$defs/")] if "$ref" in part else part
+
+    for kind in KINDS:
+        fields = defined[kind.__name__]["properties"]
+        for name in kind.tables:
+            empty = {"type": "array", "maxItems": 0}
+            table = columns_schema(fields[name]["items"], resolve)
+            fields[name] = {"title": fields[name]["title"], "anyOf": [table, empty]}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": f"Records of the executable paper, version {VERSION}",

@@ -36,6 +36,7 @@ class ModalityTrainNumbers(Numbers):
     """What a training on pictures and words leaves behind."""
 
     kind: ClassVar[str] = "vlm-train"
+    tables: ClassVar[tuple[str, ...]] = ("epochs",)
 
     study: ModalityStudy  # resolved
     total_parameters: int

@@ -1,9 +1,9 @@
 """Records: what a run measured, as plain JSON with provenance. Written and read here alone.
 
-A record holds the resolved study, the head and seed where it has them, the digests of its inputs,
-the numbers of one analysis, and its provenance. Its digest covers all that but the provenance, so
-two runs agree when their digests do; the provenance has a digest of its own. So a damaged file is
-noticed when it is read.
+A record holds the resolved study with the run's own head, the head and seed where it has them,
+the digests of its inputs, the numbers of one analysis, and its provenance. Its digest covers all
+that but the provenance, so two runs agree when their digests do; the provenance has a digest of its
+own. So a damaged file is noticed when it is read.
 """
 
 import json
@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import ClassVar, Generic, Literal, TypeVar
 
 from pydantic import ConfigDict, ValidationError
+from pydantic_core import to_json
 
 from moelib.records.atomic import write_atomically
 from moelib.records.provenance import Provenance, digest
+from moelib.records.table import columns, rows
 from moelib.study.base import RECORDED, Frozen
 from moelib.study.study import Study
 
@@ -31,6 +33,7 @@ class Numbers(Frozen):
 
     kind: ClassVar[str]
     digits: ClassVar[int] = 6  # significant ones of a number: more than are sure of any
+    tables: ClassVar[tuple[str, ...]] = ()  # fields whose rows a file keeps as columns
 
 
 N = TypeVar("N", bound=Numbers)
@@ -52,7 +55,13 @@ class Record(Frozen, Generic[N]):
 
     def content_digest(self) -> str:
         """SHA-256 of the record as canonical JSON, without provenance and the digests."""
-        return _content_digest(self.model_dump(mode="json"))
+        return _content_digest(self.in_file())
+
+    def in_file(self) -> dict:
+        """The record as its file has it, with tables as columns."""
+        raw = self.model_dump(mode="json")
+        raw["numbers"] |= {name: columns(raw["numbers"][name]) for name in self.numbers.tables}
+        return raw
 
 
 def write_record(path: Path, record: Record[N]) -> Record[N]:
@@ -72,7 +81,7 @@ def write_record(path: Path, record: Record[N]) -> Record[N]:
         "provenance_digest": _digest(record.provenance.model_dump(mode="json")),
     }
     record = record.model_copy(update=digests)
-    write_atomically(path, (record.model_dump_json() + "\n").encode())
+    write_atomically(path, to_json(record.in_file()) + b"\n")
     return record
 
 
@@ -101,6 +110,7 @@ def read_record(path: Path, numbers: type[N]) -> Record[N]:
     if raw.get("provenance_digest") != _digest(raw.get("provenance")):
         raise RecordError(f"The record {path} is damaged: its provenance has another digest.")
     try:
+        raw = _with_rows(raw, numbers.tables)
         return Record[numbers].model_validate_json(json.dumps(raw), context=RECORDED)
     except ValidationError as error:
         fault = error.errors()[0]
@@ -108,6 +118,16 @@ def read_record(path: Path, numbers: type[N]) -> Record[N]:
         raise RecordError(
             f"The record {path} does not fit the schema: {where}: {fault['msg']}."
         ) from None
+    except ValueError as error:
+        raise RecordError(f"The record {path} does not fit the schema: {error}.") from None
+
+
+def _with_rows(raw: dict, tables: tuple[str, ...]) -> dict:
+    numbers = raw.get("numbers")
+    if not isinstance(numbers, dict):
+        return raw
+    unfolded = {name: rows(numbers[name]) for name in tables if name in numbers}
+    return raw | {"numbers": numbers | unfolded}
 
 
 def _content_digest(raw: dict) -> str:

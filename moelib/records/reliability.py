@@ -27,6 +27,7 @@ class RobustnessNumbers(Numbers):
     """Predictions on the test images, clean and corrupted."""
 
     kind: ClassVar[str] = "robustness"
+    tables: ClassVar[tuple[str, ...]] = ("corrupted",)
 
     epoch: int  # of the weights
     clean: Reliability  # all test images

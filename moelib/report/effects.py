@@ -45,7 +45,7 @@ def trains_backbone(record: Record) -> bool:
 
 
 def _main_heads(runs: list[Record]) -> list[Record]:
-    many = len({head for record in runs for head in record.study.heads}) > MANY
+    many = len({record.head for record in runs}) > MANY
     return [record for record in runs if record.head in MAIN] if many else runs
 
 

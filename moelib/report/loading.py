@@ -12,6 +12,7 @@ from moelib.records.kinds import EfficiencyNumbers
 from moelib.records.record import Numbers, Record, RecordError, read_record
 from moelib.report import paper
 from moelib.study.base import PROJECT
+from moelib.study.heads import KINDS, family
 from moelib.study.reader import STUDIES, load_study
 from moelib.study.run import results_root, runs
 
@@ -69,14 +70,17 @@ def planned_seeds(study: str) -> int:
 def load(study: str, numbers: type[N]) -> list[Record[N]]:
     """All records of one kind of a study, in the order of its heads, then by seed.
 
+    Heads of a study that is written elsewhere come by kind, then by name.
+
     Records of a head or seed that the study no longer lists are left out.
 
     Raises:
         RecordError: a record is damaged, or two of them differ in more than head and seed.
     """
     paths = sorted(results_root().glob(f"{study}/*/seed-*/{numbers.kind}.json"))
-    if (STUDIES / f"{study}.yaml").is_file():  # a study may also be written elsewhere
-        listed = {run.record_path(numbers.kind) for run in runs(load_study(study))}
+    planned = load_study(study) if (STUDIES / f"{study}.yaml").is_file() else None
+    if planned:  # a study may also be written elsewhere
+        listed = {run.record_path(numbers.kind) for run in runs(planned)}
         paths = [path for path in paths if path in listed]
     records = [_read(path, numbers, path.stat().st_mtime_ns) for path in paths]
     firsts: dict[str, tuple[object, Record[N]]] = {}  # of each setting, and whose it is
@@ -90,7 +94,7 @@ def load(study: str, numbers: type[N]) -> list[Record[N]]:
                 f"{_name(given[different[0]][1])} and {_name(record)} differ in "
                 f"{', '.join(different)}. Run the study again."
             )
-    heads = list(dict.fromkeys(head for record in records for head in record.study.heads))
+    heads = [*planned.heads] if planned else sorted({record.head for record in records}, key=_kind)
     return sorted(records, key=lambda record: (heads.index(record.head), record.seed))
 
 
@@ -128,6 +132,11 @@ def _settings(record: Record) -> dict[str, object]:
         shared["device"] = record.provenance.device
         shared["threads"] = record.provenance.threads
     return shared
+
+
+def _kind(head: str) -> tuple[int, str]:
+    kind = family(head)
+    return KINDS.index(kind) if kind in KINDS else len(KINDS), head
 
 
 def _name(record: Record) -> str:

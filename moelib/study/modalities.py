@@ -246,6 +246,10 @@ class ModalityStudy(Frozen):
     grounding: NonNegativeFloat = 1.0
     training: Training
 
+    def only(self, arm: str) -> "ModalityStudy":
+        """The study with one arm alone: what determines its runs, and no more."""
+        return self.model_copy(update={"arms": {arm: self.arms[arm]}})
+
     @rule
     def _names(self) -> None:
         for name in (self.name, *self.arms):
@@ -318,9 +322,9 @@ def open_modality_run(study: str, arm: str, seed: int) -> ModalityRun:
     if seed not in loaded.seeds:
         seeds = ", ".join(map(str, loaded.seeds))
         raise ConfigError(f"The study '{loaded.name}' has no seed {seed}; its seeds are {seeds}.")
-    return ModalityRun(loaded, arm, seed)
+    return ModalityRun(loaded.only(arm), arm, seed)
 
 
 def modality_runs(study: ModalityStudy) -> list[ModalityRun]:
     """All runs of a study, seed by seed, so that whatever is done is paired."""
-    return [ModalityRun(study, arm, seed) for seed in study.seeds for arm in study.arms]
+    return [ModalityRun(study.only(arm), arm, seed) for seed in study.seeds for arm in study.arms]

@@ -16,7 +16,7 @@ from moelib.study.study import Study
 
 @dataclass(frozen=True)
 class Run:
-    """One (study, head, seed)."""
+    """One (study, head, seed). Where a study is opened, that of a run lists its head alone."""
 
     study: Study
     head: str
@@ -80,12 +80,12 @@ def open_run(study: str, head: str, seed: int) -> Run:
     if seed not in loaded.seeds:
         seeds = ", ".join(map(str, loaded.seeds))
         raise ConfigError(f"The study '{loaded.name}' has no seed {seed}; its seeds are {seeds}.")
-    return Run(loaded, head, seed)
+    return Run(loaded.only(head), head, seed)
 
 
 def runs(study: Study) -> list[Run]:
     """All runs of a study, seed by seed."""
-    return [Run(study, head, seed) for seed in study.seeds for head in study.heads]
+    return [Run(study.only(head), head, seed) for seed in study.seeds for head in study.heads]
 
 
 def results_root() -> Path:

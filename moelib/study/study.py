@@ -66,6 +66,10 @@ class Study(Frozen):
             if isinstance(head, Sparse) and head.balance.load > 0:
                 _refuse_inexact_load(name, head, self.protocol)
 
+    def only(self, head: str) -> "Study":
+        """The study with one head alone: what determines its runs, and no more."""
+        return self.model_copy(update={"heads": {head: self.heads[head]}})
+
     def analyses_of(self, head: str, seed: int) -> list[str]:
         """Names of the analyses that are to be made of a run.
 

@@ -10,7 +10,8 @@ from moelib.study.run import Run
 def test_a_study_of_many_heads_is_not_compared_head_by_head():
     few = [synthetic.trained(Run(synthetic.study(), "soft", seed)) for seed in (0, 1)]
     heads = {f"soft-h{size}": {"kind": "soft"} for size in range(9)}
-    many = [synthetic.trained(Run(synthetic.study(heads=heads), "soft-h0", 0))]
+    study = synthetic.study(heads=heads)
+    many = [synthetic.trained(Run(study, head, 0)) for head in heads]
     assert list(effects.few_heads({"few": few, "many": many, "none": []})) == ["few"]
 
 

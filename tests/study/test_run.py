@@ -10,7 +10,7 @@ from tiny import tiny_run, tiny_study
 
 from moelib.study.base import PROJECT, ConfigError
 from moelib.study.reader import load_study
-from moelib.study.run import Run, open_run, results_root, runs
+from moelib.study.run import open_run, results_root, runs
 from moelib.training.seeding import reseed, seeded
 
 SHARED = ("backbone", "order", "augmentation")
@@ -36,8 +36,15 @@ def test_runs_of_a_study_go_seed_by_seed():
     assert len(order) == 12
 
 
+def test_a_run_has_the_study_with_its_own_head():
+    run, whole = open_run("quick", "soft", 1), load_study("quick")
+    assert (run.head, run.seed) == ("soft", 1)
+    assert run.study.heads == {"soft": whole.heads["soft"]}
+    assert run.study.model_copy(update={"heads": whole.heads}) == whole
+    assert run in runs(whole)
+
+
 def test_open_run_refuses_what_the_study_does_not_list():
-    assert open_run("quick", "soft", 1) == Run(load_study("quick"), "soft", 1)
     with refusal(ConfigError, "'quick'", "head 'sfot'", "dense, soft, sparse, switch"):
         open_run("quick", "sfot", 0)
     with refusal(ConfigError, "'quick'", "seed 7", "0, 1, 2"):

@@ -202,8 +202,7 @@ def composing(records: Sequence[Trained]) -> list[Markdown]:
 
 def _sighted(records: Sequence[Trained]) -> list[Trained]:
     """Those of arms that see words and pictures."""
-    arms = records[0].numbers.study.arms
-    return [r for r in records if getattr(arms[r.head], "sees", "both") == "both"]
+    return [r for r in records if getattr(r.numbers.study.arms[r.head], "sees", "both") == "both"]
 
 
 def type_chart(records: Sequence[Utilized]) -> Markdown:
