@@ -464,7 +464,7 @@ def write_benchmark() -> None:
 def _record(run: Run, numbers, **provenance) -> Record:
     return Record(
         kind=numbers.kind,
-        study=run.study,
+        study=run.study.only(run.head),
         head=run.head,
         seed=run.seed,
         inputs={},

@@ -74,7 +74,7 @@ def images_of_experts() -> Markdown:
     row = next((row for row in differences.itertuples() if row.head == "soft"), None)
     if row is None:
         return Markdown("What soft and sparse heads learn from is not compared here yet.")
-    sparse = records[0].study.heads["sparse"]
+    sparse = next(run.study.heads["sparse"] for run in records if run.head == "sparse")
     more = row.verdict == "higher"
     this = "this is part of what sparse loses" if more else "this alone does not explain it"
     return Markdown(
