@@ -29,26 +29,23 @@ def judge(record: Record[CostNumbers]) -> pd.DataFrame:
     same, ceiling = (-bounds.SAME, bounds.SAME), (0.0, bounds.PREFILL_CEILING)
     one, many = (bounds.SAVED_ALONE, math.inf), (-math.inf, bounds.SAVED_BATCHED)
     findings = {
-        "P1": ("; ", _crossings(record)),
-        "P2": ("; ", _tracking(record)),
-        "P3": ("; ", _masking(record)),
-        "P4": (", ", [
+        "P1": _crossings(record),
+        "P2": _tracking(record),
+        "P3": _masking(record),
+        "P4": [
             _saved(record, "variable", "mlp", "decode", 1, one, "{saved:.0%} less at batch 1"),
             _saved(record, "variable", "mlp", "decode", 32, many, "{saved:.0%} less at batch 32"),
-        ]),
-        "P5": (", ", [
-            _saved(record, "variable", "model", "prefill", 8, ceiling, "{saved:.0%} less"),
-        ]),
-        "P6": (", ", [
+        ],
+        "P5": [_saved(record, "variable", "model", "prefill", 8, ceiling, "{saved:.0%} less")],
+        "P6": [
             _saved(record, "guided", "model", "prefill", 8, same, "{left:.2f} times in prefill"),
             _saved(record, "guided", "model", "decode", 32, same, "{left:.2f} times in decoding"),
-        ]),
-    }  # fmt: skip
+        ],
+    }
     rows = []
     for prediction in record.numbers.predictions:
-        separator, found = findings[prediction.name]
-        words, holds = zip(*found, strict=True)
-        evidence = separator.join(filter(None, words)) or "not measured"
+        words, holds = zip(*findings[prediction.name], strict=True)
+        evidence = "; ".join(filter(None, words)) or "not measured"
         verdict = CONTRADICTED if False in holds else SUPPORTED if all(holds) else INCONCLUSIVE
         rows.append({**prediction.model_dump(), "evidence": evidence, "verdict": verdict})
     return pd.DataFrame(rows)
