@@ -1,13 +1,10 @@
 """What a family of comparisons came to: the answer in a sentence, and the verdicts."""
 
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
-
 import pandas as pd
 from IPython.display import Markdown
 
 from moelib.modalities.report import tables
-from moelib.modalities.report.tables import MEASURES, Comparison, Trained
+from moelib.modalities.report.tables import MEASURES
 from moelib.report import pages
 from moelib.report.headings import headings
 from moelib.report.statistics.hypotheses import (
@@ -19,7 +16,7 @@ from moelib.report.statistics.hypotheses import (
     seeds_for,
 )
 from moelib.report.statistics.power import MOST_SEEDS
-from moelib.report.wording import enumeration, in_points, listed, plain, span, with_interval
+from moelib.report.wording import in_points, plain, span, with_interval
 from moelib.study.modalities import load_modality_study
 
 FATES = {SUPPORTED: ("is", "as"), CONTRADICTED: ("is not", "otherwise than")}  # was expected
@@ -33,28 +30,9 @@ def verdicts(judged: pd.DataFrame) -> Markdown:
         points=[with_interval(row.estimate, row, in_points) for row in rows],
         verdict=judged["verdict"].map(pages.verdict),
     )
-    columns = headings("name", "what", "seeds", "points", "expected", "verdict", "adjusted")
+    columns = headings("name", "what", "seeds") | {"apart": ("on two processors", "d")}
+    columns |= headings("points", "expected", "verdict", "adjusted")
     return pages.table(table, columns)
-
-
-def devices(records: Iterable[Trained], family: Sequence[Comparison]) -> list[Markdown]:
-    """In how many pairs of a family runs of two devices meet; nothing where none do."""
-    runs = tables.by_run(records)
-    across = defaultdict(list)
-    for one in family:
-        both = tables.paired(runs, one, "device")
-        apart = (both[one.arm] != both[one.baseline]).sum()
-        if apart:
-            across[f"{apart} of {len(both)} pairs"].append(one.name)
-    if not across:
-        return []
-    where = listed(f"{pairs} of {enumeration(names)}" for pairs, names in across.items())
-    return [
-        Markdown(
-            f"In {where} the two runs were trained on different kinds of processor, whose rounding "
-            "differs: what that does is part of these differences."
-        )
-    ]
 
 
 def answer(judged: pd.DataFrame) -> str:

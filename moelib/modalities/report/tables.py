@@ -22,7 +22,7 @@ from moelib.report.statistics.hypotheses import (
     over_seeds,
 )
 from moelib.report.wording import bound
-from moelib.study.modalities import FOLDER, ModalityRun, load_modality_study
+from moelib.study.modalities import ModalityRun, load_modality_study
 
 N = TypeVar("N", bound=Numbers)
 Trained = Record[ModalityTrainNumbers]
@@ -47,8 +47,6 @@ def load(
     Raises:
         RecordError: a record is damaged, or two of them differ in more than arm and seed.
     """
-    if not (FOLDER / f"{study}.yaml").is_file():
-        return []
     listed = load_modality_study(study)
     runs = [ModalityRun(listed, arm, seed) for arm in listed.arms for seed in sorted(listed.seeds)]
     paths = [run.record_path(file or numbers.kind) for run in runs]
@@ -170,28 +168,26 @@ def judged(records: Iterable[Trained], family: Sequence[Comparison]) -> pd.DataF
     Each is a paired t test for what was expected and for its opposite, called at 5 % after Holm's
     correction for the whole family, whether or not all of it could be tested. Nothing is called of
     fewer than `FEWEST` seeds. Columns are those of a comparison, of `Evidence` and of a `Decision`,
-    in shares and not in points, and what was `expected` in words.
+    in shares and not in points, what was `expected` in words, and of how many pairs the two runs
+    were trained `apart`, on different kinds of processor.
     """
     runs = by_run(records)
-    tested = []
+    tested, apart = [], []
     for one in family:
-        both = paired(runs, one, one.measure)
-        differences = both[one.arm] - both[one.baseline]
+        arm, baseline = (runs[runs["head"] == head] for head in (one.arm, one.baseline))
+        pairs = arm.merge(baseline, on="seed", suffixes=("", "_baseline"))
+        differences = pairs[one.measure] - pairs[f"{one.measure}_baseline"]
         tested.append(over_seeds(one.name, differences, one.kind, one.threshold))
+        apart.append((pairs["device"] != pairs["device_baseline"]).sum())
     decided = decisions([(part.p_for, part.p_against) for part in tested])
     rows = [
         {**one._asdict(), **part._asdict(), **decision._asdict()}
         for one, part, decision in zip(family, tested, decided, strict=True)
     ]
-    table = pd.DataFrame(rows).assign(expected=[bound(one.kind, one.threshold) for one in family])
+    expected = [bound(one.kind, one.threshold) for one in family]
+    table = pd.DataFrame(rows).assign(expected=expected, apart=apart)
     table["verdict"] = table["verdict"].where(table["seeds"] >= FEWEST, INCONCLUSIVE)
     return table[table["seeds"] > 0]
-
-
-def paired(runs: pd.DataFrame, one: Comparison, column: str) -> pd.DataFrame:
-    """A column of `by_run` of both arms of a comparison, by seed, where both are there."""
-    wide = runs.pivot(index="seed", columns="head", values=column)
-    return wide.reindex(columns=[one.arm, one.baseline]).dropna()
 
 
 def beside(records: Iterable[Trained], baseline: str, measure: str) -> pd.DataFrame:

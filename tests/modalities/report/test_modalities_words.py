@@ -88,20 +88,17 @@ def test_seeds_that_agree_exactly_say_nothing_of_what_others_could_tell():
     assert "not decide" in answer and "would take" not in answer
 
 
-def test_comparisons_across_devices_are_named():
-    runs = [*records("dense", SMALL[:2]), *records("top-2", SMALL[:2]), *records("hard", SMALL[:2])]
+def test_comparisons_across_devices_are_counted():
+    runs = records("dense", SMALL) + records("top-2", SMALL) + records("hard", SMALL)
     family = (
         Comparison("H1", "top-2", "dense", "top-2", "dense", "gap", WITHIN, POINT),
         Comparison("H2", "top-2", "hard", "top-2", "hard", "gap", WITHIN, POINT),
     )
-    assert concluded.devices(runs, family) == []
     elsewhere = runs[0].provenance.model_copy(update={"device": "another CPU"})
     runs[0] = runs[0].model_copy(update={"provenance": elsewhere})
-    (told,) = concluded.devices(runs, family)
-    assert told.data.startswith("In 1 of 2 pairs of H1 the two runs")
-    runs[1] = runs[1].model_copy(update={"provenance": elsewhere})
-    (told,) = concluded.devices(runs, family)
-    assert told.data.startswith("In 2 of 2 pairs of H1 the two runs")
+    judged = tables.judged(runs, family)
+    assert judged["apart"].tolist() == [1, 0]
+    assert "| 4 | 1 | " in concluded.verdicts(judged).data.splitlines()[2]
 
 
 def test_curves_are_drawn(closed):

@@ -28,16 +28,13 @@ NOTHING = "No record of `{script}` is in this checkout."
 
 def costs() -> list[Record[CostNumbers]]:
     """Records of times at true shapes, those of GPUs first."""
-    return sorted(loading.of_scripts(FOLDER, CostNumbers, "cost.*.json").values(), key=_on_cpu)
+    records = loading.of_scripts(FOLDER, CostNumbers, "cost.*.json").values()
+    return sorted(records, key=lambda record: record.provenance.device == record.provenance.cpu)
 
 
 def traffics() -> list[Record[TrafficNumbers]]:
     """Records of traffic."""
     return [*loading.of_scripts(FOLDER, TrafficNumbers, "traffic.*.json").values()]
-
-
-def _on_cpu(record: Record) -> bool:
-    return record.provenance.device == record.provenance.cpu
 
 
 def source(record: Record) -> Markdown:
