@@ -86,6 +86,7 @@ def loads(layers: pd.DataFrame) -> list[Figure]:
         axes.axhline(1 / len(wide), color=INK, linewidth=1, linestyle="--")
         axes.set(title=f"layer {number}", xlabel="expert", ylabel="share of choices")
         axes.set_ylim(0, 1.1 * layers["load"].max())
+        axes.grid(axis="x", visible=False)
         axes.legend(**SMALL)
         figures.append(figure)
     return figures
