@@ -1,57 +1,38 @@
 """What a family of comparisons came to: the answer in a sentence, and the verdicts."""
 
-from collections.abc import Sequence
-
 import pandas as pd
 from IPython.display import Markdown
 
 from moelib.modalities.report import tables
-from moelib.modalities.report.tables import Comparison, Trained
+from moelib.modalities.report.tables import MEASURES
 from moelib.report import pages
 from moelib.report.headings import headings
-from moelib.report.statistics.hypotheses import CONTRADICTED, INCONCLUSIVE, LEVEL, SUPPORTED
-from moelib.report.statistics.power import MOST_SEEDS, detectable_effect, needed_seeds
-from moelib.report.wording import enumeration, in_points, plain, span, with_interval
+from moelib.report.statistics.hypotheses import (
+    CONTRADICTED,
+    INCONCLUSIVE,
+    LEVEL,
+    SUPPORTED,
+    detectable,
+    seeds_for,
+)
+from moelib.report.statistics.power import MOST_SEEDS
+from moelib.report.wording import in_points, plain, span, with_interval
 from moelib.study.modalities import load_modality_study
 
-FATES = {SUPPORTED: "as", CONTRADICTED: "otherwise than"}  # was expected
+FATES = {SUPPORTED: ("is", "as"), CONTRADICTED: ("is not", "otherwise than")}  # was expected
 
 
 def verdicts(judged: pd.DataFrame) -> Markdown:
     """The comparisons of a family: difference, what was expected, and the verdict."""
     rows = [*judged.itertuples()]
     table = judged.assign(
-        what=[
-            f"{row.subject}, {tables.MEASURES[row.value]}: `{row.arm}` minus `{row.baseline}`"
-            for row in rows
-        ],
+        what=[f"{MEASURES[row.measure]}: `{row.arm}` minus `{row.baseline}`" for row in rows],
         points=[with_interval(row.estimate, row, in_points) for row in rows],
         verdict=judged["verdict"].map(pages.verdict),
     )
-    columns = headings("name", "what", "seeds", "points", "expected", "verdict", "adjusted")
+    columns = headings("name", "what", "seeds") | {"apart": ("on two processors", "d")}
+    columns |= headings("points", "expected", "verdict", "adjusted")
     return pages.table(table, columns)
-
-
-def devices(records: Sequence[Trained], family: Sequence[Comparison]) -> list[Markdown]:
-    """In which comparisons of a family runs of two devices meet; nothing where none do."""
-    across = {
-        one.name: [run.provenance.device != base.provenance.device for run, base in couples]
-        for one in family
-        if (couples := tables.pairs(records, [one]))
-    }
-    always = [name for name, differ in across.items() if all(differ)]
-    at_times = [name for name, differ in across.items() if any(differ) and not all(differ)]
-    parts = [f"in all pairs of {enumeration(always)}"] if always else []
-    parts += [f"in some of {enumeration(at_times)}"] if at_times else []
-    if not parts:
-        return []
-    where = ", and ".join(parts)
-    return [
-        Markdown(
-            f"{where[0].upper()}{where[1:]} the two runs were trained on different kinds of "
-            "processor, whose rounding differs: what that does is part of these differences."
-        )
-    ]
 
 
 def answer(judged: pd.DataFrame) -> str:
@@ -69,12 +50,11 @@ def answer(judged: pd.DataFrame) -> str:
 
 def _told(row) -> str:
     """A decided comparison in a sentence."""
-    word = "is" if row.verdict == SUPPORTED else "is not"
+    verb, fate = FATES[row.verdict]
     return (
-        f"**The {tables.MEASURES[row.value]} with {row.subject} minus that with {row.against} "
-        f"{word} {row.expected}**, {FATES[row.verdict]} was expected ({row.name}: "
-        f"{in_points(row.estimate)} points, 95% interval {span(row, in_points)}, uncorrected; "
-        f"{row.seeds} seeds)."
+        f"**The {MEASURES[row.measure]} with {row.subject} minus that with {row.against} "
+        f"{verb} {row.expected}**, {fate} was expected ({row.name}: {in_points(row.estimate)} "
+        f"points, 95% interval {span(row, in_points)}, uncorrected; {row.seeds} seeds)."
     )
 
 
@@ -102,14 +82,13 @@ def allocation(judged: pd.DataFrame) -> str:
 
 def _resolution(judged: pd.DataFrame) -> str:
     """Which difference these seeds could have told, and how many would tell one of a point."""
-    widest = judged.loc[judged["deviation"].fillna(0.0).idxmax()]
-    spread, count = widest["deviation"], widest["seeds"]
-    if not spread > 0:
+    widest = judged.sort_values("deviation", na_position="first").iloc[-1]
+    if not widest["deviation"] > 0:
         return ""
     level = LEVEL / len(tables.MAIN)
-    seeds = needed_seeds(tables.POINT, spread, level) or f"more than {MOST_SEEDS:,}"
+    seeds = seeds_for(widest, tables.POINT, level) or f"more than {MOST_SEEDS:,}"
     return (
-        f" Corrected for {len(tables.MAIN)} comparisons, {count} seeds of this scatter find a true "
-        f"difference of {plain(100 * detectable_effect(spread, count, level))} points in four of "
+        f" Corrected for {len(tables.MAIN)} comparisons, {widest['seeds']} seeds of this scatter "
+        f"find a true difference of {plain(100 * detectable(widest, level))} points in four of "
         f"five cases; for one of a point it would take {seeds}."
     )

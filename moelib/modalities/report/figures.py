@@ -1,6 +1,5 @@
 """Records of modalities as figures, in the book's style."""
 
-from collections.abc import Sequence
 from fractions import Fraction
 from itertools import cycle
 
@@ -11,24 +10,24 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from moelib.modalities.report.tables import CHANCE
-from moelib.report.style import EXPERTS, INK, PALETTE, styled
+from moelib.report.style import EXPERTS, INK, PALETTE, head_rows, styled
 
 WIDTH = 4.1  # inches, which a phone shows readably
 PANEL = 3.4  # inches of one of several, which stand side by side where there is room
 SMALL = {"frameon": False, "fontsize": "small"}  # legend
+PERCENT = PercentFormatter(1, decimals=0)
+ENTRIES = [*zip(cycle(PALETTE), "oD^svPX", strict=False)]  # of a legend: colour and marker
 
 
 @styled
 def curves(epochs: pd.DataFrame) -> Figure:
-    """Loss of new training items and accuracy on validation items, by epoch."""
+    """Loss of new training items and accuracy on validation items of a run, by epoch."""
     figure, panels = plt.subplots(1, 2, figsize=(6.4, 2.6), layout="constrained")
     labels = {"loss": "loss, nats", "validation_accuracy": "accuracy"}
     for axes, (measure, label) in zip(panels, labels.items(), strict=True):
-        for (arm, part), colour in zip(_by(epochs, "arm"), cycle(PALETTE), strict=False):
-            axes.plot(part.groupby("epoch")[measure].mean(), color=colour, label=arm)
+        axes.plot(epochs["epoch"], epochs[measure], color=PALETTE[0])
         axes.set(xlabel="epoch", ylabel=label)
-    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    axes.legend(**SMALL)
+    axes.yaxis.set_major_formatter(PERCENT)
     return figure
 
 
@@ -37,14 +36,12 @@ def splits(table: pd.DataFrame) -> Figure:
     """Accuracy on the truths of each split of the test, by arm: mean over seeds, and each seed."""
     arms = [*table["arm"].unique()]
     figure, axes = plt.subplots(figsize=(WIDTH, 1.3 + 0.28 * len(arms)), layout="constrained")
-    styles = zip(cycle(PALETTE), cycle("oD^sv"))
-    for (split, part), (colour, marker) in zip(_by(table, "split"), styles, strict=False):
-        rows = part["arm"].map(arms.index)
-        axes.plot(part["truths"], rows, "o", color=colour, markersize=3, alpha=0.4)
-        means = part.groupby("arm")["truths"].mean()
-        axes.plot(means, means.index.map(arms.index), marker, color=colour, label=split)
+    parts = table.groupby("split", sort=False)
+    for (split, part), (colour, marker) in zip(parts, ENTRIES, strict=False):
+        runs = part.pivot(index="seed", columns="arm", values="truths")[arms]
+        _runs_and_mean(axes, runs, split, colour, marker)
     axes.axvline(CHANCE, color=INK, linewidth=1, linestyle="--", alpha=0.6)
-    axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    axes.xaxis.set_major_formatter(PERCENT)
     _name_rows(axes, arms, "accuracy on truths")
     return figure
 
@@ -54,24 +51,27 @@ def experts_by_type(runs: pd.DataFrame) -> Figure:
     """Experts that compute for a token of each type, by arm: mean over seeds, and each seed."""
     types = [*runs.columns.drop("arm")]
     figure, axes = plt.subplots(figsize=(WIDTH, 1.2 + 0.26 * len(types)), layout="constrained")
-    styles = zip(cycle(PALETTE), cycle("os^DvPX"))
-    for (arm, own), (colour, marker) in zip(_by(runs, "arm"), styles, strict=False):
-        rows = range(len(types))
-        for _, run in own[types].iterrows():
-            axes.plot(run, rows, marker, color=colour, markersize=3, alpha=0.35)
-        mean = own[types].mean()
-        axes.plot(mean, rows, marker, color=colour, label=arm, markersize=6, alpha=0.85)
+    parts = runs.groupby("arm", sort=False)
+    for (arm, own), (colour, marker) in zip(parts, ENTRIES, strict=False):
+        _runs_and_mean(axes, own[types], arm, colour, marker)
     axes.set_xlim(left=0)
     _name_rows(axes, types, "experts per token")
     return figure
 
 
-def _name_rows(axes: Axes, names: Sequence[str], label: str) -> None:
-    """Name the rows, the first on top, and the axis that they share; the legend stands above."""
-    axes.set_yticks(range(len(names)), names)
-    axes.set_ylim(len(names) - 0.5, -0.5)
+def _runs_and_mean(axes: Axes, runs: pd.DataFrame, label: str, colour, marker: str) -> None:
+    """Columns as rows of a figure: the value of each run (faint), and their mean."""
+    style = {"color": colour, "linestyle": "none"}
+    rows = range(runs.shape[1])
+    for _, run in runs.iterrows():
+        axes.plot(run, rows, marker, markersize=3, alpha=0.4, **style)
+    axes.plot(runs.mean(), rows, marker, label=label, **style)
+
+
+def _name_rows(axes: Axes, names: list[str], label: str) -> None:
+    """Name the rows, and the axis that they share; the legend stands above."""
+    head_rows(axes, names)
     axes.set_xlabel(label)
-    axes.grid(axis="x", visible=True)
     axes.legend(**SMALL, ncols=3, loc="lower left", bbox_to_anchor=(-0.2, 1))
 
 
@@ -81,12 +81,12 @@ def loads(layers: pd.DataFrame) -> list[Figure]:
     figures = []
     for number, part in layers.groupby("layer"):
         figure, axes = plt.subplots(figsize=(PANEL, 2.2), layout="constrained")
-        for shift, (modality, own) in enumerate(_by(part, "modality")):
-            colour = EXPERTS[6 * shift]
-            axes.bar(own["expert"] + 0.4 * shift, own["load"], 0.4, color=colour, label=modality)
-        axes.axhline(1 / part["expert"].nunique(), color=INK, linewidth=1, linestyle="--")
+        wide = part.pivot(index="expert", columns="modality", values="load")
+        wide.plot.bar(ax=axes, width=0.8, rot=0, color=EXPERTS[::6])
+        axes.axhline(1 / len(wide), color=INK, linewidth=1, linestyle="--")
         axes.set(title=f"layer {number}", xlabel="expert", ylabel="share of choices")
         axes.set_ylim(0, 1.1 * layers["load"].max())
+        axes.grid(axis="x", visible=False)
         axes.legend(**SMALL)
         figures.append(figure)
     return figures
@@ -100,14 +100,15 @@ def sparsity(table: pd.DataFrame) -> list[Figure]:
     """
     figures = []
     shares = sorted({*table["share"]})
-    labels = {"accuracy": "accuracy on iid (all forms), %", "gap": "gap on compositions, points"}
+    families = table.groupby("family", sort=False)
+    labels = {"iid": "accuracy on iid (all forms), %", "gap": "gap on compositions, points"}
     for measure, label in labels.items():
         figure, axes = plt.subplots(figsize=(PANEL, 2.7), layout="constrained")
-        for (family, part), colour in zip(_by(table, "family"), PALETTE, strict=False):
-            values = (100 * part[measure]).groupby(part["share"])
-            means, alone = values.mean(), values.size() == 1
-            several = part[~part["share"].map(alone)]
-            axes.plot(several["share"], 100 * several[measure], "o", color=colour, ms=3, alpha=0.4)
+        for (family, part), colour in zip(families, PALETTE, strict=False):
+            points = 100 * part.pivot(index="share", columns="seed", values=measure)
+            alone = points.count(axis=1) == 1
+            axes.plot(points[~alone], "o", color=colour, markersize=3, alpha=0.4)
+            means = points.mean(axis=1)
             axes.plot(means[~alone], "D-", color=colour, label=family)
             axes.plot(means[alone], "D", color=colour, markerfacecolor="none")
         axes.set_xscale("log", base=2)
@@ -116,8 +117,3 @@ def sparsity(table: pd.DataFrame) -> list[Figure]:
         axes.legend(**SMALL, loc="lower left", bbox_to_anchor=(-0.1, 1))
         figures.append(figure)
     return figures
-
-
-def _by(table: pd.DataFrame, column: str):
-    """The parts of a table by the values of a column, in the order of the table."""
-    return table.groupby(column, sort=False)

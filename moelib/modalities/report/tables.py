@@ -1,6 +1,6 @@
 """What records of a study of modalities say of its arms: values, paired differences, verdicts."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple, TypeVar
 
 import pandas as pd
@@ -12,7 +12,7 @@ from moelib.records.modalities import (
     ModalityUtilizationNumbers,
 )
 from moelib.records.record import Numbers, Record, RecordError, read_record
-from moelib.report import effects
+from moelib.report import comparisons, effects
 from moelib.report.statistics.hypotheses import (
     ABOVE,
     BELOW,
@@ -22,12 +22,11 @@ from moelib.report.statistics.hypotheses import (
     over_seeds,
 )
 from moelib.report.wording import bound
-from moelib.study.modalities import FOLDER, ModalityRun, load_modality_study
+from moelib.study.modalities import ModalityRun, load_modality_study
 
 N = TypeVar("N", bound=Numbers)
 Trained = Record[ModalityTrainNumbers]
 Utilized = Record[ModalityUtilizationNumbers]
-Value = Callable[[Trained], float]
 
 # What all runs of a study share.
 SHARED = ("data_seed", "scenes", "held_out", "questions", "sizes", "transformer", "training")
@@ -36,19 +35,6 @@ POINT = 0.01  # the smallest difference of a share that matters, fixed in the st
 FEWEST = 4  # seeds, below which nothing is called
 TRUTHS = ("statement", "connected")  # forms of questions, of one predicate and of more
 CHANCE = 0.5  # of a truth: of each sentence's four scenes as many make it true as false
-
-
-class Comparison(NamedTuple):
-    """A hypothesis about two arms of a study, as its file states it."""
-
-    name: str
-    subject: str  # what the arm is, in words
-    against: str  # and the baseline
-    arm: str
-    baseline: str
-    value: Value
-    kind: str  # above, below or within
-    threshold: float  # of a share
 
 
 def load(
@@ -61,8 +47,6 @@ def load(
     Raises:
         RecordError: a record is damaged, or two of them differ in more than arm and seed.
     """
-    if not (FOLDER / f"{study}.yaml").is_file():
-        return []
     listed = load_modality_study(study)
     runs = [ModalityRun(listed, arm, seed) for arm in listed.arms for seed in sorted(listed.seeds)]
     paths = [run.record_path(file or numbers.kind) for run in runs]
@@ -76,6 +60,11 @@ def load(
                 f"{record.head}, seed {record.seed} differs in {', '.join(different)}."
             )
     return records
+
+
+def sighted(records: Iterable[Trained]) -> list[Trained]:
+    """Those of arms that see words and pictures."""
+    return [r for r in records if getattr(r.numbers.study.arms[r.head], "sees", "both") == "both"]
 
 
 # -- values ----------------------------------------------------------------------------------------
@@ -92,9 +81,13 @@ def gap(record: Trained) -> float:
     return truths(record.numbers.tests["iid"]) - truths(record.numbers.tests["compositions"])
 
 
-def iid(record: Trained) -> float:
-    """Accuracy on the split that holds out nothing."""
-    return record.numbers.tests["iid"].accuracy
+def by_run(records: Iterable[Trained]) -> pd.DataFrame:
+    """Accuracy on iid (all forms) and gap of each run, and the device that trained it."""
+    rows = []
+    for r in records:
+        study, accuracy = f"modalities, {r.numbers.study.name}", r.numbers.tests["iid"].accuracy
+        rows.append((study, r.head, r.seed, r.provenance.device, accuracy, gap(r)))
+    return pd.DataFrame(rows, columns=["study", "head", "seed", "device", "iid", "gap"])
 
 
 def by_split(records: Iterable[Trained]) -> pd.DataFrame:
@@ -109,31 +102,18 @@ def by_split(records: Iterable[Trained]) -> pd.DataFrame:
     )
 
 
-def composing(records: Sequence[Trained]) -> pd.DataFrame:
-    """Accuracy on truths of iid and of compositions by arm, mean over seeds, and how many seeds."""
-    runs = by_split(records)
-    means = runs.pivot_table("truths", "arm", "split", sort=False)[["iid", "compositions"]]
-    seeds = runs.groupby("arm", sort=False)["seed"].nunique()
-    return means.assign(seeds=seeds).reset_index()
-
-
-def gaps(records: Sequence[Trained]) -> pd.DataFrame:
+def gaps(records: Iterable[Trained]) -> pd.DataFrame:
     """The gap of each arm in points, as a frame of effects (`moelib.report.effects`)."""
-    study = f"modalities, {records[0].numbers.study.name}"
-    rows = [{"study": study, "head": r.head, "gap": gap(r)} for r in records]
-    return effects.by_head(pd.DataFrame(rows), "gap", scale=100)
+    return effects.by_head(by_run(records), "gap", scale=100)
 
 
-def sparsity(records: Iterable[Trained]) -> pd.DataFrame:
-    """Accuracy and gap by the share k/E, for both families of the study of sparsity."""
-    rows = []
-    for record in records:
-        family = FAMILIES.get(record.head.split("-")[0])
-        if family:
-            arm = record.numbers.study.arms[record.head]
-            run = (family, record.head, record.seed, arm.k / arm.experts)
-            rows.append((*run, iid(record), gap(record)))
-    return pd.DataFrame(rows, columns=["family", "arm", "seed", "share", "accuracy", "gap"])
+def sparsity(records: Sequence[Trained]) -> pd.DataFrame:
+    """`by_run` of the study of sparsity, with the share k/E and the family of each arm."""
+    arms = [record.numbers.study.arms[record.head] for record in records]
+    return by_run(records).assign(
+        share=[arm.k / arm.experts for arm in arms],
+        family=[FAMILIES[record.head.partition("-")[0]] for record in records],
+    )
 
 
 def epochs(records: Iterable[Trained]) -> pd.DataFrame:
@@ -145,102 +125,78 @@ def epochs(records: Iterable[Trained]) -> pd.DataFrame:
 
 # -- hypotheses ------------------------------------------------------------------------------------
 
-MEASURES = {gap: "gap", iid: "accuracy on iid (all forms)"}
+MEASURES = {"iid": "accuracy on iid (all forms)", "gap": "gap"}  # columns of `by_run`
+
+
+class Comparison(NamedTuple):
+    """A hypothesis about two arms of a study, as its file states it."""
+
+    name: str
+    subject: str  # what the arm is, in words
+    against: str  # and the baseline
+    arm: str
+    baseline: str
+    measure: str
+    kind: str  # above, below or within
+    threshold: float  # of a share
+
+
 MAIN = (
-    Comparison("H1", "learned slots", "top-2", "slots", "top-2", gap, WITHIN, POINT),
+    Comparison("H1", "learned slots", "top-2", "slots", "top-2", "gap", WITHIN, POINT),
     Comparison(
-        *("H2", "learned slots", "the same importance shuffled over tokens"),
-        *("slots", "slots-shuffled", gap, WITHIN, POINT),
+        "H2", "learned slots", "shuffled ones", "slots", "slots-shuffled", "gap", WITHIN, POINT
     ),
-    Comparison("H3", "soft guidance", "top-2", "guided", "top-2", gap, WITHIN, POINT),
-    Comparison("H4", "a hard split", "top-2", "hard", "top-2", iid, BELOW, -POINT),
-    Comparison("H5a", "top-2", "a dense perceptron", "top-2", "dense", iid, ABOVE, 0.0),
-    Comparison(
-        *("H5b", "top-2", "a dense perceptron of all parameters"),
-        *("top-2", "dense-total", iid, BELOW, POINT),
-    ),
+    Comparison("H3", "soft guidance", "top-2", "guided", "top-2", "gap", WITHIN, POINT),
+    Comparison("H4", "a hard split", "top-2", "hard", "top-2", "iid", BELOW, -POINT),
+    Comparison("H5a", "top-2", "a dense net", "top-2", "dense", "iid", ABOVE, 0.0),
+    Comparison("H5b", "top-2", "a dense net as large", "top-2", "dense-total", "iid", BELOW, POINT),
 )
 SPARSITY = (
-    Comparison("S1a", "16 of 16 experts", "1 of 16", "total-1-1", "total-1-16", iid, ABOVE, 0.0),
-    Comparison("S1b", "16 of 16 experts", "4 of 16", "total-1-1", "total-1-4", iid, BELOW, POINT),
+    Comparison("S1a", "all 16 experts", "1 of 16", "total-1-1", "total-1-16", "iid", ABOVE, 0.0),
+    Comparison("S1b", "all 16 experts", "4 of 16", "total-1-1", "total-1-4", "iid", BELOW, POINT),
+    Comparison("S2", "2 of 32 experts", "2 of 2", "active-1-16", "active-1-1", "iid", ABOVE, POINT),
+    Comparison("S3a", "all 16 experts", "1 of 16", "total-1-1", "total-1-16", "gap", WITHIN, POINT),
     Comparison(
-        "S2",
-        "2 of 32 experts",
-        "2 of 2 of the same size",
-        "active-1-16",
-        "active-1-1",
-        iid,
-        ABOVE,
-        POINT,
-    ),
-    Comparison("S3a", "16 of 16 experts", "1 of 16", "total-1-1", "total-1-16", gap, WITHIN, POINT),
-    Comparison(
-        "S3b",
-        "2 of 32 experts",
-        "2 of 2 of the same size",
-        "active-1-16",
-        "active-1-1",
-        gap,
-        WITHIN,
-        POINT,
+        "S3b", "2 of 32 experts", "2 of 2", "active-1-16", "active-1-1", "gap", WITHIN, POINT
     ),
 )
 
 
-def judged(records: Sequence[Trained], family: Sequence[Comparison]) -> pd.DataFrame:
+def judged(records: Iterable[Trained], family: Sequence[Comparison]) -> pd.DataFrame:
     """One row per comparison of which both arms share a seed at least, and what it came to.
 
     Each is a paired t test for what was expected and for its opposite, called at 5 % after Holm's
     correction for the whole family, whether or not all of it could be tested. Nothing is called of
     fewer than `FEWEST` seeds. Columns are those of a comparison, of `Evidence` and of a `Decision`,
-    in shares and not in points, and what was `expected` in words.
+    in shares and not in points, what was `expected` in words, and of how many pairs the two runs
+    were trained `apart`, on different kinds of processor.
     """
-    by_seed = [
-        [one.value(arm) - one.value(zero) for arm, zero in pairs(records, [one])] for one in family
-    ]
-    tested = [
-        over_seeds(one.name, differences, one.kind, one.threshold)
-        for one, differences in zip(family, by_seed, strict=True)
-    ]
+    runs = by_run(records)
+    tested, apart = [], []
+    for one in family:
+        arm, baseline = (runs[runs["head"] == head] for head in (one.arm, one.baseline))
+        pairs = arm.merge(baseline, on="seed", suffixes=("", "_baseline"))
+        differences = pairs[one.measure] - pairs[f"{one.measure}_baseline"]
+        tested.append(over_seeds(one.name, differences, one.kind, one.threshold))
+        apart.append((pairs["device"] != pairs["device_baseline"]).sum())
     decided = decisions([(part.p_for, part.p_against) for part in tested])
     rows = [
         {**one._asdict(), **part._asdict(), **decision._asdict()}
         for one, part, decision in zip(family, tested, decided, strict=True)
     ]
-    table = pd.DataFrame(rows).assign(expected=[bound(one.kind, one.threshold) for one in family])
+    expected = [bound(one.kind, one.threshold) for one in family]
+    table = pd.DataFrame(rows).assign(expected=expected, apart=apart)
     table["verdict"] = table["verdict"].where(table["seeds"] >= FEWEST, INCONCLUSIVE)
     return table[table["seeds"] > 0]
 
 
-def pairs(
-    records: Iterable[Trained], family: Iterable[Comparison]
-) -> list[tuple[Trained, Trained]]:
-    """The runs of one seed of the two arms of each comparison, where both are there."""
-    records = [*records]
-    return [pair for one in family for pair in _paired(records, one.arm, one.baseline)]
+def beside(records: Iterable[Trained], baseline: str, measure: str) -> pd.DataFrame:
+    """One row per arm: how many seeds it shares with a baseline, and its mean difference in them.
 
-
-def _paired(records: Iterable[Trained], arm: str, baseline: str) -> list[tuple[Trained, Trained]]:
-    bases = {record.seed: record for record in records if record.head == baseline}
-    return [(run, bases[run.seed]) for run in records if run.head == arm and run.seed in bases]
-
-
-def beside(records: Sequence[Trained], baseline: str) -> pd.DataFrame:
-    """One row per arm that shares a seed with a baseline: what it differs by, without a verdict.
-
-    `seeds` are those that are paired; `iid` and `gap` are the `Evidence` of a mean difference.
+    With a t-interval and without a verdict.
     """
-    rows = []
-    for arm in dict.fromkeys(record.head for record in records if record.head != baseline):
-        if couples := _paired(records, arm, baseline):
-            differences = {
-                name: over_seeds(
-                    name, [value(run) - value(base) for run, base in couples], ABOVE, 0.0
-                )
-                for name, value in (("iid", iid), ("gap", gap))
-            }
-            rows.append({"arm": arm, "seeds": len(couples), **differences})
-    return pd.DataFrame(rows, columns=["arm", "seeds", "iid", "gap"])
+    differences = comparisons.beyond_reference(by_run(records), measure, baseline)
+    return comparisons.mean_differences(differences, fewest=1)
 
 
 # -- experts ---------------------------------------------------------------------------------------

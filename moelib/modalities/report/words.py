@@ -13,17 +13,9 @@ from moelib.modalities.report.tables import Trained, Utilized
 from moelib.records.modalities import NlvrNumbers
 from moelib.records.record import Record
 from moelib.report import pages
-from moelib.report.forest import panels
+from moelib.report.forest import key, panels
 from moelib.report.headings import headings
-from moelib.report.statistics.hypotheses import CONTRADICTED
-from moelib.report.wording import (
-    devices_of,
-    in_points,
-    listed,
-    plain,
-    seeds_of,
-    with_interval,
-)
+from moelib.report.wording import devices_of, in_points, listed, plain, seeds_of, with_interval
 from moelib.study.modalities import load_modality_study
 
 KINDS = {  # of perceptrons
@@ -36,27 +28,25 @@ KINDS = {  # of perceptrons
 SOURCES = {  # where the records of a chart are listed by seed: study and kind
     ("main", "vlm-train"): "modalities-tables.ipynb#how-well-they-answer",
     ("main", "vlm-utilization"): "modalities-tables.ipynb#how-far-experts-specialise",
-    ("sparsity", "vlm-train"): "modalities-sparsity.ipynb#two-families-and-five-comparisons",
+    ("sparsity", "vlm-train"): "modalities-tables.ipynb#sparsity",
 }
 SAME = 0.01  # experts per token, up to which two types of tokens get as many
 
 
 def missing(study: str, records: Sequence[Record]) -> list[Markdown]:
     """Say plainly that a study has no records or lacks runs; nothing if it is whole."""
-    if not records:
-        return [
-            Markdown(
-                f"*There are no records of `studies/modalities/{study}.yaml` in this checkout; "
-                f"`{command(study)}` makes them.*"
-            )
-        ]
     planned = load_modality_study(study)
     runs = len(planned.arms) * len(planned.seeds)
-    sentence = (
-        f"*{len(records)} of {runs} runs of this study are finished: what follows is of "
-        "those, paired by seed where a pair is complete.*"
+    if len(records) == runs:
+        return []
+    text = (
+        f"{len(records)} of {runs} runs of this study are finished: what follows is of those, "
+        "paired by seed where a pair is complete."
+        if records
+        else f"There are no records of `studies/modalities/{study}.yaml` in this checkout; "
+        f"`{command(study)}` makes them."
     )
-    return [Markdown(sentence)] if len(records) < runs else []
+    return [Markdown(f"*{text}*")]
 
 
 def arms(study: str) -> Markdown:
@@ -73,22 +63,6 @@ def arms(study: str) -> Markdown:
         own = arm.model_dump(include={*columns}) | {"kind": KINDS[arm.kind]}
         rows.append({"arm": name, **own, "set": others})
     return pages.table(pd.DataFrame(rows), columns)
-
-
-def grounding(study: str) -> list[Markdown]:
-    """That training also tells patches what they show, if it does: no result goes without it."""
-    weight = load_modality_study(study).grounding
-    if not weight:
-        return []
-    return [
-        Markdown(
-            "**Training also tells the patches what they show.** In every arm that sees words and "
-            "pictures each patch has to say, before the last block, which descriptions of its "
-            f"sentence it fits: a *grounding loss* of weight {weight:g} beside that of the answer. "
-            f"Without it, says `studies/modalities/{study}.yaml`, the model stayed near chance for "
-            "as many steps."
-        )
-    ]
 
 
 def command(study: str) -> str:
@@ -126,83 +100,36 @@ def _chart(
 
 
 def split_chart(records: Sequence[Trained]) -> Markdown:
-    """Accuracy on truths, which every split asks for, of the arms that see words and pictures."""
-    sighted = _sighted(records)
-    table = tables.by_split(sighted or records)  # blind arms are far off, and in the tables
-    claim = ""
-    if sighted:
-        seeds = table.groupby("arm")["seed"].transform("nunique")
-        whole = table[seeds == seeds.max()]  # arms that lack seeds are only drawn
-        means = whole.pivot_table("truths", "arm", "split", sort=False)
-        lost = 100 * means.drop(columns="iid").rsub(means["iid"], axis=0)
-        hardest = lost.mean().idxmax()
-        low, high = lost[hardest].min(), lost[hardest].max()
-        claim = (
-            f"**Of what training does not show, *{hardest}* costs most: "
-            f"{plain(lost[hardest].mean())} points of accuracy, on average over arms "
-            f"(lowest {plain(low)}, highest {plain(high)}).** "
-        )
+    """Accuracy on truths, which every split asks for, of arms that see words and pictures."""
+    table = tables.by_split(records)
+    seeds = table.groupby("arm")["seed"].transform("nunique")
+    whole = table[seeds == seeds.max()]  # arms that lack seeds are only drawn
+    means = whole.pivot_table("truths", "arm", "split", sort=False)
+    lost = 100 * means.drop(columns="iid").rsub(means["iid"], axis=0)
+    hardest = lost.mean().idxmax()
     caption = (
-        f"{claim}Accuracy on the truths of each split: mean over seeds (large), each seed (faint), "
-        "and guessing (dashed)."
+        f"**Of what training does not show, *{hardest}* costs most: {plain(lost[hardest].mean())} "
+        f"points of accuracy, on average over arms (lowest {plain(lost[hardest].min())}, highest "
+        f"{plain(lost[hardest].max())}).** Accuracy on the truths of each split: mean over seeds "
+        "(large), each seed (faint), and guessing (dashed)."
     )
     return _chart("splits", records[0], [figures.splits(table)], caption, table)
 
 
 def gap_chart(records: Sequence[Trained]) -> Markdown:
-    """The gap of all arms on held-out compositions."""
-    sighted = _sighted(records)
-    if not sighted:
-        return Markdown("*No arm that sees words and pictures is trained yet.*")
-    table = tables.gaps(sighted)
-    judged = tables.judged(records, tables.MAIN)
-    told = judged[judged["value"] == tables.gap]
-    apart = ""
-    if len(told):
-        beyond = (told["verdict"] == CONTRADICTED).sum()
-        apart = f"; in {beyond} of {len(told)} comparisons arms are shown to differ by a point"
-    whole = table[table["seeds"] == table["seeds"].max()]
-    alone = "; hollow: one seed" if (table["seeds"] == 1).any() else ""
+    """The gap on held-out compositions of arms that see words and pictures, and its bounds."""
+    table = tables.gaps(records)
+    whole = table["value"][table["seeds"] == table["seeds"].max()]
+    truths = tables.by_split(records).groupby(["split", "arm"])["truths"].mean()
+    above = {
+        split: _extent(100 * (truths[split] - tables.CHANCE)) for split in ("iid", "compositions")
+    }
     caption = (
-        f"**The gap is {plain(whole['value'].min())} to {plain(whole['value'].max())} points, by "
-        f"arm{apart}.** Mean and 95% t-interval over seeds; faint: each seed{alone}."
+        f"**The gap is {_extent(whole)} points, by arm.** On held-out compositions arms are "
+        f"{above['compositions']} points above guessing, on seen ones {above['iid']}, which is the "
+        f"largest gap that an arm could have. {key(table)}"
     )
     return _chart("gap", records[0], panels(table, "gap, points"), caption, table)
-
-
-def composing(records: Sequence[Trained]) -> list[Markdown]:
-    """What the gaps lie between: truths of seen and of held-out compositions, by arm."""
-    sighted = _sighted(records)
-    if not sighted:
-        return []
-    table = tables.composing(sighted)
-    points = 100 * (table.set_index("arm")[["iid", "compositions"]] - tables.CHANCE)
-    (low, high), (seen_low, seen_high) = (
-        (points[split].min(), points[split].max()) for split in ("compositions", "iid")
-    )
-    sentence = (
-        f"**On held-out compositions the arms are {plain(low)} to {plain(high)} points above "
-        f"guessing, on seen ones {plain(seen_low)} to {plain(seen_high)}**: the latter is the "
-        "largest gap that an arm could have."
-    )
-    others = [
-        right
-        for record in sighted
-        for form, right in record.numbers.tests["iid"].forms.items()
-        if form not in tables.TRUTHS
-    ]
-    if others:
-        least = math.floor(1000 * min(others)) / 10
-        share = "all" if least == 100 else f"at least {least:.1f}%"
-        sentence += f" Of counts and queries of *iid* {share} are right in every run."
-    columns = headings("arm", "seeds")
-    columns |= {split: (f"{split}, truths", ".1%") for split in points}
-    return [Markdown(sentence), pages.table(table, columns)]
-
-
-def _sighted(records: Sequence[Trained]) -> list[Trained]:
-    """Those of arms that see words and pictures."""
-    return [r for r in records if getattr(r.numbers.study.arms[r.head], "sees", "both") == "both"]
 
 
 def type_chart(records: Sequence[Utilized]) -> Markdown:
@@ -217,9 +144,9 @@ def type_chart(records: Sequence[Utilized]) -> Markdown:
     caption = (
         f"**With *{uneven.name}* a token of the type *{most}* meets {plain(uneven[most])} "
         f"experts, and one of the type *{least}* {plain(uneven[least])}.** Experts that compute "
-        "for a token, mean over layers: of all seeds (large) and of each (faint). Words by what "
-        "they do in the sentence, patches by whether they show an object. The other arms give all "
-        "tokens as many."
+        "for a word, typed by what it does in the sentence, or a patch, which shows an *object* or "
+        "is *empty*: mean over layers, of all seeds (large) and of each (faint). The other arms "
+        "give all tokens as many."
     )
     runs = tables.experts_by_run(records)
     drawn = [figures.experts_by_type(runs[runs["arm"].isin(table["arm"])])]
@@ -227,73 +154,69 @@ def type_chart(records: Sequence[Utilized]) -> Markdown:
 
 
 def favoured(records: Sequence[Utilized]) -> list[Markdown]:
-    """Which tokens learned slots favour in every seed, if it is empty patches, and what follows."""
+    """That learned slots favour empty patches at the cost of all others, if each seed does so."""
     records = [record for record in records if record.head == "slots"]
     if not records:
         return []
-    runs = tables.experts_by_run(records).drop(columns="arm")
-    if not (runs.idxmax(axis=1) == "empty").all():
+    runs = tables.experts_by_run(records).set_index("arm")
+    empty, others = runs["empty"], runs.drop(columns="empty")
+    aim = records[0].numbers.study.arms["slots"].k
+    if not (others.lt(aim, axis=0).all(axis=None) and (empty > aim).all()):
         return []
-    aim = load_modality_study("main").arms["slots"].k
-    others = runs.drop(columns="empty")
-    sentences = [
-        f"**Learned slots do the opposite, in {len(runs)} of {len(runs)} seeds**: patches that "
-        "show nothing, and that no question is about, get the most, "
-        f"{plain(runs['empty'].min())} to {plain(runs['empty'].max())} experts. All other types "
-        f"get {plain(others.min(axis=None))} to {plain(others.max(axis=None))}."
-    ]
-    if others.max(axis=None) < aim:
-        sentences.append(
-            f"The loss of the budget asks for a mean of {aim} over all tokens and not for who gets "
-            "them: the empty patches get what the others do without. So H1 and H2 do not test "
-            "*more* experts for the tokens of a question: these have fewer than with *top-2* or "
-            "*slots-shuffled*."
+    return [
+        Markdown(
+            f"**Learned slots do the opposite in each of {len(runs)} seeds**: patches that show "
+            f"nothing get {_extent(empty)} experts, all other tokens {_extent(others.stack())}. "
+            f"The loss of the budget asks for a mean of {aim} over all tokens, whoever gets them. "
+            "So H1 and H2 do not test *more* experts for the tokens of a question: these have "
+            "fewer than with *top-2* or *slots-shuffled*."
         )
-    return [Markdown(" ".join(sentences))]
+    ]
 
 
 def guidance(records: Sequence[Trained], used: Sequence[Utilized]) -> list[Markdown]:
     """What the parts of the soft guidance change, beside all of it: numbers, and no verdict."""
     baseline = "guided"
-    table = tables.beside(records, baseline)
+    table = pd.DataFrame()
+    for measure in tables.MEASURES:
+        means = tables.beside(records, baseline, measure)
+        table[["arm", "seeds"]] = means[["head", "seeds"]]
+        table[measure] = [
+            with_interval(row.difference, row, in_points) for row in means.itertuples()
+        ]
     if table.empty:
         return []
-    for name in ("iid", "gap"):
-        table[name] = [with_interval(part.estimate, part, in_points) for part in table[name]]
     columns = headings("arm", "seeds")
-    columns["iid"] = (f"{tables.MEASURES[tables.iid].capitalize()}, points", "")
-    columns["gap"] = ("Gap, points", "")
+    columns |= {
+        name: (f"{label.capitalize()}, points", "") for name, label in tables.MEASURES.items()
+    }
     text = f"Mean difference from `{baseline}` over paired seeds, with its 95 % interval."
-    if used:
-        routing = tables.routing_summary(used).set_index("arm")["specialisation"]
+    routing = tables.routing_summary(used).set_index("arm")["specialisation"]
+    if baseline in routing:
         table["specialisation"] = table["arm"].map(routing)
         columns |= headings("specialisation")
-        most, least = routing.idxmax(), routing.idxmin()
         text += (
-            f" Specialisation is highest with *{most}* ({plain(routing[most])}) and lowest with "
-            f"*{least}* ({plain(routing[least])})"
+            f" Specialisation is highest with *{routing.idxmax()}* and lowest with "
+            f"*{routing.idxmin()}*; *{baseline}* has {plain(routing[baseline])}."
         )
-        between = baseline in routing.drop([most, least], errors="ignore")
-        text += f"; *{baseline}* has {plain(routing[baseline])}." if between else "."
     return [Markdown(text), pages.table(table, columns)]
 
 
 def sparsity_chart(records: Sequence[Trained]) -> Markdown:
     """Accuracy and gap over the share of experts that a token meets."""
     table = tables.sparsity(records)
-    if table.empty:
-        return Markdown("*No arm of either family is trained yet.*")
-    sizes = table.groupby("arm").size()
-    claim = (
-        f"**{(sizes == 1).sum()} of {len(sizes)} arms have one seed so far (hollow): do not "
-        "compare such a one with its neighbours, since seeds differ as much.**"
-    )
-    if sizes.min() > 1:
-        means = table.groupby(["family", "share"], sort=False)["accuracy"].mean()
+    alone = table.groupby("head").size() == 1
+    if alone.any():
+        claim = (
+            f"{alone.sum()} of {len(alone)} arms have one seed so far (hollow): do not compare "
+            "such a one with its neighbours, since seeds differ as much."
+        )
+    else:
+        means = table.groupby(["family", "share"], sort=False)["iid"].mean()
         best = means.groupby("family", sort=False).idxmax()
         shares = listed(f"{Fraction(share)} with {family}" for family, share in best)
-        claim = f"**Accuracy on *iid* is highest at k/E = {shares}.**"
-    caption = f"{claim} Mean over seeds (line), and each seed (faint)."
+        claim = f"Accuracy on *iid* is highest at k/E = {shares}."
+    caption = f"**{claim}** Mean over seeds (line), and each seed (faint)."
     return _chart("share", records[0], figures.sparsity(table), caption, table)
 
 
@@ -356,13 +279,9 @@ def human(records: Sequence[Record[NlvrNumbers]]) -> Markdown:
     """
     split = records[0].numbers.split
     columns = headings(
-        *("arm", "split", "seeds"),
-        *("accuracy", "majority", "consistency", "said_true", "unknown_words"),
-    ) | {"split": ("Split", "")}
-    measures = {*columns} - {"arm", "split", "seeds"}
-    rows = [{"arm": r.head, **r.numbers.model_dump(include=measures)} for r in records]
-    runs = pd.DataFrame(rows).groupby("arm", sort=False)
-    table = runs.mean().assign(seeds=runs.size(), split=split).reset_index()
+        "arm", "seeds", "accuracy", "majority", "consistency", "said_true", "unknown_words"
+    )
+    table = _means([{"arm": r.head, **r.numbers.model_dump(include={*columns})} for r in records])
     above = 100 * (table["accuracy"] - table["majority"])
     best = above.idxmax()
     expected = above[best] < 2
@@ -378,3 +297,8 @@ def _means(rows: Sequence[dict]) -> pd.DataFrame:
     """Mean over the runs of each arm, and how many there are."""
     runs = pd.DataFrame(rows).groupby("arm", sort=False)
     return runs.mean().assign(seeds=runs.size()).reset_index()
+
+
+def _extent(values: pd.Series) -> str:
+    """From where to where values lie."""
+    return f"{plain(values.min())} to {plain(values.max())}"

@@ -2,13 +2,12 @@
 
 from collections.abc import Sequence
 
-import numpy as np
 import pandas as pd
 from IPython.display import Markdown
 
 from moelib.modalities.cost.report import tables
 from moelib.modalities.cost.report.verdicts import ACTIVE, DENSE_7B, UNIFORM, judge, times
-from moelib.modalities.cost.report.words import MIXTURES, extent
+from moelib.modalities.cost.report.words import MIXTURES, NOT_MEASURED, extent
 from moelib.records.cost import CostNumbers
 from moelib.records.record import Record
 from moelib.report import pages
@@ -17,9 +16,15 @@ from moelib.report.statistics.hypotheses import CONTRADICTED, INCONCLUSIVE, SUPP
 from moelib.report.wording import enumeration, listed, plain, rounded
 
 SIXTEEN = MIXTURES[0]
+ROUTINGS = {  # arms, and when a model is routed so
+    "top-8, partitioned": "with a hard partition",
+    "top-8, guided": "with guidance",
+    "top-8, adversarial": "if all tokens choose the same experts",
+    "soft": "if all tokens meet all experts",
+}
 
 
-def answer(record: Record[CostNumbers]) -> str:
+def answer(record: Record[CostNumbers]) -> Markdown:
     """What a mixture costs beside a dense model, and how the predictions fared."""
     table = judge(record)
     verbs = {SUPPORTED: "supports", CONTRADICTED: "contradicts", INCONCLUSIVE: "leaves open"}
@@ -29,7 +34,8 @@ def answer(record: Record[CostNumbers]) -> str:
         if len(names := table["name"][table["verdict"] == word])
     )
     fared = f"Of {len(table)} predictions the {record.provenance.device} {parts}."
-    return " ".join(filter(None, [_price_of_decoding(record), _price_of_experts(record), fared]))
+    prices = _price_of_decoding(record), _price_of_experts(record)
+    return Markdown(" ".join(filter(None, [*prices, fared])))
 
 
 def _price_of_decoding(record: Record[CostNumbers]) -> str:
@@ -60,32 +66,26 @@ def _price_of_experts(record: Record[CostNumbers]) -> str:
     )
 
 
-def routing(record: Record[CostNumbers]) -> list[Markdown]:
+def routing(record: Record[CostNumbers]) -> Markdown:
     """What hard, guided and soft routing cost beside ordinary top-8, in decoding."""
     table = tables.ratios(record, "kinds", UNIFORM)
     table = table[table["mode"] == "decode"]
-    many = table[table["batch"] == table["batch"].max()]
-    whole = many[many["part"] != "mlp"].set_index("arm")["ratio"]
-    names = {
-        "top-8, partitioned": "with a hard partition",
-        "top-8, guided": "with guidance",
-        "top-8, adversarial": "if all tokens choose the same experts",
-        "soft": "if all tokens meet all experts",
-    }
-    parts = [f"{plain(whole[arm])} {name}" for arm, name in names.items() if arm in whole]
+    many = table[(table["batch"] == table["batch"].max()) & (table["part"] != "mlp")]
+    whole = many.set_index("arm")["ratio"]
+    parts = [f"{plain(whole[arm])} {name}" for arm, name in ROUTINGS.items() if arm in whole]
     if not parts:
-        return []
+        return Markdown(NOT_MEASURED)
     sentences = [
         f"**In decoding at batch {many['batch'].iloc[0]} the model takes, times ordinary top-8: "
         f"{listed(parts)}.**"
     ]
-    alone = table[(table["batch"] == 1) & table["arm"].isin([*names][:3])]["ratio"]
+    alone = table["ratio"][(table["batch"] == 1) & table["arm"].isin([*ROUTINGS][:3])]
     if len(alone):
         sentences.append(
             "At batch 1, where a token reads eight experts whatever the trace, the first three "
             f"take {extent(alone, plain)} times in the experts."
         )
-    return [Markdown(" ".join(sentences))]
+    return Markdown(" ".join(sentences))
 
 
 def verdicts(records: Sequence[Record[CostNumbers]], criteria: bool = False) -> Markdown:
@@ -102,26 +102,16 @@ def verdicts(records: Sequence[Record[CostNumbers]], criteria: bool = False) -> 
 
 
 def remarks(record: Record[CostNumbers]) -> list[Markdown]:
-    """Which verdicts say less than they seem to."""
-    sentences = [
-        "P5 is nearly arithmetic: whatever spares time, and no more than its operations, passes."
-    ]
-    verdict = judge(record).set_index("name")["verdict"].get("P6")
-    apart = {trace: times(record, trace, "model", "decode", 32) for trace in ("zipf", "skewed")}
-    beside = [
-        times(record, "guided", "model", mode, batch, "top-8, skewed")
-        for mode, batch in (("prefill", 8), ("decode", 32))
-    ]
-    if verdict == CONTRADICTED and max(apart.values()) < 1:
-        sentences.append(
+    """That the verdict on guidance is one on its trace, where other traces cost less, too."""
+    left = times(record)
+    runs = [(f"top-8, {trace}", "model", "decode", 32) for trace in ("zipf", "skewed")]
+    zipf, skewed = left.reindex(runs)
+    if not (zipf < 1 and skewed < 1):
+        return []
+    return [
+        Markdown(
             "P6 judges a trace and not the method: in decoding, every trace with favourites reads "
-            f"fewer experts than the uniform one (*zipf* takes {plain(apart['zipf'])} times its "
-            f"time, *skewed* {plain(apart['skewed'])})."
+            f"fewer experts than the uniform one ({plain(zipf)} times its time if all tokens "
+            f"favour the same ones, {plain(skewed)} if each modality has its own)."
         )
-        if not np.isnan(beside).any():
-            prefill, decode = map(plain, beside)
-            sentences.append(
-                f"Beside *skewed*, *guided* takes {prefill} times in prefill and {decode} in "
-                "decoding."
-            )
-    return [Markdown(" ".join(sentences))]
+    ]

@@ -6,6 +6,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from moelib.modalities.cost.report.published import TASKS
 from moelib.report.style import INK, PALETTE, PLAIN, legend_outside, plain_ticks, styled
 
 APART = 0.07  # of an axis, between two names of lines
@@ -49,21 +50,21 @@ def executors(ratios: pd.DataFrame) -> Figure:
 @styled
 def front(points: pd.DataFrame) -> list[Figure]:
     """Published scores over the time of an answer at the published shapes, a figure a task."""
-    return [_task(name, scores) for name, scores in points.groupby("task", sort=False)]
+    return [_task(points, task) for task in TASKS]
 
 
-def _task(name: str, scores: pd.DataFrame) -> Figure:
+def _task(points: pd.DataFrame, task: str) -> Figure:
     figure, axes = plt.subplots(figsize=(3.6, 3.2), layout="constrained")
     for kind, marker, colour in (("dense", "o", PALETTE[0]), ("mixture", "D", PALETTE[2])):
-        some = scores[scores["kind"] == kind]
-        axes.plot(some["ms"], some["score"], marker, color=colour, label=kind)
-    for row in scores.itertuples():
-        near = scores[(scores["ms"] - row.ms).abs() < 0.2 * np.ptp(scores["ms"])]
-        below = (near["score"] > row.score).any()  # so that neighbours do not meet
+        some = points[points["kind"] == kind]
+        axes.plot(some["ms"], some[task], marker, color=colour, label=kind)
+    for model, ms, score in zip(points["model"], points["ms"], points[task], strict=True):
+        near = points[(points["ms"] - ms).abs() < 0.2 * np.ptp(points["ms"])]
+        below = (near[task] > score).any()  # so that neighbours do not meet
         place = {"xytext": (0, -5), "va": "top"} if below else {"xytext": (0, 5), "va": "bottom"}
-        spot = {"xy": (row.ms, row.score), "textcoords": "offset points", "ha": "center"}
-        axes.annotate(row.model, **spot, **place, fontsize=8.5)
-    axes.set(title=name, xlabel="ms an answer of 16 tokens", ylabel="score, %")
+        spot = {"textcoords": "offset points", "ha": "center", "fontsize": 8.5}
+        axes.annotate(model, (ms, score), **spot, **place)
+    axes.set(title=task, xlabel="ms an answer of 16 tokens", ylabel="score, %")
     axes.margins(0.35, 0.15)
     legend_outside(figure, axes, columns=2)
     return figure

@@ -73,7 +73,12 @@ def demand(
     return Demand(operations, BYTES * numbers)
 
 
+def memory_rate(peaks: Peaks) -> float:
+    """Gigabytes per second of the memory, copied or read, whichever was faster."""
+    return max(peaks.gigabytes, peaks.read_gigabytes)
+
+
 def least_ms(demand: Demand, peaks: Peaks) -> float:
-    """Milliseconds by whichever bound is higher: arithmetic, or memory at its better rate."""
-    memory = max(peaks.gigabytes, peaks.read_gigabytes)
-    return max(demand.operations / peaks.teraflops / 1e9, demand.bytes / memory / 1e6)
+    """Milliseconds by whichever bound is higher: arithmetic or memory."""
+    arithmetic = demand.operations / peaks.teraflops / 1e9
+    return max(arithmetic, demand.bytes / memory_rate(peaks) / 1e6)

@@ -11,7 +11,7 @@ from moelib.report import timing
 SIZE = ["panel", "part", "mode", "batch", "context"]  # one panel
 CELLS = [
     *(name for name in CostCell.model_fields if name not in ("milliseconds", "fault")),
-    *("tokens", "per_expert", "rounds", "ms", "ms_low", "ms_high", "bound_ms", "of_bound"),
+    *("tokens", "per_expert", "ms", "ms_low", "ms_high", "bound_ms", "of_bound"),
     *("modelled", "mixture", "whole_ms", "by_round"),
 ]
 QUARTILES = ["ratio", "ratio_low", "ratio_high"]
@@ -48,13 +48,12 @@ def cells(record: Record[CostNumbers]) -> pd.DataFrame:
                 **cell.model_dump(),
                 "tokens": tokens,
                 "per_expert": tokens * shape.k / shape.experts,
-                "rounds": len(cell.milliseconds),
                 **times,
                 "bound_ms": bound,
                 "of_bound": bound / times["ms"],
                 "modelled": cell.layers < shape.layers,
                 "mixture": shape.experts > 1,
-                "whole_ms": times["ms"] * shape.layers / cell.layers,
+                "whole_ms": times["ms"] * depth,
                 "by_round": [ms * depth for ms in cell.milliseconds],
             }
         )

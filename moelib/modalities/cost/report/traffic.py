@@ -13,6 +13,7 @@ from moelib.records.modalities import ModalityUtilizationNumbers
 from moelib.records.record import Record
 
 PATCHES = ("object", "empty")  # types of tokens that are patches; the others are words
+TERAFLOPS = 989.0  # NVIDIA H100 SXM, bfloat16 without sparsity; two for a multiply-add
 LINKS = {  # gigabytes per second from each device to all others, and as many back
     "10 GbE": 1.25,  # 10 Gbit/s (IEEE 802.3ae)
     "PCIe 4.0 x16": 31.5,  # 16 GT/s, 16 lanes, 128/130 encoding (PCI-SIG)
@@ -20,17 +21,13 @@ LINKS = {  # gigabytes per second from each device to all others, and as many ba
 }
 
 
-def modelled(record: Record[TrafficNumbers], teraflops: float) -> pd.DataFrame:
+def modelled(record: Record[TrafficNumbers]) -> pd.DataFrame:
     """One row per case: its counts, and milliseconds of one layer by published rates.
 
     `imbalance` is the busiest device's choices by the mean, `megabytes` what all send there and
-    back. compute_ms = max_g loads_g 6 d h / r is of the busiest device, and a column for each link
-    2 max_g max(out_g, in_g) d b / w: hidden states out and results back, in b bytes a number.
-    Latency is not in it. Without overlap a layer takes their sum.
-
-    Args:
-        record: counts of one layer, with d and h.
-        teraflops: r of each device, two operations for a multiply-add.
+    back. compute_ms = max_g loads_g 6 d h / r is of the busiest device, of rate r, and a column for
+    each link 2 max_g max(out_g, in_g) d b / w: hidden states out and results back, in b bytes a
+    number. Latency is not in it. Without overlap a layer takes their sum.
     """
     table = pd.DataFrame([case.model_dump() for case in record.numbers.cases])
     moved = 2 * table["width"] * BYTES  # bytes for a token that is sent, and its result
@@ -38,7 +35,7 @@ def modelled(record: Record[TrafficNumbers], teraflops: float) -> pd.DataFrame:
     return table.assign(
         imbalance=table["busiest_load"] * table["devices"] / table["choices"],
         megabytes=table["copies"] * moved / 1e6,
-        compute_ms=compute / teraflops / 1e9,
+        compute_ms=compute / TERAFLOPS / 1e9,
         **{link: table["busiest_link"] * moved / rate / 1e6 for link, rate in LINKS.items()},
     )
 

@@ -12,7 +12,7 @@ from moelib.records.cost import CostNumbers
 from moelib.records.record import Record
 from moelib.report.statistics.hypotheses import CONTRADICTED, INCONCLUSIVE, SUPPORTED
 
-UNIFORM = "top-8, uniform"
+UNIFORM, VARIABLE, GUIDED = "top-8, uniform", "top-8, variable", "top-8, guided"
 ACTIVE = "OLMoE, dense, equal active"
 DENSE_7B = "Vicuna-7B"
 
@@ -28,27 +28,25 @@ def judge(record: Record[CostNumbers]) -> pd.DataFrame:
     """
     same, ceiling = (-bounds.SAME, bounds.SAME), (0.0, bounds.PREFILL_CEILING)
     one, many = (bounds.SAVED_ALONE, math.inf), (-math.inf, bounds.SAVED_BATCHED)
+    left = times(record)
     findings = {
-        "P1": ("; ", _crossings(record)),
-        "P2": ("; ", _tracking(record)),
-        "P3": ("; ", _masking(record)),
-        "P4": (", ", [
-            _saved(record, "variable", "mlp", "decode", 1, one, "{saved:.0%} less at batch 1"),
-            _saved(record, "variable", "mlp", "decode", 32, many, "{saved:.0%} less at batch 32"),
-        ]),
-        "P5": (", ", [
-            _saved(record, "variable", "model", "prefill", 8, ceiling, "{saved:.0%} less"),
-        ]),
-        "P6": (", ", [
-            _saved(record, "guided", "model", "prefill", 8, same, "{left:.2f} times in prefill"),
-            _saved(record, "guided", "model", "decode", 32, same, "{left:.2f} times in decoding"),
-        ]),
-    }  # fmt: skip
+        "P1": _crossings(record),
+        "P2": _tracking(record),
+        "P3": _masking(record),
+        "P4": [
+            _saved(left, (VARIABLE, "mlp", "decode", 1), one, "{saved:.0%} less at batch 1"),
+            _saved(left, (VARIABLE, "mlp", "decode", 32), many, "{saved:.0%} less at batch 32"),
+        ],
+        "P5": [_saved(left, (VARIABLE, "model", "prefill", 8), ceiling, "{saved:.0%} less")],
+        "P6": [
+            _saved(left, (GUIDED, "model", "prefill", 8), same, "{left:.2f} times in prefill"),
+            _saved(left, (GUIDED, "model", "decode", 32), same, "{left:.2f} times in decoding"),
+        ],
+    }
     rows = []
     for prediction in record.numbers.predictions:
-        separator, found = findings[prediction.name]
-        words, holds = zip(*found, strict=True)
-        evidence = separator.join(filter(None, words)) or "not measured"
+        words, holds = zip(*findings[prediction.name], strict=True)
+        evidence = "; ".join(filter(None, words)) or "not measured"
         verdict = CONTRADICTED if False in holds else SUPPORTED if all(holds) else INCONCLUSIVE
         rows.append({**prediction.model_dump(), "evidence": evidence, "verdict": verdict})
     return pd.DataFrame(rows)
@@ -127,41 +125,23 @@ def _every(values: pd.Series, holds: pd.Series, words: str) -> Finding:
     return f"{span} {words}", bool(holds.all())
 
 
-def _saved(
-    record: Record[CostNumbers],
-    trace: str,
-    part: str,
-    mode: str,
-    batch: int,
-    expected: tuple[float, float],
-    words: str,
-) -> Finding:
-    """Share of time that a trace spares beside uniform routing; of a model one layer may stand."""
-    left = times(record, trace, part, mode, batch)
-    if math.isnan(left):
+def _saved(times: pd.Series, run: tuple, expected: tuple[float, float], words: str) -> Finding:
+    """Whether a run spares as large a share of uniform routing's time as was expected."""
+    if run not in times:
         return NOT_MEASURED
     low, high = expected
-    saved = 1 - left
-    return words.format(saved=saved, left=left), bool(low <= saved <= high)
+    left = float(times[run])
+    return words.format(saved=1 - left, left=left), low <= 1 - left <= high
 
 
-def times(
-    record: Record[CostNumbers],
-    trace: str,
-    part: str,
-    mode: str,
-    batch: int,
-    reference: str = UNIFORM,
-) -> float:
-    """Time of top-8 with a trace, times that of a reference; NaN where it was not measured."""
-    table = _ratios(record, "kinds", reference, f"top-8, {trace}")
-    found = table["ratio"][
-        table["part"].replace("block", "model").eq(part)
-        & (table["mode"] == mode)
-        & (table["batch"] == batch)
-        & (table["context"] == bounds.CONTEXT)
-    ]
-    return float(found.iloc[0]) if len(found) else math.nan
+def times(record: Record[CostNumbers]) -> pd.Series:
+    """Times of kinds of perceptrons, times uniform routing's, by arm, part, mode and batch.
+
+    For a model one layer may stand.
+    """
+    table = ratios(record, "kinds", UNIFORM)
+    table = table[table["context"] == bounds.CONTEXT].replace({"part": {"block": "model"}})
+    return table.groupby(["arm", "part", "mode", "batch"])["ratio"].first()
 
 
 def _ratios(record: Record[CostNumbers], panel: str, reference: str, arm: str) -> pd.DataFrame:
