@@ -224,3 +224,13 @@ def test_whether_an_arm_beats_the_more_frequent_label_is_told(accuracy, sides):
     text = claim(words.human([record])), words.human([record]).data.split("**")[2]
     assert text[0].startswith(sides[0]) and sides[1] in text[1]
     assert "5.00 points" in text[1]
+
+
+def test_what_chapters_say_in_fixed_words_holds_for_the_published_records(monkeypatch):
+    monkeypatch.delenv("MOELIB_RESULTS", raising=False)
+    # modalities-composition: counts and queries on iid are always right.
+    forms = [run.numbers.tests["iid"].forms for run in tables.sighted(tables.load("main"))]
+    other = [right for run in forms for form, right in run.items() if form not in tables.TRUTHS]
+    assert other and set(other) == {1.0}
+    # modalities: the grounding loss is as heavy as that of the answer.
+    assert load_modality_study("main").grounding == 1.0
