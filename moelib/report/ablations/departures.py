@@ -80,11 +80,9 @@ def expected() -> list[Markdown]:
         _checkpoints(),
     )
     lacking = len(EXPECTED) - len(judged)
+    more = f" {lacking} contrasts have no records yet." if lacking else ""
     return [
-        Markdown(
-            expectations.tally(judged)
-            + (f" {lacking} contrasts have no records yet." if lacking else "")
-        ),
+        Markdown(f"{expectations.tally(judged)}{more}"),
         expectations.table(judged),
         *expectations.of_departures(),
         Markdown(" ".join(filter(None, notes))),

@@ -18,8 +18,9 @@ SIZE = 4.1, 0.9, 0.27  # inches: width, height of the axis, and of a line
 
 def chart(name: str, judged: pd.DataFrame, caption: str) -> Markdown:
     """What `contrasts.judge` judged, as a numbered figure; `caption` says what is drawn."""
-    seeds = seed_count(judged["seeds"].min(), judged["seeds"].max(), planned=0)
-    marks = f"mean and 95% t-interval over {seeds} seeds (faint: each seed)"
+    fewest, most = judged["seeds"].min(), judged["seeds"].max()
+    seeds = f"{seed_count(fewest, most, planned=0)} seed{'' if most == 1 else 's'}"
+    marks = f"mean and 95% t-interval over {seeds} (faint: each seed)"
     studies = {study: loading.load(study, TrainNumbers) for study in judged["study"].unique()}
     text, evidence = f"{caption}: {marks}.", pages.evidence(studies)
     return pages.chart(name, differences(judged), text, judged, evidence)
