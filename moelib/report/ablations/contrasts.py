@@ -105,8 +105,6 @@ PARTS = {  # of heads, by name: the first have losses in the reference, the othe
     ),
 }
 
-GATES = (WEAK[-1], PARTS["gate"][-1])  # of sparse, on random features and on a trained backbone
-
 MAIN_STUDY = "cifar10-main"
 UNTRAINED_GATE = _contrasts(
     MAIN_STUDY, "Is a gate that never learned as good?", ABOVE, -MATTERS, ("frozen", "sparse")
@@ -293,8 +291,7 @@ def changes(contrasts: Iterable[Contrast], values: pd.DataFrame, measure: str) -
         measure: name of a column.
     """
     rows, tested = [], []
-    by_split = values.groupby("split", sort=False) if len(values) else ()
-    for contrast, (split, frame) in product(contrasts, by_split):
+    for contrast, (split, frame) in product(contrasts, values.groupby("split", sort=False)):
         differences = paired_differences(contrast._replace(measure=measure), frame)
         if len(differences) > 1:
             part = over_seeds(contrast.question, differences, ABOVE, 0.0)

@@ -1,9 +1,9 @@
-"""What the studies expected beside accuracy: of experts, of all heads together, of curvature.
+"""What the studies expected, beside what was seen: hypotheses as tables, and what is counted.
 
 What is counted, and not measured, is judged by the count: it speaks of these seeds alone.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -12,63 +12,93 @@ from scipy import stats
 
 from moelib.records.kinds import SharpnessNumbers, TrainNumbers, UtilizationNumbers
 from moelib.records.reliability import RobustnessNumbers
-from moelib.report import loading, pages
+from moelib.report import loading, pages, wording
 from moelib.report.ablations import contrasts
-from moelib.report.ablations.departures import part
 from moelib.report.accuracy import tables as accuracy_tables
 from moelib.report.headings import headings
 from moelib.report.robustness import tables as robustness_tables
 from moelib.report.statistics.hypotheses import CONTRADICTED, INCONCLUSIVE, LEVEL, SUPPORTED
 from moelib.report.thresholds import WEAK
 from moelib.report.utilization import tables as utilization_tables
-from moelib.report.wording import in_points, listed, plain, seeds_in_words, signed, with_interval
+from moelib.report.wording import in_points, listed, plain, signed, with_interval
 
-COLUMNS = headings("expected", "seen", "verdict")
+JUDGED = headings(
+    "question", "what", "effect", "hypothesis", "verdict", "seeds", "adjusted", "detectable"
+) | {"what": ("Compared", ""), "effect": ("Difference (95% interval)", "")}
+COUNTED = headings("expected", "seen", "verdict")
+
+
+def _factor(logarithm: float) -> str:
+    return plain(np.exp(logarithm))
+
+
+MEASURES = {  # how a difference is written, and its unit
+    "test_accuracy": (in_points, "points"),
+    "lost_accuracy": (in_points, "points"),
+    "information": (signed, "nats of information"),
+    "log_lambda_max": (_factor, "times the largest eigenvalue"),
+    "log_trace": (_factor, "times the trace"),
+}
+
+
+def missing(needed: Iterable[contrasts.Contrast]) -> Markdown:
+    """Say plainly that nothing is here yet, and what makes it."""
+    commands = listed(f"`{pages.command(study)}`" for study in contrasts.studies(needed))
+    return Markdown(f"No records are here yet that could answer this. They are made by {commands}.")
+
+
+def tally(judged: pd.DataFrame) -> str:
+    """How many hypotheses came to which verdict."""
+    counts = judged["verdict"].value_counts()
+    words = (SUPPORTED, CONTRADICTED, INCONCLUSIVE)
+    return f"**Expectations: {listed(f'{counts.get(word, 0)} {word}' for word in words)}.**"
+
+
+def table(judged: pd.DataFrame, longest: int | None = None) -> Markdown:
+    """Hypotheses that `contrasts.judge` judged; folded if more than `longest`."""
+    effects = []
+    for row in judged.itertuples():
+        number, unit = MEASURES[row.measure]
+        effects.append(f"{with_interval(row.difference, row, number)} {unit}")
+    in_accuracy = judged["measure"].str.endswith("accuracy")
+    rows = judged.assign(
+        what=judged["head"] + " against " + judged["against"],
+        effect=effects,
+        hypothesis=judged["hypothesis"].replace({"above 0": "rises", "below 0": "falls"}),
+        detectable=100 * judged["detectable"].where(in_accuracy),
+        verdict=judged["verdict"].map(pages.verdict),
+    )
+    return pages.table(rows, JUDGED, len(rows) if longest is None else longest)
 
 
 def of_parts() -> list[Markdown]:
-    """Do experts die without balance losses, as the file of the study expected?"""
-    heads = ("switch-free", "sparse-free", "soft-free")
-    switch, sparse, soft = (_dead("ablations", head) for head in heads)
-    if not (switch and sparse and soft):
-        return []
-    most = np.count_nonzero(switch) > len(switch) / 2
-    rows = [
-        ("switch without losses: some are dead for most seeds", switch, most),
-        ("sparse without losses: fewer are dead", sparse, np.mean(sparse) < np.mean(switch)),
-        ("soft without losses: none is dead", soft, not any(soft)),
-    ]
-    return _table((text, _counted(counts), _judged(met)) for text, counts, met in rows)
+    """Were losses, gates and a hidden layer worth as little as was expected? Do experts die?"""
+    expected = [contrast for family in contrasts.PARTS.values() for contrast in family]
+    records = contrasts.load(expected, TrainNumbers)
+    judged = contrasts.judge(expected, accuracy_tables.finals(records))
+    if judged.empty:
+        return [missing(expected)]
+    apart = wording.across_devices(contrasts.pairs(expected, records))
+    words = " ".join(filter(None, (tally(judged), apart)))
+    return [Markdown(words), table(judged), *_dead_without_losses()]
 
 
-def of_departures(judged: pd.DataFrame) -> list[Markdown]:
-    """What was expected of the departures of the authors' code beside half points of accuracy.
-
-    Args:
-        judged: the whole family, as of `departures.judge_expected`.
-    """
-    costly = part(judged, contrasts.COSTLY)
-    text = "{0.question}, {0.head}: costs accuracy"
-    rows = [*_accuracies(costly, text), *_information(judged), *_dead_of_load(), *_alike()]
-    return _table([*rows, *_sharper(judged)])
+def of_departures() -> list[Markdown]:
+    """What was expected of the departures of the authors' code beside their family of tests."""
+    return _counted([*_dead_of_load(), *_alike()])
 
 
 def of_main_study() -> list[Markdown]:
     """What was expected of the main study beside the claims; nothing without its records."""
     accuracy = accuracy_tables.finals(loading.load(contrasts.MAIN_STUDY, TrainNumbers))
     robust = loading.load(contrasts.MAIN_STUDY, RobustnessNumbers)
-    rows = _accuracies(
-        contrasts.judge(contrasts.UNTRAINED_GATE, accuracy),
-        "frozen is half a point less accurate than sparse at most",
-    )
-    if not rows:
+    untrained = contrasts.judge(contrasts.UNTRAINED_GATE, accuracy)
+    if untrained.empty:
         return []
-    rows += _accuracies(
-        contrasts.judge(contrasts.CORRUPTED, robustness_tables.summary(robust)),
-        "{0.head} loses as much to corruption as dense, give or take a point",
-    )
+    corrupted = contrasts.judge(contrasts.CORRUPTED, robustness_tables.summary(robust))
     sharp = loading.load(contrasts.MAIN_STUDY, SharpnessNumbers)
-    return _table([*rows, _ordered(robustness_tables.associations(robust, sharp))])
+    ordered = _ordered(robustness_tables.associations(robust, sharp))
+    return [table(pd.concat([untrained, corrupted])), *_counted([ordered])]
 
 
 def _ordered(associations: pd.DataFrame) -> tuple[str, str, str]:
@@ -89,29 +119,26 @@ def _ordered(associations: pd.DataFrame) -> tuple[str, str, str]:
     return text, seen, CONTRADICTED if ordered else INCONCLUSIVE
 
 
-def _accuracies(judged: pd.DataFrame, text: str) -> list[tuple[str, str, str]]:
-    """What was expected of each contrast with runs, what is seen in points, and the verdict."""
-    return [
-        (
-            text.format(row),
-            f"{with_interval(row.difference, row, in_points)} points, {seeds_in_words(row.seeds)}",
-            row.verdict,
-        )
-        for row in judged.itertuples()
+def _dead_without_losses() -> list[Markdown]:
+    """Do experts die without balance losses, as the file of the study expected?"""
+    heads = ("switch-free", "sparse-free", "soft-free")
+    switch, sparse, soft = (_dead("ablations", head) for head in heads)
+    if not (switch and sparse and soft):
+        return []
+    most = np.count_nonzero(switch) > len(switch) / 2
+    fewer = np.mean(sparse) < np.mean(switch)
+    rows = [
+        ("switch without losses: some are dead for most seeds", _by_seed(switch), _judged(most)),
+        ("sparse without losses: fewer are dead", _by_seed(sparse), _judged(fewer)),
+        ("soft without losses: none is dead", _by_seed(soft), _judged(not any(soft))),
     ]
-
-
-def _information(judged: pd.DataFrame):
-    for row in part(judged, contrasts.INFORMATION).itertuples():
-        change = "more" if row.hypothesis.startswith("above") else "less"
-        text = f"{row.question}, {row.head}: class and expert share {change} information"
-        yield text, f"{with_interval(row.difference, row, signed)} nats", row.verdict
+    return _counted(rows)
 
 
 def _dead_of_load():
     before, after = (_dead(study, "sparse") for study in ("ablations", "protocol-load"))
     if before and after:
-        seen = f"{_counted(after)}; before: {_counted(before)}"
+        seen = f"{_by_seed(after)}; before: {_by_seed(before)}"
         verdict = _judged(np.mean(after) <= np.mean(before))
         yield "importance as load, sparse: no dead experts more", seen, verdict
 
@@ -125,21 +152,9 @@ def _alike():
     if min(lost.shape) < 3:  # heads, for the test, and seeds
         return
     p = stats.friedmanchisquare(*lost.to_numpy().T).pvalue
-    seen = listed(f"{head} {signed(100 * change)}" for head, change in lost.mean().items())
+    seen = listed(f"{head} {in_points(change)}" for head, change in lost.mean().items())
     verdict = CONTRADICTED if p < LEVEL else INCONCLUSIVE
     yield "no augmentation: all four lose alike", f"{seen} points; Friedman, p = {p:.2g}", verdict
-
-
-def _sharper(judged: pd.DataFrame):
-    text = "no augmentation, {}: the loss on test images is sharper"
-    rows = part(judged, contrasts.SHARPER)
-    if rows.empty:
-        yield text.format("all"), "not measured", INCONCLUSIVE
-    names = {"log_lambda_max": "largest eigenvalue", "log_trace": "trace"}
-    for row in rows.itertuples():
-        ratio = with_interval(row.difference, row, lambda logarithm: plain(np.exp(logarithm)))
-        seen = f"{ratio} times the {names[row.measure]}, {seeds_in_words(row.seeds)}"
-        yield text.format(row.head), seen, row.verdict
 
 
 def _dead(study: str, head: str) -> list[int]:
@@ -148,12 +163,12 @@ def _dead(study: str, head: str) -> list[int]:
     return usage[usage["head"] == head]["dead_experts"].tolist() if len(usage) else []
 
 
-def _table(rows) -> list[Markdown]:
+def _counted(rows: Sequence[tuple[str, str, str]]) -> list[Markdown]:
     cells = [(text, seen, pages.verdict(verdict)) for text, seen, verdict in rows]
-    return [pages.table(pd.DataFrame(cells, columns=[*COLUMNS]), COLUMNS)]
+    return [pages.table(pd.DataFrame(cells, columns=[*COUNTED]), COUNTED)] if rows else []
 
 
-def _counted(counts: Sequence[int]) -> str:
+def _by_seed(counts: Sequence[int]) -> str:
     return f"{listed(map(str, counts))} dead experts by seed"
 
 

@@ -2,22 +2,35 @@
 
 import matplotlib.pyplot as plt
 import pandas as pd
+from IPython.display import Markdown
 from matplotlib.figure import Figure
 from matplotlib.transforms import blended_transform_factory
 
+from moelib.records.kinds import TrainNumbers
+from moelib.report import loading, pages
 from moelib.report.ablations.tables import of_judged
 from moelib.report.forest import draw_effect
 from moelib.report.style import INK, colours, head_rows, styled
-from moelib.report.wording import MINUS
+from moelib.report.wording import MINUS, seed_count
 
 SIZE = 4.1, 0.9, 0.27  # inches: width, height of the axis, and of a line
 
 
+def chart(name: str, judged: pd.DataFrame, caption: str) -> Markdown:
+    """What `contrasts.judge` judged, as a numbered figure; `caption` says what is drawn."""
+    fewest, most = judged["seeds"].min(), judged["seeds"].max()
+    seeds = f"{seed_count(fewest, most, planned=0)} seed{'' if most == 1 else 's'}"
+    marks = f"mean and 95% t-interval over {seeds} (faint: each seed)"
+    studies = {study: loading.load(study, TrainNumbers) for study in judged["study"].unique()}
+    text, evidence = f"{caption}: {marks}.", pages.evidence(studies)
+    return pages.chart(name, differences(judged), text, judged, evidence)
+
+
 @styled
 def differences(judged: pd.DataFrame) -> list[Figure]:
-    """Each head minus the one it is judged against, in points: seeds (faint), mean, interval.
+    """Each head minus what it is judged against, in points: seeds (faint), mean, interval.
 
-    Rows of one question stand below it.
+    Rows of one question stand below it; where `against` is empty, they are named by the head alone.
     """
     points = of_judged(judged, judged["question"]).assign(against=[*judged["against"]])
     lines = []  # a question, or a row
@@ -35,7 +48,7 @@ def differences(judged: pd.DataFrame) -> list[Figure]:
             text = axes.text(0.01, y + 0.1, row, va="center", transform=edge)
             text.set_in_layout(False)  # it may stand beside the labels and above the rows
             continue
-        names.append(f"{row.head} {MINUS} {row.against}")
+        names.append(f"{row.head} {MINUS} {row.against}" if row.against else row.head)
         draw_effect(axes, y, row, colour[row.head])
     head_rows(axes, names)
     axes.set_xlabel("difference, percentage points")

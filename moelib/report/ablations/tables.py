@@ -8,7 +8,7 @@ import pandas as pd
 
 from moelib.records.record import Record
 from moelib.report import effects
-from moelib.report.ablations import contrasts
+from moelib.report.ablations.contrasts import PARTS, Arm, paired_differences
 from moelib.report.accuracy import tables as accuracy_tables
 from moelib.report.frames import flat
 from moelib.study.heads import Linear, Uniform
@@ -29,28 +29,16 @@ def parts(records: Mapping[str, list[Record]]) -> pd.DataFrame:
     A row is named after the head that has the part, and the part.
     """
     accuracy = accuracy_tables.finals(flat(records))
-    pairs = [(part, contrast) for part, family in contrasts.PARTS.items() for contrast in family]
+    pairs = [(part, contrast) for part, family in PARTS.items() for contrast in family]
     rows = []
     for study, (part, contrast) in product(records, pairs):
         heads = (contrast.arm.head, contrast.reference.head)
         complete, reduced = reversed(heads) if part == "losses" else heads
-        arms = [contrasts.Arm(study, head) for head in (complete, reduced)]
-        pair = contrast._replace(arm=arms[0], reference=arms[1])
-        gains = 100 * contrasts.paired_differences(pair, accuracy)
+        pair = contrast._replace(arm=Arm(study, complete), reference=Arm(study, reduced))
+        gains = 100 * paired_differences(pair, accuracy)
         if len(gains):
             rows.append(effects.row(study, study, f"{complete}-{part}", gains))
     return effects.frame(rows)
-
-
-def switches(records: Mapping[str, list[Record]]) -> pd.DataFrame:
-    """Test accuracy with a departure of the authors' code, minus without; in points, by seed.
-
-    The departure is the panel. `UNPAIRED` is among them: another order of batches.
-    """
-    accuracy = accuracy_tables.finals(flat(records))
-    tested = [*contrasts.DEPARTURES, *contrasts.UNPAIRED]
-    judged = contrasts.judge(tested, accuracy)
-    return of_judged(judged, judged["question"])
 
 
 def of_judged(judged: pd.DataFrame, panels: Iterable[str]) -> pd.DataFrame:

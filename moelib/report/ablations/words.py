@@ -1,6 +1,6 @@
-"""The answers on parts of a mixture and on departures of the authors' code, and their charts."""
+"""The answer on parts of a mixture, its chart, and what balance losses buy and cost."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 
 import pandas as pd
 from IPython.display import Markdown
@@ -8,27 +8,17 @@ from matplotlib.figure import Figure
 
 from moelib.records.kinds import TrainNumbers, UtilizationNumbers
 from moelib.records.record import Record
-from moelib.report import loading, pages, paper
+from moelib.report import loading, pages
 from moelib.report.ablations import tables
-from moelib.report.ablations.contrasts import DEPARTURES, changes, judge
-from moelib.report.accuracy import tables as accuracy_tables
-from moelib.report.answers import NOTHING, headline
+from moelib.report.answers import NOTHING
 from moelib.report.effects import corrected_verdicts
-from moelib.report.forest import chart, key, panels
-from moelib.report.frames import flat
-from moelib.report.statistics.hypotheses import LEVEL
+from moelib.report.forest import key, panels
 from moelib.report.statistics.intervals import ALIKE
-from moelib.report.thresholds import BALANCED
 from moelib.report.utilization import tables as utilization_tables
-from moelib.report.wording import enumeration, plain, signed, span
+from moelib.report.wording import enumeration, plain
 
-SMALL, LARGE = "ablations", "paper"  # studies: that of most departures, and of the paper's net
 NAMES = {"losses": "balance losses", "gate": "gate", "layer": "hidden layer"}
 TRAINS = {"soft": "dropout and losses", "sparse": "noise, dropout and losses"}  # a gate
-NOT_SWITCHED = (
-    "**Not measured yet.** The studies `protocol-*` switch one key at a time; what each of them "
-    "does to accuracy appears here once they have been run."
-)
 
 
 def answer(studies: Iterable[str]) -> Iterator[Markdown]:
@@ -59,25 +49,6 @@ def answer(studies: Iterable[str]) -> Iterator[Markdown]:
         f"one; the dense head’s hidden layer. Each study has its own axis. {key(parts, 0)}", parts,
         pages.evidence(records),
     )  # fmt: skip
-    heads = accuracy_tables.effects(records)
-    sides = corrected_verdicts(heads)
-    better = heads[sides == "higher"].itertuples()
-    named = enumeration(f"{row.head} in `{row.study}`" for row in better) or "no head"
-    yield chart(
-        "ablations-heads", heads, records, f"**More accurate than dense: {named}; less: "
-        f"{(sides == 'lower').sum()} of {len(heads)} heads** (after correction for all of them). "
-        f"Test accuracy minus that of dense, paired by seed.",
-        "minus dense, percentage points", line=0,
-    )  # fmt: skip
-    used = _balance(records)
-    if len(used):
-        worst = used.loc[used["value"].idxmax()]
-        yield chart(
-            "ablations-balance", used, records, f"**{worst['head']} uses its experts least evenly: "
-            f"variation {worst['value']:.2f}.** Coefficient of variation of gate mass over "
-            f"experts, test images; dashed: what counts as even.",
-            "variation of gate mass", line=BALANCED,
-        )  # fmt: skip
 
 
 def price_of_balance(studies: Iterable[str]) -> Markdown:
@@ -85,28 +56,36 @@ def price_of_balance(studies: Iterable[str]) -> Markdown:
 
     Of the first study that has such heads.
     """
-    records, parts = _parts(studies)
-    variation = _balance(records).set_index(["study", "head"])["value"].to_dict()
-    parts = parts.assign(side=corrected_verdicts(parts))
-    losses = parts[parts["head"].str.endswith("-losses")]
-    for study, rows in losses.groupby("study", sort=False):
-        lines = []
-        for row in rows.itertuples():
-            head = row.head.removesuffix("-losses")
-            even, uneven = (variation.get((study, name)) for name in (head, f"{head}-free"))
-            if even is None or uneven is None:
-                continue
-            verb = "gains" if row.value < 0 else "loses"
-            sure = " (not told from chance)" if row.side == ALIKE else ""
-            lines.append(
-                f"{head} shares images out with a variation of {uneven:.2f} in place of "
-                f"{even:.2f}, and {verb} {plain(abs(row.value))} points{sure}"
-            )
-        if lines:
-            paid = (rows["side"] == "higher").any()
-            bought = "" if paid else " No head is seen to be more accurate with its losses."
-            return Markdown(f"Without its losses, in `{study}`, {'; '.join(lines)}.{bought}")
-    return Markdown("No study here has heads with balance losses and without them.")
+    _, parts = _parts(studies)
+    used = utilization_tables.balance(loading.by_evidence(studies, UtilizationNumbers))
+    used = used[["study", "head", "value"]].set_axis(["study", "free", "uneven"], axis=1)
+    losses = parts.assign(side=corrected_verdicts(parts))
+    losses = losses[losses["head"].str.endswith("-losses")]
+    losses = losses.assign(
+        head=losses["head"].str.removesuffix("-losses"),
+        free=losses["head"].str.replace("-losses", "-free"),
+    )
+    even = used.set_axis(["study", "head", "even"], axis=1)
+    losses = losses.merge(used, on=["study", "free"]).merge(even, on=["study", "head"])
+    if losses.empty:
+        return Markdown("No study here has heads with balance losses and without them.")
+    study = losses["study"].iloc[0]
+    losses = losses[losses["study"] == study]
+    told = "; ".join(
+        f"{row.head} shares images out with a variation of {row.uneven:.2f} in place of "
+        f"{row.even:.2f}, and {'gains' if row.value < 0 else 'loses'} {plain(abs(row.value))} "
+        f"points{' (not told from chance)' if row.side == ALIKE else ''}"
+        for row in losses.itertuples()
+    )
+    paid = (losses["side"] == "higher").any()
+    bought = "" if paid else " No head is seen to be more accurate with its losses."
+    return Markdown(f"Without its losses, in `{study}`, {told}.{bought}")
+
+
+def _parts(studies: Iterable[str]) -> tuple[dict[str, list[Record]], pd.DataFrame]:
+    """The records of training of the studies with controls, and what parts of heads add there."""
+    records = tables.with_controls(loading.by_evidence(studies, TrainNumbers))
+    return records, tables.parts(records)
 
 
 def _panels_of_parts(parts: pd.DataFrame) -> list[Figure]:
@@ -121,29 +100,6 @@ def _panels_of_parts(parts: pd.DataFrame) -> list[Figure]:
     return drawn
 
 
-def _parts(studies: Iterable[str]) -> tuple[dict[str, list[Record]], pd.DataFrame]:
-    """The records of training of the studies with controls, and what parts of heads add there."""
-    records = tables.with_controls(loading.by_evidence(studies, TrainNumbers))
-    return records, tables.parts(records)
-
-
-def _balance(studies: Iterable[str]) -> pd.DataFrame:
-    """How evenly heads of the studies use their experts."""
-    return utilization_tables.balance(loading.by_evidence(studies, UtilizationNumbers))
-
-
-def hidden_layer(studies: Iterable[str]) -> Markdown:
-    """What the dense head's hidden layer adds, study by study: how much there is to do at all."""
-    _, parts = _parts(studies)
-    gains = [
-        f"{signed(row.value)} points in `{row.study}`"
-        + ("" if pd.isna(row.low) else f" ({span(row)})")
-        for row in parts[parts["head"] == "dense-layer"].itertuples()
-    ]
-    told = f"A hidden layer adds {enumeration(gains)}, with 95% intervals, uncorrected."
-    return Markdown(told if gains else NOTHING)
-
-
 def _gain(row) -> str:
     head, _, part = row.head.partition("-")
     verb, sign = ("bring", 1) if row.value > 0 else ("cost", -1)
@@ -153,74 +109,3 @@ def _gain(row) -> str:
     training = f", with its {TRAINS[head]}," if part == "gate" else ""
     name = f"{NAMES[part]} of {head}{training}"
     return f"the {name} {verb} {sign * row.value:.2f} points ({interval})"
-
-
-def departures(studies: Iterable[str]) -> Iterator[Markdown]:
-    """What does each departure of the authors' code do to accuracy, one at a time?"""
-    studies = list(studies)
-    records = loading.by_evidence(studies, TrainNumbers)
-    frame = tables.switches(records)
-    if frame.empty:
-        yield Markdown(NOT_SWITCHED)
-        return
-    sure = frame[corrected_verdicts(frame) != ALIKE]
-    most = frame.loc[frame["value"].abs().idxmax()]
-    interval = "" if pd.isna(most["low"]) else f" (95% interval {span(most)})"
-    claim = (
-        f"**Of {len(frame)} pairs of a departure and a head, {len(sure) or 'not one'} "
-        f"{'is' if len(sure) < 2 else 'are'} seen to move accuracy** (after correction for their "
-        f"number). The largest change is that of *{most['panel']}* for {most['head']}: "
-        f"{signed(most['value'])} points{interval}.{_unseen(records)}"
-    )
-    yield Markdown(
-        "\n\n".join(filter(None, (claim, _on_large_nets(records), _used_otherwise(studies))))
-    )
-    yield chart(
-        "departures", frame, records, f"{headline(claim)} Test accuracy with one departure, minus "
-        f"the same run without, paired by seed.", "points of accuracy", line=0,
-    )  # fmt: skip
-
-
-def _on_large_nets(records: Mapping[str, list[Record]]) -> str:
-    """What kind of net the changes are of, and that augmentation is worth more to the paper's."""
-    nets = {study: records[study] for study in (SMALL, LARGE) if study in records}
-    if len(nets) < 2:
-        return ""
-    sizes = accuracy_tables.studies(nets).set_index("study")
-    small, large, theirs = sizes.loc[SMALL], sizes.loc[LARGE], paper.TEST_ACCURACY["dense"]
-    return (
-        f"These are changes of a net of {small['total']:.2g} million parameters after "
-        f"{small['epochs']} epochs. The paper’s, of {large['total']:.2g} million, can learn by "
-        "heart what is never cropped or flipped (H1): its dense head is right on "
-        f"{large['accuracy']:.1%} with augmentation here (`{LARGE}`), and on {theirs}% without in "
-        "the authors’ saved run, which departs in more than that."
-    )
-
-
-def _unseen(records: Mapping[str, list[Record]]) -> str:
-    """How large a change of accuracy could have gone unseen, from the best to the worst case."""
-    accuracy = accuracy_tables.finals(flat(records))
-    detectable = 100 * judge(DEPARTURES, accuracy)["detectable"].dropna()
-    if detectable.empty:
-        return " One seed decides nothing."
-    return (
-        f" Changes below {detectable.min():.1f} points could go unseen in the best case, and below "
-        f"{detectable.max():.1f} in the worst."
-    )
-
-
-def _used_otherwise(studies: Iterable[str]) -> str:
-    """Which departures are seen to change what the choice of an expert tells of the class."""
-    records = loading.by_evidence(studies, UtilizationNumbers)
-    table = changes(DEPARTURES, utilization_tables.on_test(flat(records)), "information")
-    parts = enumeration(
-        f"{plain(abs(row.change))} nats {'more' if row.change > 0 else 'less'} with "
-        f"*{row.question}* ({row.head}, {span(row)})"
-        for row in table[table["adjusted"] < LEVEL].itertuples()
-    )
-    if not parts:
-        return ""
-    return (
-        f"**What experts are used for does change**: class and expert share {parts} (corrected for "
-        f"their number, {len(table)})."
-    )

@@ -4,19 +4,17 @@ Each claim says what is measured, what is compared with what, from which thresho
 the smallest effect that matters. All of it was written down before any run of the main study; what
 ran before that study is judged by rules made afterwards. Claims 2 and 13 are about the paper's own
 net: that other nets say nothing of them was added when verdicts of smaller ones were known, which
-their size alone had decided. The claims are one family: a verdict is
-called at 5 % after Holm's correction for all thirteen, whether a study can test them all or not.
-One seed decides no claim about training.
+their size alone had decided. The claims are one family: a verdict is called at 5 % after Holm's
+correction for all thirteen, whether a study can test them all or not. One seed decides no claim
+about training.
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
-from moelib.records.kinds import TrainNumbers
-from moelib.records.record import Record
 from moelib.report import thresholds
 from moelib.report.claims import evidence
 from moelib.report.claims.evidence import HEADS, Records
@@ -25,7 +23,6 @@ from moelib.report.statistics import hypotheses
 from moelib.report.statistics.hypotheses import ABOVE, BELOW, CONTRADICTED, LEVEL, WITHIN, Evidence
 from moelib.report.wording import MINUS, in_points, rounded
 
-UNITS = ("points", "nats")  # units that are written after a number
 T_TEST = "one-sided t tests over seeds, for both heads (intersection-union) or against one"
 TOST = "two one-sided t tests over seeds for equivalence (Schuirmann 1987)"
 
@@ -54,13 +51,25 @@ class Claim:
     @property
     def matters(self) -> str:
         """The smallest effect that matters, in words."""
+        size = self.smallest
+        points = f"{100 * size:g} percentage point{'' if size == 0.01 else 's'}"
         sizes = {
-            "points": _percentage_points(self.smallest),
-            "%": _percentage_points(self.smallest),
-            "ratio": f"a factor of {math.exp(self.smallest):g}",
-            "times": f"{self.smallest:.0%} of the time",
+            "points": points,
+            "%": points,
+            "ratio": f"a factor of {math.exp(size):g}",
+            "times": f"{size:.0%} of the time",
         }
-        return sizes.get(self.unit, f"{self.smallest:g} {self.unit}".strip())
+        return sizes.get(self.unit, f"{size:g} {self.unit}".strip())
+
+    def in_words(self, part: Evidence) -> str:
+        """A number of its evidence with the interval, in the unit of the claim."""
+        if math.isnan(part.estimate):
+            return f"{part.name}: unknown"
+        show = {"points": in_points, "%": _in_percent}.get(self.unit, rounded)
+        known = part.high > part.low  # not of one seed, nor of what no seed changes
+        ends = f" ({show(part.low)} to {show(part.high)})" if known else ""
+        unit = f" {self.unit}" if self.unit in ("points", "nats") else ""
+        return f"{part.name}: {show(part.estimate)}{ends}{unit}"
 
 
 class Judgement(NamedTuple):
@@ -111,33 +120,8 @@ def judge(records: Records) -> list[Judgement]:
     ]
 
 
-def weights(records: Iterable[Record[TrainNumbers]]) -> Iterator[str]:
-    """Digests of the trained weights that claims are about."""
-    for record in records:
-        if record.head in (REFERENCE, *HEADS):
-            yield record.numbers.weights["last"]
-
-
-def in_words(part: Evidence, unit: str) -> str:
-    """A number with its interval, in the unit of its claim.
-
-    >>> in_words(Evidence("soft / dense", 1.1, 0.9, 1.35, 5, 0.01, 0.9, 0.01), "ratio")
-    'soft / dense: 1.1 (0.9 to 1.35)'
-    """
-    show = {"points": in_points, "%": _in_percent}.get(unit, rounded)
-    if math.isnan(part.estimate):
-        return f"{part.name}: unknown"
-    known = part.high > part.low  # not of one seed, nor of what no seed changes
-    ends = f" ({show(part.low)} to {show(part.high)})" if known else ""
-    return f"{part.name}: {show(part.estimate)}{ends}" + (f" {unit}" if unit in UNITS else "")
-
-
 def _in_percent(share: float) -> str:
     return f"{min(share, 1):.2%}".replace("-", MINUS)  # an interval may go on beyond 1
-
-
-def _percentage_points(share: float) -> str:
-    return f"{100 * share:g} percentage point{'' if share == 0.01 else 's'}"
 
 
 def _sharpest(number: int, name: str, names: str, measure: str, shown: str) -> Claim:
@@ -169,8 +153,8 @@ CLAIMS = (
     Claim(
         number=2,
         words="All heads fit the training images.",
-        metric="accuracy on those training images, as they are, that learning curves are of, after "
-        "the last epoch",
+        metric="accuracy on the training images of the learning curves, as they are, after the "
+        "last epoch",
         holds=f"the mean of every head is above {thresholds.FITTED:.1%}",
         smallest=0.001,
         test="one-sided t tests over seeds, for each head",

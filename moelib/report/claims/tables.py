@@ -30,33 +30,29 @@ def verdicts(studies: Iterable[str]) -> pd.DataFrame:
         chapter: effects.few_heads(loading.by_evidence(loading.published(), kind))
         for chapter, kind in KINDS.items()
     }
-    table, counted = [], set()
+    rows = []
     for study in loading.by_evidence(studies, kinds.TrainNumbers):
         if study.startswith(effects.SWITCHED):  # these repeat another study but for one key
             continue
-        claimed = {*claims.weights(loading.load(study, kinds.TrainNumbers))}
-        if claimed <= counted:  # a study may hold runs of another for other comparisons
-            continue
-        counted |= claimed
         records = Records(*(loading.load(study, kind) for kind in KINDS.values()))
-        for claim, judgement in ((part.claim, part) for part in claims.judge(records)):
+        for judgement in claims.judge(records):
+            claim, weakest = judgement.claim, judgement.weakest
             if math.isnan(judgement.p_value):  # as of one seed, which tests nothing
                 continue
-            weakest, undecided = judgement.weakest, judgement.verdict == INCONCLUSIVE
             here = study in drawn[claim.chapter] and not claim.shown.endswith("-tables")
-            elsewhere = f"[tables]({claim.chapter}-tables.ipynb)"
-            effect = claims.in_words(weakest, claim.unit).replace("lambda_max", "eigenvalue")
-            table.append(
+            rows.append(
                 {
                     "number": claim.number,
                     "claim": claim.words,
                     "study": study,
                     "verdict": judgement.verdict,
-                    "effect": effect,
+                    "effect": claim.in_words(weakest).replace("lambda_max", "eigenvalue"),
                     "n": weakest.seeds or None,
                     "adjusted": judgement.adjusted,
-                    "needed": judgement.needed if undecided else None,
-                    "figure": f"{{numref}}`{claim.shown}`" if here else elsewhere,
+                    "needed": judgement.needed if judgement.verdict == INCONCLUSIVE else None,
+                    "figure": f"{{numref}}`{claim.shown}`"
+                    if here
+                    else f"[tables]({claim.chapter}-tables.ipynb)",
                 }
             )
-    return pd.DataFrame(table)
+    return pd.DataFrame(rows)

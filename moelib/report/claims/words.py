@@ -35,7 +35,7 @@ def by_claim(rows: pd.DataFrame) -> Markdown:
     )
     parts = (
         f"**{claim.number}. {claim.words}**\n\nHolds if {claim.holds}: {claim.metric}. "
-        f"Smallest effect that matters: {claim.matters}.\n\n"
+        f"What matters: {claim.matters}.\n\n"
         f"{pages.table(cells[rows['number'] == claim.number], columns, longest=len(cells)).data}"
         for claim in claims.CLAIMS
         if claim.number in set(rows["number"])

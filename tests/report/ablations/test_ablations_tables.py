@@ -1,5 +1,4 @@
 import numpy as np
-import prose
 import pytest
 import synthetic
 from scipy import stats
@@ -10,27 +9,6 @@ from moelib.report import loading
 from moelib.report.ablations import tables, words
 from moelib.report.accuracy import tables as accuracy_tables
 from moelib.study.run import Run
-
-
-def arm(name: str, right: float, head: str = "sparse"):
-    """A run of one head of a study; so many of its test images are right."""
-    record = synthetic.trained(Run(synthetic.study(name, seeds=(0,)), head, 0))
-    test = record.numbers.test.model_copy(update={"accuracy": right})
-    return record.model_copy(update={"numbers": record.numbers.model_copy(update={"test": test})})
-
-
-def test_a_departure_is_compared_with_the_run_that_lacks_it_alone():
-    records = {
-        "ablations": [arm("ablations", 0.8), arm("ablations", 0.5, "soft")],
-        "protocol-load": [arm("protocol-load", 0.7)],
-        "protocol-logit-dropout": [
-            arm("protocol-logit-dropout", 0.6), arm("protocol-logit-dropout", 0.4, "soft")
-        ],
-    }  # fmt: skip
-    table = tables.switches(records).set_index(["panel", "head"])["value"]
-    # A sparse head has no smooth load under dropout on logits: it is compared with protocol-load.
-    dropped = {("dropout on logits", head): -10 for head in ("sparse", "soft")}
-    assert table.to_dict() == pytest.approx({("importance as load", "sparse"): -10, **dropped})
 
 
 def test_a_part_is_what_a_head_has_beyond_the_one_without_it(results):
@@ -91,11 +69,3 @@ def test_the_price_of_balance_is_told_head_by_head(results):
         f"{'gains' if lost < 0 else 'loses'} {abs(lost):.2f} points" in text
         and "soft shares images out" in text
     )
-
-
-def test_departures_on_a_small_net_are_told_beside_the_nets_of_the_paper(results):
-    """Of one net nothing is said; of both, how many are right: ours, and the authors' 86.44%."""
-    small, large = arm("ablations", 0.8, "dense"), arm("paper", 0.95, "dense")
-    assert words._on_large_nets({"ablations": [small]}) == ""
-    told = words._on_large_nets({"ablations": [small], "paper": [large]})
-    assert prose.numbers(told)[-2:] == ["95.0%", "86.44%"]

@@ -6,8 +6,9 @@ import prose
 import pytest
 import synthetic
 
-from moelib.records.record import write_record
-from moelib.report.ablations import departures, expectations
+from moelib.records.kinds import TrainNumbers
+from moelib.records.record import read_record, write_record
+from moelib.report.ablations import expectations
 from moelib.report.statistics.hypotheses import CONTRADICTED, INCONCLUSIVE, SUPPORTED
 from moelib.study.reader import load_study
 from moelib.study.run import Run
@@ -19,15 +20,12 @@ EVEN, TWO_DEAD = (0.25,) * 4, (0.5, 0.5, 0.0, 0.0)
 
 def rows(tables) -> dict[str, str]:
     """The verdict of each row, by what was expected."""
-    (table,) = tables
-    cells = [line.strip("| ").split(" | ") for line in table.data.splitlines()[2:]]
+    lines = [line for table in tables for line in table.data.splitlines()[2:]]
     words = (SUPPORTED, CONTRADICTED, INCONCLUSIVE)
-    return {cell[0]: next(word for word in words if word in cell[-1]) for cell in cells}
-
-
-def of_departures():
-    """What was expected of departures, judged by the records that there are."""
-    return expectations.of_departures(departures.judge_expected())
+    return {
+        line.strip("| ").split(" | ")[0]: next(word for word in words if word in line)
+        for line in lines
+    }
 
 
 def use(study, head, *gates):
@@ -46,22 +44,24 @@ def right(study, head, shares):
 
 
 def test_without_records_nothing_is_told_of_the_studies():
-    assert expectations.of_parts() == expectations.of_main_study() == []
-    assert set(rows(of_departures()).values()) == {INCONCLUSIVE}
+    assert expectations.of_departures() == expectations.of_main_study() == []
+    (text,) = expectations.of_parts()
+    assert "make study STUDY=ablations" in text.data
 
 
 def test_dead_experts_are_counted():
     use("ablations", "switch-free", TWO_DEAD, TWO_DEAD, EVEN)
     use("ablations", "sparse-free", EVEN, TWO_DEAD, EVEN)
-    assert expectations.of_parts() == []  # not all three are there
+    assert expectations._dead_without_losses() == []  # not all three are there
     use("ablations", "soft-free", EVEN, EVEN, TWO_DEAD)
-    assert list(rows(expectations.of_parts()).values()) == [SUPPORTED, SUPPORTED, CONTRADICTED]
+    verdicts = rows(expectations._dead_without_losses())
+    assert list(verdicts.values()) == [SUPPORTED, SUPPORTED, CONTRADICTED]
 
 
 def test_more_dead_experts_contradict():
     use("ablations", "sparse", EVEN, EVEN)
     use("protocol-load", "sparse", EVEN, TWO_DEAD)
-    verdicts = rows(of_departures())
+    verdicts = rows(expectations.of_departures())
     assert verdicts["importance as load, sparse: no dead experts more"] == CONTRADICTED
 
 
@@ -72,7 +72,7 @@ def test_heads_that_lose_unlike_contradict(spread, verdict):
     for rank, head in enumerate(("dense", "soft", "sparse", "switch")):
         right("ablations", head, base)
         right("protocol-augment", head, base - 0.02 - spread * rank - noise[rank])
-    assert rows(of_departures())["no augmentation: all four lose alike"] == verdict
+    assert rows(expectations.of_departures())["no augmentation: all four lose alike"] == verdict
 
 
 def test_a_gate_that_never_learned_is_judged_in_the_main_study():
@@ -95,3 +95,38 @@ def test_sharpness_that_orders_runs_contradicts_and_few_runs_support_nothing(hol
     _, seen, judged = expectations._ordered(pd.DataFrame(rows))
     assert judged == verdict
     assert prose.numbers(seen)[:2] == ["\N{MINUS SIGN}0.10", f"+{within:.2f}"]
+
+
+def test_what_parts_were_expected_to_bring_is_judged():
+    dense = np.array([0.800, 0.801, 0.802, 0.800, 0.801])
+    right("ablations", "dense", dense)
+    right("ablations", "linear", dense - [0.030, 0.031, 0.029, 0.030, 0.030])
+    answer, table = expectations.of_parts()  # and nothing of devices, which are the same
+    assert prose.numbers(answer.data) == ["0", "1", "0"]
+    cells = "| dense against linear | +3.00 (+2.91 to +3.09) points |"
+    assert cells in table.data.replace("\xa0", " ")
+    assert list(rows([table]).values()) == [CONTRADICTED]
+
+
+def test_pairs_of_two_devices_are_counted():
+    right("ablations", "dense", [0.7, 0.7, 0.7])
+    right("ablations", "linear", [0.6, 0.6])
+    path = Run(load_study("ablations"), "linear", 0).record_path("train")
+    record = read_record(path, TrainNumbers)
+    elsewhere = record.provenance.model_copy(update={"device": "another CPU"})
+    write_record(path, record.model_copy(update={"provenance": elsewhere}))
+    answer, _ = expectations.of_parts()
+    assert prose.numbers(answer.data)[-2:] == ["1", "2"]
+
+
+def test_each_measure_is_told_in_its_own_unit():
+    judged = pd.DataFrame(
+        {"question": "Why?", "head": "soft", "against": "dense", "measure": measure, "seeds": 3,
+         "difference": 0.01, "low": 0.0, "high": 0.02, "hypothesis": "above 0", "adjusted": 0.1,
+         "verdict": INCONCLUSIVE, "detectable": 0.05}
+        for measure in ("test_accuracy", "information", "log_trace")
+    )  # fmt: skip
+    points, nats, times = expectations.table(judged).data.splitlines()[2:]
+    assert "| +1.00 (" in points and "+2.00) points | rises |" in points and "| 5.00 |" in points
+    assert "| +0.01 (" in nats and "nats" in nats and "5.00" not in nats
+    assert "| 1.01 (" in times and "times the trace" in times

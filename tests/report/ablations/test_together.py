@@ -73,11 +73,13 @@ def test_words_follow_the_numbers():
     assert "not measured" in together.answer()[0].data
     write("ablations-as-run", "dense", 0.691 + noise)
     text, chart = (part.data for part in together.answer())
-    assert "dense is less accurate than" in text and "add up to that" in text and "open" not in text
+    assert "dense is less accurate than" in text and "open" not in text
+    assert "add up to this, give or take 1 point, holds for dense" in text
     assert ":::{chart}" in chart
     write("ablations-as-run", "dense", 0.800 + noise)
     text, _ = (part.data for part in together.answer())
-    assert "dense is more accurate than" in text and "do not add up" in text
+    assert "dense is more accurate than" in text
+    assert "add up to this, give or take 1 point, is contradicted for dense" in text
 
 
 def test_a_head_that_may_have_lost_or_gained_is_said_to_be_open():

@@ -264,14 +264,15 @@ def test_the_smallest_effect_is_told_in_the_unit_of_its_claim():
         effects[1] == "0.5 percentage points" and effects[6] == "0.1 nats" and effects[4] == "0.1"
     )
     assert effects[7] == "a factor of 1.25"  # tested as a logarithm
-    assert claims.in_words(Evidence("dense", 0.99, 0.97, 1.2, 2, *[0.5] * 3), "%").count("100.00%")
+    shares = Evidence("dense", 0.99, 0.97, 1.2, 2, *[0.5] * 3)
+    assert "97.00% to 100.00%" in claims.CLAIMS[1].in_words(shares)
+    ratio = Evidence("soft / dense", 1.1, 0.9, 1.35, 5, 0.01, 0.9, 0.01)
+    assert claims.CLAIMS[6].in_words(ratio) == "soft / dense: 1.1 (0.9 to 1.35)"
 
 
 def test_the_numbers_of_a_claim_have_their_unit():
     family = judgements(accurate_heads(soft=3, sparse=3))
-    soft, points = (
-        claims.in_words(family[number].evidence[0], family[number].claim.unit) for number in (2, 1)
-    )
+    soft, points = (family[number].claim.in_words(family[number].evidence[0]) for number in (2, 1))
     assert points.startswith("soft − dense: +3.") and points.endswith("points")
     assert "%" in soft
 

@@ -1,12 +1,9 @@
 import pytest
 import synthetic
 
-from moelib.records.kinds import TrainNumbers
-from moelib.records.record import read_record, write_record
 from moelib.report import pages
 from moelib.report.claims import claims, tables, words
 from moelib.report.thresholds import FITTED
-from moelib.study.run import results_root
 
 pytestmark = pytest.mark.usefixtures("results")
 
@@ -39,15 +36,6 @@ def test_a_figure_is_named_only_where_the_study_is_drawn_in_it(rows, monkeypatch
 def test_of_one_seed_no_claim_about_training_is_judged(results):
     synthetic.write_all(synthetic.study("one", seeds=(0,)))
     assert tables.verdicts(["one"]).empty
-
-
-def test_runs_that_another_study_holds_too_are_judged_once(rows):
-    for file in (results_root() / "many").glob("*/seed-0/train.json"):
-        copied = results_root() / "copy" / file.relative_to(file.parents[2])
-        copied.parent.mkdir(parents=True)
-        record = read_record(file, TrainNumbers)
-        write_record(copied, record.model_copy(update={"study": synthetic.study("copy")}))
-    assert "copy" not in set(tables.verdicts(["many", "copy"])["study"])
 
 
 def test_the_matrix_has_a_mark_for_each_claim_and_study(rows):
