@@ -55,7 +55,7 @@ def answer(name: str = "departures") -> Iterator[Markdown]:
     claim = (
         f"**Of {len(judged)} pairs of a departure and a head, {moved or 'not one'} "
         f"{'is' if moved < 2 else 'are'} seen to move accuracy** (after correction for their "
-        f"number{_unseen(accuracy)}). The largest change, with its 95% interval, is that of "
+        f"number{_unseen(judged)}). The largest change, with its 95% interval, is that of "
         f"*{most['question']}* for {most['head']}: "
         f"{with_interval(most['difference'], most, in_points)} points."
     )
@@ -103,14 +103,12 @@ def in_use() -> list[Markdown]:
 
 def judge_expected() -> pd.DataFrame:
     """The verdicts on all that was expected, as `contrasts.judge` has them for one family."""
-    accuracy = accuracy_tables.finals(contrasts.load(EXPECTED, TrainNumbers))
-    accuracy = accuracy.reindex(columns=[*RUN, "test_accuracy", "device"])
-    values = accuracy.merge(of_split(use_and_curvature(), "test"), on=RUN, how="outer")
-    return contrasts.judge(EXPECTED, values, MATTERS)
+    use = of_split(use_and_curvature(), "test").drop(columns="device")
+    return contrasts.judge(EXPECTED, _accuracies().merge(use, on=RUN, how="outer"), MATTERS)
 
 
 def use_and_curvature() -> pd.DataFrame:
-    """One row per run and split: the measures of `USE`, NaN where one was not taken."""
+    """One row per run and split: device of the training, and the measures of `USE` or NaN."""
     keys = [*RUN, "split"]
     usage = utilization_tables.summary(contrasts.load(EXPECTED, UtilizationNumbers))
     usage = usage.reindex(columns=[*keys, "information", "gate_mass_variation"])
@@ -119,7 +117,14 @@ def use_and_curvature() -> pd.DataFrame:
     for measure in ("lambda_max", "trace"):
         positive = sharp[measure].where(sharp[measure] > 0).astype(float)
         sharp[f"log_{measure}"] = np.log(positive)
-    return usage.merge(sharp, on=keys, how="outer")
+    devices = _accuracies()[[*RUN, "device"]]
+    return usage.merge(sharp, on=keys, how="outer").merge(devices, on=RUN, how="left")
+
+
+def _accuracies() -> pd.DataFrame:
+    """One row per run: its accuracy, and the device of its training."""
+    accuracy = accuracy_tables.finals(contrasts.load(EXPECTED, TrainNumbers))
+    return accuracy.reindex(columns=[*RUN, "test_accuracy", "device"])
 
 
 def device_effect(accuracy: pd.DataFrame) -> Evidence:
@@ -138,9 +143,9 @@ def device_effect(accuracy: pd.DataFrame) -> Evidence:
     return hypotheses.over_seeds("device", differences, WITHIN, DEVICE_MATTERS)
 
 
-def _unseen(accuracy: pd.DataFrame) -> str:
+def _unseen(judged: pd.DataFrame) -> str:
     """How large a change of accuracy could have gone unseen, from the best to the worst case."""
-    detectable = 100 * contrasts.judge(DEPARTURES, accuracy)["detectable"].dropna()
+    detectable = 100 * judged["detectable"].dropna()
     if detectable.empty:
         return ""
     return (
