@@ -65,7 +65,7 @@ def associations(
         outcomes: of what may be predicted.
     """
     rows = []
-    for study, runs in frame.groupby("study", sort=False) if len(frame) else ():
+    for study, runs in frame.groupby("study", sort=False):
         family = []
         for measure in measures:
             for outcome in outcomes:
