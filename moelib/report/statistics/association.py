@@ -5,6 +5,7 @@ runs can be that of heads alone, so each comes with one within heads, where only
 """
 
 from collections.abc import Iterable, Sequence
+from itertools import product
 from typing import NamedTuple
 
 import numpy as np
@@ -29,7 +30,7 @@ class Association(NamedTuple):
     p_value: float  # of `within`, by permutation within heads; NaN with it
 
 
-COLUMNS = ["study", "measure", "outcome", "runs", *Association._fields, "holm"]
+COLUMNS = ["study", "measure", "outcome", "runs", *Association._fields]
 
 
 def association(x: ArrayLike, y: ArrayLike, heads: Sequence[str]) -> Association:
@@ -65,22 +66,16 @@ def associations(
         outcomes: of what may be predicted.
     """
     rows = []
-    for study, runs in frame.groupby("study", sort=False):
-        family = []
-        for measure in measures:
-            for outcome in outcomes:
-                pairs = runs[["head", measure, outcome]].dropna()
-                values = pairs[[measure, outcome]]
-                if len(pairs) < FEWEST or (values.nunique() == 1).any():
-                    continue
-                correlation = association(pairs[measure], pairs[outcome], pairs["head"])
-                row = {"study": study, "measure": measure, "outcome": outcome, "runs": len(pairs)}
-                family.append(row | correlation._asdict())
-        tested = [row for row in family if not np.isnan(row["p_value"])]
-        for row, p in zip(tested, holm([row["p_value"] for row in tested]), strict=True):
-            row["holm"] = p
-        rows += family
-    return pd.DataFrame(rows, columns=COLUMNS)
+    studies = frame.groupby("study", sort=False)
+    for (study, runs), measure, outcome in product(studies, measures, outcomes):
+        pairs = runs[["head", measure, outcome]].dropna()
+        if len(pairs) < FEWEST or (pairs[[measure, outcome]].nunique() == 1).any():
+            continue
+        correlation = association(pairs[measure], pairs[outcome], pairs["head"])
+        rows.append((study, measure, outcome, len(pairs), *correlation))
+    table = pd.DataFrame(rows, columns=COLUMNS)
+    tested = table.dropna(subset="p_value").groupby("study")["p_value"]
+    return table.assign(holm=tested.transform(holm))
 
 
 def _spearman(x: np.ndarray, y: np.ndarray, axis: int = -1) -> np.ndarray:
