@@ -10,15 +10,7 @@ from moelib.records.kinds import TrainNumbers
 from moelib.records.record import Record
 from moelib.records.reliability import RobustnessNumbers
 from moelib.report.comparisons import paired_runs
-from moelib.report.frames import (
-    RUN,
-    Sharp,
-    of_split,
-    run_columns,
-    run_of,
-    scalars,
-    test_correct,
-)
+from moelib.report.frames import RUN, Sharp, of_split, run_columns, run_of, scalars, test_correct
 from moelib.report.sharpness import tables as sharpness_tables
 from moelib.report.statistics import association
 
@@ -66,24 +58,19 @@ def summary(records: Robust) -> pd.DataFrame:
     calibration error at the temperature that suits validation images: what label smoothing and
     training length shift for all heads alike is taken out of it.
     """
-    rows = []
-    for record in records:
-        numbers = record.numbers
-        errors = _errors(numbers)
-        rows.append(
-            {
-                **run_columns(record),
-                **scalars(numbers),
-                **scalars(numbers.clean),
-                "tempered_ece": numbers.tempered.ece,
-                "tempered_loss": numbers.tempered.loss,
-                "corruption_error": errors.mean(),
-                "lost_accuracy": errors.mean() - (1 - numbers.uncorrupted.accuracy),
-                "corrupted_ece": np.mean([cell.reliability.ece for cell in numbers.corrupted]),
-                "corrupted_brier": np.mean([cell.reliability.brier for cell in numbers.corrupted]),
-            }
-        )
-    return pd.DataFrame(rows)
+    return pd.DataFrame(
+        {
+            **run_columns(record),
+            **scalars(numbers),
+            **scalars(numbers.clean),
+            "tempered_ece": numbers.tempered.ece,
+            "corruption_error": (error := _errors(numbers).mean()),
+            "lost_accuracy": error - (1 - numbers.uncorrupted.accuracy),
+            "corrupted_ece": np.mean([cell.reliability.ece for cell in numbers.corrupted]),
+        }
+        for record in records
+        for numbers in [record.numbers]
+    )
 
 
 def relative_errors(records: Robust) -> pd.DataFrame:
@@ -124,12 +111,12 @@ def associations(records: Robust, sharp: Sharp) -> pd.DataFrame:
 
     The columns are those of `association.associations`.
     """
-    curvature = sharpness_tables.curvature(sharp)
-    runs = pd.DataFrame()
-    if len(curvature):
-        train = of_split(curvature, "train")[[*RUN, *MEASURES]]
-        runs = summary(records).merge(train, on=RUN)
-    return association.associations(runs, MEASURES, OUTCOMES)
+    curvature = of_split(sharpness_tables.curvature(sharp), "train")
+    runs = summary(records)
+    if len(curvature) and len(runs):
+        runs = runs.merge(curvature[[*RUN, *MEASURES]], on=RUN)
+        return association.associations(runs, MEASURES, OUTCOMES)
+    return pd.DataFrame(columns=association.COLUMNS)
 
 
 def agreement(records: Robust, trained: Iterable[Record[TrainNumbers]]) -> pd.DataFrame:

@@ -1,11 +1,11 @@
 """Does one measure of a run predict another? Rank correlations over runs, and within heads.
 
-Runs of one head are alike, and heads are few and not drawn at random from any population. A
-correlation over all runs can be that of heads alone (which is a statement about these few), so each
-comes with one within heads, where only the seed differs.
+Runs of one head are alike, and heads are few and drawn from no population. A correlation over all
+runs can be that of heads alone, so each comes with one within heads, where only the seed differs.
 """
 
 from collections.abc import Iterable, Sequence
+from itertools import product
 from typing import NamedTuple
 
 import numpy as np
@@ -13,15 +13,11 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from moelib.report.statistics.intervals import kendall, percentiles, resampled
+from moelib.report.statistics.intervals import percentiles, resampled
 from moelib.report.statistics.power import holm
 
 FEWEST = 10  # runs, below which a bootstrap interval says little
 PERMUTATIONS = 5000  # within heads, for the p-value: at least 1 / 5001
-COLUMNS = [
-    *("study", "measure", "outcome", "runs", "heads", "rho", "low", "high", "tau"),
-    *("within", "p_value", "holm"),
-]
 
 
 class Association(NamedTuple):
@@ -30,9 +26,11 @@ class Association(NamedTuple):
     rho: float  # over all runs
     low: float  # of its bootstrap interval over runs
     high: float
-    tau: float  # Kendall's tau-b over all runs
     within: float  # of ranks within each head; NaN where no head has two runs
     p_value: float  # of `within`, by permutation within heads; NaN with it
+
+
+COLUMNS = ["study", "measure", "outcome", "runs", *Association._fields]
 
 
 def association(x: ArrayLike, y: ArrayLike, heads: Sequence[str]) -> Association:
@@ -48,15 +46,10 @@ def association(x: ArrayLike, y: ArrayLike, heads: Sequence[str]) -> Association
         x: (n,) one value for each run.
         y: (n,)
         heads: (n,) the head of each run.
-
-    Raises:
-        ValueError: there are fewer than four runs, or all values of a measure are equal.
     """
-    x, y, heads = np.asarray(x, dtype=float), np.asarray(y, dtype=float), np.asarray(heads)
-    tau = kendall(x, y).tau  # which refuses what puts runs in no order
-    within, p_value = _within(x, y, heads)
+    x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
     ends = percentiles(resampled(_spearman, x, y))
-    return Association(float(_spearman(x, y)), *ends, tau, within, p_value)
+    return Association(float(_spearman(x, y)), *ends, *_within(x, y, np.asarray(heads)))
 
 
 def associations(
@@ -73,22 +66,16 @@ def associations(
         outcomes: of what may be predicted.
     """
     rows = []
-    for study, runs in frame.groupby("study", sort=False) if len(frame) else ():
-        family = []
-        for measure in measures:
-            for outcome in outcomes:
-                pairs = runs[["head", measure, outcome]].dropna()
-                values = pairs[[measure, outcome]]
-                if len(pairs) < FEWEST or (values.nunique() == 1).any():
-                    continue
-                correlation = association(pairs[measure], pairs[outcome], pairs["head"])
-                row = {"study": study, "measure": measure, "outcome": outcome, "runs": len(pairs)}
-                family.append({**row, "heads": pairs["head"].nunique(), **correlation._asdict()})
-        tested = [row for row in family if not np.isnan(row["p_value"])]
-        for row, p in zip(tested, holm([row["p_value"] for row in tested]), strict=True):
-            row["holm"] = p
-        rows += family
-    return pd.DataFrame(rows, columns=COLUMNS)
+    studies = frame.groupby("study", sort=False)
+    for (study, runs), measure, outcome in product(studies, measures, outcomes):
+        pairs = runs[["head", measure, outcome]].dropna()
+        if len(pairs) < FEWEST or (pairs[[measure, outcome]].nunique() == 1).any():
+            continue
+        correlation = association(pairs[measure], pairs[outcome], pairs["head"])
+        rows.append((study, measure, outcome, len(pairs), *correlation))
+    table = pd.DataFrame(rows, columns=COLUMNS)
+    tested = table.dropna(subset="p_value").groupby("study")["p_value"]
+    return table.assign(holm=tested.transform(holm))
 
 
 def _spearman(x: np.ndarray, y: np.ndarray, axis: int = -1) -> np.ndarray:
@@ -104,22 +91,15 @@ def _correlation(a: np.ndarray, b: np.ndarray, axis: int = -1) -> np.ndarray:
 
 
 def _within(x: np.ndarray, y: np.ndarray, heads: np.ndarray) -> tuple[float, float]:
-    parts = [np.flatnonzero(heads == head) for head in dict.fromkeys(heads.tolist())]
-    parts = [part for part in parts if len(part) > 1]
-    ranks = [[_centred(values[part]) for part in parts] for values in (x, y)]
-    if not all(np.any(np.concatenate(r or [np.zeros(1)])) for r in ranks):
+    """The correlation of ranks within heads, and its p-value; NaN where a head orders no runs."""
+    ranks = pd.DataFrame({"x": x, "y": y}).groupby(heads).rank()
+    a, b = (ranks - ranks.groupby(heads).transform("mean")).to_numpy().T
+    if not (a.any() and b.any()):
         return np.nan, np.nan
-    a, b = (np.concatenate(r) for r in ranks)
     draw = np.random.default_rng(0)
-    permuted = np.concatenate(
-        [draw.permuted(np.tile(part, (PERMUTATIONS, 1)), axis=1) for part in ranks[1]], axis=1
-    )  # (permutation, n)
-    value = float(_correlation(a, b))
-    null = _correlation(a, permuted)
+    permuted = np.tile(b, (PERMUTATIONS, 1))
+    for head in dict.fromkeys(heads.tolist()):
+        permuted[:, heads == head] = draw.permuted(permuted[:, heads == head], axis=1)
+    value, null = float(_correlation(a, b)), _correlation(a, permuted)
     extreme = np.sum(np.abs(null) >= abs(value) - 1e-12)  # sums in another order differ by less
     return value, float((1 + extreme) / (1 + PERMUTATIONS))
-
-
-def _centred(values: np.ndarray) -> np.ndarray:
-    ranks = stats.rankdata(values)
-    return ranks - ranks.mean()

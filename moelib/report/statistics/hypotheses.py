@@ -13,7 +13,7 @@ import numpy as np
 from scipy import stats
 
 from moelib.report.statistics.intervals import CONFIDENCE, ROUNDING, t_interval
-from moelib.report.statistics.power import POWER, detectable_effect, equivalence, holm, needed_seeds
+from moelib.report.statistics.power import POWER, detectable_effect, holm, needed_seeds
 
 ABOVE, BELOW, WITHIN = "above", "below", "within"
 SUPPORTED, CONTRADICTED, INCONCLUSIVE = "supported", "contradicted", "inconclusive"
@@ -150,7 +150,7 @@ def _p_values(values: np.ndarray, kind: str, threshold: float) -> tuple[float, f
     above, below = one_sided(threshold, "greater"), one_sided(threshold, "less")
     if kind == WITHIN:
         beyond = min(above, one_sided(-threshold, "less"))
-        return equivalence(values, threshold), min(1.0, 2 * beyond)
+        return max(below, one_sided(-threshold, "greater")), min(1.0, 2 * beyond)
     return (above, below) if kind == ABOVE else (below, above)
 
 

@@ -123,7 +123,7 @@ def kendall(x: ArrayLike, y: ArrayLike) -> Kendall:
 
 def resampled_taus(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Tau-b of each bootstrap resample of pairs (x_i, y_i); NaN where a measure is constant."""
-    return resampled(_tau_along, x, y)
+    return resampled(tau_b, x, y)
 
 
 def resampled(statistic: Callable[..., np.ndarray], x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -141,16 +141,13 @@ def percentiles(values: np.ndarray) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _tau_along(x: np.ndarray, y: np.ndarray, axis: int) -> np.ndarray:
-    return tau_b(np.moveaxis(x, axis, -1), np.moveaxis(y, axis, -1))
-
-
-def tau_b(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Tau-b of many pairs of measures at once, along the last axis; NaN where one is constant.
+def tau_b(x: np.ndarray, y: np.ndarray, axis: int = -1) -> np.ndarray:
+    """Tau-b of many pairs of measures at once, along an axis; NaN where one is constant.
 
     >>> tau_b(np.array([1, 2, 3]), np.array([1, 3, 2])).round(3).item()  # 2 pairs agree, 1 not
     0.333
     """
+    x, y = np.moveaxis(x, axis, -1), np.moveaxis(y, axis, -1)
     first, second = np.triu_indices(x.shape[-1], k=1)
     s = np.sign(x[..., first] - x[..., second])
     t = np.sign(y[..., first] - y[..., second])
@@ -158,16 +155,13 @@ def tau_b(x: np.ndarray, y: np.ndarray) -> np.ndarray:
         return (s * t).sum(-1) / np.sqrt((s**2).sum(-1) * (t**2).sum(-1))
 
 
-def has_width(low: ArrayLike, high: ArrayLike) -> ArrayLike:
-    """Whether intervals are wider than rounding makes them, element by element; False for NaN.
-
-    One without width comes from seeds that happen to agree, and decides nothing.
-    """
-    return np.subtract(high, low) > ROUNDING * np.maximum(np.abs(low), np.abs(high))
-
-
 def verdict(interval: Interval, null: float = 0) -> str:
-    """Say `higher` or `lower` of an interval beside the value of no effect, or `ALIKE`."""
-    if not has_width(interval.low, interval.high) or interval.low <= null <= interval.high:
+    """Say `higher` or `lower` of an interval beside the value of no effect, or `ALIKE`.
+
+    One no wider than rounding makes it comes from seeds that happen to agree, and decides nothing.
+    """
+    _, low, high = interval
+    has_width = high - low > ROUNDING * max(abs(low), abs(high))
+    if not has_width or low <= null <= high:
         return ALIKE
-    return "higher" if interval.low > null else "lower"
+    return "higher" if low > null else "lower"

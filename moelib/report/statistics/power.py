@@ -55,21 +55,6 @@ def detectable_effect(deviation: float, seeds: int, level: float) -> float:
     )
 
 
-def equivalence(differences: Sequence[float], margin: float) -> float:
-    """p-value of the hypothesis that the mean difference is -margin or less, or margin or more.
-
-    Two one-sided t tests (Schuirmann 1987): the larger p-value. Small: the two are equivalent.
-
-    Raises:
-        ValueError: there are fewer than two differences, so that their spread is unknown.
-    """
-    if len(differences) < 2:
-        raise ValueError("A test over seeds needs at least two of them.")
-    above = stats.ttest_1samp(differences, -margin, alternative="greater").pvalue
-    below = stats.ttest_1samp(differences, margin, alternative="less").pvalue
-    return float(max(above, below))
-
-
 def holm(p_values: Sequence[float]) -> list[float]:
     """p-values adjusted so that a whole family errs at most at the level (Holm 1979).
 

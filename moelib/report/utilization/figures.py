@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import matplotlib.pyplot as plt
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
@@ -49,10 +48,10 @@ def expert_shares_by_epoch(usage: pd.DataFrame) -> Figure:
 @style.styled
 def dead_by_epoch(dead: pd.DataFrame) -> Figure:
     """How many experts are dead in each epoch of training: a line for each run."""
-    lines = {"kind": "line", "units": "seed", "estimator": None, "drawstyle": "steps-mid"}
     columns = {"x": "epoch", "y": "dead", "col": "head"}
-    looks = {"alpha": 0.7, "linewidth": 1.2, "legend": False}
-    grid = style.head_panels(dead, columns, {}, **lines, **looks, **_panels(dead["head"].nunique()))
+    lines = {"kind": "line", "units": "seed", "estimator": None, "drawstyle": "steps-mid"}
+    looks = {"alpha": 0.7, "linewidth": 1.2, "legend": False} | _panels(dead["head"].nunique())
+    grid = style.head_panels(dead, columns, {}, **lines, **looks)
     grid.set(ylim=(-0.2, dead["experts"].max()))
     grid.set_axis_labels("epoch", "dead experts")
     grid.set_titles("{col_name}")
@@ -60,22 +59,6 @@ def dead_by_epoch(dead: pd.DataFrame) -> Figure:
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_locator(MaxNLocator(integer=True))
     return grid.figure
-
-
-@style.styled
-def entropy(epochs: pd.DataFrame, bounds: dict[str, float]) -> Figure:
-    """Entropy of the gate over epochs (mean and range over seeds), and its bound (dashed)."""
-    rows = epochs[(epochs["split"] == "validation") & epochs["head"].isin(bounds)]
-    colour = style.colours(rows["head"])
-    figure, axes = plt.subplots(figsize=(7.2, 2.8))
-    columns = {"x": "epoch", "y": "entropy", "hue": "head"}
-    sns.lineplot(rows, **columns, palette=colour, errorbar=("pi", 100), ax=axes)
-    for head, bound in bounds.items():
-        axes.axhline(bound, color=colour[head], linestyle="--", linewidth=1)
-    axes.set(ylim=(-0.05, None), ylabel="entropy of the gate, nats")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    sns.move_legend(axes, "center left", bbox_to_anchor=(1, 0.5), title=None, frameon=False)
-    return figure
 
 
 @style.styled

@@ -18,21 +18,18 @@ FROZEN = "frozen"  # the control whose gate never learns
 
 def summary(records: Analysed) -> pd.DataFrame:
     """One row per run and split: balance, entropy, dead experts, mutual information, its null."""
-    return pd.DataFrame(
+    rows = pd.DataFrame(
         {
             **run,
             "epoch": record.numbers.epoch,
             **scalars(usage),
             "dead_experts": len(usage.dead),
             "epochs_with_dead": sum(dead > 0 for dead in record.numbers.dead_per_epoch),
-            "information": usage.information.value,
-            "information_bound": usage.information.bound,
-            "null_mean": usage.information.null_mean,
-            "null_95": usage.information.null_95,
-            "p_value": usage.information.p_value,
+            **scalars(usage.information),
         }
         for run, record, usage in splits(records)
     )
+    return rows.rename(columns={"value": "information", "bound": "information_bound"})
 
 
 def expert_shares(records: Analysed) -> pd.DataFrame:

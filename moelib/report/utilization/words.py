@@ -8,7 +8,7 @@ from IPython.display import Markdown
 from moelib.records.kinds import UtilizationNumbers
 from moelib.records.record import Record
 from moelib.report import loading, pages, paper
-from moelib.report.answers import NOTHING, headline, run_name
+from moelib.report.answers import NOTHING, headline
 from moelib.report.effects import few_heads, trains_backbone, verdicts
 from moelib.report.forest import chart
 from moelib.report.frames import flat
@@ -16,31 +16,22 @@ from moelib.report.statistics.intervals import ALIKE
 from moelib.report.thresholds import BALANCED
 from moelib.report.utilization import figures, tables
 from moelib.report.utilization.tables import FROZEN
-from moelib.report.wording import enumeration, listed, signed, span
+from moelib.report.wording import enumeration, listed, signed, span, with_interval
 
 
 def answer(studies: Iterable[str], name: str = "utilization") -> Iterator[Markdown]:
     """Are all experts used, and does the choice of an expert follow the class?"""
-    records = few_heads(loading.by_evidence(studies, UtilizationNumbers))
+    every = loading.by_evidence(studies, UtilizationNumbers)
+    records = few_heads(every)
     if not records:
         yield Markdown(NOTHING)
         return
     balance, information = tables.balance(records), tables.information(records)
-    evenly = _evenness(balance)
-    tests = tables.on_test(flat(records))
-    knowing = tests.loc[tests["information"].idxmin()]
-    above = int((tests["information"] > tests["null_95"]).sum())
-    untrained = ", untrained gates among them" if FROZEN in set(tests["head"]) else ""
-    knows = (
-        f"**In {above} of the {len(tests)} runs drawn here{untrained}, the expert that gets an "
-        f"image tells more of its class than chance does**, least in seed {knowing['seed']} of "
-        f"{run_name(knowing)}: {knowing['information']:.2f} nats."
-    )
-    every = loading.by_evidence(studies, UtilizationNumbers)
-    learned, alone = _beyond_frozen(every), _on_fixed_features(every)
     study, runs = next(iter(records.items()))
     sizes, dead = runs[0].study.analyses.utilization, tables.dead_by_epoch(runs)
-    died = _died(dead, runs[0].study.backbone.kind)
+    learned, alone = _beyond_frozen(every), _on_fixed_features(every)
+    evenly, died = _evenness(balance), _died(dead, runs[0].study.backbone.kind)
+    knows = _beyond_chance(tables.on_test(flat(records)))
     yield Markdown("\n\n".join(filter(None, (learned, alone, evenly, died, knows))))
     yield chart(
         f"{name}-balance", balance, records,
@@ -77,6 +68,15 @@ def _evenness(balance: pd.DataFrame) -> str:
     )
 
 
+def _beyond_chance(usage: pd.DataFrame) -> str:
+    """In how many runs the choice of an expert follows the class at all."""
+    above = (usage["information"] > usage["null_95"]).sum()
+    return (
+        f"**In {above} of the {len(usage)} runs drawn here the expert that gets an image tells "
+        "more of its class than 95% of shuffled labels would.**"
+    )
+
+
 def _beyond_frozen(records: Mapping[str, list[Record]]) -> str:
     """What a gate that learns adds to a random one, in the first study that trains a backbone too.
 
@@ -89,17 +89,15 @@ def _beyond_frozen(records: Mapping[str, list[Record]]) -> str:
     study = table["study"].iloc[0]
     gains = {row.head: row for row in table[table["study"] == study].itertuples()}
     head, row = next(iter(gains.items()))
-    free = gains.get(f"{head}-free")
     claim = (
         f"**The {head} gate {_tells(row)} than a gate that never learned**: "
         f"{signed(row.difference)} nats (95% interval {span(row)}; {row.seeds} seeds of `{study}`)."
     )
+    free = gains.get(f"{head}-free")
     if free is None:
         return claim
-    return (
-        f"{claim}\n\n**Without its balance losses it {_tells(free)}**: {signed(free.difference)} "
-        f"({span(free)})."
-    )
+    value = with_interval(free.difference, free)
+    return f"{claim}\n\n**Without its balance losses it {_tells(free)}**: {value}."
 
 
 def _on_fixed_features(records: Mapping[str, list[Record]]) -> str:
@@ -107,15 +105,13 @@ def _on_fixed_features(records: Mapping[str, list[Record]]) -> str:
 
     Beside a study that trains its backbone: that can arrange its features for any gate.
     """
-    frozen = tables.on_test([record for record in flat(records) if record.head == FROZEN])
-    if frozen.empty:
-        return ""
-    known = frozen.groupby("study", sort=False)["information"].mean()
-    fixed = [study for study in known.index if not trains_backbone(records[study][0])]
-    trained = [study for study in known.index if study not in fixed]
-    gains = tables.information_beyond_frozen([r for study in fixed for r in records[study]])
+    frozen = [record for record in flat(records) if record.head == FROZEN]
+    trained = [record.study.name for record in frozen if trains_backbone(record)]
+    fixed = [record for record in flat(records) if not trains_backbone(record)]
+    gains = tables.information_beyond_frozen(fixed)
     if gains.empty or not trained:
         return ""
+    known = tables.on_test(frozen).groupby("study")["information"].mean()
     row, one = next(gains.itertuples()), trained[0]
     return (
         f"**Where no backbone is trained through it, a gate that never learned tells "
@@ -132,27 +128,19 @@ def _died(dead: pd.DataFrame, backbone: str) -> str:
     if last.empty:
         return f"**No expert is dead in any epoch of `{study}`.**"
     runs = dead.groupby("head")["seed"].nunique()
-    told = listed(
-        f"{head} in {len(ends)} of {runs[head]} runs, until epoch {_between(ends)}"
-        for head, ends in last.groupby("head", sort=False)
-    )
-    left = int((last == epochs).sum())
+    left = (last == epochs).sum()
     claim = (
         f"In {left} of {runs.sum()} runs of `{study}` an expert is dead at the end"
         if left
         else f"Experts of `{study}` die and come back"
     )
-    theirs = listed(
-        f"one of {head}’s until epoch {epoch}"
-        for head, epoch in paper.DEAD_UNTIL.items()
-        if head in last.index.unique("head") and backbone == paper.BACKBONE
+    told = "; ".join(
+        f"{head} in {len(ends)} of {runs[head]} runs, last in epoch {ends.max()}"
+        for head, ends in last.groupby("head", sort=False)
     )
-    return f"**{claim}**: {told} of {epochs}{f' (the authors’ run: {theirs})' if theirs else ''}."
-
-
-def _between(values: pd.Series) -> str:
-    ends = sorted({values.min(), values.max()})
-    return " to ".join(map(str, ends))
+    theirs = listed(f"{head}, epoch {epoch}" for head, epoch in paper.DEAD_UNTIL.items())
+    beside = f" (the authors’ run: {theirs})" if backbone == paper.BACKBONE else ""
+    return f"**{claim}**: {told} of {epochs}{beside}."
 
 
 def _tells(row) -> str:

@@ -2,7 +2,6 @@ import drawn
 import pytest
 import synthetic
 
-from moelib.report.accuracy import tables as accuracy_tables
 from moelib.report.utilization import figures, tables
 from moelib.study.run import Run
 
@@ -43,11 +42,6 @@ def test_uniform_use_is_that_of_each_head(analysed, trained):
             for axes in draw(rows).axes
         }
         assert uniform == {"soft": 1 / 4, "sparse": 1 / 2}
-
-
-def test_entropy_is_drawn_with_its_bound(trained):
-    axes = figures.entropy(accuracy_tables.epochs(trained), {"soft": 1.5}).axes[0]
-    assert axes.lines[-1].get_ydata()[0] == 1.5
 
 
 def test_heat_map_leaves_out_what_is_unknown(analysed):

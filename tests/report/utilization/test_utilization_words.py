@@ -25,14 +25,14 @@ def dead(**epochs: list[list[int]]) -> pd.DataFrame:
         (
             {"sparse": [[1, 2], [1, 2, 3]], "soft": [[], []]},
             "speednet",
-            "**Experts of `s` die and come back**: sparse in 2 of 2 runs, until epoch 2 to 3 of 5.",
+            "**Experts of `s` die and come back**: sparse in 2 of 2 runs, last in epoch 3 of 5.",
         ),
         (
             {"sparse": [[1], []], "switch": [[4, 5], [2]]},
             "resnet18",
-            "**In 1 of 4 runs of `s` an expert is dead at the end**: sparse in 1 of 2 runs, until "
-            "epoch 1, switch in 2 of 2 runs, until epoch 2 to 5 of 5 (the authors’ run: one of "
-            "sparse’s until epoch 11).",
+            "**In 1 of 4 runs of `s` an expert is dead at the end**: sparse in 1 of 2 runs, last "
+            "in epoch 1; switch in 2 of 2 runs, last in epoch 5 of 5 (the authors’ run: sparse, "
+            "epoch 11).",
         ),
     ],
 )
