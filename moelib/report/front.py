@@ -9,8 +9,7 @@ from IPython.display import Markdown
 from moelib.records.kinds import SharpnessNumbers, TrainNumbers, UtilizationNumbers
 from moelib.records.record import Record
 from moelib.report import effects, loading, pages, paper
-from moelib.report.ablations import preregistered
-from moelib.report.ablations.preregistered import WEAK_BACKBONE
+from moelib.report.ablations import weak_backbone
 from moelib.report.accuracy import tables as accuracy_tables
 from moelib.report.accuracy import words as accuracy_words
 from moelib.report.answers import NOTHING, headline
@@ -47,8 +46,8 @@ def findings(studies: Iterable[str]) -> Markdown:
     On accuracy also where nothing but the head is trained.
     """
     firsts = [(page, _told(next(CHAPTERS[page][1](studies)), TOLD[page])) for page in TOLD]
-    if WEAK_BACKBONE in studies:
-        alone = _told(next(preregistered.weak_backbone()), [0])
+    if weak_backbone.STUDY in studies:
+        alone = _told(next(weak_backbone.answer()), [0])
         firsts.insert(1, ("weak-backbone", f"Where nothing but the head is trained: {alone}"))
     rows = (f"1. {first} [More]({page}.ipynb)" for page, first in firsts if first != NOTHING)
     trained = loading.by_evidence(studies, TrainNumbers)

@@ -19,34 +19,34 @@ from moelib.report.headings import headings
 from moelib.report.statistics.hypotheses import CONTRADICTED, INCONCLUSIVE, SUPPORTED
 from moelib.report.wording import enumeration, in_points, span
 
-WEAK_BACKBONE = "weak-backbone"  # the study
+STUDY = "weak-backbone"
 WORDS = {SUPPORTED: "Yes", CONTRADICTED: "No", INCONCLUSIVE: "Not decided"}
 MEASURES = {"last_train_accuracy": "Training images", "test_accuracy": "Test images"}
 FITTED = headings("head", "seeds") | {name: (title, ".1%") for name, title in MEASURES.items()}
 
 
-def weak_backbone() -> Iterator[Markdown]:
+def answer() -> Iterator[Markdown]:
     """Do experts pay where the head has something to do?"""
-    records = loading.load(WEAK_BACKBONE, TrainNumbers)
+    records = loading.load(STUDY, TrainNumbers)
     accuracy = accuracy_tables.finals(records)
     check = contrasts.judge([contrasts.SOMETHING_TO_DO], accuracy)
     judged = contrasts.judge(contrasts.WEAK, accuracy, contrasts.MATTERS)
     if judged.empty:
         yield expectations.missing(contrasts.WEAK)
         return
-    beside = accuracy_tables.effects({WEAK_BACKBONE: records})
+    beside = accuracy_tables.effects({STUDY: records})
     beside = beside[beside["head"].isin(MIXTURES)]  # of as many parameters as dense
     claim = accuracy_words.beside_dense(beside)
     shown = pd.concat([check, judged])
     yield Markdown(f"{claim}\n\n{_by_question(shown)}")
     caption = f"{headline(claim)} Test accuracy of a head minus that of another in the same seed"
-    yield figures.chart(WEAK_BACKBONE, shown, caption)
+    yield figures.chart(STUDY, shown, caption)
     yield expectations.table(shown, longest=0)
 
 
 def fit() -> Iterator[Markdown]:
     """Do the heads that are behind dense on test images fit worse? Nothing without records."""
-    accuracy = accuracy_tables.finals(loading.load(WEAK_BACKBONE, TrainNumbers))
+    accuracy = accuracy_tables.finals(loading.load(STUDY, TrainNumbers))
     if accuracy.empty:
         return
     unfit, behind = (_behind(accuracy, measure) for measure in MEASURES)
@@ -69,7 +69,7 @@ def images_of_experts() -> Markdown:
 
     Those of `soft` learn from every image.
     """
-    records = loading.load(WEAK_BACKBONE, TrainNumbers)
+    records = loading.load(STUDY, TrainNumbers)
     accuracy = accuracy_tables.finals(records)
     differences = mean_differences(beyond_reference(accuracy, "test_accuracy", "sparse"))
     row = next((row for row in differences.itertuples() if row.head == "soft"), None)
