@@ -72,7 +72,6 @@ HEADINGS = {
     "lambda_min": ("Lowest of H", ".3g"),
     "gauss_newton_max": ("Largest of G", ".4g"),
     "lambda_max": ("Largest of H", ".4g"),
-    "more_lambda_max": ("Largest of H", ".4g"),
     "average_rise_error": ("Standard error", ".1g"),
     "eigenvalues": ("Eigenvalues as returned", ".3f"),
     "worst_error": ("Largest error", ".2%"),
