@@ -67,10 +67,10 @@ def confidence(studies: Iterable[str]) -> list[Markdown]:
     if len(matched):
         means = matched.groupby("head", sort=False)["matched_temperature"].mean()
         divided = listed(f"{head} by {mean:.2g}" for head, mean in means.items())
+        loss = runs[0].study.analyses.sharpness.matched_loss
         told += (
-            f" At matched loss all nets have {runs[0].study.analyses.sharpness.matched_loss:g} "
-            f"instead of {_ends(matched['loss'])} on test images, for which logits are divided: "
-            f"{divided}, in the mean."
+            f" To bring the losses on test images, {_ends(matched['loss'])}, all to {loss:g}, "
+            f"logits are divided: {divided}, in the mean."
         )
     return [Markdown(told)]
 
