@@ -1,7 +1,5 @@
 """Accuracy as figures: learning curves."""
 
-from collections.abc import Iterable
-
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -15,7 +13,7 @@ from moelib.study.heads import family
 def learning_curves(epochs: pd.DataFrame) -> Figure:
     """Loss and accuracy over epochs: mean over seeds, band from the lowest to the highest seed.
 
-    Heads of one colour share an entry of the legend, under the name of their family.
+    Heads of one family share a colour, and an entry of the legend.
     """
     runs = ["head", "seed", "epoch", "split"]
     tidy = epochs.melt(runs, ["loss", "accuracy"], var_name="measure")
@@ -31,16 +29,8 @@ def learning_curves(epochs: pd.DataFrame) -> Figure:
         else:
             axes.set_yscale("log")
     grid.axes[0, 0].set_ylabel("nats per image")
-    grid.add_legend(_by_colour(tidy["head"]), title="head")
-    return legend_below(grid)
-
-
-def _by_colour(heads: Iterable[str]) -> dict[str, Line2D]:
-    """A line of each colour, named after the head that has it, or the family of several."""
-    sharing: dict[tuple, list[str]] = {}
-    for head, colour in colours(heads).items():
-        sharing.setdefault(colour, []).append(head)
-    return {
-        names[0] if len(names) == 1 else family(names[0]): Line2D([], [], color=colour)
-        for colour, names in sharing.items()
+    families = {
+        family(head): Line2D([], [], color=colour) for head, colour in colours(tidy["head"]).items()
     }
+    grid.add_legend(families, title="head")
+    return legend_below(grid)

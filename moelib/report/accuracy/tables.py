@@ -6,13 +6,11 @@ import pandas as pd
 
 from moelib.records.record import Record
 from moelib.report import frames, paper
-from moelib.report.comparisons import REFERENCE, beyond_reference, mean_differences, paired_runs
+from moelib.report.comparisons import REFERENCE, beyond_reference, paired_runs
 from moelib.report.effects import by_head
 from moelib.report.frames import Trained, flat, run_columns, scalars, test_correct
 from moelib.report.statistics.intervals import exact_mcnemar, t_interval, wilson_interval
 from moelib.report.wording import seed_count
-
-PAPER = "the paper's saved files"
 
 
 def finals(records: Trained) -> pd.DataFrame:
@@ -69,29 +67,24 @@ def means(records: Trained) -> pd.DataFrame:
     """
     rows = []
     for (study, head), runs in finals(records).groupby(["study", "head"], sort=False):
-        values = runs["test_accuracy"]
-        if len(runs) > 1:
-            interval, over = t_interval(values), "seeds"
-        else:
-            images = runs["test_images"].iloc[0]
-            interval, over = wilson_interval(round(values.iloc[0] * images), images), "test images"
-        rows.append((study, head, len(runs), *interval, values.std(), over))
+        accuracy, images = runs["test_accuracy"], runs["test_images"].iloc[0]
+        interval, over = (
+            (t_interval(accuracy), "seeds")
+            if len(runs) > 1
+            else (wilson_interval(round(accuracy.iloc[0] * images), images), "test images")
+        )
+        rows.append((study, head, len(runs), *interval, accuracy.std(), over))
     names = ["study", "head", "seeds", "mean", "low", "high", "deviation", "interval_over"]
     return pd.DataFrame(rows, columns=names)
 
 
 def seed_differences(records: Trained) -> pd.DataFrame:
-    """One row per run with a dense run of its study and seed: accuracy minus the dense one's."""
-    return beyond_reference(finals(records), "test_accuracy")
+    """One row per run with a dense run of its study and seed: accuracy minus the dense one's.
 
-
-def differences(records: Trained) -> pd.DataFrame:
-    """One row per head that has two or more seeds paired with the dense head's, with a verdict.
-
-    The t-interval is over the differences by seed: the runs of one seed share initial backbone,
-    batch order and augmentation, if the protocol pairs them.
+    The runs of one seed share initial backbone, batch order and augmentation, if the protocol pairs
+    them.
     """
-    return mean_differences(seed_differences(records))
+    return beyond_reference(finals(records), "test_accuracy")
 
 
 def image_comparisons(records: Trained, reference: str = REFERENCE) -> pd.DataFrame:
@@ -112,20 +105,6 @@ def image_comparisons(records: Trained, reference: str = REFERENCE) -> pd.DataFr
             }
         )
     return pd.DataFrame(rows)
-
-
-def beside_paper(records: Mapping[str, list[Record]]) -> pd.DataFrame:
-    """One row for the paper and each study on CIFAR-10: test accuracy of the paper's heads.
-
-    Ours are means over seeds; a head that a study lacks is NaN.
-    """
-    rows = [{"study": PAPER, "backbone": paper.BACKBONE, **paper.TEST_ACCURACY}]
-    for study, runs in records.items():
-        if runs[0].study.data.source == "cifar10":
-            ours = 100 * finals(runs).groupby("head")["test_accuracy"].mean()
-            backbone = runs[0].study.backbone.kind
-            rows.append({"study": study, "backbone": backbone, **ours})
-    return pd.DataFrame(rows, columns=["study", "backbone", *paper.TEST_ACCURACY])
 
 
 def effects(records: Mapping[str, list[Record]]) -> pd.DataFrame:

@@ -9,13 +9,7 @@ from moelib.records.kinds import TrainNumbers
 from moelib.records.record import Record
 from moelib.report import loading
 from moelib.report.accuracy import tables
-from moelib.report.answers import (
-    MIXTURES,
-    NOTHING,
-    comparison,
-    headline,
-    sides_of_dense,
-)
+from moelib.report.answers import MIXTURES, NOTHING, comparison, headline, sides_of_dense
 from moelib.report.effects import few_heads
 from moelib.report.forest import chart
 from moelib.report.wording import enumeration, signed
@@ -42,30 +36,21 @@ def beside_dense(frame: pd.DataFrame) -> str:
 
 
 def across_studies(frame: pd.DataFrame, records: Mapping[str, list[Record]]) -> str:
-    """Each mixture minus dense in every corrected study of enough seeds, the best net last.
+    """Which mixtures compare better with dense in the study of the best net than of the worst.
 
-    What is said of the two ends is said only of heads whose intervals there do not meet.
+    Of corrected studies of enough seeds, and only of heads whose intervals there do not meet.
     """
-    sizes = tables.studies(records).set_index("study")
-    sizes = sizes[sizes["protocol"] == "corrected"].sort_values("accuracy")
+    nets = tables.studies(records).query("protocol == 'corrected'").sort_values("accuracy")["study"]
     enough = frame[(frame["seeds"] >= loading.SEEDS_TO_LEAD) & frame["head"].isin(MIXTURES)]
-    by_head = enough.set_index(["study", "head"])
-    nets = [study for study in sizes.index if study in {*enough["study"]}]
-    heads = [head for head in MIXTURES if all((net, head) in by_head.index for net in nets)]
-    if len(nets) < 2 or not heads:
+    nets = nets[nets.isin(enough["study"])]
+    if len(nets) < 2:
         return ""
-    worst, best = nets[0], nets[-1]
-    better = [h for h in heads if by_head["high"][worst, h] < min(by_head["low"][best, h], 0)]
-    verb = "stands" if len(better) == 1 else "stand"
-    there = sides_of_dense(enough[enough["study"] == worst], VERBS)
-    claim = f"{enumeration(better).capitalize()} {verb} better beside dense in `{best}` than in"
-    first = f"**{claim} `{worst}`, where {there}.** " if better else ""
-    where = enumeration(f"`{net}` ({sizes['accuracy'][net]:.1%} right)" for net in nets)
-    points = "; ".join(
-        f"{head} {enumeration(signed(by_head['value'][net, head]) for net in nets)}"
-        for head in heads
-    )
-    return (
-        f"{first}Minus dense, in points, in {where}: {points}. The studies differ in more than the "
-        "size of their nets."
-    )
+    worst, best = (enough[enough["study"] == net].set_index("head") for net in nets.iloc[[0, -1]])
+    lost = worst["high"] < best["low"].clip(upper=0).reindex(worst.index)
+    better = list(lost.index[lost])
+    if not better:
+        return ""
+    there = sides_of_dense(worst.reset_index(), VERBS)
+    verb = "compares" if len(better) == 1 else "compare"
+    claim = f"{enumeration(better).capitalize()} {verb} better with dense in `{nets.iloc[-1]}`"
+    return f"**{claim} than in `{nets.iloc[0]}`, where {there}.**"

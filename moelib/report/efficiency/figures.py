@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from moelib.report import style
-from moelib.report.efficiency.tables import analysed_heads
+from moelib.report.efficiency.tables import PARTS, analysed_heads
 from moelib.report.forest import WIDTH
 
 
@@ -21,16 +21,15 @@ def latencies(latencies: pd.DataFrame) -> Figure:
     executor of the rule.
     """
     rows = analysed_heads(latencies)
-    parts = [part for part in ("head", "model") if part in set(rows["part"])]
     colour = style.colours(rows["head"])
-    figure, grid = style.panels(1, len(parts), (7.2, 2.8), y="time, times the reference's")
-    for axes, part in zip(grid.flat, parts, strict=True):
+    figure, grid = style.panels(1, len(PARTS), (7.2, 2.8), y="time, times the reference's")
+    for axes, (part, title) in zip(grid.flat, PARTS.items(), strict=True):
         for head, points in rows[rows["part"] == part].groupby("head", sort=False):
             points = points.groupby("batch")[["ratio", "ratio_low", "ratio_high"]].median()
             axes.plot(points.index, points["ratio"], "o-", color=colour[head], label=head, ms=3)
             band = points["ratio_low"], points["ratio_high"]
             axes.fill_between(points.index, *band, color=colour[head], alpha=0.2, linewidth=0)
-        _over_batches(axes, {"head": "head alone", "model": "whole model"}[part])
+        _over_batches(axes, title)
     style.legend_outside(figure, grid[0, 0])
     return figure
 

@@ -18,6 +18,7 @@ from moelib.study.heads import has_experts
 
 ALL_EXPERTS = "batched"  # the executor that computes all experts, whatever is chosen
 PAPER_BATCH = 256  # images, for which the paper's latencies were taken
+PARTS = {"head": "head alone", "model": "whole model"}  # that are timed beside the reference's
 
 
 def work(records: Efficient) -> pd.DataFrame:
@@ -109,11 +110,10 @@ def effects(records: Mapping[str, list[Record]]) -> pd.DataFrame:
     for study, runs in records.items():
         batch = whole_models(runs)["batch"].max()
         times = analysed_heads(latencies(runs)).query("batch == @batch")
-        for part, name in (("head", "head alone"), ("model", "whole model")):
-            for row in times[times["part"] == part].itertuples():
-                panel = f"{study}, {name}, batch {batch}"
-                middle = median_interval(row.ratios) if row.ratios else [np.nan] * 3
-                rows.append((study, panel, row.head, 0, *middle, (), np.nan, part, batch))
+        for row in times.sort_values("part", kind="stable").itertuples():
+            panel = f"{study}, {PARTS[row.part]}, batch {batch}"
+            effect = (study, panel, row.head, 0, *median_interval(row.ratios), (), np.nan)
+            rows.append((*effect, row.part, batch))
     return pd.DataFrame(rows, columns=[*COLUMNS, "part", "batch"])
 
 

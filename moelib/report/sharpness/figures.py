@@ -1,12 +1,12 @@
 """Curvature as figures: measures by head, densities of eigenvalues, blocks of parameters."""
 
 from collections.abc import Iterable
+from itertools import product
 
-import matplotlib.pyplot as plt
-import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
+from scipy.stats import gmean
 
 from moelib.report import style
 from moelib.study.heads import family
@@ -28,21 +28,17 @@ def curvature(curvature: pd.DataFrame, measures: Iterable[str] = tuple(MEASURES)
 
     The mean is geometric, as the axis is; a value that is not above 0 has no place on it.
     """
-    measures = [name for name in measures if (curvature[name] > 0).any()]
-    heads, splits = list(style.colours(curvature["head"])), list(dict.fromkeys(curvature["split"]))
-    size = (7.2, len(measures) * (0.75 + 0.2 * len(heads)))
-    shared = {"sharex": "row", "sharey": True}
-    figure, grid = plt.subplots(len(measures), len(splits), figsize=size, squeeze=False, **shared)
-    for row, measure in zip(grid, measures, strict=True):
-        for axes, split in zip(row, splits, strict=True):
-            _dots(axes, curvature[curvature["split"] == split], measure, heads)
-            axes.set_title(f"{MEASURES[measure]}, {split}")
-        positive = curvature[measure][curvature[measure] > 0]
-        row[0].set_xlim(positive.min() / BEYOND, positive.max() * BEYOND)
-        for axes in row:
-            style.plain_ticks(axes.xaxis)
-    figure.tight_layout()
-    return figure
+    runs = curvature.melt(["head", "split"], list(measures), "row")
+    return _seeds(runs[runs["value"] > 0].replace({"row": MEASURES}), log=True)
+
+
+@style.styled
+def group_traces(traces: pd.DataFrame) -> Figure:
+    """Trace of the block of each group of parameters: every seed (dot, standard error), and mean.
+
+    The axis is linear: the trace of a block can be negative.
+    """
+    return _seeds(traces.assign(row=traces["group"], value=traces["trace"]))
 
 
 @style.styled
@@ -59,26 +55,6 @@ def densities(densities: pd.DataFrame) -> Figure:
     grid.set_axis_labels("eigenvalue", "density")
     grid.set_titles("{col_name} images")
     return style.legend_below(grid)
-
-
-@style.styled
-def group_traces(traces: pd.DataFrame) -> Figure:
-    """Trace of the block of each group of parameters: every seed (dot, standard error), and mean.
-
-    Each panel has its own axis, which is linear: the trace of a block can be negative.
-    """
-    names, splits = traces["group"].unique(), traces["split"].unique()
-    heads = list(style.colours(traces["head"]))
-    size = (7.2, 0.5 + 1.9 * len(splits))
-    figure, grid = plt.subplots(len(splits), len(names), figsize=size, sharex=True, squeeze=False)
-    for row, split in zip(grid, splits, strict=True):
-        for axes, name in zip(row, names, strict=True):
-            rows = traces[(traces["split"] == split) & (traces["group"] == name)]
-            _upright(axes, rows, heads)
-            axes.set_title(f"{name}, {split}")
-        row[0].set_ylabel("trace")
-    figure.tight_layout()
-    return figure
 
 
 @style.styled
@@ -102,32 +78,26 @@ def against_accuracy(
     return style.legend_below(grid)
 
 
-def _dots(axes, runs: pd.DataFrame, measure: str, heads: list[str]) -> None:
-    """Lay a line for each head on a logarithmic axis: a dot for each seed, a tick for the mean."""
-    colour = style.colours(heads)
-    axes.set_xscale("log")
-    for y, head in enumerate(heads):
-        values = runs[runs["head"] == head][measure]
-        values = values[values > 0]
-        axes.plot(values, [y] * len(values), "o", color=colour[head], alpha=0.7, markersize=4)
-        if len(values):
-            mean = np.exp(np.log(values).mean())
-            axes.plot(mean, y, marker="|", markersize=13, markeredgewidth=2.2, color=colour[head])
-    style.head_rows(axes, heads)
-    axes.grid(axis="x", which="minor", linewidth=0.4)
-
-
-def _upright(axes, runs: pd.DataFrame, heads: list[str]) -> None:
-    colour = style.colours(heads)
-    for x, head in enumerate(heads):
-        values = runs[runs["head"] == head]
-        if values.empty:
-            continue
-        places = x + 0.16 * (np.arange(len(values)) - (len(values) - 1) / 2)
-        dots = {"fmt": "o", "color": colour[head], "markersize": 4, "linewidth": 1.2}
-        axes.errorbar(places, values["trace"], values["trace_error"], **dots)
-        mean = values["trace"].mean()
-        axes.plot(x, mean, marker="_", markersize=18, markeredgewidth=2.2, color=colour[head])
-    axes.axhline(0, color=style.INK, linewidth=1)
-    axes.set_xticks(range(len(heads)), heads, rotation=90)
-    axes.set_xlim(-0.6, len(heads) - 0.4)
+def _seeds(runs: pd.DataFrame, log: bool = False) -> Figure:
+    """Panels with a line for each head: a dot for each seed, its error where known, and a tick."""
+    colour = style.colours(runs["head"])
+    rows, splits, heads = runs["row"].unique(), runs["split"].unique(), [*colour]
+    size = (7.2, len(rows) * (0.75 + 0.2 * len(heads)))
+    figure, grid = style.panels(len(rows), len(splits), size, sharex="row", sharey=True)
+    for (row, split), axes in zip(product(rows, splits), grid.flat, strict=True):
+        panel = runs[(runs["row"] == row) & (runs["split"] == split)]
+        for head, seeds in panel.groupby("head"):
+            values, y, own = seeds["value"], heads.index(head), {"color": colour[head]}
+            dots = {"fmt": "o", "markersize": 4, "alpha": 0.7, **own}
+            axes.errorbar(values, [y] * len(seeds), xerr=seeds.get("trace_error"), **dots)
+            mean = gmean(values) if log else values.mean()
+            axes.plot(mean, y, "|", markersize=13, markeredgewidth=2.2, **own)
+        style.head_rows(axes, heads)
+        axes.set_title(f"{row}, {split}")
+        if log:
+            shown = runs[runs["row"] == row]["value"]
+            axes.set(xscale="log", xlim=(shown.min() / BEYOND, shown.max() * BEYOND))
+            style.plain_ticks(axes.xaxis)
+        else:
+            axes.axvline(0, color=style.INK, linewidth=1)
+    return figure

@@ -18,11 +18,10 @@ from moelib.report.wording import listed, rounded
 def answer(studies: Iterable[str], name: str = "sharpness") -> Iterator[Markdown]:
     """Is the minimum of one head sharper than that of another?"""
     records = few_heads(loading.by_evidence(studies, SharpnessNumbers))
-    measures = ("trace", "matched_trace")
-    raw, matched = (tables.effects(records, measure) for measure in measures)
+    raw, matched = (tables.effects(records, measure) for measure in ("trace", "matched_trace"))
     traces = pd.concat([_on_test(raw, "as trained"), _on_test(matched, "at matched loss")])
+    traces = traces.sort_values("study", key=lambda s: s.map([*records].index), kind="stable")
     condition = " at matched loss" if matched["value"].notna().any() else ""
-    order = [study for study in records if study in {*traces["study"]}]
     ratios = [
         Ratio(
             f"{name}-lambda-max",
@@ -34,10 +33,10 @@ def answer(studies: Iterable[str], name: str = "sharpness") -> Iterator[Markdown
         ),
         Ratio(
             f"{name}-trace",
-            traces.set_index("study").loc[order].reset_index()[traces.columns],
+            traces,
             f"on test images {{head}} has {{number}} times the trace of dense{condition}",
             "The trace on test images, times that of dense in the same seed, of nets as they are "
-            f"and with all at the same loss. {temperatures(records)}",
+            "and with all at the same loss.",
             "trace, times dense",
             f" by the trace{condition}",
         ),
@@ -45,41 +44,39 @@ def answer(studies: Iterable[str], name: str = "sharpness") -> Iterator[Markdown
     return times_dense(records, ratios, "sharper", "flatter")
 
 
-def temperatures(records: Mapping[str, list[Record]]) -> str:
-    """What logits are divided by to bring all heads to one loss, in the first study with it."""
-    for study, runs in records.items():
-        table = of_split(tables.curvature(runs), "test").dropna(subset="matched_temperature")
-        if table.empty:
-            continue
-        by_head = table.groupby("head", sort=False)["matched_temperature"].mean()
-        divided = listed(f"{head} by {mean:.2g}" for head, mean in by_head.items())
-        matched = runs[0].study.analyses.sharpness.matched_loss
-        own = f"{rounded(table['loss'].min())} to {rounded(table['loss'].max())}"
-        return (
-            f"In `{study}` that loss is {matched:g}, their own is {own}, and logits are divided "
-            f"for it: {divided}, in the mean."
-        )
-    return ""
+def confidence(studies: Iterable[str]) -> list[Markdown]:
+    """What confidence does to curvature: on test images, and until all nets have the same loss.
 
-
-def beyond_training(studies: Iterable[str]) -> list[Markdown]:
-    """How much sharper the loss on test images is than that on training images, over runs."""
+    Of all runs of the study of most evidence; logits are divided to bring a net to that loss.
+    """
     records = few_heads(loading.by_evidence(studies, SharpnessNumbers))
     if not records:
         return []
     study, runs = next(iter(records.items()))
-    table = tables.curvature(runs).pivot(index=["head", "seed"], columns="split")
-
-    def span_of(measure: str) -> str:
-        ratios = table[measure]["test"] / table[measure]["train"]
-        return f"{rounded(ratios.min())} to {rounded(ratios.max())}"
-
-    return [
-        Markdown(
-            f"In the runs of `{study}` it is {span_of('lambda_max')} times, and the trace "
-            f"{span_of('trace')} times."
+    table = tables.curvature(runs)
+    by_split = table.pivot(index=["head", "seed"], columns="split")
+    eigenvalues, traces = (
+        _ends(by_split[measure]["test"] / by_split[measure]["train"])
+        for measure in ("lambda_max", "trace")
+    )
+    told = (
+        f"In `{study}` the largest eigenvalue on test images is {eigenvalues} times that on "
+        f"training images, and the trace {traces} times."
+    )
+    matched = of_split(table, "test").dropna(subset="matched_temperature")
+    if len(matched):
+        means = matched.groupby("head", sort=False)["matched_temperature"].mean()
+        divided = listed(f"{head} by {mean:.2g}" for head, mean in means.items())
+        loss = runs[0].study.analyses.sharpness.matched_loss
+        told += (
+            f" To bring the losses on test images, {_ends(matched['loss'])}, all to {loss:g}, "
+            f"logits are divided: {divided}, in the mean."
         )
-    ]
+    return [Markdown(told)]
+
+
+def _ends(values: pd.Series) -> str:
+    return f"{rounded(values.min())} to {rounded(values.max())}"
 
 
 def _on_test(frame: pd.DataFrame, condition: str) -> pd.DataFrame:

@@ -48,26 +48,22 @@ def rerouting(sweeps: pd.DataFrame) -> Figure:
 @styled
 def planes(planes: pd.DataFrame) -> Figure:
     """The loss over the plane of two directions, a panel for each run and split, one scale."""
-    splits = planes["split"].unique()
-    runs = [
-        run
-        for split in splits
-        for run in planes[planes["split"] == split].groupby(["split", "head", "seed"], sort=False)
-    ]
-    columns = len(runs) // len(splits)
+    splits, runs = planes["split"].unique(), planes.groupby(["head", "seed"], sort=False)
     lowest = max(planes["loss"].min(), LOWEST_LOSS)
-    scale = LogNorm(lowest, max(planes["loss"].max(), 2 * lowest))
-    levels = np.geomspace(scale.vmin, scale.vmax, 13)
-    size = (max(3.6, 0.8 + 2.0 * columns), 2.1 * len(splits) + 0.3)
+    highest = max(planes["loss"].max(), 2 * lowest)
+    colours = {"norm": LogNorm(lowest, highest), "cmap": "rocket_r"}
+    levels = np.geomspace(lowest, highest, 13)
+    size = (max(3.6, 0.8 + 2.0 * len(runs)), 2.1 * len(splits) + 0.3)
     labels = ("first direction", "second direction")
-    figure, grid = panels(len(splits), columns, size, *labels, sharex=True, sharey=True)
-    for axes, ((split, head, seed), panel) in zip(grid.flat, runs, strict=True):
-        loss = panel.pivot(index="second", columns="first", values="loss").clip(lower=lowest)
-        colours = {"norm": scale, "cmap": sns.color_palette("rocket_r", as_cmap=True)}
-        contours = axes.contourf(loss.columns, loss.index, loss, levels=levels, **colours)
-        axes.plot(0, 0, "+", color="white", markersize=7)
-        axes.set(title=f"{head}, seed {seed}, {split}", aspect="equal")
-        axes.grid(visible=False)
+    figure, grid = panels(len(splits), len(runs), size, *labels, sharex=True, sharey=True)
+    for column, ((head, seed), run) in zip(grid.T, runs, strict=True):
+        for axes, split in zip(column, splits, strict=True):
+            points = run[run["split"] == split]
+            loss = points.pivot(index="second", columns="first", values="loss").clip(lower=lowest)
+            contours = axes.contourf(loss.columns, loss.index, loss, levels, **colours)
+            axes.plot(0, 0, "+", color="white", markersize=7)
+            axes.set(title=f"{head}, seed {seed}, {split}", aspect="equal")
+            axes.grid(visible=False)
     bar = figure.colorbar(contours, ax=grid, label="loss, nats", shrink=0.9)
     bar.ax.yaxis.set_major_formatter("{x:.2g}")
     return figure

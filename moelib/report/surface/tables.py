@@ -27,7 +27,6 @@ def sweeps(records: Surfaces) -> pd.DataFrame:
             "kind": EIGENVECTOR if sweep.direction == "eigenvector" else RANDOM,
             "split": sweep.split,
             "radius": radius,
-            "length": sweep.length,
             "loss": loss,
             "accuracy": accuracy,
             "rise": rise,
@@ -54,9 +53,8 @@ def rises(sweeps: pd.DataFrame) -> pd.DataFrame:
     """One row per run and split: the rise at the largest radius, a column per kind of direction."""
     if sweeps.empty:
         return sweeps
-    ends = farthest(sweeps).set_index([*RUN, "split"])
-    kinds = (ends[ends["kind"] == kind]["rise"].rename(kind) for kind in (EIGENVECTOR, RANDOM))
-    return pd.concat(kinds, axis="columns").reset_index()
+    ends = farthest(sweeps).set_index([*RUN, "split", "kind"])["rise"]
+    return ends.unstack(sort=False).reset_index()
 
 
 def effects(records: Mapping[str, list[Record]], kind: str) -> pd.DataFrame:
@@ -84,10 +82,9 @@ def larger_sample(sharp: Sharp, surfaces: Surfaces) -> pd.DataFrame:
     Of training images. Both analyses take the first ones of one permutation.
     """
     few = of_split(sharpness_tables.curvature(sharp), "train")[[*RUN, "images", "lambda_max"]]
-    names = {"images": "more_images", "eigenvalue": "more_lambda_max"}
-    many = eigenvalues(surfaces).drop(columns="residual").rename(columns=names)
-    both = few.merge(many, on=RUN).query("more_images > images")
-    return both.assign(ratio=both["more_lambda_max"] / both["lambda_max"])
+    more = eigenvalues(surfaces).set_index(RUN).add_prefix("more_")
+    both = few.join(more, on=RUN, how="inner").query("more_images > images")
+    return both.assign(ratio=both["more_eigenvalue"] / both["lambda_max"])
 
 
 def planes(records: Surfaces) -> pd.DataFrame:
@@ -108,7 +105,8 @@ def planes(records: Surfaces) -> pd.DataFrame:
 
 
 def _points(sweep: Sweep) -> Iterable[tuple[float, ...]]:
-    unknown = (np.nan,) * len(sweep.radii)
-    rises = (*unknown[: len(sweep.radii) - len(sweep.rise)], *sweep.rise)  # radii ascend
-    rerouted = unknown if sweep.rerouted is None else sweep.rerouted
+    """Radius, loss, accuracy, rise and rerouted images; NaN where there is no such number."""
+    below = [np.nan] * (len(sweep.radii) - len(sweep.rise))  # radii ascend
+    rerouted = sweep.rerouted or [np.nan] * len(sweep.radii)
+    rises = [*below, *sweep.rise]
     return zip(sweep.radii, sweep.loss, sweep.accuracy, rises, rerouted, strict=True)

@@ -51,18 +51,15 @@ def test_differences_pair_runs_of_the_same_seed():
     records = runs_with(synthetic.study(seeds=(0, 1)), right)
     by_seed = tables.seed_differences(records)
     assert list(by_seed["difference"]) == [0.25, 0.25]
-    row = tables.differences(records).iloc[0]
+    row = tables.effects({"tiny": records}).iloc[0]
     # Unpaired, the spread of seeds would hide it; paired, both seeds agree to the last digit.
-    assert (row["difference"], row["low"], row["high"]) == (0.25, 0.25, 0.25)
-    assert row["verdict"] == "not distinguishable"
+    assert (row["value"], row["low"], row["high"]) == (25, 25, 25)
 
 
-def test_without_a_dense_head_or_a_second_seed_nothing_is_compared():
-    study = synthetic.study(seeds=(0,))
-    soft = runs_with(study, {"soft": [[True, False]]})
-    assert tables.differences(soft).empty
+def test_without_a_dense_head_nothing_is_compared():
+    soft = runs_with(synthetic.study(seeds=(0,)), {"soft": [[True, False]]})
+    assert tables.effects({"tiny": soft}).empty
     assert tables.image_comparisons(soft).empty
-    assert tables.differences(runs_with(study, {"dense": [[True]], "soft": [[True]]})).empty
 
 
 def test_image_comparison_counts_where_one_net_is_right():
@@ -107,14 +104,13 @@ def trained(results):
 
 
 def test_accuracy_is_that_of_the_paired_differences_in_points(trained):
-    table = tables.effects(trained)
-    differences = tables.differences(trained["quick"]).set_index("head")
-    for row in table[table["study"] == "quick"].itertuples():
-        assert row.value == pytest.approx(100 * differences.loc[row.head, "difference"])
-        assert (row.low, row.high) == pytest.approx(
-            (100 * differences.loc[row.head, "low"], 100 * differences.loc[row.head, "high"])
-        )
-        assert len(row.by_seed) == row.seeds == 3
+    by_seed = tables.seed_differences(trained["quick"]).groupby("head")["difference"]
+    for row in tables.effects(trained).query("study == 'quick'").itertuples():
+        differences = by_seed.get_group(row.head)
+        interval = [100 * value for value in t_interval(differences)]
+        assert (row.value, row.low, row.high) == pytest.approx(interval)
+        assert row.by_seed == pytest.approx(100 * differences)
+        assert row.seeds == 3
 
 
 def test_one_seed_has_no_interval(trained):
@@ -129,15 +125,3 @@ def test_the_papers_numbers_stand_beside_its_heads_alone(trained):
     assert table[unpublished].isna().all()
     rises = {"soft": 7.95 / 1.88, "sparse": 7.47 / 1.88}
     assert paper.over_dense(paper.RISE) == pytest.approx(rises)
-
-
-def test_the_papers_numbers_stand_above_means_of_studies_of_its_data():
-    right = {"dense": [[True, True], [True, False]], "sparse": [[True, True]]}
-    digits = runs_with(synthetic.study(seeds=(0, 1)), right)
-    data = digits[0].study.data.model_copy(update={"source": "cifar10"})
-    study = digits[0].study.model_copy(update={"data": data})
-    ours = [record.model_copy(update={"study": study}) for record in digits]
-    table = tables.beside_paper({"digits": digits, "tiny": ours}).set_index("study")
-    assert list(table.index) == [tables.PAPER, "tiny"]
-    assert table.loc["tiny", "dense"] == pytest.approx(75) and np.isnan(table.loc["tiny", "soft"])
-    assert table.loc[tables.PAPER, [*paper.TEST_ACCURACY]].to_dict() == paper.TEST_ACCURACY

@@ -1,5 +1,3 @@
-import re
-
 import prose
 import series
 import synthetic
@@ -65,17 +63,3 @@ def test_what_was_computed_is_told_by_the_record(results):
     assert prose.numbers(regret) == ["1", "2"]
     assert ":::{chart}" in chart.data
     assert [part.data for part in words.ways([])] == [words.NOTHING]
-
-
-def test_the_choices_of_the_rule_are_listed_by_head_and_executor():
-    records = series.efficient([("dense", 1.0), ("soft", 1.0), ("sparse", 1.0)])
-    chosen = {"1": "batched", "8": "batched", "256": "batched"}
-    numbers = records[1].numbers.model_copy(update={"chosen": chosen})
-    records[1] = records[1].model_copy(update={"numbers": numbers})
-    choices = words.executor_choice(records).partition(". ")[0].split("; ")
-    entries = [re.findall(r"soft|sparse|batched|grouped|\d+", choice) for choice in choices]
-    assert entries == [
-        ["soft", "batched", "1", "8", "256"],
-        ["sparse", "batched", "1", "grouped", "256"],
-    ]
-    assert words.executor_choice(records[:1]) == ""

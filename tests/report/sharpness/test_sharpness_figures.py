@@ -75,17 +75,19 @@ def test_densities_have_a_line_for_each_run_and_end_below_a_single_eigenvalue(sh
     assert top > frame["density"].max()
 
 
-def test_traces_of_groups_stand_above_the_heads_that_have_them(sharp):
+def test_traces_of_groups_stand_beside_the_heads_that_have_them(sharp):
     frame = tables.group_traces(sharp).query("group in ('backbone', 'gate')")
     figure = figures.group_traces(frame)
-    assert [axes.get_title() for axes in figure.axes[:2]] == ["backbone, train", "gate, train"]
-    gate, bottom = figure.axes[1], figure.axes[3]
-    assert [label.get_text() for label in bottom.get_xticklabels()] == list(HEADS)
+    backbone, _, gate, _ = figure.axes
+    assert (backbone.get_title(), gate.get_title()) == ("backbone, train", "gate, train")
+    assert [label.get_text() for label in gate.get_yticklabels()] == list(HEADS)
     colour = style.colours(HEADS)
     assert drawn.lines(gate, colour["dense"]) == []
     dots, mean = drawn.lines(gate, colour["sparse"])
-    assert list(dots.get_ydata()) == [2.0, 8.0]
-    assert list(mean.get_ydata()) == [5.0]
+    assert list(dots.get_xdata()) == [2.0, 8.0]
+    assert list(mean.get_xdata()) == [5.0]
+    (soft, sparse) = (bars.get_segments() for bars in gate.collections)
+    assert [segment[:, 0].tolist() for segment in sparse] == [[1.98, 2.02], [7.92, 8.08]]
 
 
 def test_sharpness_stands_against_accuracy_one_dot_for_each_run(runs, sharp):
