@@ -7,7 +7,7 @@ overrides it: `headings("head", "low") | {"low": ("Quartiles from", ".2f")}`.
 
 NAMED = {  # columns that are headed by their own names, by format
     "": "arm backbone case changed claim command commit converged data day device effect expected "
-    "front head kind measure met model notebook part points precision protocol python question "
+    "head kind measure met model notebook part points precision protocol python question "
     "schedule seen study term test verdict way",
     "d": "batch cores dead_experts devices epochs epochs_with_dead experts heads images "
     "more_images pairs probes products records runs seed seeds sessions tasks threads",
@@ -101,21 +101,10 @@ HEADINGS = {
     # sparsity
     "features": ("d", "d"),
     "dtype": ("Precision", ""),
-    "wins": ("Wins up to k/E", ""),
-    "best": ("Best speed-up", ".2f"),
-    "best_k": ("at k", "d"),
-    "of_ideal": ("Of E/k", ".0%"),
-    "of_arithmetic": ("Of the work spared", ".0%"),
     "chosen": ("Executor", ""),
     "sparse_ms": ("Sparse, ms", ",.4g"),
-    "total_ms": ("Total, ms", ",.4g"),
-    "active_ms": ("Active, ms", ",.4g"),
     "speedup": ("Speed-up", ".1f"),
-    "speedups": ("Quartiles", ".1f"),
-    "overheads": ("Quartiles", ".2f"),
-    "median": ("Median error", ".0%"),
     "price": ("Price, ms", ".3g"),
-    "nine_in_ten": ("Nine in ten below", ".0%"),
     # benchmarks
     "candidate": ("This project", "rounded"),
     "target": ("Aim", ".2f"),
