@@ -1,7 +1,5 @@
-"""Where sparsity pays, as figures: speed-ups, the roofline, the Pareto front."""
+"""Where sparsity pays, as figures: speed-ups, the Pareto front."""
 
-import matplotlib.pyplot as plt
-import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
@@ -14,7 +12,6 @@ from moelib.report.style import (
     legend_below,
     legend_outside,
     panels,
-    plain_ticks,
     styled,
 )
 
@@ -52,21 +49,6 @@ def speedups(scale: pd.DataFrame, panel: pd.Series) -> Figure:
             axis.set_major_formatter(_fraction)
     grid.set_titles("{col_name}").set_axis_labels("ideal, E / k", "times faster than dense")
     return legend_below(grid)
-
-
-@styled
-def roofline(scale: pd.DataFrame, gigaflops: float, gigabytes: float) -> Figure:
-    """Attained speed against operations per byte, under what arithmetic and memory allow."""
-    figure, axes = plt.subplots(figsize=(7.2, 3.4), layout="constrained")
-    intensity = np.geomspace(scale["intensity"].min() / 2, scale["intensity"].max() * 2, 200)
-    axes.plot(intensity, np.minimum(gigaflops, intensity * gigabytes), color=INK, linewidth=1.5)
-    columns = {"x": "intensity", "y": "gigaflops", "hue": "batch", "style": "chosen"}
-    points = scale.assign(batch=scale["batch"].astype(str))
-    sns.scatterplot(points, **columns, palette="flare", s=22, ax=axes)
-    axes.set(xscale="log", yscale="log", xlabel="operations per byte", ylabel="GFLOP/s")
-    plain_ticks(axes.xaxis, axes.yaxis)
-    sns.move_legend(axes, "center left", bbox_to_anchor=(1, 0.5), frameon=False)
-    return figure
 
 
 @styled

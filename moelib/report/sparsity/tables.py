@@ -14,7 +14,6 @@ from moelib.report.timing import pairs, ratio, with_ends
 from moelib.study.executors import choose
 from moelib.study.heads import family
 
-BYTES = {"float32": 4, "bfloat16": 2}
 SIZE = ["features", "hidden", "batch", "experts"]  # one dense head serves all k of a size
 RESAMPLES = 1000  # of test images and rounds
 
@@ -26,14 +25,12 @@ def scale(record: Record[ScaleNumbers]) -> pd.DataFrame:
     that of the sparse one, `overhead` the time of the sparse head by that of the dense head of
     equal active parameters; each with quartiles, and `surely` is the low end of the interval of the
     median speed-up. Equal parameters are those of the experts: the gate is timed on top. `regret`
-    is the median time by the lowest of all executors, without the time of choosing. `intensity` is
-    the operations that the plan needs by bytes of weights, features and logits, each moved once.
+    is the median time by the lowest of all executors, without the time of choosing.
     """
     rows = []
     for point, chosen in timed(record):
         times = point.sparse[chosen]
         median = np.median(times)
-        macs, moved = _demand(point, record.numbers.classes)
         rows.append(
             {
                 **point.model_dump(exclude={"sparse", "total", "active"}),
@@ -48,8 +45,6 @@ def scale(record: Record[ScaleNumbers]) -> pd.DataFrame:
                 "surely": median_interval(pairs(point.total, times)).low,
                 **ratio("overhead", times, point.active),
                 "regret": median / min(map(np.median, point.sparse.values())),
-                "intensity": 2 * macs / moved,
-                "gigaflops": 2 * macs / median / 1e6,
             }
         )
     return pd.DataFrame(rows)
@@ -76,15 +71,6 @@ def timed(record: Record[ScaleNumbers]) -> list[tuple[ScalePoint, str]]:
     ]
     choices = zip(record.numbers.points, chosen, strict=True)
     return [(point, executor) for point, executor in choices if executor in point.sparse]
-
-
-def _demand(point: ScalePoint, classes: int) -> tuple[float, float]:
-    """Multiply-accumulates and bytes that a plan with equal shares cannot do without."""
-    n, d, experts = point.batch, point.features, point.experts
-    expert = point.hidden * (d + classes)
-    macs = n * (d * experts + point.k * (expert + classes))
-    weights = d * experts + min(experts, n * point.k) * expert
-    return macs, BYTES[point.dtype] * (weights + n * (d + classes))
 
 
 def crossovers(scale: pd.DataFrame) -> pd.DataFrame:

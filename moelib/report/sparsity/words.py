@@ -125,13 +125,19 @@ def aim(record: Record[ScaleNumbers]) -> str:
 
 
 def cost(record: Record[ScaleNumbers]) -> list[Markdown]:
-    """The model of the cost on a device: how well it predicts, and its prices."""
-    model = costs.fit(record)
+    """The model of the cost on a device: how well it predicts, its prices, and measured bounds."""
+    model, numbers = costs.fit(record), record.numbers
     errors = enumeration(
         f"{row.median:.0%} for {row.Index} heads (nine in ten below {row.nine_in_ten:.0%})"
         for row in model.errors.itertuples()
     )
-    prices = pd.DataFrame({"term": list(costs.TERMS.values()), "price": list(model.coefficients)})
+    prices = pd.DataFrame({"term": costs.TERMS, "price": model.coefficients})
+    prices["bound_ms"] = pd.Series(  # two operations for a multiply-accumulate
+        {
+            "gigamacs": 2000 / numbers.gigaflops["float32"],
+            "gigabytes": 1000 / numbers.gigabytes,
+        }
+    )
     return [
         Markdown(
             f"**{record.provenance.device}**: the median error is {errors}. Whether a sparse head "
@@ -139,7 +145,7 @@ def cost(record: Record[ScaleNumbers]) -> list[Markdown]:
             f"{model.right:.0%} of the points; the more frequent answer alone would be right for "
             f"{model.majority:.0%}."
         ),
-        pages.table(prices, headings("term", "price")),
+        pages.table(prices, headings("term", "price", "bound_ms")),
     ]
 
 

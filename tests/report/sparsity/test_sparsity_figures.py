@@ -83,24 +83,6 @@ def test_speedups_have_a_dot_for_each_head_and_a_colour_for_each_width(scale):
         assert ideal.get_linestyle() == "--" and set(even.get_ydata()) == {1}
 
 
-def test_the_roof_is_the_lesser_of_arithmetic_and_memory(scale):
-    figure = figures.roofline(scale, 100.0, 10.0)
-    (axes,) = figure.axes
-    assert (axes.get_xlabel(), axes.get_ylabel()) == ("operations per byte", "GFLOP/s")
-    assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
-    (roof,) = drawn.lines(axes)
-    x, y = roof.get_xdata(), roof.get_ydata()
-    assert x[0] < scale["intensity"].min() and x[-1] > scale["intensity"].max()
-    assert list(y[x < 10]) == pytest.approx(list(10 * x[x < 10]))
-    assert set(y[x >= 10]) == {100.0}
-    dots = np.concatenate([dots.get_offsets() for dots in axes.collections])
-    expected = scale[["intensity", "gigaflops"]].to_numpy()
-    assert sorted(dots.tolist()) == sorted(expected.tolist())
-    names = {"batched", "loop", "grouped"} & set(scale["chosen"])
-    assert len(names) > 1
-    assert set(drawn.texts(axes.get_legend())) == {"batch", "1", "32", "256", "chosen", *names}
-
-
 def test_the_front_names_its_heads_and_no_other(tradeoff):
     figure = figures.front(tradeoff)
     assert [axes.get_title() for axes in figure.axes] == ["head, batch 1", "model, batch 256"]
@@ -135,12 +117,11 @@ def test_the_bars_of_the_front_are_the_intervals(tradeoff):
     assert upright.get_segments()[0] == pytest.approx(np.array([[9.0, 0.88], [9.0, 0.91]]))
 
 
-@pytest.fixture(params=["speedups", "roofline", "front"])
+@pytest.fixture(params=["speedups", "front"])
 def drawing(request, scale, tradeoff):
     """A figure's function and its arguments."""
     arguments = {
         "speedups": (scale, scale["device"]),
-        "roofline": (scale, 100.0, 10.0),
         "front": (tradeoff,),
     }
     return getattr(figures, request.param), arguments[request.param]
@@ -177,6 +158,5 @@ def test_the_front_has_a_panel_for_each_part_and_batch(tradeoff, count):
     assert all(len(axes.texts) == 3 for axes in figure.axes)
 
 
-def test_speedups_and_a_roofline_of_a_single_point(scale):
+def test_speedups_of_a_single_point(scale):
     assert len(figures.speedups(scale[:1], scale["device"][:1]).axes) == 1
-    assert len(figures.roofline(scale[:1], 100.0, 10.0).axes) == 1

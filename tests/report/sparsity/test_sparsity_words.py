@@ -6,6 +6,7 @@ import series
 import synthetic
 
 from moelib.report.sparsity import words
+from moelib.report.wording import rounded
 from moelib.study.heads import family
 
 
@@ -72,10 +73,14 @@ def test_scale_sentence_is_of_float32():
 
 def test_cost_tells_how_well_the_model_predicts():
     """Its times are those of a linear model, to the last digit."""
-    sentence, prices = words.cost(synthetic.scaled())
+    record = synthetic.scaled()
+    sentence, prices = words.cost(record)
     numbers = prose.numbers(sentence.data)
     assert numbers[:4] == ["0%"] * 4 and numbers[4] == "100%"
-    assert "| per 10^9 multiply-accumulates | 100 |" in prices.data
+    bound = 2000 / record.numbers.gigaflops["float32"]
+    assert f"| per 10^9 multiply-accumulates | 100 | {rounded(bound)} |" in prices.data
+    assert f"| {rounded(1000 / record.numbers.gigabytes)} |" in prices.data
+    assert "| fixed, of routing | 0.05 | \N{EN DASH} |" in prices.data
 
 
 def test_where_sparse_pays_is_told_by_the_size_of_the_experts():
