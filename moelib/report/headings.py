@@ -6,8 +6,8 @@ overrides it: `headings("head", "low") | {"low": ("Quartiles from", ".2f")}`.
 """
 
 NAMED = {  # columns that are headed by their own names, by format
-    "": "arm backbone case changed claim command commit converged data day device effect expected "
-    "front head kind measure met model notebook part points precision protocol python question "
+    "": "arm backbone case changed claim commit converged data day device effect expected "
+    "head kind measure met model part points precision protocol python question "
     "schedule seen study term test verdict way",
     "d": "batch cores dead_experts devices epochs epochs_with_dead experts heads images "
     "more_images pairs probes products records runs seed seeds sessions tasks threads",
@@ -15,7 +15,6 @@ NAMED = {  # columns that are headed by their own names, by format
     "g": "label_smoothing learning_rate radius weight_decay",
     ".0%": "stays",
     ".1%": "accuracy consistency entailed rerouted said_true unknown_words",
-    ".1f": "core_hours",
     ".2f": "by_seed hours overhead specialisation tau",
     ".3f": "brier confidence",
     ".5f": "ceiling",
@@ -95,21 +94,10 @@ HEADINGS = {
     # sparsity
     "features": ("d", "d"),
     "dtype": ("Precision", ""),
-    "wins": ("Wins up to k/E", ""),
-    "best": ("Best speed-up", ".2f"),
-    "best_k": ("at k", "d"),
-    "of_ideal": ("Of E/k", ".0%"),
-    "of_arithmetic": ("Of the work spared", ".0%"),
     "chosen": ("Executor", ""),
     "sparse_ms": ("Sparse, ms", ",.4g"),
-    "total_ms": ("Total, ms", ",.4g"),
-    "active_ms": ("Active, ms", ",.4g"),
     "speedup": ("Speed-up", ".1f"),
-    "speedups": ("Quartiles", ".1f"),
-    "overheads": ("Quartiles", ".2f"),
-    "median": ("Median error", ".0%"),
     "price": ("Price, ms", ".3g"),
-    "nine_in_ten": ("Nine in ten below", ".0%"),
     # benchmarks
     "candidate": ("This project", "rounded"),
     "target": ("Aim", ".2f"),
@@ -132,14 +120,11 @@ HEADINGS = {
     "needed": ("Seeds needed", ".0f"),
     "figure": ("Shown in", ""),
     # reproducibility
-    "one": ("One, minutes", ".1f"),
-    "all": ("All, minutes", ".0f"),
     "code": ("Its code", ""),
     "torch": ("torch", ""),
     "batch_size": ("Batch", "d"),
     "training": ("Training, hours", ".2f"),
     "analyses": ("Analyses, hours", ".2f"),
-    "gpu_hours": ("GPU hours", ".2f"),
     "task_hours": ("Hours, added over tasks", ".2f"),
     "kilowatt_hours": ("kWh of the GPU", ".3f"),
     "seconds_per_epoch": ("Epoch, seconds", ".1f"),

@@ -31,11 +31,10 @@ def in_notebook(record: Gallery) -> str:
 
 def sprite(record: Gallery) -> str:
     """The style sheet that holds a record's images; each is shown by its place in it."""
-    numbers = record.numbers
-    height, width = numbers.size
+    height, width = record.numbers.size
     return (
-        f"<style>.{_name(record)}{{background-image:"
-        f"url(data:image/jpeg;base64,{numbers.sprite});--ratio:{width / height:.3f}}}</style>"
+        f"<style>.{_name(record)}{{background-image:url(data:image/jpeg;base64,"
+        f"{record.numbers.sprite});--ratio:{width / height:.3f}}}</style>"
     )
 
 
@@ -43,11 +42,11 @@ def thumbnail(record: Gallery, place: int) -> str:
     """One image, with its class, and what it is taken for where that is another."""
     numbers = record.numbers
     picture = numbers.pictures[place]
-    label, prediction = numbers.classes[picture.label], numbers.classes[picture.predicted]
-    text = label if label == prediction else f"{label}, taken for {prediction}"
-    wrong = "" if label == prediction else " wrong"
+    text, kind = numbers.classes[picture.label], f"thumb {_name(record)}"
+    if picture.label != picture.predicted:
+        text, kind = f"{text}, taken for {numbers.classes[picture.predicted]}", f"{kind} wrong"
     return (
-        f'<i class="thumb {_name(record)}{wrong}" style="--n:{place}" role="img" '
+        f'<i class="{kind}" style="--n:{place}" role="img" '
         f'aria-label="{escape(text)}" title="{escape(text)}"></i>'
     )
 
@@ -55,10 +54,10 @@ def thumbnail(record: Gallery, place: int) -> str:
 def experts(record: Gallery) -> str:
     """Each expert's test images: the most and least certain, and the misclassified ones."""
     numbers = record.numbers
-    counts = np.array(numbers.class_expert).sum(axis=0)  # (e,)
+    counts = np.sum(numbers.class_expert, axis=0)  # (e,)
     rows = {
         f"{badge(expert, len(counts))} {count / numbers.images:.0%}": [
-            "".join(thumbnail(record, n) for n in getattr(numbers, group)[expert])
+            "".join(thumbnail(record, place) for place in getattr(numbers, group)[expert])
             for group in GROUPS
         ]
         for expert, count in enumerate(counts)
@@ -69,7 +68,6 @@ def experts(record: Gallery) -> str:
 def matrix(record: Gallery) -> str:
     """How the test images of each class are divided among first choices: rows sum to 100 %."""
     shares = tables.class_shares(record)
-    count = shares.shape[1]
     rows = {
         escape(name): [
             f'<td style="--share:{share:.2f}">{f"{100 * share:.0f}" if share >= 0.005 else ""}</td>'
@@ -77,35 +75,31 @@ def matrix(record: Gallery) -> str:
         ]
         for name, row in zip(record.numbers.classes, shares, strict=True)
     }
-    return _table("matrix", ["class, %", *(badge(e, count) for e in range(count))], rows)
+    return _table("matrix", ["class, %", *_badges(shares.shape[1])], rows)
 
 
 def forming(record: Gallery, trained: Record[TrainNumbers]) -> str:
     """Where the same validation images go, epoch by epoch: a table, and a slider over it."""
-    first, count = tables.first_choices(trained), len(record.numbers.pictures[0].logits)
-    epochs = np.unique(np.linspace(0, len(first) - 1, EPOCHS).round().astype(int))
+    first = tables.first_choices(trained)
+    badges = _badges(_count(record))
+    shown = first.iloc[np.unique(np.linspace(0, len(first) - 1, EPOCHS).round().astype(int))]
     images = [thumbnail(record, place) for place in record.numbers.watched]
-    rows = {
-        image: [badge(int(first[epoch, n]), count) for epoch in epochs]
-        for n, image in enumerate(images)
-    }
+    rows = {image: [badges[e] for e in shown[n]] for n, image in enumerate(images)}
     boxes = "".join(
-        f'<div class="box" data-expert="{e}">{badge(e, count)}</div>' for e in range(count)
+        f'<div class="box" data-expert="{e}">{badge}</div>' for e, badge in enumerate(badges)
     )
     return (
-        f'<div class="forming" data-first="{escape(json.dumps(first.tolist()))}">'
-        '<div class="live" hidden><label>Epoch <input type="range" min="1" '
-        f'max="{len(first)}" value="1"> <output>1</output></label>'
-        f'<div class="boxes">{boxes}</div><div hidden class="pool">{"".join(images)}</div></div>'
-        f"{_table('epochs', ['epoch', *(str(epoch + 1) for epoch in epochs)], rows)}</div>"
+        f'<div class="forming" data-first="{escape(json.dumps(first.to_numpy().tolist()))}">'
+        f'<div class="live" hidden><label>Epoch <input type="range" min="1" max="{len(first)}" '
+        f'value="1"> <output>1</output></label><div class="boxes">{boxes}</div>'
+        f'<div hidden class="pool">{"".join(images)}</div></div>'
+        f"{_table('epochs', ['epoch', *map(str, shown.index)], rows)}</div>"
     )
 
 
 def choices(record: Gallery) -> str:
     """The gates of a few images, as trained; a script lets k, temperature and noise be changed."""
-    numbers = record.numbers
-    count = len(numbers.pictures[0].logits)
-    places = gated(record)
+    numbers, count, places = record.numbers, _count(record), gated(record)
     noisy = numbers.moved_by_noise is not None
     data = {
         "k": numbers.k,
@@ -113,47 +107,48 @@ def choices(record: Gallery) -> str:
         "logits": [numbers.pictures[place].logits for place in places],
         "noise": [numbers.pictures[place].noise for place in places] if noisy else None,
     }
-    rows = {
-        thumbnail(record, place): [
-            "<div class=shares>"
-            + "".join(
-                f'<b style="{_colours(e, count)};flex-grow:{gate:.4f}"{"" if gate else " hidden"}>'
-                f"{e}</b>"
-                for e, gate in enumerate(tables.gate(record, place))
-            )
-            + "</div>"
-        ]
-        for place in places
-    }
-    controls = (
-        f'<label>k <input type=range data-set=k min=1 max={count} step=1 value="{numbers.k}">'
-        f"<output>{numbers.k}</output></label>"
-        "<label>temperature <input type=range data-set=temperature min=-2 max=2 step=0.25 value=0>"
-        "<output>×1</output></label>"
-        + (
-            "<label>noise <input type=range data-set=noise min=0 max=2 step=0.25 value=0>"
-            "<output>×0</output></label><button type=button>draw again</button>"
-            if noisy
-            else ""
+    rows = {}
+    for place in places:
+        bars = (
+            f'<b style="{_colours(e, count)};flex-grow:{gate:.4f}"{"" if gate else " hidden"}>{e}'
+            "</b>"
+            for e, gate in enumerate(tables.gate(record, place))
         )
-    )
+        rows[thumbnail(record, place)] = [f"<div class=shares>{''.join(bars)}</div>"]
+    controls = _slider("k", f"min=1 max={count} step=1 value={numbers.k}", str(numbers.k))
+    controls += _slider("temperature", "min=-2 max=2 step=0.25 value=0", "×1")
+    if noisy:
+        controls += _slider("noise", "min=0 max=2 step=0.25 value=0", "×0")
+        controls += "<button type=button>draw again</button>"
     return (
         f'<div class="choices" data-gates="{escape(json.dumps(data))}"><div class="live" hidden>'
-        f"{controls}</div>"
-        f"{_table('', ['image', 'share of each chosen expert'], rows)}</div>"
+        f"{controls}</div>{_table('', ['image', 'share of each chosen expert'], rows)}</div>"
     )
 
 
 def gated(record: Gallery) -> list[int]:
     """For each expert the image of which it is the least certain, and the one it is surest of."""
-    numbers = record.numbers
-    groups = (numbers.uncertain, numbers.certain)
+    groups = (record.numbers.uncertain, record.numbers.certain)
     return [*dict.fromkeys(places[0] for group in groups for places in group if places)]
 
 
 def badge(expert: int, count: int) -> str:
     """The number of an expert, in its colour."""
     return f'<b class="expert" style="{_colours(expert, count)}">{expert}</b>'
+
+
+def _badges(count: int) -> list[str]:
+    return [badge(expert, count) for expert in range(count)]
+
+
+def _count(record: Gallery) -> int:
+    return len(record.numbers.pictures[0].logits)
+
+
+def _slider(name: str, range_: str, shown: str) -> str:
+    return (
+        f"<label>{name} <input type=range data-set={name} {range_}><output>{shown}</output></label>"
+    )
 
 
 def _table(kind: str, heads: Iterable[str], rows: Mapping[str, Iterable[str]]) -> str:

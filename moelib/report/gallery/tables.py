@@ -9,6 +9,12 @@ from moelib.records.record import Record
 Gallery = Record[GalleryNumbers]
 
 
+def class_shares(record: Gallery) -> np.ndarray:
+    """How the test images of each class are divided among first choices, (c, e)."""
+    counts = np.array(record.numbers.class_expert)
+    return counts / counts.sum(axis=1, keepdims=True).clip(min=1)
+
+
 def pairings(record: Gallery) -> pd.DataFrame:
     """One row per class: its most frequent first choice, and that one's share of its images."""
     shares = class_shares(record)
@@ -16,16 +22,16 @@ def pairings(record: Gallery) -> pd.DataFrame:
     return pd.DataFrame({"class": record.numbers.classes, **columns})
 
 
-def surest(record: Gallery) -> pd.DataFrame:
-    """One row per expert of two or more surest images: their class, None if they are of several."""
+def surest(record: Gallery) -> pd.Series:
+    """By expert of two or more surest images: their class, None if they are of several."""
     numbers = record.numbers
-    labels = {
-        expert: {numbers.pictures[place].label for place in places}
+    classes = {
+        expert: {numbers.classes[numbers.pictures[place].label] for place in places}
         for expert, places in enumerate(numbers.certain)
         if len(places) > 1
     }
-    names = [numbers.classes[min(own)] if len(own) == 1 else None for own in labels.values()]
-    return pd.DataFrame({"expert": [*labels], "class": names})
+    alone = {expert: own.pop() if len(own) == 1 else None for expert, own in classes.items()}
+    return pd.Series(alone, dtype=object)
 
 
 def pictures(record: Gallery) -> pd.DataFrame:
@@ -37,15 +43,11 @@ def pictures(record: Gallery) -> pd.DataFrame:
     )
 
 
-def class_shares(record: Gallery) -> np.ndarray:
-    """How the test images of each class are divided among first choices, (c, e)."""
-    counts = np.array(record.numbers.class_expert)
-    return counts / counts.sum(axis=1, keepdims=True).clip(min=1)
-
-
-def first_choices(trained: Record[TrainNumbers]) -> np.ndarray:
-    """The expert of the largest gate of each watched image, (epoch, n)."""
-    return np.array([epoch.watched for epoch in trained.numbers.epochs])
+def first_choices(trained: Record[TrainNumbers]) -> pd.DataFrame:
+    """The expert of the largest gate of each watched image, a row per epoch."""
+    epochs = trained.numbers.epochs
+    index = pd.Index([epoch.epoch for epoch in epochs], name="epoch")
+    return pd.DataFrame([epoch.watched for epoch in epochs], index)
 
 
 def gate(record: Gallery, place: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""How records came about, as frames: recipes, machines, commits, hours of a device, energy."""
+"""How records came about and what they took, as frames: recipes, origins, times, energy."""
 
 from collections.abc import Iterable, Mapping
 
@@ -11,10 +11,9 @@ from moelib.records.kinds import TrainNumbers
 from moelib.records.record import Record
 from moelib.study.study import Study
 
-RUN_ONE = "`.venv/bin/papermill notebooks/{notebook}.ipynb out.ipynb -p study {study}`"
 JOULES = 3.6e6  # in a kilowatt-hour
 MACHINE = ["study", "device"]
-HOURS = ["training", "analyses", "core_hours", "gpu_hours"]
+SEEDS, EPOCHS = 10, 50  # other sizes that a study is projected to
 
 
 def recipes(studies: Iterable[Study]) -> pd.DataFrame:
@@ -33,81 +32,87 @@ def recipes(studies: Iterable[Study]) -> pd.DataFrame:
 
 
 def origins(records: Iterable[Record]) -> pd.DataFrame:
-    """One row per study, kind, commit and day of records, with their number.
+    """One row per study, commit, day, machine and versions of records, with their number.
 
     `code` says whether the code of today computes what made them.
     """
     records = list(records)
-    return _counts(
+    table = pd.DataFrame(
         {
             "study": record.study.name,
-            "kind": record.kind,
             "commit": (record.provenance.commit or "unknown")[:10],
-            "changed": "yes" if record.provenance.uncommitted_changes else "no",
+            "changed": bool(record.provenance.uncommitted_changes),
             "day": record.provenance.date[:10],
             "code": "as today" if record.inputs.get("code") == code else "changed since",
-        }
-        for record, code in zip(records, codes(records), strict=True)
-    )
-
-
-def machines(records: Iterable[Record]) -> pd.DataFrame:
-    """One row per study, machine and versions of records, with their number."""
-    return _counts(
-        {
-            "study": record.study.name,
             **record.provenance.model_dump(include={"device", "cores", "threads", "python"}),
             "torch": record.provenance.packages["torch"],
         }
-        for record in records
+        for record, code in zip(records, codes(records), strict=True)
     )
-
-
-def efforts(records: Iterable[Record]) -> pd.DataFrame:
-    """One row per study and kind of records: how many, how long they took, the command for one."""
-    rows = (
-        (record.study.name, record.kind, record.provenance.wall_time_s / 60) for record in records
-    )
-    table = pd.DataFrame(rows, columns=["study", "notebook", "minutes"])
-    groups = table.groupby(["study", "notebook"], sort=False)["minutes"]
-    spent = groups.agg(records="size", one="median", all="sum").reset_index()
-    commands = (RUN_ONE.format(**row) for row in spent.to_dict("records"))
-    return spent.assign(command=list(commands))
-
-
-def _counts(rows: Iterable[dict]) -> pd.DataFrame:
-    table = pd.DataFrame(rows)
     return table.groupby(list(table.columns), sort=False).size().reset_index(name="records")
 
 
-# -- what studies took -----------------------------------------------------------------------------
+def efforts(records: Iterable[Record]) -> pd.DataFrame:
+    """One row per study, one column per kind of records: the minutes that one takes, the median."""
+    rows = [
+        (record.study.name, record.kind, record.provenance.wall_time_s / 60) for record in records
+    ]
+    table = pd.DataFrame(rows, columns=["study", "notebook", "minutes"])
+    medians = table.pivot_table("minutes", "study", "notebook", aggfunc="median", sort=False)
+    return medians.reset_index()
 
 
 def expenses(records: Iterable[Record]) -> pd.DataFrame:
-    """One row per study and device: hours of training and of analyses, and what they occupied.
+    """One row per study and device: hours of training and of analyses, and of other sizes.
 
-    Hours are of the wall clock, over all resumed parts. `core_hours` are those times the threads
-    of torch, `gpu_hours` the same hours where the device was a GPU. Where several runs shared a
-    machine each took longer than alone, so that these are upper bounds of what is needed.
+    `training` and `analyses` are of the wall clock, over all resumed parts. One seed is one run of
+    every head that has one: the sum over heads of their median time, of training as many epochs as
+    long as the median one, so that an epoch beside other work does not count for more. Where
+    several runs shared a machine each took longer than alone: these are upper bounds of what is
+    needed. Training grows with the epochs, analyses do not.
     """
     rows = []
     for record in records:
-        machine, training = record.provenance, record.kind == TrainNumbers.kind
-        hours, on_gpu = machine.wall_time_s / 3600, machine.device != machine.cpu
+        machine = record.provenance
+        hours = one = machine.wall_time_s / 3600
+        part, epoch = "analyses", np.nan
+        if record.kind == TrainNumbers.kind:
+            part, epoch = "training", np.median(machine.epoch_seconds)
+            one = epoch * len(record.numbers.epochs) / 3600
         rows.append(
             {
                 "study": record.study.name,
                 "device": machine.device,
-                "run": (record.head, record.seed),
-                "training": hours if training else 0.0,
-                "analyses": 0.0 if training else hours,
-                "core_hours": np.nan if on_gpu else hours * machine.threads,
-                "gpu_hours": hours if on_gpu else np.nan,
+                "part": part,
+                "kind": record.kind,
+                "head": record.head,
+                "hours": hours,
+                "one": one,
+                "seconds_per_epoch": epoch,
+                "epochs": record.study.training.epochs,
             }
         )
-    table = pd.DataFrame(rows, columns=[*MACHINE, "run", *HOURS]).groupby(MACHINE, sort=False)
-    counts = table["run"].agg(runs="nunique", records="size")
-    return counts.join(table[HOURS].sum(min_count=1)).reset_index()
+    table = pd.DataFrame(rows)
+    if table.empty:
+        return table
+    result = table.groupby(MACHINE, sort=False).agg(
+        heads=("head", "nunique"),
+        records=("head", "size"),
+        seconds_per_epoch=("seconds_per_epoch", "median"),
+        epochs=("epochs", "first"),
+    )
+    parts, of_part = ["training", "analyses"], [*MACHINE, "part"]
+    spent = table.groupby(of_part)["hours"].sum().unstack().reindex(columns=parts)
+    medians = table.groupby([*of_part, "kind", "head"])["one"].median()
+    one = medians.groupby(of_part).sum().unstack().reindex(columns=parts)
+    trained, analysed = one["training"], one["analyses"].fillna(0)
+    return result.assign(
+        **spent,
+        seed_hours=trained,
+        analysed_seed_hours=trained + analysed,
+        seeds_hours=SEEDS * (trained + analysed),
+        epochs_hours=trained * EPOCHS / result["epochs"] + analysed,
+    ).reset_index()
 
 
 def energy(sessions: Mapping[str, Iterable[Record[SessionNumbers]]]) -> pd.DataFrame:
@@ -123,7 +128,7 @@ def energy(sessions: Mapping[str, Iterable[Record[SessionNumbers]]]) -> pd.DataF
             "sessions": 1,
             "hours": record.numbers.seconds / 3600,
             "tasks": len(record.numbers.tasks),
-            "task_hours": sum(t.end_s - t.start_s for t in record.numbers.tasks) / 3600,
+            "task_hours": sum(task.end_s - task.start_s for task in record.numbers.tasks) / 3600,
             "kilowatt_hours": record.numbers.energy_joules,
         }
         for study, records in sessions.items()
@@ -133,57 +138,3 @@ def energy(sessions: Mapping[str, Iterable[Record[SessionNumbers]]]) -> pd.DataF
         return table
     table["kilowatt_hours"] = table["kilowatt_hours"].astype(float) / JOULES
     return table.groupby("study", sort=False).sum(min_count=1).reset_index()
-
-
-def projections(records: Iterable[Record], seeds: int, epochs: int) -> pd.DataFrame:
-    """One row per study and device: what one seed takes, and more seeds or epochs would.
-
-    One seed is one run of every head that has one: the sum over heads of their median time.
-    Training grows with the epochs; analyses do not. All hours are of one device, one run
-    after the other, as in the records: n devices, or n free cores of a CPU, divide them.
-
-    Args:
-        records: of training and of analyses.
-        seeds: for `seeds_hours`, at the epochs of the study, with its analyses.
-        epochs: for `epochs_hours`, of one seed, with its analyses.
-    """
-    rows = []
-    for record in records:
-        training, hours = record.kind == TrainNumbers.kind, record.provenance.wall_time_s / 3600
-        epoch_seconds = np.nan
-        if training:  # of which an epoch beside other work does not count for more
-            epoch_seconds = np.median(record.provenance.epoch_seconds)
-            hours = epoch_seconds * len(record.numbers.epochs) / 3600
-        rows.append(
-            {
-                "study": record.study.name,
-                "device": record.provenance.device,
-                "kind": record.kind,
-                "head": record.head,
-                "hours": hours,
-                "epoch_seconds": epoch_seconds,
-                "epochs": record.study.training.epochs,
-            }
-        )
-    table = pd.DataFrame(rows)
-    if table.empty:
-        return table
-    is_training = table["kind"] == TrainNumbers.kind
-    trained = table[is_training].groupby(MACHINE, sort=False)
-    rows = trained.agg(
-        heads=("head", "nunique"),
-        seconds_per_epoch=("epoch_seconds", "median"),
-        epochs=("epochs", "first"),
-    )
-    rows["seed_hours"] = _one_seed(table[is_training])
-    analysed = _one_seed(table[~is_training]).reindex(rows.index, fill_value=0)
-    rows["analysed_seed_hours"] = rows["seed_hours"] + analysed
-    rows["seeds_hours"] = seeds * rows["analysed_seed_hours"]
-    rows["epochs_hours"] = rows["seed_hours"] * epochs / rows["epochs"] + analysed
-    return rows.reset_index()
-
-
-def _one_seed(table: pd.DataFrame) -> pd.Series:
-    """Hours of one run of each kind and head, the median one, in sum."""
-    runs = table.groupby([*MACHINE, "kind", "head"])["hours"].median()
-    return runs.groupby(MACHINE).sum()

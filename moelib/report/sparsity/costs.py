@@ -7,9 +7,9 @@ import pandas as pd
 from sklearn.linear_model import LinearRegression
 from sklearn.model_selection import LeaveOneGroupOut, cross_val_predict
 
-from moelib.records.benchmarks import ScaleNumbers, ScalePoint
+from moelib.records.benchmarks import ScaleNumbers
 from moelib.records.record import Record
-from moelib.report.sparsity.tables import BYTES, by_rule
+from moelib.report.sparsity.tables import scale
 
 TERMS = {
     "call": "fixed, of a dense head",
@@ -19,6 +19,7 @@ TERMS = {
     "gigabytes": "per GB of weights",
     "gigavalues": "per 10^9 features, hidden units and logits that are written or gathered",
 }
+HEAD = ["head", "features", "hidden", "batch", "experts", "k"]  # what tells heads apart
 
 
 class CostModel(NamedTuple):
@@ -39,68 +40,61 @@ def fit(record: Record[ScaleNumbers]) -> CostModel:
     them alike, and the smallest and the largest batch lie beyond all that their fit has seen. The
     coefficients are of the fit to all.
     """
-    points = [
-        (point, chosen)
-        for point, chosen in by_rule(record)
-        if chosen in point.sparse and point.dtype == "float32"
-    ]
-    rows = {}
-    for point, chosen in points:
-        times = point.sparse[chosen]
-        rows[_sparse_key(point)] = {**_sparse_terms(point, chosen), "ms": np.median(times)}
-        for times, experts in ((point.total, point.experts), (point.active, point.k)):
-            size = experts * point.hidden
-            terms = _terms(point, size, gates=0, executed=1, visited=1, alone=False)
-            rows.setdefault(_dense_key(point, experts), {**terms, "ms": np.median(times)})
-    index = pd.MultiIndex.from_tuples(rows, names=["head", "features", "hidden", "batch", "E", "k"])
-    table = pd.DataFrame(list(rows.values()), index=index)
-    x, weights = table[list(TERMS)], {"sample_weight": table["ms"] ** -2}  # of relative errors
+    points = scale(record).query("dtype == 'float32'").reset_index(drop=True)
+    sparse, total = _sparse(points), _dense(points, "experts", "total_ms")
+    heads = pd.concat([sparse, total, _dense(points, "k", "active_ms")]).sort_index(kind="stable")
+    table = heads.drop_duplicates(HEAD, ignore_index=True)
+    x, ms = _terms(table), table["ms"]
+    weights = {"sample_weight": ms**-2}  # of relative errors
     model = LinearRegression(fit_intercept=False, positive=True)
-    batches = index.get_level_values("batch")
-    table["predicted"] = cross_val_predict(
-        *(model, x, table["ms"]), groups=batches, cv=LeaveOneGroupOut(), params=weights
-    )
-    coefficients = pd.Series(model.fit(x, table["ms"], **weights).coef_, index=list(TERMS))
-    error = (table["predicted"] / table["ms"] - 1).abs().groupby("head")
+    held_out = {"groups": table["batch"], "cv": LeaveOneGroupOut(), "params": weights}
+    table["predicted"] = cross_val_predict(model, x, ms, **held_out)
+    coefficients = pd.Series(model.fit(x, ms, **weights).coef_, index=list(TERMS))
+    error = (table["predicted"] / ms - 1).abs().groupby(table["head"])
     errors = error.quantile([0.5, 0.9]).unstack().set_axis(["median", "nine_in_ten"], axis=1)
-    wins, foreseen = [], []
-    for point, _ in points:
-        if point.k < point.experts:
-            sparse = table.loc[_sparse_key(point)]
-            dense = table.loc[_dense_key(point, point.experts)]
-            # Of its own rounds: the same dense head may have been timed in others too.
-            wins.append(sparse["ms"] < np.median(point.total))
-            foreseen.append(sparse["predicted"] < dense["predicted"])
-    won, right = np.mean(wins), np.mean(np.equal(wins, foreseen))
-    return CostModel(coefficients, table.reset_index(), errors, right, max(won, 1 - won))
+
+    predicted = table.set_index(HEAD)["predicted"]
+    sparse, total = (heads.join(predicted, on=HEAD)["predicted"] for heads in (sparse, total))
+    selecting = points["k"] < points["experts"]
+    # Of its own rounds: the same dense head may have been timed in others too.
+    wins = (points["sparse_ms"] < points["total_ms"])[selecting]
+    foreseen = (sparse < total)[selecting]
+    majority = max(wins.mean(), 1 - wins.mean())
+    return CostModel(coefficients, table, errors, (wins == foreseen).mean(), majority)
 
 
-def _sparse_terms(point: ScalePoint, chosen: str) -> dict[str, float]:
-    experts, alone = point.experts, chosen != "batched"  # only the chosen experts, one by one
-    executed = point.k if alone else experts
-    visited = min(experts, point.batch * point.k) if alone else experts
-    return _terms(point, point.hidden, experts, executed, visited, alone)
+def _sparse(points: pd.DataFrame) -> pd.DataFrame:
+    """The sparse heads of all points; not `batched`, they visit only the chosen experts."""
+    alone, experts = points["chosen"] != "batched", points["experts"]
+    reached = np.minimum(experts, points["batch"] * points["k"])
+    return points.assign(
+        head="sparse",
+        ms=points["sparse_ms"],
+        gates=experts,
+        executed=points["k"].where(alone, experts),
+        visited=reached.where(alone, experts),
+        alone=alone,
+    )
 
 
-def _terms(
-    point: ScalePoint, hidden: int, gates: int, executed: int, visited: int, alone: bool
-) -> dict[str, float]:
-    """`TERMS` of a head of so many gates, experts for each image, and experts in all."""
-    n, d = point.batch, point.features
-    return {
-        "call": 1,
-        "routing": int(gates > 0),
-        "experts": visited if alone else 0,
-        "gigamacs": n * (d * gates + executed * d * hidden) / 1e9,
-        "gigabytes": BYTES[point.dtype] * visited * d * hidden / 1e9,
-        "gigavalues": n * (executed * (hidden + d * alone) + gates) / 1e9,
-    }
+def _dense(points: pd.DataFrame, count: str, ms: str) -> pd.DataFrame:
+    """The dense heads as large as so many experts of each point, timed beside it."""
+    one = {"head": "dense", "experts": 1, "k": 1, "executed": 1, "visited": 1}
+    hidden = points[count] * points["hidden"]
+    return points.assign(**one, hidden=hidden, ms=points[ms], gates=0, alone=False)
 
 
-def _sparse_key(point: ScalePoint) -> tuple:
-    return ("sparse", point.features, point.hidden, point.batch, point.experts, point.k)
-
-
-def _dense_key(point: ScalePoint, experts: int) -> tuple:
-    """Of a dense head as large as so many experts, whatever it was timed beside."""
-    return ("dense", point.features, experts * point.hidden, point.batch, 1, 1)
+def _terms(heads: pd.DataFrame) -> pd.DataFrame:
+    """`TERMS` of heads, of which each image passes all gates and the executed experts."""
+    n, d, h, gates = (heads[name] for name in ("batch", "features", "hidden", "gates"))
+    executed, visited, alone = (heads[name] for name in ("executed", "visited", "alone"))
+    return pd.DataFrame(
+        {
+            "call": 1,
+            "routing": gates > 0,
+            "experts": visited * alone,
+            "gigamacs": n * (d * gates + executed * d * h) / 1e9,
+            "gigabytes": 4 * visited * d * h / 1e9,  # float32
+            "gigavalues": n * (executed * (h + d * alone) + gates) / 1e9,
+        }
+    )

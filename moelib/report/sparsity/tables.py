@@ -10,58 +10,67 @@ from moelib.records.record import Record
 from moelib.report.accuracy import tables as accuracy_tables
 from moelib.report.frames import Trained, test_correct
 from moelib.report.statistics.intervals import median_interval
-from moelib.report.timing import pairs, quartiles, ratio, with_ends
+from moelib.report.timing import pairs, ratio, with_ends
 from moelib.study.executors import choose
 from moelib.study.heads import family
 
-BYTES = {"float32": 4, "bfloat16": 2}
-SIZE = ["experts", "features", "hidden", "batch", "dtype"]  # one dense head serves all k of a size
+SIZE = ["features", "hidden", "batch", "experts"]  # one dense head serves all k of a size
 RESAMPLES = 1000  # of test images and rounds
 
 
 def scale(record: Record[ScaleNumbers]) -> pd.DataFrame:
-    """One row per point: how many times faster than dense, beside the ideal E/k.
+    """One row per point of `timed`: how many times faster than dense, beside the ideal E/k.
 
-    By the executor that the rule chooses now; where it is not timed there is no row. `speedup` is
-    the median over rounds of the time of the dense head of equal total parameters by that of the
-    sparse one, `overhead` the time of the sparse head by that of the dense head of equal active
-    parameters; each with quartiles, and `surely` is the low end of the interval of the median
-    speed-up. Equal parameters are those of the experts: the gate is timed on top. `regret` is the
-    median time of that executor by the lowest of all executors, without the time of choosing.
-    `arithmetic` is the speed-up in multiply-accumulates, which unlike E/k counts the gate. `macs`
-    are those that the plan needs, and `intensity` is operations per byte of weights, features and
-    logits, each moved once.
+    `speedup` is the median over rounds of the time of the dense head of equal total parameters by
+    that of the sparse one, `overhead` the time of the sparse head by that of the dense head of
+    equal active parameters; each with quartiles, and `surely` is the low end of the interval of the
+    median speed-up. Equal parameters are those of the experts: the gate is timed on top. `regret`
+    is the median time by the lowest of all executors, without the time of choosing.
     """
     rows = []
-    for point, chosen in by_rule(record):
-        if chosen not in point.sparse:
-            continue
-        setting = point.model_dump(exclude={"sparse", "total", "active"}) | {"chosen": chosen}
-        macs, moved = _demand(setting, record.numbers.classes)
-        dense = (
-            point.batch * point.experts * point.hidden * (point.features + record.numbers.classes)
-        )
-        sparse = point.sparse[chosen]
-        fastest = min(np.median(times) for times in point.sparse.values())
+    for point, chosen in timed(record):
+        times = point.sparse[chosen]
+        median = np.median(times)
         rows.append(
             {
-                **setting,
+                **point.model_dump(exclude={"sparse", "total", "active"}),
+                "device": record.provenance.device,
+                "chosen": chosen,
                 "share": point.k / point.experts,
                 "ideal": point.experts / point.k,
-                "arithmetic": dense / macs,
-                **quartiles("sparse_ms", sparse),
+                "sparse_ms": median,
                 "total_ms": np.median(point.total),
                 "active_ms": np.median(point.active),
-                **ratio("speedup", point.total, sparse),
-                "surely": median_interval(pairs(point.total, sparse)).low,
-                **ratio("overhead", sparse, point.active),
-                "regret": np.median(sparse) / fastest,
-                "macs": macs,
-                "intensity": 2 * macs / moved,
-                "gigaflops": 2 * macs / np.median(sparse) / 1e6,
+                **ratio("speedup", point.total, times),
+                "surely": median_interval(pairs(point.total, times)).low,
+                **ratio("overhead", times, point.active),
+                "regret": median / min(map(np.median, point.sparse.values())),
             }
         )
     return pd.DataFrame(rows)
+
+
+def timed(record: Record[ScaleNumbers]) -> list[tuple[ScalePoint, str]]:
+    """The points of which the executor was timed that the rule chooses now, each with it.
+
+    The benchmark leaves `batched` out of the largest sizes, and the rule may choose it there: for
+    k = E, and for k = E / 2 where experts are small.
+    """
+    on_cpu = record.provenance.device == record.provenance.cpu
+    chosen = [
+        choose(
+            point.batch,
+            point.k,
+            experts=point.experts,
+            features=point.features,
+            hidden=point.hidden,
+            has_grouped="grouped" in point.sparse,
+            on_cpu=on_cpu,
+        )
+        for point in record.numbers.points
+    ]
+    choices = zip(record.numbers.points, chosen, strict=True)
+    return [(point, executor) for point, executor in choices if executor in point.sparse]
 
 
 def crossovers(scale: pd.DataFrame) -> pd.DataFrame:
@@ -71,72 +80,26 @@ def crossovers(scale: pd.DataFrame) -> pd.DataFrame:
     share at which it and all smaller ones win, NaN where the smallest does not. `open`: that is the
     largest share of the table, so that the end of winning was not seen.
     """
-    rows = []
-    selecting = scale[scale["k"] < scale["experts"]]
-    for size, points in selecting.groupby(SIZE, sort=False):
-        if len(points) < 2:
-            continue
-        points = points.sort_values("share")
-        winning = points[(points["surely"] > 1).cummin()]
-        best = points.loc[points["speedup"].idxmax()]
-        rows.append(
-            {
-                **dict(zip(SIZE, size, strict=True)),
-                "crossover": winning["share"].max(),
-                "open": len(winning) == len(points),
-                "best": best["speedup"],
-                "best_k": best["k"],
-                "of_ideal": best["speedup"] / best["ideal"],
-                "of_arithmetic": best["speedup"] / best["arithmetic"],
-            }
-        )
-    return pd.DataFrame(rows)
+    selecting = scale[scale["k"] < scale["experts"]].sort_values("share")
+    selecting = selecting.assign(wins=selecting["surely"] > 1)
+    selecting["wins"] = selecting.groupby(SIZE)["wins"].cummin()
+    selecting["won"] = selecting["share"].where(selecting["wins"])
+    sizes = selecting.groupby(SIZE)
+    table = sizes.agg(crossover=("won", "max"), open=("wins", "all"))
+    return table[sizes.size() > 1].reset_index()
 
 
 def aim_curve(record: Record[ScaleNumbers]) -> pd.DataFrame:
-    """The rows of `scale` of the size of the aim at every batch, by precision and batch."""
-    size = record.numbers.aim.model_dump(include={"experts", "k", "features", "hidden"})
-    table = scale(record)
-    here = table[(table[[*size]] == pd.Series(size)).all(axis=1)]
-    return here.sort_values(["dtype", "batch"], ascending=[False, True])
+    """The rows of `scale` of the size of the aim at every batch, by precision and batch.
 
-
-def aims(record: Record[ScaleNumbers]) -> pd.DataFrame:
-    """The rows of `scale` for which an aim was set beforehand, and whether it was met."""
-    aim, table = record.numbers.aim, aim_curve(record)
-    return table[table["batch"] == aim.batch].assign(
-        met=lambda t: (t["speedup"] >= aim.speedup) & (t["overhead"] <= aim.overhead)
-    )
-
-
-def by_rule(record: Record[ScaleNumbers]) -> list[tuple[ScalePoint, str]]:
-    """All points, each with the executor that the rule chooses now, which may not be timed there.
-
-    The benchmark leaves `batched` out of the largest sizes, and the rule may choose it there: for
-    k = E, and for k = E / 2 where experts are small.
+    `met`: whether the aim is, None at other batches than its own.
     """
-    on_cpu = record.provenance.device == record.provenance.cpu
-    return [
-        (
-            point,
-            choose(
-                point.batch,
-                point.k,
-                **point.model_dump(include={"experts", "features", "hidden"}),
-                has_grouped="grouped" in point.sparse,
-                on_cpu=on_cpu,
-            ),
-        )
-        for point in record.numbers.points
-    ]
-
-
-def _demand(setting: dict, classes: int) -> tuple[float, float]:
-    """Multiply-accumulates and bytes that a plan with equal shares cannot do without."""
-    n, d, h, k, experts = (setting[x] for x in ("batch", "features", "hidden", "k", "experts"))
-    macs = n * (d * experts + k * (d * h + h * classes + classes))
-    weights = d * experts + min(experts, n * k) * (d * h + h * classes)
-    return macs, BYTES[setting["dtype"]] * (weights + n * (d + classes))
+    aim, table = record.numbers.aim, scale(record)
+    size = aim.model_dump(include={"experts", "k", "features", "hidden"})
+    table = table[(table[[*size]] == pd.Series(size)).all(axis=1)]
+    met = (table["speedup"] >= aim.speedup) & (table["overhead"] <= aim.overhead)
+    table = table.assign(met=met.astype(object).where(table["batch"] == aim.batch, None))
+    return table.sort_values(["dtype", "batch"], ascending=[False, True])
 
 
 # -- accuracy for latency --------------------------------------------------------------------------

@@ -6,153 +6,160 @@ import numpy as np
 import pandas as pd
 from IPython.display import Markdown
 
-from moelib.records.benchmarks import BenchmarkNumbers, ScaleNumbers
+from moelib.records.benchmarks import ScaleNumbers
 from moelib.records.record import Record
 from moelib.report import pages
 from moelib.report.accuracy import tables as accuracy_tables
 from moelib.report.frames import Trained
+from moelib.report.headings import headings
 from moelib.report.sparsity import costs, figures, tables
 from moelib.report.statistics.intervals import CONFIDENCE
 from moelib.report.statistics.power import holm
 from moelib.report.wording import devices_of, enumeration, listed
+from moelib.study.heads import family
+
+NOTHING = "*There are no records of `benchmarks/scale.py` in this checkout.*"
 
 
-def pays(records: Mapping[str, Record[ScaleNumbers]], name: str = "pays") -> list[Markdown]:
+def pays(records: Mapping[str, Record[ScaleNumbers]]) -> list[Markdown]:
     """At which sizes sparse heads are faster than dense ones, device by device, in a figure."""
-    tabled = {
-        file: table[(table["k"] < table["experts"]) & (table["dtype"] == "float32")]
-        for file, record in records.items()
-        if len(table := tables.scale(record))
-    }
-    if not tabled:
-        return [Markdown("*There are no records of `benchmarks/scale.py` in this checkout.*")]
-    lines = [f"- {_wins(records[file], table)}" for file, table in tabled.items()]
-    grow = all(map(_grows, tabled.values()))
+    if not records:
+        return [Markdown(NOTHING)]
+    heads = [_selecting(record) for record in records.values()]
+    shares = [_by_width(table)["share"] for table in heads]
+    grow = all(own.is_monotonic_increasing and own.iloc[-1] > own.iloc[0] for own in shares)
     claim = (
-        "**The larger the experts, the more often a sparse head is faster than a dense one of "
-        "equal total parameters.**"
+        "The larger the experts, the more often a sparse head is faster than a dense one of equal "
+        "total parameters."
         if grow
-        else "**Larger experts do not make a sparse head faster more often, on every device.**"
+        else "Larger experts do not make a sparse head faster more often, on every device."
     )
-    middle = enumeration(f"{table['overhead'].median():.2g}" for table in tabled.values())
+    lines = [f"- {_wins(record)}" for record in records.values()]
+    middle = enumeration(f"{table['overhead'].median():.2g}" for table in heads)
     price = (
         "What routing costs is seen beside a dense head of as many parameters as the active "
         f"experts: a sparse head takes {middle} times as long at the median, gate included."
     )
-    drawn = [figures.overview(table, records[file].provenance.device)
-             for file, table in tabled.items()]  # fmt: skip
-    scripts = listed(pages.record_link("scale", file) for file in tabled)
+    scripts = listed(pages.record_link("scale", file) for file in records)
     return [
-        Markdown("\n".join([claim, "", *lines, "", price])),
+        Markdown("\n".join([*lines, "", price])),
         pages.chart(
-            name, drawn,
-            f"{claim} How many times faster, in float32, against the ideal E/k (dashed): a dot for "
-            "each number of experts, k and batch, by the executor that the rule chooses; medians "
-            "over rounds.", pd.concat(tabled.values()),
+            "pays",
+            [figures.speedups(table, table["device"]) for table in heads],
+            f"**{claim}** How many times faster, in float32, against the ideal E/k (dashed): a dot "
+            "for each number of experts, k and batch, by the executor that the rule chooses; "
+            "medians over rounds.",
+            pd.concat(heads),
             f"{scripts} · made by `.venv/bin/python benchmarks/scale.py`",
         ),
-    ]  # fmt: skip
+    ]
 
 
-def _wins(record: Record[ScaleNumbers], table: pd.DataFrame) -> str:
+def _selecting(record: Record[ScaleNumbers]) -> pd.DataFrame:
+    """The heads in float32 that leave out some of their experts."""
+    return tables.scale(record).query("k < experts and dtype == 'float32'")
+
+
+def _by_width(heads: pd.DataFrame) -> pd.DataFrame:
+    """How many heads are faster than dense, from the smallest experts to the largest."""
+    faster = heads.assign(weights=heads["features"] * heads["hidden"], faster=heads["surely"] > 1)
+    widths = faster.groupby(["weights", "features", "hidden"])["faster"]
+    return widths.agg(faster="sum", heads="size", share="mean").reset_index()
+
+
+def _wins(record: Record[ScaleNumbers]) -> str:
     """How many sparse heads are faster than dense on a device, of all and of some widths."""
-    smallest, largest = _by_width(table)
+    heads = _selecting(record)
+    smallest, *_, largest = _by_width(heads).itertuples()
     widths = " and ".join(
-        f"{(rows['surely'] > 1).sum()} of {len(rows)} with {size} experts "
-        f"({rows['features'].iloc[0]} × {rows['hidden'].iloc[0]})"
-        for size, rows in (("the largest", largest), ("the smallest", smallest))
+        f"{width.faster} of {width.heads} with {size} experts ({width.features} × {width.hidden})"
+        for size, width in (("the largest", largest), ("the smallest", smallest))
     )
     return (
-        f"{devices_of([record])}: {(table['surely'] > 1).sum()} of {len(table)} are faster, "
+        f"{devices_of([record])}: {(heads['surely'] > 1).sum()} of {len(heads)} are faster, "
         f"{widths} (each by its own 95% interval). The largest gain is "
-        f"{table['speedup'].max():.0f} times."
+        f"{heads['speedup'].max():.0f} times."
     )
-
-
-def _by_width(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The heads of the smallest experts, and those of the largest."""
-    weights = table["features"] * table["hidden"]
-    return table[weights == weights.min()], table[weights == weights.max()]
-
-
-def _grows(table: pd.DataFrame) -> bool:
-    """Whether the share of heads that are faster rises with the size of their experts."""
-    shares = (table["surely"] > 1).groupby(table["features"] * table["hidden"]).mean()
-    return shares.is_monotonic_increasing and shares.iloc[-1] > shares.iloc[0]
 
 
 def scale(record: Record[ScaleNumbers]) -> str:
-    """For which sizes sparse heads are faster than dense ones, on the device of the record."""
-    table = tables.scale(record)
-    selecting = table[(table["k"] < table["experts"]) & (table["dtype"] == "float32")]
-    best = selecting.loc[selecting["speedup"].idxmax()]
-    overhead, regret = selecting["overhead"], selecting["regret"] - 1
-    wins = (selecting["surely"] > 1).sum()
-    untimed = [
-        point
-        for point, chosen in tables.by_rule(record)
-        if chosen not in point.sparse and point.dtype == "float32"
-    ]
-    sparse = sum(point.k < point.experts for point in untimed)
-    errors = costs.fit(record).errors["median"]
-    sentences = (
-        f"Of {len(selecting)} sparse heads with k < E, {wins} are faster than a dense one of equal "
-        f"total parameters (each by the 95% interval of its median, not corrected for their "
-        f"number), most at "
-        f"E = {best.experts}, k = {best.k}, d = {best.features}, h = {best.hidden} and "
-        f"batches of {best.batch}: {best.speedup:.1f} times, {best.speedup / best.ideal:.0%} of "
-        "E/k.",
-        f"Beside a dense head of as many parameters as their active experts they take, gate "
-        f"included, {overhead.min():.2g} to {overhead.max():.2g} times as long, with a median of "
-        f"{overhead.median():.2g}.",
-        f"The rule that chooses the executor, which was fitted to such "
-        f"times of one thread of an Intel Xeon, costs {regret.median():.0%} at the median and "
-        f"{regret.max():.0%} at worst against the best one of each size, without the time that "
-        "choosing takes.",
-        f"Left out are {sparse} more with k < E and {len(untimed) - sparse} with "
-        "k = E, at which the executor of the rule was not timed.",
-        "A linear model of the cost "
-        "predicts the heads of a batch of which it has seen none with a median error of "
-        f"{errors['sparse']:.0%} for sparse heads and {errors['dense']:.0%} for dense ones.",
+    """What the fastest sparse head gains on a device, and what routing costs all of them."""
+    exact = tables.scale(record).query("dtype == 'float32'")
+    heads = exact.query("k < experts")
+    best = heads.loc[heads["speedup"].idxmax()]
+    overhead, regret = heads["overhead"], heads["regret"] - 1
+    points = [point for point in record.numbers.points if point.dtype == "float32"]
+    sparse = sum(point.k < point.experts for point in points)
+    return (
+        f"**{record.provenance.device}**: the largest gain is {best.speedup:.1f} times, "
+        f"{best.speedup / best.ideal:.0%} of E/k, at E = {best.experts}, k = {best.k}, "
+        f"d = {best.features}, h = {best.hidden} and batches of {best.batch}. Beside a dense head "
+        f"of as many active parameters the {len(heads)} heads with k < E take "
+        f"{overhead.min():.2g} to {overhead.max():.2g} times as long, with a median of "
+        f"{overhead.median():.2g}. The rule costs {regret.median():.0%} at the median and "
+        f"{regret.max():.0%} at worst against the best executor of each size. Left out are "
+        f"{len(points) - len(exact)} heads, {sparse - len(heads)} of them with k < E, of which its "
+        "choice was not timed."
     )
-    return "\n".join(f"- {sentence}" for sentence in sentences)
+
+
+def crossovers(record: Record[ScaleNumbers]) -> Markdown:
+    """A table of `tables.crossovers` in float32: a row for each width and batch, E in columns."""
+    table = tables.crossovers(_selecting(record))
+    share = table["crossover"].map("{:.3g}".format).where(table["crossover"].notna(), "none")
+    table["wins"] = share.where(~table["open"], "≥ " + share)
+    wide = table.pivot(index=["features", "hidden", "batch"], columns="experts", values="wins")
+    columns = headings("features", "hidden", "batch") | {"hidden": ("h", "d"), "batch": ("n", "d")}
+    return pages.table(wide.reset_index(), columns | {e: (f"E = {e}", "") for e in wide})
 
 
 def aim(record: Record[ScaleNumbers]) -> str:
-    """Whether the aim that was set beforehand is met, in each precision."""
+    """What was aimed at beforehand."""
     aim = record.numbers.aim
-    results = listed(
-        f"{row.dtype} {row.speedup:.1f} and {row.overhead:.2f} ({'met' if row.met else 'missed'})"
-        for row in tables.aims(record).itertuples()
-    )
-    outcome = f"Found: {results}." if results else "The record holds no timing of this size."
     return (
         f"At E = {aim.experts}, k = {aim.k}, d = {aim.features}, h = {aim.hidden} and {aim.batch} "
         f"images the aim was at least {aim.speedup:g} times the speed of the dense head of equal "
         f"total parameters, and at most {aim.overhead:g} times the time of that of equal active "
-        f"parameters. {outcome}"
+        "parameters."
     )
 
 
-def front(trained: Trained, numbers: BenchmarkNumbers) -> str:
-    """Which heads give the most accuracy for their time, and whether they can be told apart."""
+def cost(record: Record[ScaleNumbers]) -> list[Markdown]:
+    """The model of the cost on a device: how well it predicts, its prices, and measured bounds."""
+    model, numbers = costs.fit(record), record.numbers
+    errors = enumeration(
+        f"{row.median:.0%} for {row.Index} heads (nine in ten below {row.nine_in_ten:.0%})"
+        for row in model.errors.itertuples()
+    )
+    prices = pd.DataFrame({"term": costs.TERMS, "price": model.coefficients})
+    prices["bound_ms"] = pd.Series(  # two operations for a multiply-accumulate
+        {
+            "gigamacs": 2000 / numbers.gigaflops["float32"],
+            "gigabytes": 1000 / numbers.gigabytes,
+        }
+    )
+    return [
+        Markdown(
+            f"**{record.provenance.device}**: the median error is {errors}. Whether a sparse head "
+            "with k < E is faster than the dense one of equal total parameters is foreseen for "
+            f"{model.right:.0%} of the points; the more frequent answer alone would be right for "
+            f"{model.majority:.0%}."
+        ),
+        pages.table(prices, headings("term", "price", "bound_ms")),
+    ]
+
+
+def most_accurate(trained: Trained) -> str:
+    """The most accurate head of each family, and how many can be told from the best of all."""
     trained = list(trained)
-    table = tables.tradeoff(trained, numbers)
-    fronts = []
-    for (part, batch), points in table.groupby(["part", "batch"], sort=False):
-        best = points[points["efficient"]].sort_values("ms")
-        where = {"head": "the head alone", "model": "the whole model"}[part]
-        front = listed(f"{row.head} ({row.stays:.0%})" for row in best.itertuples())
-        fronts.append(f"For {where} and batches of {batch} the front is {front}.")
-    heads = table.drop_duplicates("head")
-    families = heads.sort_values("accuracy").drop_duplicates("family", keep="last")
-    accurate = listed(f"{row.head} {row.accuracy:.2%}" for row in families.itertuples())
-    best = heads.loc[heads["accuracy"].idxmax(), "head"]
+    heads = accuracy_tables.means(trained).sort_values("mean", kind="stable")
+    best = heads["head"].iloc[-1]
+    families = heads[~heads["head"].map(family).duplicated(keep="last")]
+    accurate = listed(f"{row.head} {row.mean:.2%}" for row in families.itertuples())
     others = accuracy_tables.image_comparisons(trained, reference=best)
     alike = np.sum(np.array(holm(others["p_value"])) >= 1 - CONFIDENCE)
     return (
-        f"{' '.join(fronts)} Each with the share of resamples, of test images and of rounds, in "
-        f"which it stays there. The most accurate of each family: {accurate}. Of "
-        f"{len(others)} other heads {alike} cannot be told from {best} on the same test images "
-        "(exact McNemar test, corrected for their number)."
+        f"The most accurate of each family: {accurate}. Of {len(others)} other heads {alike} "
+        f"cannot be told from {best} on the same test images (exact McNemar test, corrected for "
+        "their number)."
     )

@@ -9,6 +9,7 @@ import synthetic
 
 from moelib.report.gallery import tables, words
 from moelib.report.gallery.fragments import badge, choices, experts, forming, gated, matrix
+from moelib.study.reader import parse_study
 from moelib.study.run import Run
 
 RUN = Run(synthetic.study(seeds=(0,)), "sparse", 0)
@@ -87,11 +88,13 @@ def contrast(ink: str, ground: str) -> float:
 
 
 def test_a_run_has_four_figures_of_different_names():
-    _, *figures = words.charts(RECORD, synthetic.trained(RUN), "own", brief=False)
+    _, *figures = words.charts(RECORD, synthetic.trained(RUN))
     names = [figure.data.splitlines()[1] for figure in figures]
-    assert names == [f":name: own{end}" for end in ("", "-matrix", "-forming", "-choices")]
+    assert names == [
+        f":name: gallery-digits{end}" for end in ("", "-matrix", "-forming", "-choices")
+    ]
     caption = figures[-1].data.splitlines()[3]
-    assert "25%" in prose.numbers(caption) and "no noise" not in caption
+    assert "25%" in prose.numbers(caption)
     # Of the images with their gates; that of two chosen experts with the larger logit.
     first = [tables.gate(RECORD, place).max() for place in gated(RECORD)]
     assert prose.numbers(caption)[:2] == [f"{min(first):.0%}", f"{max(first):.0%}"]
@@ -106,10 +109,26 @@ def test_experts_that_are_surest_of_one_class_are_counted():
     certain = ((one, one + 2), (one, other), (other,), ())
     numbers = numbers.model_copy(update={"pictures": pictures, "certain": certain})
     record = RECORD.model_copy(update={"numbers": numbers})
-    surest = tables.surest(record).set_index("expert")["class"]
+    surest = tables.surest(record)
     assert list(surest.index) == [0, 1]
     assert surest[0] == numbers.classes[0] and surest.isna()[1]
     claim = words._surest(record)
     assert prose.numbers(claim) == ["1", "2", "0"] and numbers.classes[0] in claim
     mixed = numbers.model_copy(update={"certain": ((one, other), (), (), ())})
-    assert "No expert" in words._surest(RECORD.model_copy(update={"numbers": mixed}))
+    claim = words._surest(RECORD.model_copy(update={"numbers": mixed}))
+    assert prose.numbers(claim) == ["0", "1"]
+
+
+def test_of_each_set_of_images_one_run_is_shown(results):
+    digits = synthetic.study(seeds=(0,))
+    raw = digits.model_dump(mode="json")
+    cifar10 = parse_study(raw | {"name": "large", "data": {"source": "cifar10"}})
+    for study in (digits, cifar10):
+        synthetic.write_all(study)
+        synthetic.write_galleries(study)
+    parts = [part.data for part in words.answer(["tiny", "large"])]
+    names = [part.splitlines()[1] for part in parts if part.startswith(":::{chart}")]
+    ends = ("", "-matrix", "-forming", "-choices")
+    assert names == [f":name: gallery-cifar10{end}" for end in ends] + [":name: gallery-digits"]
+    (heading,) = (part for part in parts if part.startswith("##"))
+    assert "digits" in heading

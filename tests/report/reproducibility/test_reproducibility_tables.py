@@ -11,43 +11,28 @@ from moelib.records.record import Record, write_record
 from moelib.report import loading
 from moelib.report.loading import sessions
 from moelib.report.reproducibility import tables
-from moelib.report.reproducibility.tables import energy, expenses, projections
+from moelib.report.reproducibility.tables import efforts, energy, expenses
 from moelib.study.run import Run, results_root
 
 pytestmark = pytest.mark.usefixtures("results")
 
 
-def test_origins_and_machines_count_records_of_like_circumstances():
+def test_origins_count_records_of_like_circumstances():
     synthetic.write_all(synthetic.study())
     records = [*loading.load("tiny", TrainNumbers), *loading.load("tiny", UtilizationNumbers)]
-    origins = tables.origins(records)
-    assert list(origins["kind"]) == ["train", "utilization"]
-    assert list(origins["records"]) == [9, 6]
-    assert list(origins["code"]) == ["changed since"] * 2
+    (row,) = tables.origins(records).itertuples()
+    assert (row.records, row.code) == (15, "changed since")
     inputs = {"code": training_code(records[0].study, records[0].head)}
-    (row,) = tables.origins([records[0].model_copy(update={"inputs": inputs})]).itertuples()
-    assert row.code == "as today"
-    assert list(tables.machines(records)["records"]) == [15]
+    one = records[0].model_copy(update={"inputs": inputs})
+    table = tables.origins([one, *records[1:]])
+    assert list(table["records"]) == [1, 14]
+    assert list(table["code"]) == ["as today", "changed since"]
 
 
 def test_recipes_are_a_row_for_each_study():
     table = tables.recipes([synthetic.study(), synthetic.study("other", learning_rate=0.5)])
     assert list(table["study"]) == ["tiny", "other"]
     assert list(table["learning_rate"]) == [0.1, 0.5]
-
-
-def test_efforts_sum_the_time_of_each_notebook_of_a_study():
-    synthetic.write_all(synthetic.study())
-    records = loading.load("tiny", TrainNumbers)
-    (row,) = tables.efforts(records).itertuples()
-    minutes = [record.provenance.wall_time_s / 60 for record in records]
-    assert (row.records, row.all) == (9, pytest.approx(sum(minutes)))
-    assert min(minutes) <= row.one <= max(minutes)
-    assert "notebooks/train.ipynb" in row.command and "-p study tiny" in row.command
-
-
-def test_without_records_there_are_no_efforts():
-    assert tables.efforts([]).empty
 
 
 HOUR = 3600.0
@@ -76,44 +61,47 @@ def records():
     return records
 
 
-def test_hours_are_summed_by_kind_and_times_the_threads(records):
+def test_efforts_are_the_median_minutes_of_each_notebook(records):
+    (row,) = efforts(records).to_dict("records")
+    assert row == {"study": "tiny", "train": 4.5 * 60, "utilization": 30}
+    assert efforts([]).empty
+
+
+def test_hours_are_summed_by_kind(records):
     (row,) = expenses(records).to_dict("records")
-    assert (row["runs"], row["records"]) == (4, 6)
+    assert (row["heads"], row["records"]) == (2, 6)
     assert row["training"] == pytest.approx(3 + 3 + 6 + 6)
-    assert row["analyses"] == pytest.approx(1) and row["core_hours"] == pytest.approx(19)
-    assert np.isnan(row["gpu_hours"])
-    two_threads = [
-        with_duration(record, record.provenance.wall_time_s, threads=2) for record in records
-    ]
-    assert expenses(two_threads)["core_hours"].tolist() == pytest.approx([38])
+    assert row["analyses"] == pytest.approx(1)
 
 
 def test_a_gpu_is_a_device_of_its_own(records):
-    with_gpu = [*records, with_duration(records[0], HOUR, device="a gpu")]
+    with_gpu = [*records, with_duration(records[0], HOUR, device="a gpu", epoch_seconds=(HOUR,))]
     table = expenses(with_gpu).set_index("device")
-    assert table.loc["a gpu", "gpu_hours"] == pytest.approx(1)
-    assert np.isnan(table.loc["a gpu", "core_hours"])
+    assert list(table["training"]) == pytest.approx([18, 1])
+    assert np.isnan(table.loc["a gpu", "analyses"])
     assert expenses([]).empty
 
 
-def test_other_sizes_follow_from_one_seed(records):
-    (row,) = projections(records, seeds=5, epochs=30).to_dict("records")
+def test_one_seed_is_a_run_of_each_head(records):
+    (row,) = expenses(records).to_dict("records")
     assert row["seconds_per_epoch"] == pytest.approx(1.5 * HOUR)
     assert row["seed_hours"] == pytest.approx(3 + 6)
     assert row["analysed_seed_hours"] == pytest.approx(9.5)  # one head has experts
-    assert row["seeds_hours"] == pytest.approx(47.5)
-    assert row["epochs_hours"] == pytest.approx(90.5)
+    assert row["seeds_hours"] == pytest.approx(10 * 9.5)
+    assert row["epochs_hours"] == pytest.approx(9 * 50 / 3 + 0.5)  # analyses do not grow
 
 
 def test_an_epoch_beside_other_work_does_not_count_for_more(records):
     slow = (HOUR, HOUR, 50 * HOUR)
     uneven = [with_duration(records[0], sum(slow), epoch_seconds=slow), *records[1:]]
-    assert projections(uneven, 5, 30).equals(projections(records, 5, 30))
+    one_seed = ["seconds_per_epoch", "seed_hours", "analysed_seed_hours"]
+    assert expenses(uneven)[one_seed].equals(expenses(records)[one_seed])
 
 
-def test_a_study_without_training_on_a_device_has_no_row(records):
-    assert projections([], 5, 30).empty
-    assert projections([record for record in records if record.kind != "train"], 5, 30).empty
+def test_without_training_on_a_device_nothing_is_said_of_a_seed(records):
+    (row,) = expenses([record for record in records if record.kind != "train"]).itertuples()
+    assert row.analyses == pytest.approx(1)
+    assert np.isnan([row.training, row.seed_hours, row.analysed_seed_hours]).all()
 
 
 def test_energy_is_summed_where_it_could_be_read(results):

@@ -72,7 +72,7 @@ def record_from(cost):
 
 
 def different_heads(record):
-    """(head, features, hidden units, batch, E, k) of all heads, a dense one that recurs once."""
+    """`costs.HEAD` of all heads, a dense one that recurs once."""
     sparse, dense = [], []
     for p in record.numbers.points:
         sparse.append(("sparse", p.features, p.hidden, p.batch, p.experts, p.k))
@@ -82,7 +82,7 @@ def different_heads(record):
 
 
 def head_keys(table):
-    return list(table[["head", "features", "hidden", "batch", "E", "k"]].itertuples(index=False))
+    return list(table[costs.HEAD].itertuples(index=False))
 
 
 def noisy(record, deviation=0.1):

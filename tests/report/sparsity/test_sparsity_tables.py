@@ -25,15 +25,7 @@ def test_one_point_by_hand():
     assert (row["speedup_low"], row["speedup"], row["speedup_high"]) == (1, 2, 3)
     # Pairs of sparse by active, in order: 1, 1, 2, 2, 2, 2, 4, 4, 4.
     assert (row["overhead_low"], row["overhead"], row["overhead_high"]) == (2, 2, 4)
-    assert (row["sparse_ms_low"], row["sparse_ms"], row["sparse_ms_high"]) == (2, 4, 4)
-    assert (row["total_ms"], row["active_ms"]) == (4, 1)
-    # On each image the gate's 10 * 4, and twice 10 * 5 + 5 * 2 and 2 to weight the logits; dense,
-    # 20 units of 10 + 2.
-    assert row["macs"] == 3 * (40 + 2 * 62) == 492
-    assert row["arithmetic"] == pytest.approx(720 / 492, **ROUNDING)
-    # All four experts are chosen by some image: 40 + 4 * 60 weights, and 3 * (10 + 2) values.
-    assert row["intensity"] == pytest.approx(984 / (4 * (280 + 36)), **ROUNDING)
-    assert row["gigaflops"] == pytest.approx(984 / 4e-3 / 1e9, **ROUNDING)
+    assert (row["sparse_ms"], row["total_ms"], row["active_ms"]) == (4, 4, 1)
     assert row["regret"] == 4 / 1.6
 
 
@@ -92,78 +84,32 @@ def test_points_at_which_the_rules_executor_was_not_timed_are_left_out():
     untimed = point(k=4, sparse={"loop": (1.0,) * 9})
     record = scaled(point(), untimed)
     assert list(tables.scale(record)["k"]) == [2]
-    assert [p for p, chosen in tables.by_rule(record) if chosen not in p.sparse] == [untimed]
+    assert tables.timed(record) == [(point(), "batched")]
     groups = [point(batch=batch) for batch in (3, 4)]
     model = costs.fit(scaled(*groups))
     extended = costs.fit(scaled(*groups, untimed))
     pd.testing.assert_frame_equal(extended.predictions, model.predictions)
 
 
-@pytest.mark.parametrize(
-    ("changes", "values"),
-    [
-        ({"batch": 1}, 40 + 2 * 60 + 12),  # of one image, two experts
-        ({"batch": 1, "k": 4}, 40 + 4 * 60 + 12),
-        ({"batch": 2, "k": 1}, 40 + 2 * 60 + 24),
-        ({"batch": 100}, 40 + 4 * 60 + 1200),  # no more than there are
-    ],
-)
-def test_only_weights_that_some_image_needs_are_moved(changes, values):
-    row = tables.scale(scaled(point(**changes))).iloc[0]
-    assert row["intensity"] == pytest.approx(2 * row["macs"] / (4 * values), **ROUNDING)
-
-
-def test_numbers_of_half_the_bytes_have_twice_the_intensity():
-    wide, narrow = tables.scale(scaled(point(), point(dtype="bfloat16")))["intensity"]
-    assert narrow == 2 * wide
-
-
-def test_all_experts_chosen_have_nothing_to_gain():
-    row = tables.scale(scaled(point(k=4))).iloc[0]
-    assert (row["share"], row["ideal"]) == (1, 1)
-    assert row["arithmetic"] < 1  # the gate is on top
-
-
-def test_arithmetic_nears_the_ideal_as_the_gate_shrinks_beside_its_experts():
-    """It is E / k times (d + c) / (d E / (h k) + d + c + c / h), which grows with h."""
-    wide = [point(hidden=hidden) for hidden in (1, 10, 1000, 10**6)]
-    table = tables.scale(scaled(*wide))
-    assert table["arithmetic"].is_monotonic_increasing
-    assert (table["arithmetic"] < table["ideal"]).all()
-    assert table["arithmetic"].iloc[-1] == pytest.approx(2, rel=1e-5)
-
-
 def shares(experts, batch, points):
-    """Rows of a frame of scale, from k -> (sure speed-up, its median)."""
+    """Rows of a frame of scale, from k -> its sure speed-up."""
+    size = {"experts": experts, "features": 8, "hidden": 8, "batch": batch}
     return [
-        {
-            "experts": experts,
-            "features": 8,
-            "hidden": 8,
-            "batch": batch,
-            "dtype": "float32",
-            "k": k,
-            "share": k / experts,
-            "ideal": experts / k,
-            "arithmetic": 0.5 * experts / k,
-            "surely": surely,
-            "speedup": median,
-        }
-        for k, (surely, median) in points.items()
+        {**size, "k": k, "share": k / experts, "surely": surely} for k, surely in points.items()
     ]
 
 
 @pytest.mark.parametrize(
     ("points", "crossover"),
     [
-        ({1: (3.0, 4.0), 2: (1.5, 2.0), 4: (1.1, 1.2), 8: (0.5, 0.6)}, 4 / 8),
-        ({4: (0.9, 1.1), 2: (1.5, 2.0), 1: (3.0, 4.0)}, 2 / 8),  # in whatever order; 1.1 is unsure
-        ({1: (3.0, 4.0), 2: (1.0, 1.2), 4: (1.0, 1.1)}, 1 / 8),  # 1 is not above 1
-        ({1: (3.0, 4.0), 2: (0.9, 1.0), 4: (1.5, 1.6)}, 1 / 8),  # between them, dense is as good
-        ({1: (3.0, 4.0), 2: (np.nan, 3.0), 4: (1.5, 1.6)}, 1 / 8),  # too few rounds
-        ({1: (0.9, 1.5), 2: (1.5, 2.0), 4: (1.2, 1.3)}, None),  # the smallest share does not win
-        ({1: (0.2, 0.3), 2: (0.5, 0.8), 8: (0.4, 0.5)}, None),
-        ({1: (3.0, 4.0), 2: (2.0, 2.0), 8: (1.5, 1.6)}, 2 / 8),  # k = E leaves out no expert
+        ({1: 3.0, 2: 1.5, 4: 1.1, 8: 0.5}, 4 / 8),
+        ({4: 0.9, 2: 1.5, 1: 3.0}, 2 / 8),  # in whatever order
+        ({1: 3.0, 2: 1.0, 4: 1.0}, 1 / 8),  # 1 is not above 1
+        ({1: 3.0, 2: 0.9, 4: 1.5}, 1 / 8),  # between them, dense is as good
+        ({1: 3.0, 2: np.nan, 4: 1.5}, 1 / 8),  # too few rounds
+        ({1: 0.9, 2: 1.5, 4: 1.2}, None),  # the smallest share does not win
+        ({1: 0.2, 2: 0.5, 8: 0.4}, None),
+        ({1: 3.0, 2: 2.0, 8: 1.5}, 2 / 8),  # k = E leaves out no expert
     ],
 )
 def test_the_crossover_is_the_largest_share_up_to_which_sparse_surely_wins(points, crossover):
@@ -174,43 +120,21 @@ def test_the_crossover_is_the_largest_share_up_to_which_sparse_surely_wins(point
 @pytest.mark.parametrize(
     ("points", "has_crossover"),
     [
-        ({1: (3.0, 4.0), 2: (1.5, 2.0), 4: (0.9, 1.2)}, True),
-        ({1: (3.0, 4.0), 2: (1.5, 2.0), 4: (1.1, 1.2)}, False),
-        ({2: (1.1, 1.2), 1: (3.0, 4.0), 8: (0.5, 0.6)}, False),  # k = E cannot win
-        ({1: (0.9, 4.0), 2: (1.5, 2.0)}, True),
+        ({1: 3.0, 2: 1.5, 4: 0.9}, True),
+        ({1: 3.0, 2: 1.5, 4: 1.1}, False),
+        ({2: 1.1, 1: 3.0, 8: 0.5}, False),  # k = E cannot win
+        ({1: 0.9, 2: 1.5}, True),
     ],
 )
 def test_a_crossover_at_the_largest_timed_share_is_open(points, has_crossover):
     assert tables.crossovers(pd.DataFrame(shares(8, 1, points)))["open"].item() is not has_crossover
 
 
-def test_each_size_has_its_best_share():
-    table = tables.crossovers(
-        pd.DataFrame(
-            shares(8, 1, {1: (0.2, 0.3), 2: (0.5, 0.8), 8: (0.4, 9.0)})
-            + shares(8, 32, {1: (3.0, 4.0), 2: (1.5, 2.0), 4: (0.9, 1.1), 8: (0.5, 0.6)})
-            + shares(16, 32, {1: (0.8, 1.5), 2: (1.2, 1.3), 4: (1.0, 1.2)})
-        )
-    )
-    assert list(zip(table["experts"], table["batch"], strict=True)) == [(8, 1), (8, 32), (16, 32)]
-    assert list(table["best"]) == [0.8, 4.0, 1.5]
-    assert list(table["best_k"]) == [2, 1, 1]
-    assert list(table["of_ideal"]) == pytest.approx([0.8 / 4, 4 / 8, 1.5 / 16], **ROUNDING)
-    assert list(table["of_arithmetic"]) == pytest.approx([0.8 / 2, 4 / 4, 1.5 / 8], **ROUNDING)
-
-
 def test_a_size_of_a_single_share_has_no_crossover_to_look_for():
-    one_share, two_shares = {1: (3.0, 4.0), 8: (0.5, 0.6)}, {1: (3.0, 4.0), 2: (1.5, 2.0)}
+    one_share, two_shares = {1: 3.0, 8: 0.5}, {1: 3.0, 2: 1.5}
     table = tables.crossovers(pd.DataFrame(shares(8, 1, one_share) + shares(8, 32, two_shares)))
     assert list(table["batch"]) == [32]
     assert tables.crossovers(pd.DataFrame(shares(8, 1, one_share))).empty
-
-
-def test_sizes_of_another_dtype_are_other_sizes():
-    points = [point(k=k, dtype=dtype) for dtype in ("float32", "bfloat16") for k in (1, 2)]
-    table = tables.crossovers(tables.scale(scaled(*points)))
-    assert list(table["dtype"]) == ["float32", "bfloat16"]
-    assert tables.crossovers(tables.scale(scaled(points[0], points[2]))).empty
 
 
 AT = {"experts": 4, "k": 2, "features": 10, "hidden": 5, "batch": 3}
@@ -223,34 +147,24 @@ AT = {"experts": 4, "k": 2, "features": 10, "hidden": 5, "batch": 3}
 def test_an_aim_is_met_where_both_bounds_are_kept(speedup, overhead, met):
     """The point's medians are 2 and 2, at the low ends of whose intervals lies less."""
     record = with_numbers(scaled(point()), aim=Aim(**AT, speedup=speedup, overhead=overhead))
-    (row,) = tables.aims(record).itertuples()
+    (row,) = tables.aim_curve(record).itertuples()
     assert (row.speedup, row.overhead, row.met) == (2, 2, met)
 
 
-def test_an_aim_is_of_its_size_alone_in_every_precision():
-    neighbours = [point(**{name: value + 1}) for name, value in AT.items()]
-    slow = point(dtype="bfloat16", total=(1.0,) * 9)
-    record = with_numbers(
-        scaled(*neighbours[:3], point(), *neighbours[3:], slow),
-        aim=Aim(**AT, speedup=1.0, overhead=3.0),
-    )
-    table = tables.aims(record)
-    assert list(table["dtype"]) == ["float32", "bfloat16"]
-    assert list(table["met"]) == [True, False]
-    assert (table[list(AT)] == pd.Series(AT)).all(axis=None)
-    assert tables.aims(with_numbers(record, points=tuple(neighbours))).empty
-
-
-def test_the_curve_of_an_aim_is_of_its_size_at_every_batch():
+def test_an_aim_is_of_its_size_at_every_batch_and_is_met_at_its_own():
     points = [point(batch=batch) for batch in (9, 1, 3)]
     neighbours = [point(**{name: value + 1}) for name, value in AT.items() if name != "batch"]
-    narrow = [point(dtype="bfloat16", batch=batch) for batch in (2, 1)]
+    narrow = [point(dtype="bfloat16", batch=batch, total=(1.0,) * 9) for batch in (3, 1)]
     record = with_numbers(
         scaled(*narrow, *neighbours, *points), aim=Aim(**AT, speedup=1.0, overhead=3.0)
     )
     table = tables.aim_curve(record)
-    rows = list(zip(table["dtype"], table["batch"], strict=True))
-    assert rows == [("float32", n) for n in (1, 3, 9)] + [("bfloat16", n) for n in (1, 2)]
+    rows = list(zip(table["dtype"], table["batch"], table["met"], strict=True))
+    assert rows == [
+        *(("float32", 1, None), ("float32", 3, True), ("float32", 9, None)),
+        *(("bfloat16", 1, None), ("bfloat16", 3, False)),
+    ]
+    assert tables.aim_curve(with_numbers(record, points=tuple(neighbours))).empty
 
 
 @pytest.fixture(scope="module")
