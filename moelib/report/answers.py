@@ -138,8 +138,3 @@ def times_dense(
     for part, answer in zip(ratios, answers, strict=True):
         caption = f"{headline(answer)} {part.caption}"
         yield chart(part.name, part.effects, records, caption, part.label, line=1, log=True)
-
-
-def run_name(row: pd.Series) -> str:
-    """The head of a row, and its study."""
-    return f"{row['head']} in `{row['study']}`"

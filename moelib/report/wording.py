@@ -90,6 +90,15 @@ def span(row, number: Callable[[float], str] = signed) -> str:
     return f"{number(row.low)} to {number(row.high)}"
 
 
+def extent(values: pd.Series, digits: int = 2) -> str:
+    """From where to where values lie, with so many digits after the point.
+
+    >>> extent(pd.Series([1.5, 0.25]))
+    '0.25 to 1.50'
+    """
+    return f"{values.min():.{digits}f} to {values.max():.{digits}f}"
+
+
 def with_interval(value: float, row, number: Callable[[float], str] = signed) -> str:
     """A value and the ends of the interval of its row, which no line breaks, where they are known.
 

@@ -15,7 +15,15 @@ from moelib.records.record import Record
 from moelib.report import pages
 from moelib.report.forest import key, panels
 from moelib.report.headings import headings
-from moelib.report.wording import devices_of, in_points, listed, plain, seeds_of, with_interval
+from moelib.report.wording import (
+    devices_of,
+    extent,
+    in_points,
+    listed,
+    plain,
+    seeds_of,
+    with_interval,
+)
 from moelib.study.modalities import load_modality_study
 
 KINDS = {  # of perceptrons
@@ -122,10 +130,10 @@ def gap_chart(records: Sequence[Trained]) -> Markdown:
     whole = table["value"][table["seeds"] == table["seeds"].max()]
     truths = tables.by_split(records).groupby(["split", "arm"])["truths"].mean()
     above = {
-        split: _extent(100 * (truths[split] - tables.CHANCE)) for split in ("iid", "compositions")
+        split: extent(100 * (truths[split] - tables.CHANCE)) for split in ("iid", "compositions")
     }
     caption = (
-        f"**The gap is {_extent(whole)} points, by arm.** On held-out compositions arms are "
+        f"**The gap is {extent(whole)} points, by arm.** On held-out compositions arms are "
         f"{above['compositions']} points above guessing, on seen ones {above['iid']}, which is the "
         f"largest gap that an arm could have. {key(table)}"
     )
@@ -166,7 +174,7 @@ def favoured(records: Sequence[Utilized]) -> list[Markdown]:
     return [
         Markdown(
             f"**Learned slots do the opposite in each of {len(runs)} seeds**: patches that show "
-            f"nothing get {_extent(empty)} experts, all other tokens {_extent(others.stack())}. "
+            f"nothing get {extent(empty)} experts, all other tokens {extent(others.stack())}. "
             f"The loss of the budget asks for a mean of {aim} over all tokens, whoever gets them. "
             "So H1 and H2 do not test *more* experts for the tokens of a question: these have "
             "fewer than with *top-2* or *slots-shuffled*."
@@ -297,8 +305,3 @@ def _means(rows: Sequence[dict]) -> pd.DataFrame:
     """Mean over the runs of each arm, and how many there are."""
     runs = pd.DataFrame(rows).groupby("arm", sort=False)
     return runs.mean().assign(seeds=runs.size()).reset_index()
-
-
-def _extent(values: pd.Series) -> str:
-    """From where to where values lie."""
-    return f"{plain(values.min())} to {plain(values.max())}"

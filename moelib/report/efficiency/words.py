@@ -8,14 +8,14 @@ from IPython.display import Markdown
 from moelib.records.benchmarks import BenchmarkNumbers
 from moelib.records.kinds import EfficiencyNumbers
 from moelib.report import loading, pages
-from moelib.report.answers import NOTHING, headline, run_name
+from moelib.report.answers import NOTHING, headline
 from moelib.report.effects import few_heads
 from moelib.report.efficiency import figures, tables
 from moelib.report.forest import chart
 from moelib.report.frames import flat
 from moelib.report.statistics.intervals import median_interval
 from moelib.report.thresholds import FASTER
-from moelib.report.wording import devices_of, enumeration, plain, span, with_interval
+from moelib.report.wording import devices_of, enumeration, extent, plain, span, with_interval
 from moelib.study.heads import has_experts
 
 
@@ -36,13 +36,13 @@ def answer(studies: Iterable[str], name: str = "efficiency") -> Iterator[Markdow
     claim = (
         f"**{fast or 'None'} of the {len(whole)} mixtures {'are' if fast > 1 else 'is'} measurably "
         "faster than the same model with a dense head.** The fastest, "
-        f"{run_name(best)}, takes {plain(best['value'])} times as long (95% interval "
-        f"{span(best, plain)}; batches of {best['batch']}; {devices_of(records[best['study']])})."
+        f"{best['head']} in `{best['study']}`, takes {plain(best['value'])} times as long (95% "
+        f"interval {span(best, plain)}; batches of {best['batch']}; "
+        f"{devices_of(records[best['study']])})."
     )
     yield Markdown(
         f"{claim}\n\nWithout the backbone {slower} of {len(alone)} heads with experts are slower "
-        f"than a dense one, by factors of {plain(alone['value'].min())} to "
-        f"{plain(alone['value'].max())}, as the rule executes them."
+        f"than a dense one, by factors of {extent(alone['value'])}, as the rule executes them."
     )
     caption = (
         f"{headline(claim)} Time of one call divided by that of a dense head of as many hidden "

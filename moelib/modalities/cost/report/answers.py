@@ -7,13 +7,13 @@ from IPython.display import Markdown
 
 from moelib.modalities.cost.report import tables
 from moelib.modalities.cost.report.verdicts import ACTIVE, DENSE_7B, UNIFORM, judge, times
-from moelib.modalities.cost.report.words import MIXTURES, NOT_MEASURED, extent
+from moelib.modalities.cost.report.words import MIXTURES, NOT_MEASURED
 from moelib.records.cost import CostNumbers
 from moelib.records.record import Record
 from moelib.report import pages
 from moelib.report.headings import headings
 from moelib.report.statistics.hypotheses import CONTRADICTED, INCONCLUSIVE, SUPPORTED
-from moelib.report.wording import enumeration, listed, plain, rounded
+from moelib.report.wording import enumeration, extent, listed, plain, rounded
 
 SIXTEEN = MIXTURES[0]
 ROUTINGS = {  # arms, and when a model is routed so
@@ -61,7 +61,7 @@ def _price_of_experts(record: Record[CostNumbers]) -> str:
     if grouped.empty:
         return ""
     return (
-        f"The experts of OLMoE, computed as one grouped product, take {extent(grouped)} times a "
+        f"The experts of OLMoE, computed as one grouped product, take {extent(grouped, 1)} times a "
         "dense perceptron of equal active size."
     )
 
@@ -83,7 +83,7 @@ def routing(record: Record[CostNumbers]) -> Markdown:
     if len(alone):
         sentences.append(
             "At batch 1, where a token reads eight experts whatever the trace, the first three "
-            f"take {extent(alone, plain)} times in the experts."
+            f"take {extent(alone)} times in the experts."
         )
     return Markdown(" ".join(sentences))
 

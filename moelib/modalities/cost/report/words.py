@@ -1,6 +1,6 @@
 """What the chapters on costs show: tables and sentences of records, each with its source."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from fractions import Fraction
 
 import pandas as pd
@@ -16,7 +16,7 @@ from moelib.records.modalities import ModalityUtilizationNumbers
 from moelib.records.record import Record
 from moelib.report import loading, pages
 from moelib.report.headings import headings
-from moelib.report.wording import devices_of, enumeration, listed, rounded
+from moelib.report.wording import devices_of, enumeration, extent, listed, rounded
 
 FOLDER = "cost"
 MIXTURES = ("DeepSeekMoE-16B", "OLMoE-1B-7B", "Qwen3-30B-A3B")
@@ -79,8 +79,8 @@ def _distance(steps: pd.DataFrame) -> str:
         mixtures, dense = (times[times.index.isin(names)] for names in (MIXTURES, DENSE))
         if len(mixtures) and len(dense):
             parts.append(
-                f"{extent(mixtures)} times their bound at batch {batch} (dense models from 7B on: "
-                f"{extent(dense)})"
+                f"{extent(mixtures, 1)} times their bound at batch {batch} (dense models from 7B "
+                f"on: {extent(dense, 1)})"
             )
     return f"**Mixtures take {enumeration(parts)}.** " if parts else ""
 
@@ -167,11 +167,6 @@ def additivity(cells: pd.DataFrame) -> str:
     return f"Is a model the sum of its layers? {'; '.join(parts)}." if parts else ""
 
 
-def extent(values: pd.Series, number: Callable[[float], str] = "{:.1f}".format) -> str:
-    """From where to where values lie."""
-    return f"{number(values.min())} to {number(values.max())}"
-
-
 def kinds(record: Record[CostNumbers]) -> Markdown:
     """Times of every kind of perceptron in OLMoE, times ordinary top-8 with uniform routing."""
     table = tables.ratios(record, "kinds", UNIFORM)
@@ -192,12 +187,12 @@ def beside_ideal(record: Record[CostNumbers]) -> list[Markdown]:
     sentences = []
     if len(sparse):
         times = (sparse["ratio"] / sparse["share"]).groupby(sparse["size"], sort=False)
-        ranges = listed(f"{extent(of_ideal)} times ({size})" for size, of_ideal in times)
+        ranges = listed(f"{extent(of_ideal, 1)} times ({size})" for size, of_ideal in times)
         sentences.append(f"**Fewer experts take {ranges} their ideal share k/E of the time.**")
     if len(full):
         sentences.append(
             "All experts together compute what the dense perceptron does, in pieces, and take "
-            f"{extent(full)} times its time."
+            f"{extent(full, 1)} times its time."
         )
     return [Markdown(" ".join(sentences))] if sentences else []
 
