@@ -28,11 +28,13 @@ def rows(table: Any) -> Any:
     """The list that `columns` was made from; what no table is stays as it is.
 
     Raises:
-        ValueError: the columns are of several lengths.
+        ValueError: a column is no list, or the columns are of several lengths.
     """
     if not isinstance(table, dict) or not table:
         return table
     parts = {name: rows(part) for name, part in table.items()}
+    if not all(isinstance(part, list) or part == {} for part in parts.values()):
+        raise ValueError("a column of a table is no list")
     lengths = {len(part) for part in parts.values() if part != {}}
     if len(lengths) != 1:
         raise ValueError("the columns of a table are of several lengths")

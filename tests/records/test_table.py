@@ -48,6 +48,13 @@ def test_columns_of_several_lengths_are_no_table():
             rows(table)
 
 
+def test_a_column_is_a_list():
+    for column in (5, None, "ab"):
+        for table in ({"a": [1, 2], "b": column}, {"a": [1, 2], "b": {"c": column}}):
+            with pytest.raises(ValueError, match="no list"):
+                rows(table)
+
+
 class Point(Frozen):
     x: float
     parts: dict[str, int]
@@ -74,7 +81,10 @@ def test_a_record_keeps_columns_and_is_read_as_rows(path):
     assert read_record(path, Walk).numbers.points[2] == Point(x=0.5, parts={"a": 2})
 
 
-@pytest.mark.parametrize("points", [{"x": [1.0]}, {"x": [1.0, 2.0], "parts": {"a": [1]}}, 5, [5]])
+@pytest.mark.parametrize(
+    "points",
+    [{"x": [1.0]}, {"x": [1.0, 2.0], "parts": {"a": [1]}}, {"x": 5, "parts": {"a": [1]}}, 5, [5]],
+)
 def test_a_broken_table_is_told(path, points):
     raw = json.loads(path.read_text())
     raw["numbers"]["points"] = points

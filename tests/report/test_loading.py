@@ -12,7 +12,7 @@ from moelib.records.kinds import (
 from moelib.records.record import RecordError, write_record
 from moelib.report import loading
 from moelib.study.analyses import Efficiency
-from moelib.study.reader import parse_study
+from moelib.study.reader import load_study, parse_study
 from moelib.study.run import Run
 
 pytestmark = pytest.mark.usefixtures("results")
@@ -34,6 +34,25 @@ def test_records_are_loaded_in_the_order_of_heads_and_seeds():
     assert {record.head for record in loading.load("tiny", UtilizationNumbers)} == {
         "soft",
         "sparse",
+    }
+
+
+def test_heads_come_as_the_file_of_the_study_lists_them_and_else_by_kind():
+    published = load_study("ablations")  # lists a linear head last, which is the first kind
+    heads = {name: published.heads[name].model_dump() for name in ("linear", "soft", "dense")}
+    elsewhere = synthetic.study(seeds=(0,), heads=heads)
+    assert [*published.heads].index("dense") < [*published.heads].index("linear")
+    for study in (published, elsewhere):
+        for head in heads:
+            run = Run(study, head, 0)
+            write_record(run.record_path("train"), synthetic.trained(run))
+    orders = {
+        name: [record.head for record in loading.load(name, TrainNumbers)]
+        for name in ("ablations", "tiny")
+    }
+    assert orders == {
+        "ablations": ["dense", "soft", "linear"],
+        "tiny": ["linear", "dense", "soft"],
     }
 
 

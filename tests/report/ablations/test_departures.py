@@ -9,7 +9,7 @@ import pytest
 import synthetic
 
 from moelib.records.record import write_record
-from moelib.report.ablations import departures
+from moelib.report.ablations import contrasts, departures
 from moelib.report.ablations.contrasts import DEPARTURES, EXPECTED, HEADS, studies
 from moelib.report.statistics.hypotheses import decisions
 from moelib.study.reader import load_study
@@ -103,3 +103,24 @@ def test_changes_of_use_and_curvature_are_tabled():
     (variation,) = (table for title, table in tables.items() if "gate mass" in title)
     assert "| reversed KL | soft | test | 2 | 0.346 |" in variation  # std / mean of gates
     assert len(tables) == 4
+
+
+def test_use_and_curvature_are_compared_on_the_device_of_the_departure():
+    eigenvalues = {  # by study and the device of its training: only the second differs by nothing
+        ("ablations", "here"): 8.0,
+        ("protocol-corrected", "there"): 2.0,
+        ("protocol-kl", "there"): 2.0,
+    }
+    for (study, device), largest in eigenvalues.items():
+        for seed in (0, 1):
+            run = Run(load_study(study), "soft", seed)
+            trained = synthetic.trained(run)
+            provenance = trained.provenance.model_copy(update={"device": device})
+            trained = trained.model_copy(update={"provenance": provenance})
+            write_record(run.record_path("train"), trained)
+            write_record(run.record_path("sharpness"), synthetic.sharp(run, largest, largest))
+    use = departures.use_and_curvature()
+    changes = contrasts.changes(DEPARTURES, use, "log_lambda_max").set_index(["question", "split"])
+    assert changes["change"].to_dict() == pytest.approx(
+        {("reversed KL", split): 0.0 for split in ("train", "test")}, abs=1e-12
+    )
