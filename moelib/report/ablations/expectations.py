@@ -107,7 +107,7 @@ def _ordered(associations: pd.DataFrame) -> tuple[str, str, str]:
     It is contradicted where one does. That none does is not shown: of the correlation within heads
     no interval is known.
     """
-    text = "no measure of sharpness orders runs of one head (tau within 0.3)"
+    text = f"no measure of sharpness orders runs of one head (tau within {WEAK:g})"
     rows = associations[associations["outcome"] == "corruption_error"]
     if rows.empty:
         return text, "not measured", INCONCLUSIVE
