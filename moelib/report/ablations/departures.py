@@ -64,6 +64,7 @@ def answer(name: str = "departures") -> Iterator[Markdown]:
         name,
         judged.assign(against=""),
         f"{headline(claim)} Test accuracy with one departure, minus the same run without",
+        contrasts.studies(SWITCHED),
     )
 
 

@@ -1,5 +1,7 @@
 """Hypotheses as a figure: all differences of a study on one axis, by the question they answer."""
 
+from collections.abc import Iterable
+
 import matplotlib.pyplot as plt
 import pandas as pd
 from IPython.display import Markdown
@@ -16,13 +18,20 @@ from moelib.report.wording import MINUS, seed_count
 SIZE = 4.1, 0.9, 0.27  # inches: width, height of the axis, and of a line
 
 
-def chart(name: str, judged: pd.DataFrame, caption: str) -> Markdown:
-    """What `contrasts.judge` judged, as a numbered figure; `caption` says what is drawn."""
+def chart(name: str, judged: pd.DataFrame, caption: str, studies: Iterable[str]) -> Markdown:
+    """What `contrasts.judge` judged, as a numbered figure.
+
+    Args:
+        name: of the figure.
+        judged: the rows.
+        caption: says what is drawn.
+        studies: those of the runs and of the ones that they are compared with.
+    """
     fewest, most = judged["seeds"].min(), judged["seeds"].max()
     seeds = f"{seed_count(fewest, most, planned=0)} seed{'' if most == 1 else 's'}"
     marks = f"mean and 95% t-interval over {seeds} (faint: each seed)"
-    studies = {study: loading.load(study, TrainNumbers) for study in judged["study"].unique()}
-    text, evidence = f"{caption}: {marks}.", pages.evidence(studies)
+    records = loading.by_evidence(studies, TrainNumbers)
+    text, evidence = f"{caption}: {marks}.", pages.evidence(records)
     return pages.chart(name, differences(judged), text, judged, evidence)
 
 

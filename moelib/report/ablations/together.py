@@ -80,9 +80,10 @@ def answer(name: str = "together") -> list[Markdown]:
         f"{headline(claim)} Test accuracy with all departures minus that without, by seed, and how "
         "far it lies from the sum of the single departures"
     )
+    studies = contrasts.studies([*AT_ONCE, *DEPARTURES])
     return [
         Markdown(" ".join([claim, change, *fates])),
-        figures.chart(name, rows.assign(against=""), caption),
+        figures.chart(name, rows.assign(against=""), caption, studies),
     ]
 
 

@@ -40,7 +40,7 @@ def answer() -> Iterator[Markdown]:
     shown = pd.concat([check, judged])
     yield Markdown(f"{claim}\n\n{_by_question(shown)}")
     caption = f"{headline(claim)} Test accuracy of a head minus that of another in the same seed"
-    yield figures.chart(STUDY, shown, caption)
+    yield figures.chart(STUDY, shown, caption, [STUDY])
     yield expectations.table(shown, longest=0)
 
 
