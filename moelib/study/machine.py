@@ -1,17 +1,13 @@
 """Whether this machine can run a study, asked before anything starts and without torch."""
 
-import shutil
 from collections.abc import Iterable
-from pathlib import Path
 
 import psutil
 
 from moelib.study.base import ConfigError
+from moelib.study.gpu import has_gpu
 from moelib.study.study import Study
 
-# One of them is there, or nvidia-smi is, where there is a driver: of Linux, of containers, of
-# Linux in Windows, of AMD.
-DRIVERS = ("/proc/driver/nvidia", "/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
 ELSEWHERE = "`make study` with a cluster's profile in ARGS runs it elsewhere"
 
 
@@ -28,7 +24,7 @@ def refuse_machine(study: Study, heads: Iterable[str] | None = None) -> None:
     if study.training.device == "cuda" and not has_gpu():
         raise ConfigError(
             f"The study '{study.name}' wants a CUDA device, and this machine has none: "
-            f"training.device: cpu runs it here, {ELSEWHERE}."
+            f"training.device: cpu or auto runs it here, {ELSEWHERE}."
         )
     memory = psutil.virtual_memory().total
     for name, count in least_weights(study, heads).items():
@@ -39,11 +35,6 @@ def refuse_machine(study: Study, heads: Iterable[str] | None = None) -> None:
                 f"{name} of the study '{study.name}' needs {least / 2**30:,.0f} GiB at the least, "
                 f"and this machine has {memory / 2**30:,.0f}: {fewer} run here, {ELSEWHERE}."
             )
-
-
-def has_gpu() -> bool:
-    """Whether there is a driver that torch could find a CUDA device by."""
-    return any(Path(path).exists() for path in DRIVERS) or shutil.which("nvidia-smi") is not None
 
 
 def least_weights(study: Study, heads: Iterable[str] | None = None) -> dict[str, int]:

@@ -2,9 +2,10 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import AfterValidator, Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
 from moelib.study.base import Frozen, Probability, Share, Switchable, rule
+from moelib.study.gpu import has_gpu
 
 
 class MultiStep(Frozen):
@@ -22,6 +23,14 @@ class OneCycle(Frozen):
     warmup: Share = 0.2
 
 
+def _this_machine(device: str) -> str:
+    return ("cuda" if has_gpu() else "cpu") if device == "auto" else device
+
+
+# auto: a GPU where there is one, else the CPU; once read it is one of the two, as records say it
+Device = Annotated[Literal["auto", "cpu", "cuda"], AfterValidator(_this_machine)]
+
+
 class Training(Frozen):
     """SGD with momentum; the numerical format; how often the state is kept."""
 
@@ -35,7 +44,7 @@ class Training(Frozen):
     schedule: Annotated[MultiStep | OneCycle, Field(discriminator="kind")] = MultiStep(
         kind="multistep"
     )
-    device: Literal["cpu", "cuda"] = "cpu"
+    device: Device = "cpu"
     threads: PositiveInt = 1  # of torch on the CPU; part of the study, since sums depend on it
     precision: Literal["auto", "fp32", "tf32", "bf16"] = "auto"  # auto: `moelib.training.device`
     channels_last: Switchable = "auto"

@@ -6,10 +6,11 @@ import pytest
 import synthetic
 from prose import refusal
 
-from moelib.study import machine
+from moelib.study import gpu, machine
 from moelib.study.backbones import RandomFeatures, ResNet18, SmallResNet
 from moelib.study.base import ConfigError
 from moelib.study.machine import least_weights, refuse_machine
+from moelib.study.training import Training
 
 
 @pytest.fixture
@@ -58,8 +59,8 @@ def test_a_head_that_is_not_to_run_is_not_asked_for(study, monkeypatch):
 @pytest.mark.parametrize("driver", [None, "file", "program"])
 def test_a_gpu_is_seen_by_its_driver(study, monkeypatch, tmp_path, driver):
     (tmp_path / "file").touch()
-    monkeypatch.setattr(machine, "DRIVERS", (str(tmp_path / (driver or "none")),))
-    monkeypatch.setattr(machine.shutil, "which", lambda _: "found" if driver == "program" else None)
+    monkeypatch.setattr(gpu, "DRIVERS", (str(tmp_path / (driver or "none")),))
+    monkeypatch.setattr(gpu.shutil, "which", lambda _: "found" if driver == "program" else None)
     training = study.training.model_copy(update={"device": "cuda"})
     study = study.model_copy(update={"training": training})
     if driver is None:
@@ -67,3 +68,9 @@ def test_a_gpu_is_seen_by_its_driver(study, monkeypatch, tmp_path, driver):
             refuse_machine(study)
     else:
         refuse_machine(study)
+    assert Training(epochs=50, device="auto").device == ("cuda" if driver else "cpu")
+
+
+def test_a_device_that_is_named_is_not_replaced(monkeypatch):
+    monkeypatch.setattr("moelib.study.training.has_gpu", lambda: True)
+    assert [Training(epochs=50, device=name).device for name in ("cpu", "cuda")] == ["cpu", "cuda"]

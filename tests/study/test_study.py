@@ -385,7 +385,7 @@ FAULTS = [  # a key, its value, and what the message names: the place and what i
         "'protocol.kl' = 'both'",
         "'p_u' or 'u_p_over_e'",
     ),
-    ("training.device", "tpu", "'training.device' = 'tpu'", "'cpu' or 'cuda'"),
+    ("training.device", "tpu", "'training.device' = 'tpu'", "'auto', 'cpu' or 'cuda'"),
     ("training.precision", "fp16", "'training.precision' = 'fp16'", "'tf32' or 'bf16'"),
     ("training.compile", "yes", "'training.compile' = 'yes'", "True, False or 'auto'"),
     # wrong types

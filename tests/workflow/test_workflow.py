@@ -364,9 +364,10 @@ def test_a_study_that_this_machine_cannot_run_is_one_sentence(
 
 def make_machine_small(project: Project) -> None:
     """Without a GPU, and with 2 GiB of memory."""
-    machine = "moelib/study/machine.py"
-    project.edit(machine, "def has_gpu() -> bool:", "def has_gpu() -> bool:\n    return False")
-    project.edit(machine, "psutil.virtual_memory().total", "2 * 2**30")
+    project.edit(
+        "moelib/study/gpu.py", "def has_gpu() -> bool:", "def has_gpu() -> bool:\n    return False"
+    )
+    project.edit("moelib/study/machine.py", "psutil.virtual_memory().total", "2 * 2**30")
 
 
 @pytest.mark.parametrize(
