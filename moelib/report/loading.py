@@ -123,9 +123,13 @@ def of_scripts(folder: str, numbers: type[N], files: str = "*.json") -> dict[str
 
 
 def _settings(record: Record) -> dict[str, object]:
-    """What all runs of a study share; its lists of heads and seeds may have grown between them."""
+    """What all runs of a study share; its lists of heads and seeds may have grown between them.
+
+    Not the device of a training: a seed has its own, and heads are compared within a seed.
+    """
     study = record.study
-    shared = {key: getattr(study, key) for key in ("data", "backbone", "protocol", "training")}
+    shared = {key: getattr(study, key) for key in ("data", "backbone", "protocol")}
+    shared["training"] = study.training.model_copy(update={"device": None})
     shared["analysis"] = getattr(study.analyses, record.kind, None)
     shared[f"heads.{record.head}"] = study.heads[record.head]
     if isinstance(record.numbers, EfficiencyNumbers):  # times are shown side by side

@@ -74,6 +74,13 @@ def test_records_of_one_head_with_different_settings_are_refused():
         loading.load("tiny", TrainNumbers)
 
 
+def test_seeds_may_be_of_different_devices():
+    synthetic.write_all(synthetic.study(seeds=(0,), device="cuda"))
+    run = Run(synthetic.study(seeds=(0, 1)), "soft", 1)
+    write_record(run.record_path("train"), synthetic.trained(run))
+    assert {r.study.training.device for r in loading.load("tiny", TrainNumbers)} == {"cpu", "cuda"}
+
+
 def test_a_study_may_gain_heads_and_seeds():
     study = synthetic.study(seeds=(0, 1))
     heads = {"dense": study.heads["dense"]}

@@ -10,9 +10,10 @@ from moelib.records.record import Record
 from moelib.report import loading
 from moelib.report.accuracy import tables
 from moelib.report.answers import MIXTURES, NOTHING, comparison, headline, sides_of_dense
+from moelib.report.comparisons import paired_runs
 from moelib.report.effects import few_heads
 from moelib.report.forest import chart
-from moelib.report.wording import enumeration, signed
+from moelib.report.wording import across_devices, enumeration, signed
 
 VERBS = {"higher": "more accurate than", "lower": "less accurate than"}
 
@@ -54,3 +55,19 @@ def across_studies(frame: pd.DataFrame, records: Mapping[str, list[Record]]) -> 
     verb = "compares" if len(better) == 1 else "compare"
     claim = f"{enumeration(better).capitalize()} {verb} better with dense in `{nets.iloc[-1]}`"
     return f"**{claim} than in `{nets.iloc[0]}`, where {there}.**"
+
+
+def devices(records: Mapping[str, list[Record]]) -> Iterator[Markdown]:
+    """Which studies were trained on several kinds of device, and how many pairs of runs were."""
+    several = [
+        f"`{study}`"
+        for study, runs in records.items()
+        if len({run.provenance.device for run in runs}) > 1
+    ]
+    if several:
+        pairs = [pair for runs in records.values() for pair in paired_runs(runs)]
+        within = across_devices(pairs) or "The runs that are compared always share one."
+        yield Markdown(
+            f"Seeds of {enumeration(several)} were trained on different devices "
+            f"([on which](accuracy-tables.ipynb)). {within}"
+        )

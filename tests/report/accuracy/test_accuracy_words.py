@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 import synthetic
 
+from moelib.records.kinds import TrainNumbers
+from moelib.records.record import Record
 from moelib.report.accuracy import words
 from moelib.report.effects import frame, row
 from moelib.study.run import Run
@@ -35,3 +37,25 @@ def test_a_head_is_said_to_lose_less_only_where_its_intervals_do_not_meet(
 
 def test_one_study_alone_is_not_told_twice():
     assert told(("good", 90, 1.0)) == ""
+
+
+def on(device: str, head: str, seed: int) -> Record[TrainNumbers]:
+    """A run that was trained on a device."""
+    record = synthetic.trained(Run(synthetic.study(), head, seed))
+    provenance = record.provenance.model_copy(update={"device": device})
+    return record.model_copy(update={"provenance": provenance})
+
+
+@pytest.mark.parametrize(
+    ("devices", "told"),
+    [
+        ("A A A A", ""),
+        ("A A B B", "The runs that are compared always share one."),
+        ("A B A A", "In 1 of 2 pairs the two runs were trained on different devices"),
+    ],
+)
+def test_a_study_of_several_devices_says_so(devices, told):
+    runs = [("dense", 0), ("soft", 0), ("dense", 1), ("soft", 1)]
+    records = [on(device, *run) for device, run in zip(devices.split(), runs, strict=True)]
+    text = "".join(part.data for part in words.devices({"tiny": records}))
+    assert told in text and bool(text) == bool(told)
