@@ -128,7 +128,7 @@ def _sharpest(number: int, name: str, names: str, measure: str, shown: str) -> C
     """That by a measure of the Hessian the soft head is the sharpest."""
     return Claim(
         number=number,
-        words=f"The soft head has the largest Hessian {name}, on training and on test images.",
+        words=f"The soft head has the largest Hessian {name}, on training and test images.",
         metric=f"ratio of the {names}, paired by seed",
         holds="soft / dense and soft / sparse are above 1 on both splits",
         smallest=math.log(1.25),
