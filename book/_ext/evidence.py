@@ -44,8 +44,8 @@ def _top(name: str, path: Path) -> str:
         for key, value in facts.items()
     )
     return (
-        f"<h1>{escape(name)}</h1><p>An executed notebook, as it lies in <code>results/</code>. "
-        f'<a href="{"../" * (name.count("/") + 1)}book/notebooks.html">All of them</a>.</p>'
+        f"<h1>{escape(name)}</h1><p>An executed notebook, as stored in <code>results/</code>. "
+        f'<a href="{"../" * (name.count("/") + 1)}book/notebooks.html">All notebooks</a>.</p>'
         f'<div class="scroll" tabindex="0"><table class="table">{rows}</table></div>'
     )
 

@@ -13,7 +13,7 @@ def description(study: Study) -> Markdown:
     """What a study is, in the words of its file, which may have changed, and where that is."""
     if (STUDIES / f"{study.name}.yaml").is_file():
         study = load_study(study.name)
-    return Markdown(f"{study.description} Written in `studies/{study.name}.yaml`.")
+    return Markdown(f"{study.description} See `studies/{study.name}.yaml`.")
 
 
 def executed_notebooks() -> Markdown:
