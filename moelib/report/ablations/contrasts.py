@@ -70,15 +70,15 @@ def _contrasts(
 
 # Without this one the others say nothing; it is no part of their family.
 (SOMETHING_TO_DO,) = _contrasts(
-    "weak-backbone", "Is there something to do?", ABOVE, 0.03, ("dense", "linear")
+    "weak-backbone", "Is there work for the head?", ABOVE, 0.03, ("dense", "linear")
 )
 WEAK = (
     *_contrasts(
-        *("weak-backbone", "Do experts pay at equal parameters?", ABOVE, MATTERS),
+        *("weak-backbone", "Do experts help at equal parameters?", ABOVE, MATTERS),
         *(("soft", "dense"), ("sparse", "dense"), ("switch", "dense")),
     ),
     *_contrasts(
-        *("weak-backbone", "Does capacity pay at equal cost?", ABOVE, MATTERS),
+        *("weak-backbone", "Does capacity help at equal cost?", ABOVE, MATTERS),
         *(("sparse", "dense-h128"), ("sparse-e32", "dense-h128"), ("sparse-e32", "sparse")),
     ),
     *_contrasts(
@@ -86,31 +86,31 @@ WEAK = (
         ("sparse-e32", "dense-h2048"),
     ),
     *_contrasts(
-        *("weak-backbone", "Does routing pay, with noise and losses?", ABOVE, MATTERS),
+        *("weak-backbone", "Does routing help, with noise and losses?", ABOVE, MATTERS),
         ("sparse", "frozen"),
     ),
 )
 PARTS = {  # of heads, by name: the first have losses in the reference, the others in the arm
     "losses": _contrasts(
-        *("ablations", "Is half a point lost without balance losses?", ABOVE, -MATTERS),
+        *("ablations", "Does removing balance losses cost half a point?", ABOVE, -MATTERS),
         *(("soft-free", "soft"), ("sparse-free", "sparse"), ("switch-free", "switch")),
     ),
     "gate": _contrasts(
-        *("ablations", "Does a gate that learns bring half a point?", BELOW, MATTERS),
+        *("ablations", "Does a gate that learns add half a point?", BELOW, MATTERS),
         *(("soft", "uniform"), ("sparse", "frozen")),
     ),
     "layer": _contrasts(
-        *("ablations", "Does a hidden layer bring half a point?", BELOW, MATTERS),
+        *("ablations", "Does a hidden layer add half a point?", BELOW, MATTERS),
         ("dense", "linear"),
     ),
 }
 
 MAIN_STUDY = "cifar10-main"
 UNTRAINED_GATE = _contrasts(
-    MAIN_STUDY, "Is a gate that never learned as good?", ABOVE, -MATTERS, ("frozen", "sparse")
+    MAIN_STUDY, "Is a gate that never learns as good?", ABOVE, -MATTERS, ("frozen", "sparse")
 )
 CORRUPTED = _contrasts(  # on what corruption costs
-    *(MAIN_STUDY, "Is it hurt as dense is?", WITHIN, 0.01),
+    *(MAIN_STUDY, "Does corruption cost it as much as dense?", WITHIN, 0.01),
     *((head, "dense") for head in ("soft", "sparse", "switch", "frozen")),
     measure="lost_accuracy",
 )

@@ -30,7 +30,7 @@ from moelib.report.wording import enumeration, in_points, plain, span, with_inte
 SWITCHED = (*DEPARTURES, *UNPAIRED)
 DEVICE_MATTERS = 0.0025  # of accuracy, half of what matters of a departure
 USE = {
-    "information": "Information that class and expert share, nats",
+    "information": "Information shared by class and expert, nats",
     "gate_mass_variation": "Variation of gate mass over experts",
     "log_lambda_max": "Logarithm of the largest eigenvalue",
     "log_trace": "Logarithm of the trace",
@@ -54,8 +54,8 @@ def answer(name: str = "departures") -> Iterator[Markdown]:
     most = judged.loc[judged["difference"].abs().idxmax()]
     claim = (
         f"**Of {len(judged)} pairs of a departure and a head, {moved or 'not one'} "
-        f"{'is' if moved < 2 else 'are'} seen to move accuracy** (after correction for their "
-        f"number{_unseen(judged)}). The largest change, with its 95% interval, is that of "
+        f"{'is' if moved < 2 else 'are'} seen to change accuracy** (after correction for their "
+        f"number{_unseen(judged)}). The largest change, with its 95% interval, comes from "
         f"*{most['question']}* for {most['head']}: "
         f"{with_interval(most['difference'], most, in_points)} points."
     )
@@ -63,7 +63,7 @@ def answer(name: str = "departures") -> Iterator[Markdown]:
     yield figures.chart(
         name,
         judged.assign(against=""),
-        f"{headline(claim)} Test accuracy with one departure, minus the same run without",
+        f"{headline(claim)} Test accuracy with one departure minus the same run’s without it",
         contrasts.studies(SWITCHED),
     )
 
@@ -150,25 +150,25 @@ def _unseen(judged: pd.DataFrame) -> str:
     if detectable.empty:
         return ""
     return (
-        f"; changes below {detectable.min():.1f} points could go unseen in the best case, and "
+        f"; changes below {detectable.min():.1f} points could go undetected in the best case, and "
         f"below {detectable.max():.1f} in the worst"
     )
 
 
 def _used_otherwise() -> str:
-    """Which departures are seen to change what the choice of an expert tells of the class."""
+    """Which departures are seen to change what the choice of an expert reveals about the class."""
     use = of_split(use_and_curvature(), "test")
     table = contrasts.changes(DEPARTURES, use, "information")
     parts = enumeration(
-        f"{plain(abs(row.change))} nats {'more' if row.change > 0 else 'less'} with "
+        f"{plain(abs(row.change))} nats {'more' if row.change > 0 else 'less'} information with "
         f"*{row.question}* ({row.head}, {span(row)})"
         for row in table[table["adjusted"] < LEVEL].itertuples()
     )
     if not parts:
         return ""
     return (
-        f"**What experts are used for does change**: class and expert share {parts} (corrected for "
-        f"their number, {len(table)})."
+        f"**What experts are used for does change**: class and expert share {parts} (after "
+        f"correction for {len(table)} tests)."
     )
 
 
@@ -178,8 +178,8 @@ def _noise_floor(judged: pd.DataFrame) -> str:
     if not variances:
         return ""
     return (
-        "Another order of batches and another augmentation move a run by a standard "
-        f"deviation of {100 * np.mean(variances) ** 0.5:.2f} points."
+        "With another order of batches and another augmentation, a run’s accuracy changes by a "
+        f"standard deviation of {100 * np.mean(variances) ** 0.5:.2f} points."
     )
 
 
@@ -190,10 +190,10 @@ def _device(accuracy: pd.DataFrame) -> str:
         return ""
     (decision,) = hypotheses.decisions([(effect.p_for, effect.p_against)])
     return (
-        "Trained again on another kind of processor, with nothing changed, the four heads differ "
-        f"by {with_interval(effect.estimate, effect, in_points)} points (mean over heads, "
-        f"{wording.seeds_in_words(effect.seeds)}). That this is "
-        f"{wording.bound(WITHIN, DEVICE_MATTERS)}, as was expected, is {decision.verdict}."
+        "Trained again on another kind of processor with nothing else changed, the four heads "
+        f"differ by {with_interval(effect.estimate, effect, in_points)} points (mean over heads, "
+        f"{wording.seeds_in_words(effect.seeds)}). The expectation that this is "
+        f"{wording.bound(WITHIN, DEVICE_MATTERS)} is {decision.verdict}."
     )
 
 
@@ -205,7 +205,7 @@ def _checkpoints() -> str:
         for runs in (contrasts.load(SWITCHED, TrainNumbers), loading.load("paper", TrainNumbers))
     )
     return (
-        "The key `checkpoint` has no study of its own: both protocols test the same weights where "
-        f"the best epoch on validation is the last one, as in {here} runs here. Of the paper’s net "
-        f"that holds in {large}."
+        "The key `checkpoint` has no study of its own. Both protocols test the same weights when "
+        f"the last epoch is the best on validation images, as in {here} runs here and in {large} "
+        "runs of the paper’s net."
     )

@@ -44,7 +44,9 @@ MEASURES = {  # how a difference is written, and its unit
 def missing(needed: Iterable[contrasts.Contrast]) -> Markdown:
     """Say plainly that nothing is here yet, and what makes it."""
     commands = listed(f"`{pages.command(study)}`" for study in contrasts.studies(needed))
-    return Markdown(f"No records are here yet that could answer this. They are made by {commands}.")
+    return Markdown(
+        f"There are no records yet that could answer this. To make them, run {commands}."
+    )
 
 
 def tally(judged: pd.DataFrame) -> str:
@@ -72,7 +74,7 @@ def table(judged: pd.DataFrame, longest: int | None = None) -> Markdown:
 
 
 def of_parts() -> list[Markdown]:
-    """Were losses, gates and a hidden layer worth as little as was expected? Do experts die?"""
+    """Were losses, gates and a hidden layer worth as little as expected? Do experts die?"""
     expected = [contrast for family in contrasts.PARTS.values() for contrast in family]
     records = contrasts.load(expected, TrainNumbers)
     judged = contrasts.judge(expected, accuracy_tables.finals(records))
@@ -107,14 +109,14 @@ def _ordered(associations: pd.DataFrame) -> tuple[str, str, str]:
     It is contradicted where one does. That none does is not shown: of the correlation within heads
     no interval is known.
     """
-    text = f"no measure of sharpness orders runs of one head (tau within {WEAK:g})"
+    text = f"no measure of sharpness orders the runs of a head (tau within {WEAK:g})"
     rows = associations[associations["outcome"] == "corruption_error"]
     if rows.empty:
         return text, "not measured", INCONCLUSIVE
     ordered = ((rows["holm"] < LEVEL) & (rows["within"].abs() > WEAK)).any()
     seen = (
-        f"{signed(rows['within'].min())} to {signed(rows['within'].max())} within heads, by "
-        f"measure; {rows['runs'].max()} runs are too few to show that all are small"
+        f"within heads, tau is {signed(rows['within'].min())} to {signed(rows['within'].max())}, "
+        f"by measure; {rows['runs'].max()} runs are too few to show that all are small"
     )
     return text, seen, CONTRADICTED if ordered else INCONCLUSIVE
 
@@ -128,7 +130,7 @@ def _dead_without_losses() -> list[Markdown]:
     most = np.count_nonzero(switch) > len(switch) / 2
     fewer = np.mean(sparse) < np.mean(switch)
     rows = [
-        ("switch without losses: some are dead for most seeds", _by_seed(switch), _judged(most)),
+        ("switch without losses: some are dead in most seeds", _by_seed(switch), _judged(most)),
         ("sparse without losses: fewer are dead", _by_seed(sparse), _judged(fewer)),
         ("soft without losses: none is dead", _by_seed(soft), _judged(not any(soft))),
     ]
@@ -138,9 +140,9 @@ def _dead_without_losses() -> list[Markdown]:
 def _dead_of_load():
     before, after = (_dead(study, "sparse") for study in ("ablations", "protocol-load"))
     if before and after:
-        seen = f"{_by_seed(after)}; before: {_by_seed(before)}"
+        seen = f"{_by_seed(after)}; without it: {_by_seed(before)}"
         verdict = _judged(np.mean(after) <= np.mean(before))
-        yield "importance as load, sparse: no dead experts more", seen, verdict
+        yield "importance as load, sparse: no additional dead experts", seen, verdict
 
 
 def _alike():
@@ -169,7 +171,7 @@ def _counted(rows: Sequence[tuple[str, str, str]]) -> list[Markdown]:
 
 
 def _by_seed(counts: Sequence[int]) -> str:
-    return f"{listed(map(str, counts))} dead experts by seed"
+    return f"{listed(map(str, counts))} dead experts, by seed"
 
 
 def _judged(met: bool) -> str:

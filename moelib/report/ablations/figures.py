@@ -29,9 +29,9 @@ def chart(name: str, judged: pd.DataFrame, caption: str, studies: Iterable[str])
     """
     fewest, most = judged["seeds"].min(), judged["seeds"].max()
     seeds = f"{seed_count(fewest, most, planned=0)} seed{'' if most == 1 else 's'}"
-    marks = f"mean and 95% t-interval over {seeds} (faint: each seed)"
+    marks = f"Mean and 95% t-interval over {seeds} (faint: each seed)"
     records = loading.by_evidence(studies, TrainNumbers)
-    text, evidence = f"{caption}: {marks}.", pages.evidence(records)
+    text, evidence = f"{caption}. {marks}.", pages.evidence(records)
     return pages.chart(name, differences(judged), text, judged, evidence)
 
 

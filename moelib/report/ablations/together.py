@@ -13,7 +13,7 @@ from moelib.report.ablations.tables import of_judged
 from moelib.report.accuracy import tables as accuracy_tables
 from moelib.report.answers import headline
 from moelib.report.effects import corrected_verdicts
-from moelib.report.statistics.hypotheses import BELOW, CONTRADICTED, INCONCLUSIVE, SUPPORTED, WITHIN
+from moelib.report.statistics.hypotheses import BELOW, WITHIN
 from moelib.report.wording import clauses, enumeration, in_points, with_interval
 
 TOGETHER, APART = "ablations-as-run", "ablations"  # studies
@@ -63,7 +63,7 @@ def answer(name: str = "together") -> list[Markdown]:
     rows = judged()
     at_once, in_sum = (rows[rows["question"] == c.question] for c in (AT_ONCE[0], IN_SUM[0]))
     if at_once.empty:
-        return [Markdown("All at once they are not measured on this net yet.")]
+        return [Markdown("Their joint effect is not measured on this net yet.")]
     verbs = {"lower": "less accurate than", "higher": "more accurate than"}
     sides = corrected_verdicts(of_judged(at_once, at_once["question"]))
     told = "; ".join(f"{part} runs without them" for part in clauses(at_once["head"], sides, verbs))
@@ -72,13 +72,17 @@ def answer(name: str = "together") -> list[Markdown]:
         f"{row.head} {with_interval(row.difference, row, in_points)}"
         for row in at_once.itertuples()
     )
-    losses = f"That a head loses more than {100 * MATTERS:g} points, as was expected,"
-    sums = f"That single departures add up to this, give or take {100 * ADDS_UP:g} point,"
-    fates = [f"{text} {_fared(of)}." for text, of in ((losses, at_once), (sums, in_sum)) if len(of)]
-    change = f"Change in points, with its uncorrected 95% interval: {changes}."
+    losses = f"each head to lose more than {100 * MATTERS:g} points"
+    sums = f"the single departures to add up to this, give or take {100 * ADDS_UP:g} point"
+    fates = [
+        f"We expected {text}: {_fared(of)}."
+        for text, of in ((losses, at_once), (sums, in_sum))
+        if len(of)
+    ]
+    change = f"Changes in points, with uncorrected 95% intervals: {changes}."
     caption = (
         f"{headline(claim)} Test accuracy with all departures minus that without, by seed, and how "
-        "far it lies from the sum of the single departures"
+        "far this change lies from the sum of the single ones"
     )
     studies = contrasts.studies([*AT_ONCE, *DEPARTURES])
     return [
@@ -94,7 +98,6 @@ def expected() -> list[Markdown]:
 
 
 def _fared(rows: pd.DataFrame) -> str:
-    """What became of an expectation, in words: for which heads it holds, or does not."""
-    words = {SUPPORTED: "holds", CONTRADICTED: "is contradicted", INCONCLUSIVE: "is open"}
+    """What became of an expectation, in words: for which heads it was met, or not."""
     heads = rows.groupby("verdict", sort=False)["head"]
-    return "; ".join(f"{words[verdict]} for {enumeration(names)}" for verdict, names in heads)
+    return "; ".join(f"{verdict} for {enumeration(names)}" for verdict, names in heads)

@@ -20,7 +20,7 @@ from moelib.report.statistics.hypotheses import CONTRADICTED, INCONCLUSIVE, SUPP
 from moelib.report.wording import enumeration, in_points, span
 
 STUDY = "weak-backbone"
-WORDS = {SUPPORTED: "Yes", CONTRADICTED: "No", INCONCLUSIVE: "Not decided"}
+WORDS = {SUPPORTED: "Yes", CONTRADICTED: "No", INCONCLUSIVE: "Undecided"}
 MEASURES = {"last_train_accuracy": "Training images", "test_accuracy": "Test images"}
 FITTED = headings("head", "seeds") | {name: (title, ".1%") for name, title in MEASURES.items()}
 
@@ -39,23 +39,25 @@ def answer() -> Iterator[Markdown]:
     claim = accuracy_words.beside_dense(beside)
     shown = pd.concat([check, judged])
     yield Markdown(f"{claim}\n\n{_by_question(shown)}")
-    caption = f"{headline(claim)} Test accuracy of a head minus that of another in the same seed"
+    caption = (
+        f"{headline(claim)} Test accuracy of one head minus that of another with the same seed"
+    )
     yield figures.chart(STUDY, shown, caption, [STUDY])
     yield expectations.table(shown, longest=0)
 
 
 def fit() -> Iterator[Markdown]:
-    """Do the heads that are behind dense on test images fit worse? Nothing without records."""
+    """Do the heads behind dense on test images also fit worse? Nothing without records."""
     accuracy = accuracy_tables.finals(loading.load(STUDY, TrainNumbers))
     if accuracy.empty:
         return
     unfit, behind = (_behind(accuracy, measure) for measure in MEASURES)
     both = [head for head in behind if head in unfit]
     others = [head for head in behind if head not in unfit]
-    rest = f"; of {enumeration(others)} that is not seen" if others else ""
+    rest = f"; for {enumeration(others)} we do not see this" if others else ""
     if behind:
         yield Markdown(
-            f"**Of the heads behind {REFERENCE} on test images, {enumeration(both) or 'not one'} "
+            f"**Of the heads behind {REFERENCE} on test images, {enumeration(both) or 'none'} "
             f"{'is' if len(both) < 2 else 'are'} behind on training images, too** (after "
             f"correction for {accuracy['head'].nunique() - 1} heads){rest}."
         )
@@ -74,16 +76,16 @@ def images_of_experts() -> Markdown:
     differences = mean_differences(beyond_reference(accuracy, "test_accuracy", "sparse"))
     row = next((row for row in differences.itertuples() if row.head == "soft"), None)
     if row is None:
-        return Markdown("What soft and sparse heads learn from is not compared here yet.")
+        return Markdown("The soft and sparse heads are not compared here yet.")
     sparse = next(run.study.heads["sparse"] for run in records if run.head == "sparse")
     more = row.verdict == "higher"
-    this = "this is part of what sparse loses" if more else "this alone does not explain it"
+    explains = "explains part of" if more else "alone does not explain"
     return Markdown(
-        f"An expert learns from the images that its gate sends: with {sparse.k} of "
-        f"{sparse.experts} from {sparse.k / sparse.experts:.0%} of them, in soft from all. Soft is "
-        f"{'' if more else 'not seen to be '}more accurate than sparse "
-        f"({in_points(row.difference)} points, 95% interval {span(row, in_points)}), so that "
-        f"{this}."
+        f"With {sparse.k} of {sparse.experts} experts chosen, an expert learns from "
+        f"{sparse.k / sparse.experts:.0%} of the images; in soft it learns from all of them. Soft "
+        f"is {'' if more else 'not seen to be '}more accurate than sparse "
+        f"({in_points(row.difference)} points, 95% interval {span(row, in_points)}), so this "
+        f"{explains} what sparse loses."
     )
 
 
@@ -95,7 +97,7 @@ def _behind(accuracy: pd.DataFrame, measure: str) -> list[str]:
 
 
 def _by_question(judged: pd.DataFrame) -> str:
-    """What each question came to: yes or no where all of its hypotheses agree."""
+    """The answer to each question: yes or no where all of its hypotheses agree."""
     answers = []
     for question, verdicts in judged.groupby("question", sort=False)["verdict"]:
         word = WORDS[verdicts.iloc[0]] if verdicts.nunique() == 1 else "In part"

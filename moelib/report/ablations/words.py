@@ -33,21 +33,21 @@ def answer(studies: Iterable[str]) -> Iterator[Markdown]:
             f"`{study}` {enumeration(map(_gain, rows.itertuples()))}"
             for study, rows in sure.groupby("study", sort=False)
         )
-        rest = "; no other part can be told from chance" if len(sure) < len(parts) else ""
+        rest = "; no other effect can be told from chance" if len(sure) < len(parts) else ""
         corrected = f"verdicts are corrected for {len(parts)} parts, intervals are not"
         claim = f"**In {gains}**{rest} ({corrected})."
-        seen = f"**{len(sure)} of {len(parts)} parts are seen to change accuracy.**"
+        seen = f"**A change in accuracy is seen for {len(sure)} of {len(parts)} parts.**"
     else:
         claim = seen = (
-            "**Not one part of a mixture can be shown to change accuracy**, with "
-            f"{parts['seeds'].max()} seeds at most so far."
+            "**No part of a mixture can be shown to change accuracy** with at most "
+            f"{parts['seeds'].max()} seeds so far."
         )
     yield Markdown(claim)
     yield pages.chart(
-        "ablations", _panels_of_parts(parts), f"{seen} Test accuracy with a part minus without it, "
-        "paired by seed: balance losses; a gate and what trains it, over a uniform or a frozen "
-        f"one; the dense head’s hidden layer. Each study has its own axis. {key(parts, 0)}", parts,
-        pages.evidence(records),
+        "ablations", _panels_of_parts(parts), f"{seen} Test accuracy with a part minus that "
+        "without it, paired by seed: balance losses; a gate and what trains it, against a uniform "
+        "or a frozen one; the dense head’s hidden layer. Each study has its own axis. "
+        f"{key(parts, 0)}", parts, pages.evidence(records),
     )  # fmt: skip
 
 
@@ -68,18 +68,21 @@ def price_of_balance(studies: Iterable[str]) -> Markdown:
     even = used.set_axis(["study", "head", "even"], axis=1)
     losses = losses.merge(used, on=["study", "free"]).merge(even, on=["study", "head"])
     if losses.empty:
-        return Markdown("No study here has heads with balance losses and without them.")
+        return Markdown("No study here has the same head with and without balance losses.")
     study = losses["study"].iloc[0]
     losses = losses[losses["study"] == study]
     told = "; ".join(
-        f"{row.head} shares images out with a variation of {row.uneven:.2f} in place of "
-        f"{row.even:.2f}, and {'gains' if row.value < 0 else 'loses'} {plain(abs(row.value))} "
-        f"points{' (not told from chance)' if row.side == ALIKE else ''}"
+        f"from {row.even:.2f} to {row.uneven:.2f} for {row.head}, which "
+        f"{'gains' if row.value < 0 else 'loses'} {plain(abs(row.value))} "
+        f"points{' (may be chance)' if row.side == ALIKE else ''}"
         for row in losses.itertuples()
     )
     paid = (losses["side"] == "higher").any()
-    bought = "" if paid else " No head is seen to be more accurate with its losses."
-    return Markdown(f"Without its losses, in `{study}`, {told}.{bought}")
+    bought = "" if paid else " No head is shown to be more accurate with its losses."
+    return Markdown(
+        f"In `{study}`, removing the balance losses takes the variation of gate mass over experts "
+        f"{told}.{bought}"
+    )
 
 
 def _parts(studies: Iterable[str]) -> tuple[dict[str, list[Record]], pd.DataFrame]:
@@ -102,7 +105,7 @@ def _panels_of_parts(parts: pd.DataFrame) -> list[Figure]:
 
 def _gain(row) -> str:
     head, _, part = row.head.partition("-")
-    verb, sign = ("bring", 1) if row.value > 0 else ("cost", -1)
+    verb, sign = ("add", 1) if row.value > 0 else ("cost", -1)
     low, high = sorted((sign * row.low, sign * row.high))
     verb += "" if part == "losses" else "s"
     interval = f"95% interval {plain(low)} to {plain(high)}"

@@ -51,46 +51,46 @@ def charts(record: Gallery, trained: Record[TrainNumbers]) -> Iterator[Markdown]
     yield _raw(fragments.sprite(record))
     caption = (
         f"{_surest(record)} Test images by first choice, with each expert's share of all "
-        f"{numbers.images:,}; a red frame marks an image that the net gets wrong. All figures are "
-        f"of `{record.head}` in `{record.study.name}`, seed {record.seed}."
+        f"{numbers.images:,}. A red frame marks an image that the net gets wrong. All figures show "
+        f"`{record.head}` in `{record.study.name}`, seed {record.seed}."
     )
     yield figure("", fragments.experts(record), caption, pictures)
     own = int((pairs["share"] > 0.5).sum())
     caption = (
         f"**{own} of {len(pairs)} classes send more than half of their images to one expert.** "
-        "Test images of each class by first choice, in percent."
+        "First choices for the test images of each class, in percent."
     )
     yield figure("-matrix", fragments.matrix(record), caption, pairs)
     first = tables.first_choices(trained)
     stayed = int((first.iloc[0] == first.iloc[-1]).sum())
     caption = (
-        f"**After one epoch {stayed} of {first.shape[1]} images are with the expert that they "
-        "end with.** First choices of the same validation images, epoch by epoch; an epoch can "
-        "be picked where scripts run."
+        f"**After one epoch, {stayed} of {first.shape[1]} images have the first choice that they "
+        "end with.** First choices for the same validation images, epoch by epoch. Where scripts "
+        "run, you can pick an epoch."
     )
     yield figure("-forming", fragments.forming(record, trained), caption, first.reset_index())
     noise = (
         ""
         if numbers.moved_by_noise is None
-        else f" With the noise of training {numbers.moved_by_noise:.0%} of all test images would "
-        "change their first choice."
+        else " Training noise would change the first choice of "
+        f"{numbers.moved_by_noise:.0%} of all test images."
     )
     caption = (
-        f"{_shares(record)} For each expert the image of which it is least certain and the one "
-        f"that it is surest of, with the gate as trained and without noise.{noise} Where scripts "
-        "run, $k$, temperature and noise can be changed."
+        f"{_shares(record)} For each expert, the least and the most certain of its images, with "
+        f"the gate as trained and without noise.{noise} Where scripts run, you can change $k$, "
+        "temperature and noise."
     )
     yield figure("-choices", fragments.choices(record), caption, pictures)
 
 
 def _surest(record: Gallery) -> str:
-    """Whether the images that experts are surest of are of one class, and an expert's whose are."""
+    """Of how many experts the most certain images are of one class, and one such expert."""
     surest = tables.surest(record)
     pure = surest.dropna()
-    example = f": expert {pure.index[0]} of “{pure.iloc[0]}”" if len(pure) else ""
+    example = f" (expert {pure.index[0]}: “{pure.iloc[0]}”)" if len(pure) else ""
     return (
-        f"**{len(pure)} of {len(surest)} experts are surest of images of one class alone{example}."
-        "**"
+        f"**For {len(pure)} of {len(surest)} experts, the most certain images are all of one class"
+        f"{example}.**"
     )
 
 

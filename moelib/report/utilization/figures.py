@@ -12,7 +12,7 @@ from moelib.report import style
 
 @style.styled
 def expert_shares(usage: pd.DataFrame) -> Figure:
-    """Each expert's share of gate mass and of selections, beside the uniform share (dashed)."""
+    """Each expert's share of gate mass and of selections; the dashed line is uniform use."""
     measures = {"gate_mass": "gate mass", "selections": "selections"}
     runs = ["head", "seed", "split", "expert"]
     tidy = usage.rename(columns=measures).melt(runs, [*measures.values()], var_name="share of")
@@ -30,7 +30,7 @@ def expert_shares(usage: pd.DataFrame) -> Figure:
 
 @style.styled
 def expert_shares_by_epoch(usage: pd.DataFrame) -> Figure:
-    """Share of gate mass of each expert over epochs: a line that touches 0 is a dead expert."""
+    """Each expert's share of gate mass by epoch; an expert whose line touches 0 is dead."""
     chosen = usage[usage["split"] == "train"]
     colours = style.expert_colours(chosen["expert"].nunique())
     columns = {"x": "epoch", "y": "gate_mass", "col": "head", "hue": "expert"}
@@ -47,7 +47,7 @@ def expert_shares_by_epoch(usage: pd.DataFrame) -> Figure:
 
 @style.styled
 def dead_by_epoch(dead: pd.DataFrame) -> Figure:
-    """How many experts are dead in each epoch of training: a line for each run."""
+    """The number of dead experts in each epoch of training, one line per run."""
     columns = {"x": "epoch", "y": "dead", "col": "head"}
     lines = {"kind": "line", "units": "seed", "estimator": None, "drawstyle": "steps-mid"}
     looks = {"alpha": 0.7, "linewidth": 1.2, "legend": False} | _panels(dead["head"].nunique())

@@ -35,21 +35,21 @@ def answer(studies: Iterable[str], name: str = "utilization") -> Iterator[Markdo
     yield Markdown("\n\n".join(filter(None, (learned, alone, evenly, died, knows))))
     yield chart(
         f"{name}-balance", balance, records,
-        f"{headline(evenly)} Coefficient of variation of gate mass over experts, test images; 0 is "
-        "even use, the dashed line the threshold.",
+        f"{headline(evenly)} Coefficient of variation of gate mass over experts on test images: 0 "
+        "is even use, the dashed line the threshold.",
         "variation of gate mass", line=BALANCED,
     )  # fmt: skip
     yield chart(
         f"{name}-information", information, records,
-        f"{headline(learned or knows)} Mutual information of class and expert, test images; a "
-        "`frozen` gate was never trained.",
+        f"{headline(learned or knows)} Mutual information between class and expert on test images. "
+        "A `frozen` gate is never trained.",
         "class-expert information, nats", line=0,
     )  # fmt: skip
     yield pages.chart(
         f"{name}-dead",
         [figures.dead_by_epoch(dead)],
-        f"{headline(died)} Experts with less than {sizes.dead_below:g} of an even share of gate "
-        "mass in training, a line for each seed.",
+        f"{headline(died)} Number of experts with less than {sizes.dead_below:g} of an even share "
+        "of gate mass in training, one line per seed.",
         dead,
         pages.evidence({study: runs}),
     )
@@ -59,12 +59,12 @@ def _evenness(balance: pd.DataFrame) -> str:
     """Which heads of the study of most evidence use their experts evenly, as far as is sure."""
     rows = balance[balance["study"] == balance["study"].iloc[0]]
     sides = verdicts(rows, BALANCED)
-    words = {"lower": "evenly", "higher": "unevenly", ALIKE: "undecided"}
+    words = {"lower": "even for", "higher": "uneven for", ALIKE: "undecided for"}
     heads = {word: enumeration(rows["head"][sides == side]) for side, word in words.items()}
-    told = "; ".join(f"{names} {word}" for word, names in heads.items() if names)
+    told = "; ".join(f"{word} {names}" for word, names in heads.items() if names)
     return (
-        f"**How images are shared over experts in `{rows['study'].iloc[0]}`: {told}** (evenly: "
-        f"variation of gate mass below {BALANCED:g})."
+        f"**In `{rows['study'].iloc[0]}` use of the experts is {told}** (even: variation of gate "
+        f"mass below {BALANCED:g})."
     )
 
 
@@ -72,8 +72,8 @@ def _beyond_chance(usage: pd.DataFrame) -> str:
     """In how many runs the choice of an expert follows the class at all."""
     above = (usage["information"] > usage["null_95"]).sum()
     return (
-        f"**In {above} of the {len(usage)} runs drawn here the expert that gets an image tells "
-        "more of its class than 95% of shuffled labels would.**"
+        f"**In {above} of the {len(usage)} runs shown here, the chosen expert reveals more about "
+        "an image’s class than under 95% of label shuffles.**"
     )
 
 
@@ -90,18 +90,19 @@ def _beyond_frozen(records: Mapping[str, list[Record]]) -> str:
     gains = {row.head: row for row in table[table["study"] == study].itertuples()}
     head, row = next(iter(gains.items()))
     claim = (
-        f"**The {head} gate {_tells(row)} than a gate that never learned**: "
+        f"**The {head} gate {_reveals(row)} about the class than a gate that never learned**: "
         f"{signed(row.difference)} nats (95% interval {span(row)}; {row.seeds} seeds of `{study}`)."
     )
     free = gains.get(f"{head}-free")
     if free is None:
         return claim
+    seen = {"higher": "a gain", "lower": "a loss"}.get(free.verdict, "no gain")
     value = with_interval(free.difference, free)
-    return f"{claim}\n\n**Without its balance losses it {_tells(free)}**: {value}."
+    return f"{claim}\n\n**Without balance losses we see {seen}**: {value} nats."
 
 
 def _on_fixed_features(records: Mapping[str, list[Record]]) -> str:
-    """What a frozen gate tells where no backbone is trained through it, and what a gate adds there.
+    """What a frozen gate reveals if no backbone is trained through it, and what a gate adds there.
 
     Beside a study that trains its backbone: that can arrange its features for any gate.
     """
@@ -114,9 +115,9 @@ def _on_fixed_features(records: Mapping[str, list[Record]]) -> str:
     known = tables.on_test(frozen).groupby("study")["information"].mean()
     row, one = next(gains.itertuples()), trained[0]
     return (
-        f"**Where no backbone is trained through it, a gate that never learned tells "
-        f"{known[row.study]:.2f} nats of the class; where one is, {known[one]:.2f}** "
-        f"(`{row.study}`, `{one}`). There the {row.head} gate {_tells(row)}: "
+        f"**A gate that never learned reveals {known[row.study]:.2f} nats about the class on a "
+        f"fixed backbone, and {known[one]:.2f} where the backbone is trained through it** "
+        f"(`{row.study}`, `{one}`). On fixed features the {row.head} gate {_reveals(row)}: "
         f"{signed(row.difference)} nats ({span(row)}; {row.seeds} seeds)."
     )
 
@@ -132,17 +133,17 @@ def _died(dead: pd.DataFrame, backbone: str) -> str:
     claim = (
         f"In {left} of {runs.sum()} runs of `{study}` an expert is dead at the end"
         if left
-        else f"Experts of `{study}` die and come back"
+        else f"In `{study}` experts die and come back"
     )
     told = "; ".join(
-        f"{head} in {len(ends)} of {runs[head]} runs, last in epoch {ends.max()}"
+        f"in {len(ends)} of {runs[head]} {head} runs, up to epoch {ends.max()}"
         for head, ends in last.groupby("head", sort=False)
     )
-    theirs = listed(f"{head}, epoch {epoch}" for head, epoch in paper.DEAD_UNTIL.items())
+    theirs = listed(f"{head}, up to epoch {epoch}" for head, epoch in paper.DEAD_UNTIL.items())
     beside = f" (the authors’ run: {theirs})" if backbone == paper.BACKBONE else ""
-    return f"**{claim}**: {told} of {epochs}{beside}."
+    return f"**{claim}**: dead experts occur {told} of {epochs}{beside}."
 
 
-def _tells(row) -> str:
-    verbs = {"higher": "tells more", "lower": "tells less"}
-    return f"{verbs.get(row.verdict, 'is not seen to tell more')} of the class"
+def _reveals(row) -> str:
+    verbs = {"higher": "reveals more", "lower": "reveals less"}
+    return verbs.get(row.verdict, "cannot be shown to reveal more")

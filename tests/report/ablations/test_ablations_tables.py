@@ -43,10 +43,10 @@ def test_a_part_is_called_only_after_correction_for_all_parts(results):
     p = stats.ttest_1samp(gains, 0).pvalue
     assert 0.05 < 2 * p < 0.1
     claim = next(words.answer([study.name])).data
-    assert "hidden layer of dense brings 2.40 points" in claim
+    assert "hidden layer of dense adds 2.40 points" in claim
     write("soft", [500, 502, 499, 501, 500])
     write("soft-free", [500] * 5)
-    assert next(words.answer([study.name])).data.startswith("**Not one part")
+    assert next(words.answer([study.name])).data.startswith("**No part")
 
 
 def test_the_price_of_balance_is_told_head_by_head(results):
@@ -67,5 +67,5 @@ def test_the_price_of_balance_is_told_head_by_head(results):
     lost = 100 * (runs["soft"] - runs["soft-free"]).mean()
     assert (
         f"{'gains' if lost < 0 else 'loses'} {abs(lost):.2f} points" in text
-        and "soft shares images out" in text
+        and " for soft, which" in text
     )

@@ -62,7 +62,7 @@ def test_more_dead_experts_contradict():
     use("ablations", "sparse", EVEN, EVEN)
     use("protocol-load", "sparse", EVEN, TWO_DEAD)
     verdicts = rows(expectations.of_departures())
-    assert verdicts["importance as load, sparse: no dead experts more"] == CONTRADICTED
+    assert verdicts["importance as load, sparse: no additional dead experts"] == CONTRADICTED
 
 
 @pytest.mark.parametrize(("spread", "verdict"), [(0.02, CONTRADICTED), (0.0, INCONCLUSIVE)])

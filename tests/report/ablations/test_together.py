@@ -73,18 +73,18 @@ def test_words_follow_the_numbers():
     assert "not measured" in together.answer()[0].data
     write("ablations-as-run", "dense", 0.691 + noise)
     text, chart = (part.data for part in together.answer())
-    assert "dense is less accurate than" in text and "open" not in text
-    assert "add up to this, give or take 1 point, holds for dense" in text
+    assert "dense is less accurate than" in text and "inconclusive" not in text
+    assert "add up to this, give or take 1 point: supported for dense" in text
     assert ":::{chart}" in chart
     write("ablations-as-run", "dense", 0.800 + noise)
     text, _ = (part.data for part in together.answer())
     assert "dense is more accurate than" in text
-    assert "add up to this, give or take 1 point, is contradicted for dense" in text
+    assert "add up to this, give or take 1 point: contradicted for dense" in text
 
 
-def test_a_head_that_may_have_lost_or_gained_is_said_to_be_open():
+def test_a_head_that_may_have_lost_or_gained_is_said_to_be_inconclusive():
     for study in ("ablations", "protocol-augment"):
         write(study, "dense", [0.70, 0.71, 0.69])
     write("ablations-as-run", "dense", [0.69, 0.72, 0.70])
     text, _ = (part.data for part in together.answer())
-    assert "dense is not told apart from" in text and "open for dense" in text
+    assert "dense is not told apart from" in text and "inconclusive for dense" in text

@@ -99,7 +99,7 @@ def test_heads_that_fit_worse_are_named_and_those_that_do_not_are_told_apart():
     assert "| dense | 5 | 80.0% | 70.0% |" in table.data
     fitted("soft", 0.80, 0.60)
     words, _ = weak_backbone.fit()
-    assert "not one is behind" in words.data and not prose.lacking(words.data, ("soft", "sparse"))
+    assert "none is behind" in words.data and not prose.lacking(words.data, ("soft", "sparse"))
 
 
 def test_where_no_head_is_behind_only_the_table_stands():

@@ -25,14 +25,15 @@ def dead(**epochs: list[list[int]]) -> pd.DataFrame:
         (
             {"sparse": [[1, 2], [1, 2, 3]], "soft": [[], []]},
             "speednet",
-            "**Experts of `s` die and come back**: sparse in 2 of 2 runs, last in epoch 3 of 5.",
+            "**In `s` experts die and come back**: dead experts occur in 2 of 2 sparse runs, up to "
+            "epoch 3 of 5.",
         ),
         (
             {"sparse": [[1], []], "switch": [[4, 5], [2]]},
             "resnet18",
-            "**In 1 of 4 runs of `s` an expert is dead at the end**: sparse in 1 of 2 runs, last "
-            "in epoch 1; switch in 2 of 2 runs, last in epoch 5 of 5 (the authors’ run: sparse, "
-            "epoch 11).",
+            "**In 1 of 4 runs of `s` an expert is dead at the end**: dead experts occur in 1 of 2 "
+            "sparse runs, up to epoch 1; in 2 of 2 switch runs, up to epoch 5 of 5 (the authors’ "
+            "run: sparse, up to epoch 11).",
         ),
     ],
 )
