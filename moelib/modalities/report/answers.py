@@ -16,10 +16,10 @@ from moelib.report.statistics.hypotheses import (
     seeds_for,
 )
 from moelib.report.statistics.power import MOST_SEEDS
-from moelib.report.wording import in_points, plain, span, with_interval
+from moelib.report.wording import in_points, plain, seeds_in_words, span, with_interval
 from moelib.study.modalities import load_modality_study
 
-FATES = {SUPPORTED: ("is", "as"), CONTRADICTED: ("is not", "otherwise than")}  # was expected
+FATES = {SUPPORTED: ("is", "as expected"), CONTRADICTED: ("is not", "contrary to expectation")}
 
 
 def verdicts(judged: pd.DataFrame) -> Markdown:
@@ -40,11 +40,10 @@ def answer(judged: pd.DataFrame) -> str:
     decided = judged[judged["verdict"] != INCONCLUSIVE]
     left = len(judged) - len(decided)
     if decided.empty:
-        return f"**None of the {left} comparisons is decided by these seeds.**"
+        return f"**These seeds decide none of the {left} comparisons.**"
     sentences = [_told(row) for row in decided.itertuples()]
     if left:
-        verb = "is" if left == 1 else "are"
-        sentences.append(f"{left} of {len(judged)} comparisons {verb} not decided by these seeds.")
+        sentences.append(f"These seeds leave {left} of {len(judged)} comparisons undecided.")
     return " ".join(sentences)
 
 
@@ -53,7 +52,7 @@ def _told(row) -> str:
     verb, fate = FATES[row.verdict]
     return (
         f"**The {MEASURES[row.measure]} with {row.subject} minus that with {row.against} "
-        f"{verb} {row.expected}**, {fate} was expected ({row.name}: {in_points(row.estimate)} "
+        f"{verb} {row.expected}**, {fate} ({row.name}: {in_points(row.estimate)} "
         f"points, 95% interval {span(row, in_points)}, uncorrected; {row.seeds} seeds)."
     )
 
@@ -68,16 +67,16 @@ def allocation(judged: pd.DataFrame) -> str:
         for value in both["estimate"]
     )
     facts = (
-        f"the gap on held-out compositions with learned slots is {top_2} than that of top-2, "
-        f"and {shuffled} than that of shuffled importance"
+        f"With learned slots the gap on held-out compositions is {top_2} than with top-2, "
+        f"and {shuffled} than with shuffled importance"
     )
     if INCONCLUSIVE in {*both["verdict"]}:
         seeds, planned = both["seeds"].min(), load_modality_study("main").seeds
-        which = f"{seeds} seeds" + (", all that were planned," if seeds == len(planned) else "")
-        return f"**{which} do not decide it**: {facts}.{_resolution(both)}"
+        whole = ", all that were planned," if seeds == len(planned) else ""
+        return f"**{seeds_in_words(seeds)}{whole} cannot decide it.** {facts}.{_resolution(both)}"
     # By more than a point.
     helps = ((both["verdict"] == CONTRADICTED) & (both["estimate"] < 0)).all()
-    return f"**Here it {'does' if helps else 'does not'}**: {facts}."
+    return f"**Here it {'does' if helps else 'does not'}.** {facts}."
 
 
 def _resolution(judged: pd.DataFrame) -> str:
@@ -88,7 +87,7 @@ def _resolution(judged: pd.DataFrame) -> str:
     level = LEVEL / len(tables.MAIN)
     seeds = seeds_for(widest, tables.POINT, level) or f"more than {MOST_SEEDS:,}"
     return (
-        f" Corrected for {len(tables.MAIN)} comparisons, {widest['seeds']} seeds of this scatter "
-        f"find a true difference of {plain(100 * detectable(widest, level))} points in four of "
-        f"five cases; for one of a point it would take {seeds}."
+        f" After correction for {len(tables.MAIN)} comparisons, {widest['seeds']} seeds with this "
+        f"scatter find a true difference of {plain(100 * detectable(widest, level))} points in "
+        f"four of five cases. One of a point would take {seeds} seeds."
     )

@@ -17,6 +17,7 @@ from moelib.report.forest import key, panels
 from moelib.report.headings import headings
 from moelib.report.wording import (
     devices_of,
+    enumeration,
     extent,
     in_points,
     listed,
@@ -27,11 +28,11 @@ from moelib.report.wording import (
 from moelib.study.modalities import load_modality_study
 
 KINDS = {  # of perceptrons
-    "dense": "one for all tokens",
-    "top_k": "the k of the largest gates",
-    "hard": "the k of the largest gates, of those of the token's modality",
-    "guided": "the k of the largest gates; a loss gives groups of experts to modalities",
-    "slots": "as many experts as the token's importance asks for, k on average",
+    "dense": "one perceptron for all tokens",
+    "top_k": "the k experts with the largest gates",
+    "hard": "the k experts of the token's modality with the largest gates",
+    "guided": "the k experts with the largest gates; a loss assigns groups of them to modalities",
+    "slots": "as many experts as the token's importance asks for, on average k",
 }
 SOURCES = {  # where the records of a chart are listed by seed: study and kind
     ("main", "vlm-train"): "modalities-tables.ipynb#how-well-they-answer",
@@ -48,8 +49,8 @@ def missing(study: str, records: Sequence[Record]) -> list[Markdown]:
     if len(records) == runs:
         return []
     text = (
-        f"{len(records)} of {runs} runs of this study are finished: what follows is of those, "
-        "paired by seed where a pair is complete."
+        f"This study has finished {len(records)} of {runs} runs. What follows uses only these, "
+        "paired by seed where both runs of a pair are finished."
         if records
         else f"There are no records of `studies/modalities/{study}.yaml` in this checkout; "
         f"`{command(study)}` makes them."
@@ -116,10 +117,10 @@ def split_chart(records: Sequence[Trained]) -> Markdown:
     lost = 100 * means.drop(columns="iid").rsub(means["iid"], axis=0)
     hardest = lost.mean().idxmax()
     caption = (
-        f"**Of what training does not show, *{hardest}* costs most: {plain(lost[hardest].mean())} "
-        f"points of accuracy, on average over arms (lowest {plain(lost[hardest].min())}, highest "
+        f"**Of the held-out splits, *{hardest}* costs most: {plain(lost[hardest].mean())} points "
+        f"of accuracy on average over arms (lowest {plain(lost[hardest].min())}, highest "
         f"{plain(lost[hardest].max())}).** Accuracy on the truths of each split: mean over seeds "
-        "(large), each seed (faint), and guessing (dashed)."
+        "(large), each seed (faint) and guessing (dashed)."
     )
     return _chart("splits", records[0], [figures.splits(table)], caption, table)
 
@@ -133,8 +134,8 @@ def gap_chart(records: Sequence[Trained]) -> Markdown:
         split: extent(100 * (truths[split] - tables.CHANCE)) for split in ("iid", "compositions")
     }
     caption = (
-        f"**The gap is {extent(whole)} points, by arm.** On held-out compositions arms are "
-        f"{above['compositions']} points above guessing, on seen ones {above['iid']}, which is the "
+        f"**By arm, the gap is {extent(whole)} points.** On held-out compositions arms are "
+        f"{above['compositions']} points above guessing; on seen ones {above['iid']}, which is the "
         f"largest gap that an arm could have. {key(table)}"
     )
     return _chart("gap", records[0], panels(table, "gap, points"), caption, table)
@@ -150,11 +151,11 @@ def type_chart(records: Sequence[Utilized]) -> Markdown:
     uneven = wide.loc[spread.idxmax()]
     most, least = uneven.idxmax(), uneven.idxmin()
     caption = (
-        f"**With *{uneven.name}* a token of the type *{most}* meets {plain(uneven[most])} "
-        f"experts, and one of the type *{least}* {plain(uneven[least])}.** Experts that compute "
-        "for a word, typed by what it does in the sentence, or a patch, which shows an *object* or "
-        "is *empty*: mean over layers, of all seeds (large) and of each (faint). The other arms "
-        "give all tokens as many."
+        f"**With *{uneven.name}*, a token of type *{most}* meets {plain(uneven[most])} experts, "
+        f"and one of type *{least}* {plain(uneven[least])}.** Experts that compute for a "
+        "token: mean over layers, for all seeds (large) and each seed (faint). Words are typed by "
+        "their role in the sentence; a patch shows an *object* or is *empty*. The other arms give "
+        "all tokens the same number."
     )
     runs = tables.experts_by_run(records)
     drawn = [figures.experts_by_type(runs[runs["arm"].isin(table["arm"])])]
@@ -173,11 +174,11 @@ def favoured(records: Sequence[Utilized]) -> list[Markdown]:
         return []
     return [
         Markdown(
-            f"**Learned slots do the opposite in each of {len(runs)} seeds**: patches that show "
-            f"nothing get {extent(empty)} experts, all other tokens {extent(others.stack())}. "
-            f"The loss of the budget asks for a mean of {aim} over all tokens, whoever gets them. "
-            "So H1 and H2 do not test *more* experts for the tokens of a question: these have "
-            "fewer than with *top-2* or *slots-shuffled*."
+            f"**Learned slots do the opposite in every seed ({seeds_of(records)}).** Patches that "
+            f"show nothing get {extent(empty)} experts, all other tokens {extent(others.stack())}. "
+            f"The loss of the budget asks for a mean of {aim} over all tokens, no matter which get "
+            "more. So H1 and H2 do not test *more* experts for the tokens of a question: these "
+            "have fewer than with *top-2* or *slots-shuffled*."
         )
     ]
 
@@ -198,7 +199,7 @@ def guidance(records: Sequence[Trained], used: Sequence[Utilized]) -> list[Markd
     columns |= {
         name: (f"{label.capitalize()}, points", "") for name, label in tables.MEASURES.items()
     }
-    text = f"Mean difference from `{baseline}` over paired seeds, with its 95 % interval."
+    text = f"Mean difference from `{baseline}` over paired seeds, with its 95% interval."
     routing = tables.routing_summary(used).set_index("arm")["specialisation"]
     if baseline in routing:
         table["specialisation"] = table["arm"].map(routing)
@@ -216,15 +217,15 @@ def sparsity_chart(records: Sequence[Trained]) -> Markdown:
     alone = table.groupby("head").size() == 1
     if alone.any():
         claim = (
-            f"{alone.sum()} of {len(alone)} arms have one seed so far (hollow): do not compare "
-            "such a one with its neighbours, since seeds differ as much."
+            f"Hollow arms ({alone.sum()} of {len(alone)}) have only one seed so far: do not "
+            "compare them with their neighbours, since seeds differ by as much."
         )
     else:
         means = table.groupby(["family", "share"], sort=False)["iid"].mean()
         best = means.groupby("family", sort=False).idxmax()
-        shares = listed(f"{Fraction(share)} with {family}" for family, share in best)
+        shares = enumeration(f"{Fraction(share)} with {family}" for family, share in best)
         claim = f"Accuracy on *iid* is highest at k/E = {shares}."
-    caption = f"**{claim}** Mean over seeds (line), and each seed (faint)."
+    caption = f"**{claim}** Mean over seeds (line) and each seed (faint)."
     return _chart("share", records[0], figures.sparsity(table), caption, table)
 
 
@@ -233,7 +234,7 @@ def load_chart(record: Utilized) -> Markdown:
     table = tables.loads(record)
     most = table.loc[table["load"].idxmax()]
     caption = (
-        f"**In layer {most['layer']} expert {most['expert']} gets {most['load']:.0%} of the "
+        f"**In layer {most['layer']}, expert {most['expert']} gets {most['load']:.0%} of the "
         f"choices of {most['modality']} tokens.** Share of a modality's choices that fall on each "
         f"expert; dashed: an even share. `{record.head}` in `modalities/{record.numbers.study.name}"
         f"`, seed {record.seed}."
@@ -294,9 +295,9 @@ def human(records: Sequence[Record[NlvrNumbers]]) -> Markdown:
     best = above.idxmax()
     expected = above[best] < 2
     sentence = (
-        f"**{'As' if expected else 'Otherwise than'} expected, {'no' if expected else 'an'} arm is "
-        f"two points above the more frequent label on {split}**: the best, {table['arm'][best]}, "
-        f"is {plain(abs(above[best]))} points {'above' if above[best] > 0 else 'below'} it."
+        f"**{'As expected, no' if expected else 'Contrary to expectation, an'} arm is two points "
+        f"above the more frequent label on {split}.** The best, {table['arm'][best]}, is "
+        f"{plain(abs(above[best]))} points {'above' if above[best] > 0 else 'below'} it."
     )
     return Markdown(f"{sentence}\n\n{pages.table(table, columns).data}")
 

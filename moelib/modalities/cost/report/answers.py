@@ -33,7 +33,7 @@ def answer(record: Record[CostNumbers]) -> Markdown:
         for word, verb in verbs.items()
         if len(names := table["name"][table["verdict"] == word])
     )
-    fared = f"Of {len(table)} predictions the {record.provenance.device} {parts}."
+    fared = f"Of {len(table)} predictions, the {record.provenance.device} {parts}."
     prices = _price_of_decoding(record), _price_of_experts(record)
     return Markdown(" ".join(filter(None, [*prices, fared])))
 
@@ -48,9 +48,9 @@ def _price_of_decoding(record: Record[CostNumbers]) -> str:
     faster = "faster" if mixture["whole_ms"] < dense["whole_ms"] else "no faster"
     share = mixture["whole_ms"] * mixture["of_bound"] / (dense["whole_ms"] * dense["of_bound"])
     return (
-        f"**At batch {dense['batch']} a 16B mixture decodes {faster} than a dense 7B "
-        f"({rounded(mixture['whole_ms'])} and {rounded(dense['whole_ms'])} ms a step); by "
-        f"their bounds it would take {share:.0%} of that time.**"
+        f"**At batch {dense['batch']}, a 16B mixture decodes {faster} than a dense 7B "
+        f"({rounded(mixture['whole_ms'])} and {rounded(dense['whole_ms'])} ms per step). By their "
+        f"bounds, the mixture would take {share:.0%} of the dense model's time.**"
     )
 
 
@@ -61,8 +61,8 @@ def _price_of_experts(record: Record[CostNumbers]) -> str:
     if grouped.empty:
         return ""
     return (
-        f"The experts of OLMoE, computed as one grouped product, take {extent(grouped, 1)} times a "
-        "dense perceptron of equal active size."
+        f"The experts of OLMoE, computed as one grouped product, take {extent(grouped, 1)} times "
+        "as long as a dense perceptron of equal active size."
     )
 
 
@@ -76,14 +76,14 @@ def routing(record: Record[CostNumbers]) -> Markdown:
     if not parts:
         return Markdown(NOT_MEASURED)
     sentences = [
-        f"**In decoding at batch {many['batch'].iloc[0]} the model takes, times ordinary top-8: "
-        f"{listed(parts)}.**"
+        f"**Relative to ordinary top-8, the model's decoding time at batch {many['batch'].iloc[0]} "
+        f"is {enumeration(parts)}.**"
     ]
     alone = table["ratio"][(table["batch"] == 1) & table["arm"].isin([*ROUTINGS][:3])]
     if len(alone):
         sentences.append(
-            "At batch 1, where a token reads eight experts whatever the trace, the first three "
-            f"take {extent(alone)} times in the experts."
+            "At batch 1 a token reads eight experts whatever the trace, and the experts of the "
+            f"first three take {extent(alone)} times as long."
         )
     return Markdown(" ".join(sentences))
 
@@ -110,8 +110,8 @@ def remarks(record: Record[CostNumbers]) -> list[Markdown]:
         return []
     return [
         Markdown(
-            "P6 judges a trace and not the method: in decoding, every trace with favourites reads "
-            f"fewer experts than the uniform one ({plain(zipf)} times its time if all tokens "
-            f"favour the same ones, {plain(skewed)} if each modality has its own)."
+            "P6 judges a trace, not the method. In decoding, every trace with favourites reads "
+            f"fewer experts than the uniform one. The model takes {plain(zipf)} times as long "
+            f"if all tokens favour the same ones, {plain(skewed)} if each modality has its own."
         )
     ]

@@ -15,7 +15,7 @@ EXECUTORS = ("grouped", "padded", "loop", "masked")
 
 @styled
 def decoding(steps: pd.DataFrame) -> Figure:
-    """Milliseconds of one decoding step over batches: median (line), and its bound (dashed)."""
+    """Milliseconds per decoding step by batch size: median (line) and bound (dashed)."""
     figure, axes = plt.subplots(figsize=(4.1, 3.6), layout="constrained")
     ends = {}
     for (arm, points), colour in zip(steps.groupby("arm", sort=False), PALETTE, strict=False):
@@ -26,14 +26,14 @@ def decoding(steps: pd.DataFrame) -> Figure:
         ends[arm] = points["whole_ms"].iloc[-1], colour
         _band(axes, points["ms_low"] * factor, points["ms_high"] * factor, colour)
         axes.plot(points["bound_ms"] * factor, "--", color=colour, linewidth=1)
-    _logarithmic(axes, "sequences at once", "ms a step, whole model")
+    _logarithmic(axes, "sequences at once", "ms per step, whole model")
     _name_ends(axes, ends)
     return figure
 
 
 @styled
 def executors(ratios: pd.DataFrame) -> Figure:
-    """Time of the experts, times a dense perceptron of equal active size: medians, quartiles."""
+    """Time of the experts relative to a dense perceptron of equal active size, with quartiles."""
     figure, axes = plt.subplots(figsize=(4.1, 3.2), layout="constrained")
     for name, colour in zip(EXECUTORS, PALETTE, strict=False):
         points = ratios[ratios["arm"] == f"{name}, uniform"].set_index("per_expert").sort_index()
@@ -64,7 +64,7 @@ def _task(points: pd.DataFrame, task: str) -> Figure:
         place = {"xytext": (0, -5), "va": "top"} if below else {"xytext": (0, 5), "va": "bottom"}
         spot = {"textcoords": "offset points", "ha": "center", "fontsize": 8.5}
         axes.annotate(model, (ms, score), **spot, **place)
-    axes.set(title=task, xlabel="ms an answer of 16 tokens", ylabel="score, %")
+    axes.set(title=task, xlabel="ms per answer of 16 tokens", ylabel="score, %")
     axes.margins(0.35, 0.15)
     legend_outside(figure, axes, columns=2)
     return figure

@@ -12,7 +12,7 @@ from moelib.records.cost import CostNumbers
 from moelib.records.record import Record
 from moelib.study.shapes import MOE_LLAVA, VICUNA_7B, VICUNA_13B, VISION
 
-SOURCE = "MoE-LLaVA's README, commit 0549ce0; LLaVA-1.5 13B in a comment there"
+SOURCE = "MoE-LLaVA's README, commit 0549ce0; LLaVA-1.5 13B from a comment there"
 PROMPT, PATCHES, ANSWER = 640, 577, 16  # tokens: image and question, encoder, answer
 SCORES = (  # percentages at 336 pixels
     ("MoE-LLaVA-1.6Bx4", MOE_LLAVA[0], {"GQA": 60.3, "MMBench": 60.2}),

@@ -22,7 +22,7 @@ FOLDER = "cost"
 MIXTURES = ("DeepSeekMoE-16B", "OLMoE-1B-7B", "Qwen3-30B-A3B")
 DENSE = (DENSE_7B, "Vicuna-13B")
 FOLDED = 6  # rows, above which a table opens by its heading
-NOT_MEASURED = "*Not measured there.*"
+NOT_MEASURED = "*Not measured on this device.*"
 NOTHING = "No record of `{script}` is in this checkout."
 
 
@@ -64,7 +64,7 @@ def decoding_chart(record: Record[CostNumbers]) -> Markdown:
         return Markdown(NOT_MEASURED)
     caption = (
         f"{_distance(table)}Mixtures (squares) and dense models (circles): median (line), "
-        "quartiles (a band, often narrower than the line), and the least time that the machine's "
+        "quartiles (band, often narrower than the line) and the least time that the machine's "
         "rates allow (dashed)."
     )
     drawn = [figures.decoding(table)]
@@ -79,8 +79,8 @@ def _distance(steps: pd.DataFrame) -> str:
         mixtures, dense = (times[times.index.isin(names)] for names in (MIXTURES, DENSE))
         if len(mixtures) and len(dense):
             parts.append(
-                f"{extent(mixtures, 1)} times their bound at batch {batch} (dense models from 7B "
-                f"on: {extent(dense, 1)})"
+                f"{extent(mixtures, 1)} times their bound at batch {batch} (dense models from 7B: "
+                f"{extent(dense, 1)})"
             )
     return f"**Mixtures take {enumeration(parts)}.** " if parts else ""
 
@@ -93,11 +93,11 @@ def executor_chart(record: Record[CostNumbers]) -> Markdown:
         return Markdown(NOT_MEASURED)
     most = even[even["per_expert"] == even["per_expert"].max()].sort_values("ratio")
     times = zip(most["arm"], most["ratio"], strict=True)
-    parts = listed(f"{arm.split(',')[0]} {value:.1f} times" for arm, value in times)
+    parts = enumeration(f"{value:.1f} times ({arm.split(',')[0]})" for arm, value in times)
     caption = (
-        f"**With {even['per_expert'].max():g} tokens per expert: {parts}.** Median (line) and "
-        "quartiles (a band). Dashed: 1, and E/k = 8, the price of all experts at the rate of the "
-        "dense perceptron; dotted: 256 tokens per expert."
+        f"**With {even['per_expert'].max():g} tokens per expert, experts take {parts} the "
+        "dense time.** Median (line) and quartiles (band). Dashed: 1, and E/k = 8, the price of "
+        "all experts at the dense rate; dotted: 256 tokens per expert."
     )
     drawn = [figures.executors(table)]
     return pages.chart("executors", drawn, caption, table, _evidence(record))
@@ -113,16 +113,16 @@ def front(record: Record[CostNumbers]) -> list[Markdown]:
     caption = (
         f"**The tasks {'agree' if len(orders) == 1 else 'do not agree'} on the order of the "
         "mixtures, and no score comes with an interval.** Scores that others published "
-        f"({published.SOURCE}), over the time of an answer of {ANSWER} tokens with random weights."
+        f"({published.SOURCE}) over the time of an answer of {ANSWER} tokens with random weights."
     )
     drawn = figures.front(table)
     columns = headings("model", "billions", "active", "GQA", "MMBench", "ms", "bound_ms")
     columns["active"] = ("active", ".1f")
-    columns["ms"] = ("ms an answer, measured", "rounded")
+    columns["ms"] = ("ms per answer, measured", "rounded")
     return [
         pages.chart("published-front", drawn, caption, table, _evidence(record)),
         pages.table(table, columns),
-        Markdown(f"A bound is the least time by the rates measured there, {_rates(record)}."),
+        Markdown(f"A bound is the least time that the measured rates allow: {_rates(record)}."),
     ]
 
 
@@ -134,20 +134,22 @@ def circumstances(record: Record[CostNumbers]) -> Markdown:
     errors = [check.error for check in numbers.checks]
     sum_of_layers = additivity(table)
     sentences = {  # and whether they are to be told
-        f"**{record.provenance.device}**: {len(table)} ways were timed, {table['graphed'].sum()} "
-        f"of them as one CUDA graph. A probe in the same run reached {_rates(record)}.": True,
-        f"{beyond} ways were faster than these rates allow: the probe missed the best.": beyond,
-        f"{modelled} of the ways ran fewer layers than their model has: **whole models are "
-        "modelled**, as many times a layer, without the unembedding.": modelled,
+        f"**{record.provenance.device}**: {len(table)} configurations were timed, "
+        f"{table['graphed'].sum()} of them as one CUDA graph. A probe in the same run reached "
+        f"{_rates(record)}.": True,
+        f"It missed the best rates: these are too low for {beyond} of the times.": beyond,
+        f"In {modelled} of the configurations, fewer layers ran than the model has: **whole models "
+        "are modelled** as multiples of a layer, without the unembedding.": modelled,
         sum_of_layers: sum_of_layers,
-        f"Beside it ran: {numbers.beside}.": numbers.beside,
-        "Its time was up before the plan was done.": not numbers.whole,
+        f"Also running: {numbers.beside}.": numbers.beside,
+        "Time ran out before the plan was complete.": not numbers.whole,
         f"{len(failed)} failed or fell back: {listed(sorted({*failed}))}.": failed,
     }
     agreed = (
-        "Not every executor ran in the check before."
+        "Not every executor ran in the check beforehand."
         if None in errors
-        else f"Before, executors agreed with float32 within {max(errors):.2g} of its norm."
+        else f"In a check beforehand, executors agreed with float32 within {max(errors):.2g} of "
+        "its norm."
     )
     return Markdown(" ".join([*(text for text, told in sentences.items() if told), agreed]))
 
@@ -161,10 +163,9 @@ def additivity(cells: pd.DataFrame) -> str:
         most = times.index.max()
         if 1 in times.index and most > 1:
             ratio = times[most] / (most * times[1])
-            parts.append(
-                f"{most} layers of {shape} take {ratio:.2f} times {most} single ones ({mode})"
-            )
-    return f"Is a model the sum of its layers? {'; '.join(parts)}." if parts else ""
+            parts.append(f"{ratio:.2f} for {most} layers of {shape} ({mode})")
+    told = f"A model's time, relative to the sum of single layers, is {'; '.join(parts)}."
+    return told if parts else ""
 
 
 def kinds(record: Record[CostNumbers]) -> Markdown:
@@ -187,11 +188,13 @@ def beside_ideal(record: Record[CostNumbers]) -> list[Markdown]:
     sentences = []
     if len(sparse):
         times = (sparse["ratio"] / sparse["share"]).groupby(sparse["size"], sort=False)
-        ranges = listed(f"{extent(of_ideal, 1)} times ({size})" for size, of_ideal in times)
-        sentences.append(f"**Fewer experts take {ranges} their ideal share k/E of the time.**")
+        ranges = enumeration(f"{extent(of_ideal, 1)} times ({size})" for size, of_ideal in times)
+        sentences.append(
+            f"**Fewer than all experts take {ranges} their ideal share k/E of the time.**"
+        )
     if len(full):
         sentences.append(
-            "All experts together compute what the dense perceptron does, in pieces, and take "
+            "All experts together do the dense perceptron's work in pieces, and take "
             f"{extent(full, 1)} times its time."
         )
     return [Markdown(" ".join(sentences))] if sentences else []
