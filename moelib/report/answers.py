@@ -19,7 +19,7 @@ from moelib.report.wording import clauses, listed, plain, seed_count, span
 from moelib.study.heads import family
 
 FEWEST = 3  # seeds of a head that a sentence compares, where another head has as many
-NOTHING = "No study with such records is here yet. `make book` runs one in minutes."
+NOTHING = "No study here has such records yet. `make book` runs one in minutes."
 MIXTURES = ("soft", "sparse", "switch")  # the others are controls
 
 
@@ -45,8 +45,7 @@ def comparison(
     """
     sure = _mixtures(frame)
     if sure.empty or sure["seeds"].max() < 2:
-        nets = "With one seed of each head this compares trained nets, and no kinds of heads"
-        return f"{nets}{condition}."
+        return f"With one seed per head, this compares trained nets{condition}, not kinds of head."
     claim = sides_of_dense(sure, verbs, null, condition, log)
     told = sure[_enough(sure)]
     one = told.iloc[0]
@@ -55,7 +54,7 @@ def comparison(
     corrected = (
         "uncorrected"
         if sides[one.name] == effects.verdicts(told, null)[one.name]
-        else f"but not once corrected for {len(sure)} heads"
+        else f"not significant once corrected for {len(sure)} heads"
     )
     return (
         f"**{claim[0].upper()}{claim[1:]}**: {value} (95% interval {span(one, number)}, "
@@ -77,14 +76,14 @@ def sides_of_dense(
     sides = effects.corrected_verdicts(frame, null, log)
     told = _enough(frame)
     first, *others = clauses(frame["head"][told], sides[told], verbs)
-    return "; ".join([f"{first} dense{condition}", *(f"{part} it" for part in others)])
+    return "; ".join([f"{first} dense{condition}", *(f"{part} dense" for part in others)])
 
 
 def too_few(frame: pd.DataFrame) -> str:
-    """Of which mixtures of the first study there are too few seeds to call, as a sentence."""
+    """Which mixtures of the first study have too few seeds to judge, as a sentence."""
     rows = _mixtures(frame)
     few = [f"{row.head} has {row.seeds}" for row in rows[~_enough(rows)].itertuples()]
-    return f"Too few seeds to tell: {listed(few)}." if few else ""
+    return f"Too few seeds to judge: {listed(few)}." if few else ""
 
 
 def headline(answer: str) -> str:

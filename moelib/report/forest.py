@@ -18,7 +18,7 @@ from moelib.report.wording import seed_count
 from moelib.study.heads import family
 
 WIDTH = 3.4  # inches of a panel: what a phone shows at its full width
-STAR = "A star is the authors’ saved run (ResNet-18, one seed, its own training)."
+STAR = "Stars are the authors’ saved runs (ResNet-18, one seed, their own training)."
 PAPER = {"marker": "*", "markersize": 9, "color": INK, "linestyle": "none", "zorder": 5}
 
 
@@ -74,8 +74,8 @@ def key(effects: pd.DataFrame, line: float | None = None, log: bool = False) -> 
     notes = {
         "faint: each seed": True,
         "hollow: one seed": effects["low"].isna().any(),
-        "a bar cut at the edge goes on": cut.any(),
-        "an empty row was not measured": _comparing(effects) and len(effects) < rows,
+        "bars cut at the edge continue": cut.any(),
+        "empty rows were not measured": _comparing(effects) and len(effects) < rows,
     }
     told = "; ".join(note for note, occurs in notes.items() if occurs)
     star = f" {STAR}" if effects["paper"].notna().any() else ""

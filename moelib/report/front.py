@@ -48,7 +48,7 @@ def findings(studies: Iterable[str]) -> Markdown:
     firsts = [(page, _told(next(CHAPTERS[page][1](studies)), TOLD[page])) for page in TOLD]
     if weak_backbone.STUDY in studies:
         alone = _told(next(weak_backbone.answer()), [0])
-        firsts.insert(1, ("weak-backbone", f"Where nothing but the head is trained: {alone}"))
+        firsts.insert(1, ("weak-backbone", f"When only the head is trained: {alone}"))
     rows = (f"1. {first} [More]({page}.ipynb)" for page, first in firsts if first != NOTHING)
     trained = loading.by_evidence(studies, TrainNumbers)
     told = list(rows)
@@ -69,17 +69,17 @@ def _scope(trained: Mapping[str, list[Record[TrainNumbers]]], told: str) -> list
     if not few:
         return []
     row, *others = accuracy_tables.studies(few).itertuples()
-    right = f" Its dense head is right on {row.accuracy:.1%} of test images"
-    theirs = f"; the authors’ was on {paper.TEST_ACCURACY['dense']}%, without augmentation"
+    right = f" Its dense head classifies {row.accuracy:.1%} of test images correctly"
+    theirs = f"; the authors’, trained without augmentation, {paper.TEST_ACCURACY['dense']}%"
     right += f"{theirs if row.backbone == paper.BACKBONE else ''}."
     also = listed(
-        f"`{other.study}` is of one of {other.total:.2g} million, {other.epochs} epochs"
+        f"`{other.study}` trains a net of {other.total:.2g} million for {other.epochs} epochs"
         for other in others
         if f"`{other.study}`" in told
     )
     return [
-        f"Where nothing else is said, numbers are of the study `{row.study}`: a net of "
-        f"{row.total:.2g} million parameters (`{row.backbone}`), {row.epochs} epochs."
+        f"Unless stated otherwise, numbers come from the study `{row.study}`, which trains a net "
+        f"of {row.total:.2g} million parameters (`{row.backbone}`) for {row.epochs} epochs."
         f"{'' if pd.isna(row.accuracy) else right}{f' {also}.' if also else ''}",
         "",
     ]
@@ -88,12 +88,12 @@ def _scope(trained: Mapping[str, list[Record[TrainNumbers]]], told: str) -> list
 def at_a_glance(studies: Iterable[str], name: str = "at-a-glance") -> Markdown:
     """The study of most evidence beside the paper's numbers, measure by measure."""
     measures = {
-        "Accuracy": (TrainNumbers, accuracy_tables.effects, "minus dense, points", 0),
+        "Accuracy": (TrainNumbers, accuracy_tables.effects, "difference from dense, points", 0),
         "Balance": (UtilizationNumbers, utilization_tables.balance, "variation of gate mass", 0),
         "Specialisation": (
             UtilizationNumbers,
             utilization_tables.information,
-            "class-expert nats",
+            "class-expert information, nats",
             0,
         ),
         "Sharpness": (SharpnessNumbers, sharpness_tables.effects, "eigenvalue, × dense (log)", 1),
@@ -116,9 +116,9 @@ def at_a_glance(studies: Iterable[str], name: str = "at-a-glance") -> Markdown:
     drawn = pd.concat(frames)
     star = f" {STAR}" if drawn["paper"].notna().any() else ""
     caption = (
-        f"{headline(accuracy_words.beside_dense(frames[0]))} Test images of CIFAR-10: mean and 95% "
-        f"t-interval over seeds (faint: each seed).{star} Dashed: no difference from dense, or "
-        "none between experts."
+        f"{headline(accuracy_words.beside_dense(frames[0]))} Test images of CIFAR-10; mean and 95% "
+        f"t-interval over seeds (faint: each seed).{star} Dashed lines: no difference from dense, "
+        "or between experts."
     )
     return pages.chart(name, charts, caption, drawn, pages.evidence(records))
 
@@ -130,7 +130,7 @@ def tally(studies: Iterable[str]) -> Markdown:
         return Markdown(NOTHING)
     told = "; ".join(_counts(rows, study) for study in rows["study"].unique()[:2])
     return Markdown(
-        f"Of the paper’s {len(CLAIMS)} claims {told}. "
+        f"Of the paper’s {len(CLAIMS)} claims, {told}. "
         "[Each claim, its rule and its numbers](claims.ipynb)."
     )
 
@@ -142,4 +142,4 @@ def _counts(rows: pd.DataFrame, study: str) -> str:
         f"{count} {verdict}{f' (claim {against})' if verdict == CONTRADICTED else ''}"
         for verdict, count in own["verdict"].value_counts().items()
     )
-    return f"{len(own)} are tested in `{study}`: **{words}**"
+    return f"`{study}` tests {len(own)}: **{words}**"

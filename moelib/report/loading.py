@@ -90,7 +90,7 @@ def load(study: str, numbers: type[N]) -> list[Record[N]]:
         different = [name for name, (value, _) in given.items() if value != own[name]]
         if different:
             raise RecordError(
-                f"The {numbers.kind} records of the study '{study}' are of different settings: "
+                f"The {numbers.kind} records of the study '{study}' have different settings: "
                 f"{_name(given[different[0]][1])} and {_name(record)} differ in "
                 f"{', '.join(different)}. Run the study again."
             )

@@ -68,7 +68,7 @@ def evidence(records: Mapping[str, list[Record]]) -> str:
     notebooks = listed(f"`notebooks/{kind}.ipynb`" for kind in kinds)
     commands = listed(f"`{command(study)}`" for study in records)
     return (
-        f"[Records](reproducibility.ipynb#studies-and-their-records) of {notebooks} · "
+        f"[Records](reproducibility.ipynb#studies-and-their-records) from {notebooks} · "
         f"made by {commands}"
     )
 

@@ -55,7 +55,7 @@ def across_devices(pairs: Iterable[tuple[Record, Record]]) -> str:
         return ""
     return (
         f"In {same.count(False)} of {len(same)} pairs the two runs were trained on different "
-        "devices, whose rounding differs too."
+        "devices, which also round differently."
     )
 
 
@@ -153,7 +153,8 @@ def clauses(heads: pd.Series, verdicts: pd.Series, verbs: Mapping[str, str]) -> 
     """
     groups = ((verdict, heads[verdicts == verdict]) for verdict in dict.fromkeys(verdicts))
     return [
-        f"{enumeration(group)} {'is' if len(group) == 1 else 'are'} "
-        f"{verbs.get(verdict, 'not told apart from')}"
+        f"{enumeration(group)} {'is' if len(group) == 1 else 'are'} {verbs[verdict]}"
+        if verdict in verbs
+        else f"{enumeration(group)} cannot be told apart from"
         for verdict, group in groups
     ]

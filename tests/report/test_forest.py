@@ -62,8 +62,8 @@ def test_the_papers_number_has_its_own_mark(effects):
 
 def test_the_key_explains_only_what_occurs(effects):
     text = forest.key(effects, line=1)
-    assert "hollow" in text and "empty row" in text and "cut" not in text and forest.STAR in text
+    assert "hollow" in text and "empty rows" in text and "cut" not in text and forest.STAR in text
     alike = effects[effects["panel"] == "a"].assign(paper=NAN)
     assert forest.key(alike) == "Mean and 95% t-interval over seeds (faint: each seed)."
     wide = alike.assign(high=alike["high"] + 9)
-    assert "a bar cut at the edge goes on" in forest.key(wide)
+    assert "bars cut at the edge continue" in forest.key(wide)

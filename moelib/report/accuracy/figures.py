@@ -11,7 +11,7 @@ from moelib.study.heads import family
 
 @styled
 def learning_curves(epochs: pd.DataFrame) -> Figure:
-    """Loss and accuracy over epochs: mean over seeds, band from the lowest to the highest seed.
+    """Loss and accuracy over epochs: means over seeds, bands from lowest to highest seed.
 
     Heads of one family share a colour, and an entry of the legend.
     """

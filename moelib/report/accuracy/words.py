@@ -27,13 +27,13 @@ def answer(studies: Iterable[str], name: str = "accuracy") -> Iterator[Markdown]
         return
     claim = beside_dense(frame)
     yield Markdown("\n\n".join(filter(None, (claim, across_studies(frame, records)))))
-    caption = f"{headline(claim)} Test accuracy minus that of dense in the same seed."
-    yield chart(name, frame, records, caption, "minus dense, percentage points", line=0)
+    caption = f"{headline(claim)} Test accuracy minus that of dense with the same seed."
+    yield chart(name, frame, records, caption, "difference from dense, percentage points", line=0)
 
 
 def beside_dense(frame: pd.DataFrame) -> str:
     """Which mixtures are more or less accurate than dense, in the first study of the effects."""
-    return comparison(frame, VERBS, signed, "{head} minus dense is {number} points")
+    return comparison(frame, VERBS, signed, "{head} differs from dense by {number} points")
 
 
 def across_studies(frame: pd.DataFrame, records: Mapping[str, list[Record]]) -> str:
@@ -52,9 +52,9 @@ def across_studies(frame: pd.DataFrame, records: Mapping[str, list[Record]]) -> 
     if not better:
         return ""
     there = sides_of_dense(worst.reset_index(), VERBS)
-    verb = "compares" if len(better) == 1 else "compare"
-    claim = f"{enumeration(better).capitalize()} {verb} better with dense in `{nets.iloc[-1]}`"
-    return f"**{claim} than in `{nets.iloc[0]}`, where {there}.**"
+    verb = "fares" if len(better) == 1 else "fare"
+    claim = f"In `{nets.iloc[-1]}`, {enumeration(better)} {verb} better against dense"
+    return f"**In `{nets.iloc[0]}`, {there}. {claim}.**"
 
 
 def devices(records: Mapping[str, list[Record]]) -> Iterator[Markdown]:
@@ -66,8 +66,8 @@ def devices(records: Mapping[str, list[Record]]) -> Iterator[Markdown]:
     ]
     if several:
         pairs = [pair for runs in records.values() for pair in paired_runs(runs)]
-        within = across_devices(pairs) or "The runs that are compared always share one."
+        within = across_devices(pairs) or "Runs that are compared always share one."
         yield Markdown(
-            f"Seeds of {enumeration(several)} were trained on different devices "
-            f"([on which](accuracy-tables.ipynb)). {within}"
+            f"Different seeds of {enumeration(several)} were trained on different devices "
+            f"([records](accuracy-tables.ipynb)). {within}"
         )

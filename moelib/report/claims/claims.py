@@ -23,7 +23,7 @@ from moelib.report.statistics import hypotheses
 from moelib.report.statistics.hypotheses import ABOVE, BELOW, CONTRADICTED, LEVEL, WITHIN, Evidence
 from moelib.report.wording import MINUS, in_points, rounded
 
-T_TEST = "one-sided t tests over seeds, for both heads (intersection-union) or against one"
+T_TEST = "one-sided t tests over seeds, for both heads (intersection-union) or against either"
 TOST = "two one-sided t tests over seeds for equivalence (Schuirmann 1987)"
 
 
@@ -83,7 +83,7 @@ class Judgement(NamedTuple):
 
     @property
     def weakest(self) -> Evidence:
-        """The number that the verdict hangs on: it speaks least for the claim, or most against.
+        """The number that the verdict rests on: it speaks least for the claim, or most against.
 
         One that cannot be tested, for want of a second seed, speaks for nothing at all.
         """
@@ -129,10 +129,10 @@ def _sharpest(number: int, name: str, names: str, measure: str, shown: str) -> C
     return Claim(
         number=number,
         words=f"The soft head has the largest Hessian {name}, on training and test images.",
-        metric=f"ratio of the {names}, paired by seed",
+        metric=f"Ratio of the {names}, paired by seed",
         holds="soft / dense and soft / sparse are above 1 on both splits",
         smallest=math.log(1.25),
-        test="one-sided t tests of log ratios over seeds, for all four or against one",
+        test="one-sided t tests of log ratios over seeds, for all four or against any",
         unit="ratio",
         shown=shown,
         evidence=partial(evidence.sharpness, measure),
@@ -143,7 +143,7 @@ CLAIMS = (
     Claim(
         number=1,
         words="Soft and sparse are slightly more accurate than dense.",
-        metric="test accuracy (the paper: of validation) minus that of the dense run of the seed",
+        metric="Test accuracy (the paper’s: validation) minus that of dense, same seed",
         holds="both mean differences are above 0",
         smallest=0.005,
         unit="points",
@@ -153,9 +153,9 @@ CLAIMS = (
     Claim(
         number=2,
         words="All heads fit the training images.",
-        metric="accuracy on the training images of the learning curves, as they are, after the "
-        "last epoch",
-        holds=f"the mean of every head is above {thresholds.FITTED:.1%}",
+        metric="Accuracy after the last epoch, on the training images of the learning curves, "
+        "unaugmented",
+        holds=f"every head’s mean is above {thresholds.FITTED:.1%}",
         smallest=0.001,
         test="one-sided t tests over seeds, for each head",
         unit="%",
@@ -165,7 +165,7 @@ CLAIMS = (
     Claim(
         number=3,
         words="The heads generalise comparably.",
-        metric="test accuracy minus that of the dense run of the seed",
+        metric="Test accuracy minus that of dense, same seed",
         holds=f"both mean differences are within {100 * thresholds.COMPARABLE:g} point of 0",
         smallest=thresholds.COMPARABLE,
         test=TOST,
@@ -176,7 +176,7 @@ CLAIMS = (
     Claim(
         number=4,
         words="With balance losses, the experts end balanced.",
-        metric="coefficient of variation of gate mass over experts, test images",
+        metric="Coefficient of variation of gate mass over experts, on test images",
         holds=f"both means are below {thresholds.BALANCED:g}",
         smallest=0.1,
         shown="utilization-balance",
@@ -185,8 +185,7 @@ CLAIMS = (
     Claim(
         number=5,
         words="Expert collapse is avoided.",
-        metric="gate mass of the least used expert after training, in multiples of an even share, "
-        "test images",
+        metric="Gate mass of the least used expert after training, in even shares, on test images",
         holds=f"both means are above {thresholds.ALIVE:g}",
         smallest=0.1,
         shown="utilization-tables",
@@ -195,7 +194,8 @@ CLAIMS = (
     Claim(
         number=6,
         words="Experts specialise by class.",
-        metric="information that class and expert share beyond 95 % of shuffled labels",
+        metric="Information shared by class and expert, minus its 95th percentile under shuffled "
+        "labels",
         holds=f"both means are above {thresholds.SPECIALISED:g} nats",
         smallest=0.1,
         unit="nats",
@@ -207,7 +207,7 @@ CLAIMS = (
     Claim(
         number=9,
         words="Dense and sparse lie in a similar curvature regime.",
-        metric="ratio sparse / dense of the largest eigenvalue and of the trace, paired by seed",
+        metric="Ratio sparse / dense of largest eigenvalue and trace, paired by seed",
         holds=f"all four are within a factor of {thresholds.SIMILAR:g} of 1",
         smallest=math.log(thresholds.SIMILAR),
         test=TOST + ", of log ratios",
@@ -217,8 +217,8 @@ CLAIMS = (
     ),
     Claim(
         number=10,
-        words="Finite steps along the top eigenvector tell dense from soft and sparse.",
-        metric="ratio of the rise of the loss at the largest radius, training images, by seed",
+        words="Finite steps along the top eigenvector distinguish dense from soft and sparse.",
+        metric="Ratio of the rises in loss at the largest radius, on training images, by seed",
         holds="soft / dense and sparse / dense lie on the same side of 1",
         smallest=math.log(1.25),
         test="one-sided t tests of log ratios over seeds, doubled for the two sides",
@@ -229,8 +229,8 @@ CLAIMS = (
     ),
     Claim(
         number=11,
-        words="Sharpness does not order validation accuracy.",
-        metric="Kendall's tau of largest eigenvalue and best validation accuracy, over runs",
+        words="Sharpness does not track validation accuracy.",
+        metric="Kendall's tau between largest eigenvalue and best validation accuracy, over runs",
         holds=f"tau is within {thresholds.WEAK:g} of 0 on both splits",
         smallest=thresholds.WEAK,
         test="percentile bootstrap over runs, for equivalence; heads are not exchangeable",
@@ -239,13 +239,13 @@ CLAIMS = (
     ),
     Claim(
         number=12,
-        words="Soft and sparse heads bring no faster inference than a dense one.",
-        metric="time of the whole model as the rule executes it, times that of the dense one, "
-        "largest batch up to 256",
+        words="Soft and sparse heads give no faster inference than a dense one.",
+        metric="Time of the whole model, executed as the rule chooses, divided by that of the "
+        "dense model, at the largest batch up to 256",
         holds=f"both medians are above {thresholds.FASTER:g}, and two dense heads differ by less "
         "than the margin",
         smallest=1 - thresholds.FASTER,
-        test="sign tests over repeats in one process; seeds do not enter",
+        test="sign tests over repeats in one process; seeds play no part",
         unit="times",
         shown="efficiency",
         evidence=evidence.speed,
@@ -253,10 +253,10 @@ CLAIMS = (
     Claim(
         number=13,
         words="Parameter budgets are matched.",
-        metric="parameters of the whole model, relative to the dense one",
+        metric="Parameters of the whole model, relative to dense",
         holds=f"both differ by less than {thresholds.MATCHED:.0%}",
         smallest=thresholds.MATCHED,
-        test="a count: no test",
+        test="a count, no test",
         unit="%",
         shown="accuracy-tables",
         evidence=evidence.budgets,

@@ -165,7 +165,7 @@ def budgets(records: Records) -> list[Evidence]:
     total = totals.groupby("head")["total_parameters"].first()
     dense = total[REFERENCE]
     off = {head: total[head] / dense - 1 for head in HEADS}
-    return [certain(f"{head} beside dense", x, abs(x) < MATCHED) for head, x in off.items()]
+    return [certain(f"{head} relative to dense", x, abs(x) < MATCHED) for head, x in off.items()]
 
 
 def _of_paper_net(records: Trained) -> list[Record[TrainNumbers]]:

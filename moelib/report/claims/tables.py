@@ -23,7 +23,7 @@ KINDS = {  # of the records that are drawn, by chapter; in the order of `Records
 def verdicts(studies: Iterable[str]) -> pd.DataFrame:
     """One row per claim and study that tests it, the study of most evidence first.
 
-    `effect` is the number on which the verdict hangs, with its interval; `figure` a link to what
+    `effect` is the number on which the verdict rests, with its interval; `figure` a link to what
     shows it.
     """
     drawn = {

@@ -21,7 +21,7 @@ def matrix(rows: pd.DataFrame) -> Markdown:
     marked = (f"{pages.verdict(word, short=True)} {word}" for word in pages.MARKS)
     legend = " \N{MIDDLE DOT} ".join(marked)
     body = pages.table(frame.reset_index(), columns).data
-    key = f"{legend}; blank: not tested there"
+    key = f"{legend}; blank: not tested"
     return Markdown(f":::{{div}} verdicts\n{body}\n:::\n\n{key}")
 
 
@@ -34,8 +34,8 @@ def by_claim(rows: pd.DataFrame) -> Markdown:
         study=[f"`{study}`" for study in rows["study"]], verdict=rows["verdict"].map(pages.verdict)
     )
     parts = (
-        f"**{claim.number}. {claim.words}**\n\nHolds if {claim.holds}: {claim.metric}. "
-        f"What matters: {claim.matters}.\n\n"
+        f"**{claim.number}. {claim.words}**\n\n{claim.metric}. Holds if {claim.holds}. "
+        f"Smallest relevant effect: {claim.matters}.\n\n"
         f"{pages.table(cells[rows['number'] == claim.number], columns, longest=len(cells)).data}"
         for claim in claims.CLAIMS
         if claim.number in set(rows["number"])

@@ -87,4 +87,4 @@ def test_a_head_that_may_have_lost_or_gained_is_said_to_be_inconclusive():
         write(study, "dense", [0.70, 0.71, 0.69])
     write("ablations-as-run", "dense", [0.69, 0.72, 0.70])
     text, _ = (part.data for part in together.answer())
-    assert "dense is not told apart from" in text and "inconclusive for dense" in text
+    assert "dense cannot be told apart from" in text and "inconclusive for dense" in text

@@ -41,7 +41,7 @@ def test_what_the_head_can_do_is_told_by_the_numbers():
     write("weak-backbone", "sparse", [0.649, 0.652, 0.652])
     answer, *evidence = weak_backbone.answer()
     claim, questions = answer.data.split("\n\n")
-    assert "Sparse" in claim and "not told apart" in claim
+    assert "Sparse" in claim and "cannot be told apart" in claim
     # The whole interval of sparse lies within half a point of 0: no effect, where half a point was
     # expected.
     assert re.findall(r"\*\*(.*?)\*\*", questions) == ["Yes.", "No."]

@@ -47,7 +47,7 @@ def test_the_less_robust_head_is_named():
     answer, *charts = words.corruptions(["paper"])
     parts = answer.data.split("**")[1].split("; ")
     assert any("Soft is less robust" in part for part in parts)
-    assert any("sparse is not told apart" in part for part in parts)
+    assert any("sparse cannot be told apart" in part for part in parts)
     assert [":::{chart}" in chart.data for chart in charts] == [True, True]
     alt = re.search(":alt: (.*)", charts[-1].data)[1]
     # Points lost: 0.9 of the loss at strength 5, of 0.1, 0.2 and 0.1; of seeds, planned, of images.
@@ -70,7 +70,9 @@ def test_all_seeds_of_a_head_count_and_are_told_where_heads_differ():
 def test_calibration_and_agreement_are_tabled():
     write_robust({"dense": 0.1, "soft": 0.2}, sharp=False)
     answer, _, table = words.calibration(["paper"])
-    assert "Soft is not told apart" in answer.data and "| paper | dense | 3 | 90.0% |" in table.data
+    assert (
+        "Soft cannot be told apart" in answer.data and "| paper | dense | 3 | 90.0% |" in table.data
+    )
     answer, table = words.agreement(["paper"])
     pairs = {row.split(" | ")[1]: row.split(" | ")[2:4] for row in table.data.splitlines()[2:]}
     assert {shared: int(count) for shared, (count, _) in pairs.items()} == {
