@@ -82,7 +82,7 @@ HEADINGS = {
     "head_macs": ("MACs, needed", ",d"),
     "executed_macs": ("run", ",d"),
     "backbone_macs": ("Backbone's MACs", ",d"),
-    "head_share": ("Head's share of MACs run", ".3%"),
+    "head_share": ("Head's share of MACs", ".3%"),
     "gain": ("Whole model, times backbone", ".3f"),
     "gain_low": ("Quartiles from", ".3f"),
     "gain_high": ("to", ".3f"),

@@ -28,7 +28,7 @@ def answer(studies: Iterable[str], name: str = "accuracy") -> Iterator[Markdown]
     claim = beside_dense(frame)
     yield Markdown("\n\n".join(filter(None, (claim, across_studies(frame, records)))))
     caption = f"{headline(claim)} Test accuracy minus that of dense with the same seed."
-    yield chart(name, frame, records, caption, "difference from dense, percentage points", line=0)
+    yield chart(name, frame, records, caption, "difference from dense, points", line=0)
 
 
 def beside_dense(frame: pd.DataFrame) -> str:

@@ -31,7 +31,8 @@ def test_a_head_is_said_to_lose_less_only_where_its_intervals_do_not_meet(
     at_worst, at_best, claimed
 ):
     text = told(("good", 90, at_best), ("bad", 60, at_worst))
-    assert text.endswith("In `good`, soft fares better against dense.**") == claimed
+    assert text.startswith("**In `bad`, soft is less accurate than dense.") == claimed
+    assert text.endswith(" In `good`, soft fares better against dense.**") == claimed
     assert bool(text) == claimed
 
 
