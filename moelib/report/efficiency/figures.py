@@ -15,14 +15,14 @@ from moelib.report.forest import WIDTH
 
 @style.styled
 def latencies(latencies: pd.DataFrame) -> Figure:
-    """Time times that of the reference over batches: median of the pairs (line), quartiles (band).
+    """Time relative to the reference, by batch size: medians of pairs (lines), quartiles (bands).
 
     One panel for the head alone and one for the whole model, eager, on learned routing, with the
     executor of the rule.
     """
     rows = analysed_heads(latencies)
     colour = style.colours(rows["head"])
-    figure, grid = style.panels(1, len(PARTS), (7.2, 2.8), y="time, times the reference's")
+    figure, grid = style.panels(1, len(PARTS), (7.2, 2.8), y="time, relative to the reference")
     for axes, (part, title) in zip(grid.flat, PARTS.items(), strict=True):
         for head, points in rows[rows["part"] == part].groupby("head", sort=False):
             points = points.groupby("batch")[["ratio", "ratio_low", "ratio_high"]].median()
@@ -36,7 +36,7 @@ def latencies(latencies: pd.DataFrame) -> Figure:
 
 @style.styled
 def executors(latencies: pd.DataFrame) -> Figure:
-    """Milliseconds of the head alone: each executor on learned routing, `auto` on the others."""
+    """Milliseconds of the head alone: all executors on learned routing, `auto` on the others."""
     rows = latencies[(latencies["part"] == "head") & latencies["executor"].notna()].assign(
         way=lambda t: t["executor"].where(t["routing"] == "learned", t["routing"] + " routing")
     )
@@ -56,7 +56,7 @@ def executors(latencies: pd.DataFrame) -> Figure:
 
 @style.styled
 def ways(executors: pd.DataFrame) -> list[Figure]:
-    """Time of a head alone, times dense's, over batches: each executor, ringed where chosen."""
+    """Time of a head alone relative to dense, over batches: each executor, ringed if chosen."""
     names = list(dict.fromkeys(executors["executor"]))
     looks = [*zip(names, style.expert_colours(len(names)), "osD"[: len(names)], strict=True)]
     figures = []
@@ -70,7 +70,7 @@ def ways(executors: pd.DataFrame) -> list[Figure]:
         ring = {"marker": "o", "markersize": 10, "markerfacecolor": "none", "color": style.INK}
         axes.plot(chosen["batch"], chosen["ratio"], linestyle="none", **ring, label="chosen")
         _over_batches(axes, head)
-        axes.set(yscale="log", ylabel="time, times dense")
+        axes.set(yscale="log", ylabel="time, relative to dense")
         style.plain_ticks(axes.yaxis)
         if not figures:  # one legend for all
             axes.legend(frameon=False)
@@ -80,7 +80,7 @@ def ways(executors: pd.DataFrame) -> list[Figure]:
 
 @style.styled
 def stacked_experts(speed: pd.DataFrame) -> Figure:
-    """How many times faster than a loop over modules, over batches: medians, quartiles, aims.
+    """How many times faster than a loop over modules, by batch: medians, quartiles, aims.
 
     One panel for each mode of the benchmark `heads`, a line for each head and size, dotted where
     more than never to be slower was aimed at.

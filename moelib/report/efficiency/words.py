@@ -41,15 +41,16 @@ def answer(studies: Iterable[str], name: str = "efficiency") -> Iterator[Markdow
         f"{devices_of(records[best['study']])})."
     )
     yield Markdown(
-        f"{claim}\n\nWithout the backbone {slower} of {len(alone)} heads with experts are slower "
-        f"than a dense one, by factors of {extent(alone['value'])}, as the rule executes them."
+        f"{claim}\n\nWithout the backbone, heads with experts take {extent(alone['value'])} "
+        f"times as long as a dense one, as the rule executes them; for {slower} of {len(alone)} "
+        "the interval lies above 1."
     )
     caption = (
-        f"{headline(claim)} Time of one call divided by that of a dense head of as many hidden "
-        "units beside it; the bar is the 95% interval of the median over pairs of calls. One "
-        "device, named in the tables."
+        f"{headline(claim)} Time of one call, divided by that of a dense head of as many hidden "
+        "units beside it. Bars are 95% intervals of the median over pairs of calls. One device, "
+        "named in the tables."
     )
-    yield chart(name, frame, records, caption, "time, times dense", line=1, log=True)
+    yield chart(name, frame, records, caption, "time, relative to dense", line=1, log=True)
 
 
 def ways(studies: Iterable[str], name: str = "ways") -> Iterator[Markdown]:
@@ -64,16 +65,16 @@ def ways(studies: Iterable[str], name: str = "ways") -> Iterator[Markdown]:
     told = [_executed(table, batch) for batch in dict.fromkeys((judged, table["batch"].max()))]
     by_rule = table.loc[table.groupby(["head", "batch"])["ms"].idxmin(), "chosen"]
     missed = (
-        "The rule, which was fitted to other times, misses the executor of the lowest median in "
-        f"{(~by_rule).sum()} of {len(by_rule)} cases."
+        f"In {(~by_rule).sum()} of {len(by_rule)} cases the rule, which was fitted to other times, "
+        "misses the executor with the lowest median."
     )
     yield Markdown("\n\n".join([*told, missed]))
     run = [record for record in records[study] if record.head in set(table["head"])]
     yield pages.chart(
         name, figures.ways(table),
-        f"{headline(told[0])} Time of the head alone by each executor on learned routing, divided "
-        "by that of a dense head (dashed) of as many hidden units in the same round: medians; a "
-        f"ring marks the one that the rule chooses. `{study}`, {devices_of(run)}.",
+        f"{headline(told[0])} Time of the head alone with each executor on learned routing, "
+        "divided by that of a dense head (dashed) of as many hidden units in the same round: "
+        f"medians. A ring marks the rule's choice. `{study}`, {devices_of(run)}.",
         table.drop(columns=["ratios", "beside_all"]), pages.evidence({study: run}),
     )  # fmt: skip
 
@@ -90,7 +91,7 @@ def _executed(table: pd.DataFrame, batch: int) -> str:
     some = rows[(rows["executor"] != tables.ALL_EXPERTS) & (rows["beside_all"].map(len) > 0)]
     quickest = some.loc[some.groupby("head", sort=False)["ms"].idxmin()]
     times = enumeration(_beside_all(row) for row in quickest.itertuples())
-    beside = f" Visiting only the chosen ones takes, of the time of all, {times} (95% intervals)."
+    beside = f" As a share of the time for all, the chosen ones alone take {times} (95% intervals)."
     return f"**In batches of {batch} the rule {runs}.**{beside if times else ''}"
 
 

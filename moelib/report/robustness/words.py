@@ -17,7 +17,7 @@ from moelib.report.statistics.intervals import CONFIDENCE
 from moelib.report.wording import enumeration, plain, signed, with_interval
 
 NOTHING = (
-    "No study with such records is here yet. A study asks for them with "
+    "No study here has such records yet. A study asks for them with "
     "`analyses: {robustness: {}}`, and `make study STUDY=NAME` makes them."
 )
 SHORT = 6  # rows of a table that is not folded on this page
@@ -43,8 +43,8 @@ def corruptions(studies: Iterable[str]) -> list[Markdown]:
         f"corruptions-{study}",
         [figures.curves(strengths)],
         f"Corruptions cost {100 * lost:.1f} points of accuracy on average ({seeds_in(seeds)}; "
-        f"{summary['images'].iloc[0]:,} test images). Mean over seeds and their range by strength; "
-        "0 is the same images before. Each panel has its own range of accuracy.",
+        f"{summary['images'].iloc[0]:,} test images). Mean over seeds and range, by strength; "
+        "0 is the same images uncorrupted. Each panel has its own scale of accuracy.",
         strengths,
         pages.evidence({study: runs}),
     )
@@ -55,12 +55,12 @@ def corruptions(studies: Iterable[str]) -> list[Markdown]:
     sentence = "{head} has {number} times the error of dense"
     answer = comparison(errors, verbs, plain, sentence, null=1)
     caption = (
-        f"{headline(answer)} Mean over corruptions of the error, times that of dense in the same "
-        "seed."
+        f"{headline(answer)} Error relative to that of dense with the same seed, averaged over "
+        "corruptions."
     )
     return [
         Markdown(f"{answer} {too_few(errors)}"),
-        chart("corruption-errors", errors, records, caption, "error, times dense", line=1),
+        chart("corruption-errors", errors, records, caption, "error, relative to dense", line=1),
         curves,
     ]
 
@@ -79,11 +79,11 @@ def calibration(studies: Iterable[str]) -> list[Markdown]:
     if errors.empty:
         return [table]
     verbs = {"lower": "better calibrated than", "higher": "worse calibrated than"}
-    sentence = "ECE of {head} minus that of dense is {number} points"
+    sentence = "the ECE of {head} minus that of dense is {number} points"
     answer = comparison(errors, verbs, signed, sentence)
     caption = (
-        f"{headline(answer)} ECE at the temperature that suits validation images, minus that of "
-        "dense in the same seed."
+        f"{headline(answer)} ECE at the temperature fitted on validation images, minus that of "
+        "dense with the same seed."
     )
     return [
         Markdown(f"{answer} {too_few(errors)}"),
@@ -109,7 +109,7 @@ def agreement(studies: Iterable[str]) -> list[Markdown]:
     means = table[table["study"] == study].set_index("shared")["agreement"]
     shares = enumeration(f"{share:.1%} ({shared})" for shared, share in means.items())
     answer = (
-        f"**Two runs of `{study}` predict the same class on {shares} of test images.** Pairs of "
+        f"**Two runs of `{study}` predict the same class for {shares} of test images.** Pairs of "
         "runs are not independent of each other, so no interval is given."
     )
     return [Markdown(answer), pages.table(table, columns, longest=SHORT)]
@@ -128,11 +128,11 @@ def predictions(studies: Iterable[str]) -> list[Markdown]:
     within = table["holm"] < 1 - CONFIDENCE
     studies = enumeration(f"`{study}`" for study in dict.fromkeys(table["study"]))
     answer = (
-        f"**Of {len(table)} pairs of a measure of sharpness and an outcome, in "
-        f"{within.sum() or 'none'} the two are seen to go together among the seeds of one head** "
-        f"({studies}, corrected for their number in each). With heads mixed, the interval over "
-        f"all runs leaves 0 out for {pooled.sum()} of them; by chance it would for about "
-        f"{len(table) * (1 - CONFIDENCE):.0f}. [Claim 11](claims.ipynb) is on test images and "
+        f"**Of {len(table)} pairs of a measure of sharpness and an outcome, we see "
+        f"{within.sum() or 'none'} go together among the seeds of one head** ({studies}, corrected "
+        "for their number in each). With heads mixed, the interval over all runs excludes 0 for "
+        f"{pooled.sum()} of them; by chance it would for about "
+        f"{len(table) * (1 - CONFIDENCE):.0f}. [Claim 11](claims.ipynb) concerns test images and "
         "validation accuracy."
     )
     rows = table.assign(

@@ -24,9 +24,9 @@ BEYOND = 1.25  # factor by which a logarithmic axis goes beyond the values
 
 @style.styled
 def curvature(curvature: pd.DataFrame, measures: Iterable[str] = tuple(MEASURES)) -> Figure:
-    """Measures of sharpness, a row of panels for each: every seed (dot) and their mean (tick).
+    """Measures of sharpness, a row of panels each: seeds (dots) and geometric means (ticks).
 
-    The mean is geometric, as the axis is; a value that is not above 0 has no place on it.
+    The axis is logarithmic; a value that is not above 0 has no place on it.
     """
     runs = curvature.melt(["head", "split"], list(measures), "row")
     return _seeds(runs[runs["value"] > 0].replace({"row": MEASURES}), log=True)
@@ -34,7 +34,7 @@ def curvature(curvature: pd.DataFrame, measures: Iterable[str] = tuple(MEASURES)
 
 @style.styled
 def group_traces(traces: pd.DataFrame) -> Figure:
-    """Trace of the block of each group of parameters: every seed (dot, standard error), and mean.
+    """Trace of the block of each group of parameters: seeds (dots, with errors), means (ticks).
 
     The axis is linear: the trace of a block can be negative.
     """
@@ -43,7 +43,7 @@ def group_traces(traces: pd.DataFrame) -> Figure:
 
 @style.styled
 def densities(densities: pd.DataFrame) -> Figure:
-    """Density of the eigenvalues of each run, one line for each seed.
+    """Density of the eigenvalues of each run, one line per seed.
 
     The axis ends a little below the height of a single eigenvalue among all.
     """
@@ -61,7 +61,7 @@ def densities(densities: pd.DataFrame) -> Figure:
 def against_accuracy(
     runs: pd.DataFrame, measure: str = "lambda_max", label: str = MEASURES["lambda_max"]
 ) -> Figure:
-    """A measure of sharpness against accuracy: a dot for each run, coloured by family of heads.
+    """A measure of sharpness against accuracy: one dot per run, coloured by family of heads.
 
     A value that is not above 0 has no place on the axis, which is logarithmic.
     """

@@ -12,7 +12,7 @@ from moelib.report.answers import Ratio, times_dense
 from moelib.report.effects import few_heads
 from moelib.report.frames import of_split
 from moelib.report.sharpness import tables
-from moelib.report.wording import listed, rounded
+from moelib.report.wording import enumeration, listed, rounded
 
 
 def answer(studies: Iterable[str], name: str = "sharpness") -> Iterator[Markdown]:
@@ -27,17 +27,17 @@ def answer(studies: Iterable[str], name: str = "sharpness") -> Iterator[Markdown
             f"{name}-lambda-max",
             tables.effects(records, "lambda_max"),
             "on test images {head} has {number} times the largest eigenvalue of dense",
-            "The largest eigenvalue, times that of dense in the same seed.",
-            "largest eigenvalue, times dense",
+            "The largest eigenvalue, relative to that of dense with the same seed.",
+            "largest eigenvalue, relative to dense",
             " by the largest eigenvalue",
         ),
         Ratio(
             f"{name}-trace",
             traces,
             f"on test images {{head}} has {{number}} times the trace of dense{condition}",
-            "The trace on test images, times that of dense in the same seed, of nets as they are "
-            "and with all at the same loss.",
-            "trace, times dense",
+            "The trace on test images, relative to that of dense with the same seed, for nets as "
+            "trained and all at the same loss.",
+            "trace, relative to dense",
             f" by the trace{condition}",
         ),
     ]
@@ -60,17 +60,17 @@ def confidence(studies: Iterable[str]) -> list[Markdown]:
         for measure in ("lambda_max", "trace")
     )
     told = (
-        f"In `{study}` the largest eigenvalue on test images is {eigenvalues} times that on "
-        f"training images, and the trace {traces} times."
+        f"In `{study}` test images have {eigenvalues} times the largest eigenvalue of training "
+        f"images, and {traces} times the trace."
     )
     matched = of_split(table, "test").dropna(subset="matched_temperature")
     if len(matched):
         means = matched.groupby("head", sort=False)["matched_temperature"].mean()
-        divided = listed(f"{head} by {mean:.2g}" for head, mean in means.items())
+        divided = enumeration(f"{mean:.2g} for {head}" for head, mean in means.items())
         loss = runs[0].study.analyses.sharpness.matched_loss
         told += (
-            f" To bring the losses on test images, {_ends(matched['loss'])}, all to {loss:g}, "
-            f"logits are divided: {divided}, in the mean."
+            f" Losses on test images are {_ends(matched['loss'])}. To bring all to {loss:g}, "
+            f"logits are divided on average by {divided}."
         )
     return [Markdown(told)]
 

@@ -12,12 +12,12 @@ from moelib.records.record import Record
 from moelib.report.sparsity.tables import scale
 
 TERMS = {
-    "call": "fixed, of a dense head",
-    "routing": "fixed, of routing",
-    "experts": "per expert that is visited on its own",
+    "call": "fixed, for a dense head",
+    "routing": "fixed, for routing",
+    "experts": "per expert visited on its own",
     "gigamacs": "per 10^9 multiply-accumulates",
     "gigabytes": "per GB of weights",
-    "gigavalues": "per 10^9 features, hidden units and logits that are written or gathered",
+    "gigavalues": "per 10^9 features, hidden units and logits written or gathered",
 }
 HEAD = ["head", "features", "hidden", "batch", "experts", "k"]  # what tells heads apart
 

@@ -37,8 +37,8 @@ def pays(records: Mapping[str, Record[ScaleNumbers]]) -> list[Markdown]:
     lines = [f"- {_wins(record)}" for record in records.values()]
     middle = enumeration(f"{table['overhead'].median():.2g}" for table in heads)
     price = (
-        "What routing costs is seen beside a dense head of as many parameters as the active "
-        f"experts: a sparse head takes {middle} times as long at the median, gate included."
+        "A dense head of as many parameters as the active experts shows what routing costs: a "
+        f"sparse head takes {middle} times as long at the median of each device, gate included."
     )
     scripts = listed(pages.record_link("scale", file) for file in records)
     return [
@@ -46,9 +46,8 @@ def pays(records: Mapping[str, Record[ScaleNumbers]]) -> list[Markdown]:
         pages.chart(
             "pays",
             [figures.speedups(table, table["device"]) for table in heads],
-            f"**{claim}** How many times faster, in float32, against the ideal E/k (dashed): a dot "
-            "for each number of experts, k and batch, by the executor that the rule chooses; "
-            "medians over rounds.",
+            f"**{claim}** Median speed-up over rounds, in float32, against the ideal E/k (dashed). "
+            "Each dot is a number of experts, a k and a batch, run as the rule chooses.",
             pd.concat(heads),
             f"{scripts} · made by `.venv/bin/python benchmarks/scale.py`",
         ),
@@ -72,13 +71,13 @@ def _wins(record: Record[ScaleNumbers]) -> str:
     heads = _selecting(record)
     smallest, *_, largest = _by_width(heads).itertuples()
     widths = " and ".join(
-        f"{width.faster} of {width.heads} with {size} experts ({width.features} × {width.hidden})"
-        for size, width in (("the largest", largest), ("the smallest", smallest))
+        f"in {width.faster} of {width.heads} with the {size} ({width.features} × {width.hidden})"
+        for size, width in (("largest experts", largest), ("smallest", smallest))
     )
     return (
-        f"{devices_of([record])}: {(heads['surely'] > 1).sum()} of {len(heads)} are faster, "
-        f"{widths} (each by its own 95% interval). The largest gain is "
-        f"{heads['speedup'].max():.0f} times."
+        f"{devices_of([record])}: sparse is faster in {(heads['surely'] > 1).sum()} of "
+        f"{len(heads)} cases, {widths} (each by its own 95% interval). The largest speed-up is "
+        f"{heads['speedup'].max():.0f}-fold."
     )
 
 
@@ -91,15 +90,14 @@ def scale(record: Record[ScaleNumbers]) -> str:
     points = [point for point in record.numbers.points if point.dtype == "float32"]
     sparse = sum(point.k < point.experts for point in points)
     return (
-        f"**{record.provenance.device}**: the largest gain is {best.speedup:.1f} times, "
+        f"**{record.provenance.device}**: the largest speed-up is {best.speedup:.1f}-fold, "
         f"{best.speedup / best.ideal:.0%} of E/k, at E = {best.experts}, k = {best.k}, "
-        f"d = {best.features}, h = {best.hidden} and batches of {best.batch}. Beside a dense head "
-        f"of as many active parameters the {len(heads)} heads with k < E take "
-        f"{overhead.min():.2g} to {overhead.max():.2g} times as long, with a median of "
-        f"{overhead.median():.2g}. The rule costs {regret.median():.0%} at the median and "
-        f"{regret.max():.0%} at worst against the best executor of each size. Left out are "
-        f"{len(points) - len(exact)} heads, {sparse - len(heads)} of them with k < E, of which its "
-        "choice was not timed."
+        f"d = {best.features}, h = {best.hidden} and batches of {best.batch}. The {len(heads)} "
+        f"heads with k < E take {overhead.min():.2g} to {overhead.max():.2g} times (median "
+        f"{overhead.median():.2g}) as long as a dense head of as many active parameters. The "
+        f"rule's choice takes {regret.median():.0%} longer than the best executor of a size at "
+        f"the median, and {regret.max():.0%} at worst. Heads left out because that choice was not "
+        f"timed: {len(points) - len(exact)}, of which {sparse - len(heads)} with k < E."
     )
 
 
@@ -118,9 +116,9 @@ def aim(record: Record[ScaleNumbers]) -> str:
     aim = record.numbers.aim
     return (
         f"At E = {aim.experts}, k = {aim.k}, d = {aim.features}, h = {aim.hidden} and {aim.batch} "
-        f"images the aim was at least {aim.speedup:g} times the speed of the dense head of equal "
-        f"total parameters, and at most {aim.overhead:g} times the time of that of equal active "
-        "parameters."
+        f"images the aim was to be at least {aim.speedup:g} times as fast as the dense head of "
+        f"equal total parameters, and at most {aim.overhead:g} times as slow as that of "
+        "equal active parameters."
     )
 
 
@@ -140,10 +138,10 @@ def cost(record: Record[ScaleNumbers]) -> list[Markdown]:
     )
     return [
         Markdown(
-            f"**{record.provenance.device}**: the median error is {errors}. Whether a sparse head "
-            "with k < E is faster than the dense one of equal total parameters is foreseen for "
-            f"{model.right:.0%} of the points; the more frequent answer alone would be right for "
-            f"{model.majority:.0%}."
+            f"**{record.provenance.device}**: the median error is {errors}. For {model.right:.0%} "
+            "of the points the model foresees whether a sparse head with k < E is faster than the "
+            "dense one of equal total parameters; always giving the more frequent answer would be "
+            f"right for {model.majority:.0%}."
         ),
         pages.table(prices, headings("term", "price", "bound_ms")),
     ]
@@ -159,7 +157,7 @@ def most_accurate(trained: Trained) -> str:
     others = accuracy_tables.image_comparisons(trained, reference=best)
     alike = np.sum(np.array(holm(others["p_value"])) >= 1 - CONFIDENCE)
     return (
-        f"The most accurate of each family: {accurate}. Of {len(others)} other heads {alike} "
+        f"The most accurate head of each family: {accurate}. Of {len(others)} other heads {alike} "
         f"cannot be told from {best} on the same test images (exact McNemar test, corrected for "
         "their number)."
     )

@@ -22,7 +22,7 @@ LOWEST_LOSS = 1e-6  # nats, on a logarithmic scale
 
 @styled
 def sweeps(sweeps: pd.DataFrame) -> Figure:
-    """Rise of the loss over the radius: mean, and band over directions and seeds.
+    """Rise of the loss against the radius: means, with bands over directions and seeds.
 
     The axis ends a little below the lowest rise, or below 0 where none is negative.
     """
@@ -38,7 +38,7 @@ def sweeps(sweeps: pd.DataFrame) -> Figure:
 
 @styled
 def rerouting(sweeps: pd.DataFrame) -> Figure:
-    """Share of images whose chosen experts change, over the radius: mean, and band as above."""
+    """Share of images whose chosen experts change, against the radius: means, bands as above."""
     grid = _along(sweeps.dropna(subset="rerouted"), "rerouted", "images rerouted")
     for axes in grid.axes.flat:
         axes.yaxis.set_major_formatter(PercentFormatter(1))
@@ -47,7 +47,7 @@ def rerouting(sweeps: pd.DataFrame) -> Figure:
 
 @styled
 def planes(planes: pd.DataFrame) -> Figure:
-    """The loss over the plane of two directions, a panel for each run and split, one scale."""
+    """The loss over the plane of two directions: one panel per run and split, all on one scale."""
     splits, runs = planes["split"].unique(), planes.groupby(["head", "seed"], sort=False)
     lowest = max(planes["loss"].min(), LOWEST_LOSS)
     highest = max(planes["loss"].max(), 2 * lowest)

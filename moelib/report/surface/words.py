@@ -18,10 +18,10 @@ def answer(studies: Iterable[str], name: str = "surface") -> Iterator[Markdown]:
         Ratio(
             f"{name}-{short}",
             tables.effects(records, kind),
-            "around {head} the loss of test images rises {number} times as far",
-            f"Rise of the loss at the farthest step along {direction}, times that of dense in the "
-            "same seed.",
-            "rise of the loss, times dense",
+            "around {head} the loss on test images rises {number} times as far",
+            f"Rise of the loss at the farthest step along {direction}, relative to that of dense "
+            "with the same seed.",
+            "rise of the loss, relative to dense",
             f" along {direction}",
         )
         for kind, short, direction in (

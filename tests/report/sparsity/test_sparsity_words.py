@@ -80,7 +80,7 @@ def test_cost_tells_how_well_the_model_predicts():
     bound = 2000 / record.numbers.gigaflops["float32"]
     assert f"| per 10^9 multiply-accumulates | 100 | {rounded(bound)} |" in prices.data
     assert f"| {rounded(1000 / record.numbers.gigabytes)} |" in prices.data
-    assert "| fixed, of routing | 0.05 | \N{EN DASH} |" in prices.data
+    assert "| fixed, for routing | 0.05 | \N{EN DASH} |" in prices.data
 
 
 def test_where_sparse_pays_is_told_by_the_size_of_the_experts():
@@ -104,7 +104,7 @@ def test_where_sparse_pays_is_told_by_the_size_of_the_experts():
     assert "**Larger experts do not" in words.pays({"a.json": with_points(alike)})[1].data
     # Slower in one of six rounds: the interval of the median reaches to below 1.
     unsure = [p.model_copy(update={"total": (1e-9, *p.total[1:])}) for p in record.numbers.points]
-    assert "0 of 60 are faster" in words.pays({"a.json": with_points(unsure)})[0].data
+    assert "faster in 0 of 60 cases" in words.pays({"a.json": with_points(unsure)})[0].data
     assert "no records" in words.pays({})[0].data
 
 
