@@ -63,7 +63,7 @@ def answer(name: str = "departures") -> Iterator[Markdown]:
     yield figures.chart(
         name,
         judged.assign(against=""),
-        f"{headline(claim)} Test accuracy with one departure minus the same run’s without it",
+        f"{headline(claim)} Test accuracy with one departure minus that of the same run without it",
         contrasts.studies(SWITCHED),
     )
 
