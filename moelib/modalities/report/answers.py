@@ -51,7 +51,7 @@ def _told(row) -> str:
     """A decided comparison in a sentence."""
     verb, fate = FATES[row.verdict]
     return (
-        f"**The {MEASURES[row.measure]} with {row.subject} minus that with {row.against} "
+        f"**With {row.subject} rather than {row.against}, the change in {MEASURES[row.measure]} "
         f"{verb} {row.expected}**, {fate} ({row.name}: {in_points(row.estimate)} "
         f"points, 95% interval {span(row, in_points)}, uncorrected; {row.seeds} seeds)."
     )

@@ -52,7 +52,7 @@ class Claim:
     def matters(self) -> str:
         """The smallest effect that matters, in words."""
         size = self.smallest
-        points = f"{100 * size:g} percentage point{'' if size == 0.01 else 's'}"
+        points = f"{100 * size:g} point{'' if size == 0.01 else 's'}"
         sizes = {
             "points": points,
             "%": points,

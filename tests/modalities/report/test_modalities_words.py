@@ -62,7 +62,7 @@ def test_an_answer_says_in_words_what_was_decided():
         Comparison("B", "half", "one", "hard", "dense", "gap", WITHIN, POINT),
     )
     text = concluded.answer(tables.judged(arms, questions))
-    assert "The gap with two minus that with one is not within 1 point**" in text
+    assert "With two rather than one, the change in gap is not within 1 point**" in text
     assert "contrary to expectation" in text and "half" not in text
     within, difference, _, low, high, seeds, *left = prose.numbers(text)
     assert (within, seeds, left) == ("1", "4", ["1", "2"])
@@ -74,7 +74,7 @@ def test_a_difference_that_may_be_none_is_not_called_one():
     question = (Comparison("A", "two", "one", "top-2", "dense", "gap", BELOW, POINT),)
     judged = tables.judged(arms, question).assign(verdict=SUPPORTED, estimate=-0.0109)
     text = concluded.answer(judged)
-    assert "minus that with one is below +1 point**, as expected" in text
+    assert "than one, the change in gap is below +1 point**, as expected" in text
     assert "lower" not in text
 
 

@@ -260,9 +260,7 @@ def test_a_verdict_hangs_on_the_number_that_one_seed_cannot_decide():
 
 def test_the_smallest_effect_is_told_in_the_unit_of_its_claim():
     effects = {claim.number: claim.matters for claim in claims.CLAIMS}
-    assert (
-        effects[1] == "0.5 percentage points" and effects[6] == "0.1 nats" and effects[4] == "0.1"
-    )
+    assert effects[1] == "0.5 points" and effects[6] == "0.1 nats" and effects[4] == "0.1"
     assert effects[7] == "a factor of 1.25"  # tested as a logarithm
     shares = Evidence("dense", 0.99, 0.97, 1.2, 2, *[0.5] * 3)
     assert "97.00% to 100.00%" in claims.CLAIMS[1].in_words(shares)
