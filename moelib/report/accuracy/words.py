@@ -15,6 +15,7 @@ from moelib.report.effects import few_heads
 from moelib.report.forest import chart
 from moelib.report.wording import across_devices, enumeration, signed
 
+ORIGINS = "reproducibility.ipynb#where-the-numbers-of-this-book-come-from"
 VERBS = {"higher": "more accurate than", "lower": "less accurate than"}
 
 
@@ -69,5 +70,5 @@ def devices(records: Mapping[str, list[Record]]) -> Iterator[Markdown]:
         within = across_devices(pairs) or "Runs that are compared always share one."
         yield Markdown(
             f"Different seeds of {enumeration(several)} were trained on different devices "
-            f"([records](accuracy-tables.ipynb)). {within}"
+            f"([on which]({ORIGINS})). {within}"
         )
