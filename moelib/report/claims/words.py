@@ -35,7 +35,7 @@ def by_claim(rows: pd.DataFrame) -> Markdown:
     )
     parts = (
         f"**{claim.number}. {claim.words}**\n\n{claim.metric}. Holds if {claim.holds}. "
-        f"Smallest relevant effect: {claim.matters}.\n\n"
+        f"Relevant from {claim.matters}.\n\n"
         f"{pages.table(cells[rows['number'] == claim.number], columns, longest=len(cells)).data}"
         for claim in claims.CLAIMS
         if claim.number in set(rows["number"])
