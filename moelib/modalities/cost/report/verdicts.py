@@ -82,7 +82,7 @@ def _crossings(record: Record[CostNumbers]) -> Iterator[Finding]:
     for arm, expected in bounds.CROSSING.items():
         up, down, largest = crossings(record, arm)
         yield _crossing(f"{arm} is slower", up, expected, largest)
-        if arm == first:
+        if arm == first and up is not None:  # else it has nothing to regain
             yield _crossing("it is faster again", down, bounds.RETURN, largest)
 
 

@@ -56,6 +56,7 @@ def test_crossings_hold_within_their_ranges_and_fail_outside():
     never = arms | {"DeepSeekMoE-16B": {batch: 4.0 for batch in FLAT}}
     word, reason = verdict("P1", *decoding(never))
     assert (word, "slower at no batch up to 256" in reason) == (CONTRADICTED, True)
+    assert "again" not in reason
     short = {arm: {b: ms for b, ms in row.items() if b < 100} for arm, row in arms.items()}
     assert verdict("P1", *decoding(short))[0] == INCONCLUSIVE  # it may pass again behind 64
 
