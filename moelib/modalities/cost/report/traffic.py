@@ -1,7 +1,7 @@
 """Traffic between devices as frames: modelled times of counts, and what loads alone tell."""
 
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -12,6 +12,7 @@ from moelib.records.cost import TrafficNumbers
 from moelib.records.modalities import ModalityUtilizationNumbers
 from moelib.records.record import Record
 
+N = TypeVar("N", float, pd.Series)
 PATCHES = ("object", "empty")  # types of tokens that are patches; the others are words
 TERAFLOPS = 989.0  # NVIDIA H100 SXM, bfloat16 without sparsity; two for a multiply-add
 LINKS = {  # gigabytes per second from each device to all others, and as many back
@@ -30,14 +31,24 @@ def modelled(record: Record[TrafficNumbers]) -> pd.DataFrame:
     number. Latency is not in it. Without overlap a layer takes their sum.
     """
     table = pd.DataFrame([case.model_dump() for case in record.numbers.cases])
-    moved = 2 * table["width"] * BYTES  # bytes for a token that is sent, and its result
+    moved = _moved(table["width"])
     compute = table["busiest_load"] * 6 * table["width"] * table["hidden"]
     return table.assign(
         imbalance=table["busiest_load"] * table["devices"] / table["choices"],
         megabytes=table["copies"] * moved / 1e6,
         compute_ms=compute / TERAFLOPS / 1e9,
-        **{link: table["busiest_link"] * moved / rate / 1e6 for link, rate in LINKS.items()},
+        **_link_ms(table["busiest_link"] * moved),
     )
+
+
+def _moved(width: N) -> N:
+    """Bytes for a token that is sent, and for its result."""
+    return 2 * width * BYTES
+
+
+def _link_ms(moved: N) -> dict[str, N]:
+    """Milliseconds for so many bytes of the busiest device, by the rate of each link."""
+    return {link: moved / rate / 1e6 for link, rate in LINKS.items()}
 
 
 def trained(records: Iterable[Record[ModalityUtilizationNumbers]]) -> pd.DataFrame:
@@ -46,7 +57,8 @@ def trained(records: Iterable[Record[ModalityUtilizationNumbers]]) -> pd.DataFra
     Means over seeds and layers of what `expect` tells. Experts are placed by the share of words in
     their load, and tokens live where the work of their modality is; both are decided by the loads
     that they are counted on, which flatters a little. `chance` is the share of choices away under
-    uniform routing.
+    uniform routing. Megabytes and milliseconds are as in `modelled`, for 1,000 tokens of a layer of
+    the trained width.
 
     Args:
         records: of the utilization of trained vision-language models, one at least.
@@ -59,6 +71,9 @@ def trained(records: Iterable[Record[ModalityUtilizationNumbers]]) -> pd.DataFra
             device = by_modality(loads * choices[:, None], devices)
             homes = homes_by_work(loads * choices[:, None], device, devices)
             expected = expect(loads, choices, choices / tokens, homes, device)
+            sent = expected.sent * 1000 / tokens.sum()  # (g, g)
+            moved = _moved(record.numbers.study.transformer.width)
+            busiest = max(sent.sum(axis=0).max(), sent.sum(axis=1).max())
             row = {
                 "away": np.average(expected.away, weights=choices),
                 "chance": 1 - 1 / devices,
@@ -66,6 +81,8 @@ def trained(records: Iterable[Record[ModalityUtilizationNumbers]]) -> pd.DataFra
                 "away_patches": expected.away[1],
                 "leaving": np.average(expected.leaving, weights=tokens),
                 "imbalance": expected.imbalance,
+                "megabytes": sent.sum() * moved / 1e6,
+                **_link_ms(busiest * moved),
             }
             rows.append({"arm": record.head, "devices": devices, "seed": record.seed, **row})
     groups = pd.DataFrame(rows).groupby(["arm", "devices"], sort=False)
@@ -77,6 +94,7 @@ class Expected(NamedTuple):
 
     away: np.ndarray  # of choices on another device: exact if homes do not follow choices
     leaving: np.ndarray  # of tokens with a choice elsewhere, if their choices are independent
+    sent: np.ndarray  # (g, g) tokens from a device to another, if their choices are independent
     imbalance: float  # the busiest device's choices by the mean
 
 
@@ -101,8 +119,12 @@ def expect(
     held = np.zeros(homes.shape)  # (m, g) share of a modality's choices on each device
     np.add.at(held.T, device, loads.T)
     work = choices @ held  # (g,)
+    visits = 1 - (1 - held) ** slots[:, None]  # (m, g) share of a modality's tokens
+    sent = (homes * (choices / slots)[:, None]).T @ visits  # (g, g)
+    np.fill_diagonal(sent, 0)
     return Expected(
         away=1 - (held * homes).sum(axis=1),
+        sent=sent,
         leaving=1 - (homes * held ** slots[:, None]).sum(axis=1),
         imbalance=float(work.max() / work.mean()),
     )

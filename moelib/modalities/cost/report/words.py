@@ -222,10 +222,11 @@ def _by_size(ratios: pd.DataFrame, columns: dict[str, tuple[str, str]]) -> Markd
 
 
 def between_devices(record: Record[TrafficNumbers]) -> Markdown:
-    """Traffic of each routing on two devices, experts placed by modality."""
+    """Traffic of each routing on several devices, experts placed by modality."""
     table = traffic.modelled(record)
-    table = table[(table["devices"] == 2) & (table["placement"] == "by modality")]
-    columns = headings("source", "homes", "leaving", "away", "megabytes", "imbalance", "compute_ms")
+    table = table[table["placement"] == "by modality"].sort_values("devices", kind="stable")
+    columns = headings("devices", "source", "homes", "leaving", "away", "megabytes", "imbalance")
+    columns |= headings("compute_ms")
     columns["leaving"] = ("Tokens that leave", ".1%")
     columns |= {link: (f"{link}, ms", "rounded") for link in traffic.LINKS}
     return pages.table(table, columns, FOLDED)
@@ -239,7 +240,15 @@ def trained(records: Sequence[Record[ModalityUtilizationNumbers]]) -> Markdown:
         *("arm", "devices", "seeds"),
         *("away", "chance", "away_words", "away_patches", "leaving", "imbalance"),
     )
-    return pages.table(traffic.trained(records), columns, FOLDED)
+    table = traffic.trained(records)
+    sent = headings("arm", "devices", "megabytes")
+    sent |= {link: (f"{link}, ms", "rounded") for link in traffic.LINKS}
+    return Markdown(
+        f"{pages.table(table, columns, FOLDED).data}\n\nBytes sent and returned, and **modelled** "
+        "times of the busiest device, for 1,000 tokens of a layer of these models. They take a "
+        "token's choices for independent; real ones, which never repeat an expert, send a little "
+        f"more.\n\n{pages.table(table, sent, FOLDED).data}"
+    )
 
 
 def _rates(record: Record[CostNumbers]) -> str:

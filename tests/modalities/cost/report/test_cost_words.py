@@ -166,7 +166,7 @@ def test_tables_have_a_column_for_each_size():
 
 def test_traffic_is_shown_with_modelled_times():
     (row,) = words.between_devices(traffic()).data.splitlines()[2:]
-    assert row.startswith("| trace, uniform | sequences | 90.0% | 50.0% | 0.737 | 1.50 |")
+    assert row.startswith("| 2 | trace, uniform | sequences | 90.0% | 50.0% | 0.737 | 1.50 |")
 
 
 def claim(chart) -> str:

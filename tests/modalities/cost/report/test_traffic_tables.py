@@ -25,7 +25,9 @@ def test_traffic_has_a_time_for_each_link():
 def test_traffic_of_trained_routers_is_a_mean_over_seeds_and_layers():
     def router(seed, *loads):
         layers = [SimpleNamespace(load=load, real={"value": 2.0, "object": 1.0}) for load in loads]
-        numbers = SimpleNamespace(tokens={"value": 100, "object": 300}, layers=layers)
+        study = SimpleNamespace(transformer=SimpleNamespace(width=64))
+        tokens = {"value": 100, "object": 300}
+        numbers = SimpleNamespace(tokens=tokens, layers=layers, study=study)
         return SimpleNamespace(head="top-2", seed=seed, numbers=numbers)
 
     separate = ((0.5, 0.5, 0.0, 0.0), (0.0, 0.0, 0.5, 0.5))  # two devices: all at home
@@ -36,6 +38,10 @@ def test_traffic_of_trained_routers_is_a_mean_over_seeds_and_layers():
     assert two["away"] == pytest.approx((0 + 3 * 0.5) / 4)
     words, patches = 1 - 0.5**2, 0.5  # two choices of a word, one of a patch
     assert two["leaving"] == pytest.approx(0.75 * (100 * words + 300 * patches) / 400)
+    # Where there is one other device, a token with a choice elsewhere is sent once.
+    assert two["megabytes"] == pytest.approx(two["leaving"] * 1000 * 2 * 64 * 2 / 1e6)
+    busiest = 300 * patches * 1000 / 400  # the home of all patches
+    assert two["10 GbE"] == pytest.approx(0.75 * busiest * 2 * 64 * 2 / 1.25e9 * 1e3)
     assert list(table["devices"]) == [2, 4]
 
 
@@ -60,6 +66,8 @@ def test_loads_alone_tell_the_share_of_choices_away(devices):
     # Choices without replacement spread a little more than independent ones.
     leaving = np.array([case.leaving for case in cases])
     assert expected.leaving == pytest.approx(leaving, abs=0.06)
+    sent = sum(case.sent for case in cases).sum()
+    assert 0.85 * sent < expected.sent.sum() < 1.01 * sent
     work = sum(case.loads for case in cases)
     assert expected.imbalance == pytest.approx(work.max() / work.mean())
 
@@ -75,4 +83,6 @@ def test_expected_traffic_by_hand():
     )
     assert estimate.away == pytest.approx([0.25, 0.5])
     assert estimate.leaving == pytest.approx([1 - 0.75**2, 0.5])
+    words, patches = 50 * (1 - 0.75**2), 150 * 0.5  # 50 words, and 150 patches on each
+    assert estimate.sent == pytest.approx(np.array([[0, words + patches], [patches, 0]]))
     assert estimate.imbalance == pytest.approx((75 + 150) / 200)
