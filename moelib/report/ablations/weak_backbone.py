@@ -82,7 +82,7 @@ def images_of_experts() -> Markdown:
     explains = "explains part of" if more else "alone does not explain"
     return Markdown(
         f"With {sparse.k} of {sparse.experts} experts chosen, an expert learns from "
-        f"{sparse.k / sparse.experts:.0%} of the images on average; in soft, from all of them. Soft "
+        f"{sparse.k / sparse.experts:.0%} of the images on average; in soft, from all. Soft "
         f"is {'' if more else 'not seen to be '}more accurate than sparse "
         f"({in_points(row.difference)} points, 95% interval {span(row, in_points)}), so this "
         f"{explains} what sparse loses."
