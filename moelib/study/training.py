@@ -27,7 +27,8 @@ def _this_machine(device: str) -> str:
     return ("cuda" if has_gpu() else "cpu") if device == "auto" else device
 
 
-# auto: a GPU where there is one, else the CPU; once read it is one of the two, as records say it
+# auto: a GPU where there is one, else the CPU, of the machine that reads the study. So it is one of
+# the two once it is read, as in records. On a cluster name it: the scheduling node may have no GPU.
 Device = Annotated[Literal["auto", "cpu", "cuda"], AfterValidator(_this_machine)]
 
 
