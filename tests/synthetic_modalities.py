@@ -97,6 +97,6 @@ def write_study(name: str, seeds: tuple[int, ...] = (0, 1, 2, 3, 4), every: bool
 
 def _record(run: ModalityRun, numbers) -> Record:
     return Record(
-        kind=numbers.kind, head=run.head, seed=run.seed, inputs={}, numbers=numbers,
-        provenance=observe(),
+        kind=numbers.kind, head=run.head, seed=run.seed, numbers=numbers, provenance=observe(),
+        inputs={"config": run.head, "code": "one"},
     )  # fmt: skip

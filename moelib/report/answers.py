@@ -83,7 +83,9 @@ def too_few(frame: pd.DataFrame) -> str:
     """Which mixtures of the first study have too few seeds to judge, as a sentence."""
     rows = _mixtures(frame)
     few = [f"{row.head} has {row.seeds}" for row in rows[~_enough(rows)].itertuples()]
-    return f"Too few seeds to judge: {listed(few)}." if few else ""
+    return (
+        f"Too few seeds to judge, though counted in the correction: {listed(few)}." if few else ""
+    )
 
 
 def headline(answer: str) -> str:

@@ -15,7 +15,7 @@ from moelib.report.statistics import hypotheses
 from moelib.report.statistics.intervals import ALIKE, Interval, seed_interval, verdict
 
 COLUMNS = ["study", "panel", "head", "seeds", "value", "low", "high", "by_seed", "paper"]
-MANY = 8  # heads, above which a study compares variants of them too
+MANY = 8  # heads, from which on a study compares variants of them too
 MAIN = ("dense", "soft", "sparse", "switch", "frozen")
 MOST_STUDIES = 4  # studies in one figure
 SWITCHED = "protocol-"  # names of studies that differ from another one in a key of the protocol
@@ -45,7 +45,7 @@ def trains_backbone(record: Record) -> bool:
 
 
 def _main_heads(runs: list[Record]) -> list[Record]:
-    many = len({record.head for record in runs}) > MANY
+    many = len({record.head for record in runs}) >= MANY
     return [record for record in runs if record.head in MAIN] if many else runs
 
 

@@ -54,7 +54,7 @@ HEADINGS = {
     "only_reference_right": ("Only dense right", "d"),
     # ablations
     "hypothesis": ("Expected", ""),
-    "detectable": ("Detectable, points", ".2f"),
+    "detectable": ("Detectable beyond it, points", ".2f"),
     # utilization
     "gate_mass_variation": ("CV of gate mass", ".3f"),
     "load_variation": ("CV of load", ".3f"),

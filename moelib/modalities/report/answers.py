@@ -30,7 +30,7 @@ def verdicts(judged: pd.DataFrame) -> Markdown:
         points=[with_interval(row.estimate, row, in_points) for row in rows],
         verdict=judged["verdict"].map(pages.verdict),
     )
-    columns = headings("name", "what", "seeds") | {"apart": ("on two processors", "d")}
+    columns = headings("name", "what", "seeds") | {"apart": ("on two machines", "d")}
     columns |= headings("points", "expected", "verdict", "adjusted")
     return pages.table(table, columns)
 
@@ -80,14 +80,16 @@ def allocation(judged: pd.DataFrame) -> str:
 
 
 def _resolution(judged: pd.DataFrame) -> str:
-    """Which difference these seeds could have told, and how many would tell one of a point."""
+    """Which difference these seeds could have told from a point, and how many would refute one."""
     widest = judged.sort_values("deviation", na_position="first").iloc[-1]
     if not widest["deviation"] > 0:
         return ""
     level = LEVEL / len(tables.MAIN)
-    seeds = seeds_for(widest, tables.POINT, level) or f"more than {MOST_SEEDS:,}"
+    # To lie beyond a point on either side is tested twice, each at half of the level.
+    beyond = tables.POINT + detectable(widest, level / 2)
+    seeds = seeds_for(widest, tables.POINT, level, tests=2) or f"more than {MOST_SEEDS:,}"
     return (
         f" After correction for {len(tables.MAIN)} comparisons, {widest['seeds']} seeds with this "
-        f"scatter find a true difference of {plain(100 * detectable(widest, level))} points in "
-        f"four of five cases. One of a point would take {seeds} seeds."
+        f"scatter tell a true difference of {plain(100 * beyond)} points from one of a point in "
+        f"four of five cases. To show that there is none of a point would take {seeds} seeds."
     )

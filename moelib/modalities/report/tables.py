@@ -82,12 +82,34 @@ def gap(record: Trained) -> float:
 
 
 def by_run(records: Iterable[Trained]) -> pd.DataFrame:
-    """Accuracy on iid (all forms) and gap of each run, and the device that trained it."""
+    """Accuracy on iid (all forms) and gap of each run, and the machine that trained it."""
     rows = []
     for r in records:
         study, accuracy = f"modalities, {r.numbers.study.name}", r.numbers.tests["iid"].accuracy
-        rows.append((study, r.head, r.seed, r.provenance.device, accuracy, gap(r)))
-    return pd.DataFrame(rows, columns=["study", "head", "seed", "device", "iid", "gap"])
+        rows.append((study, r.head, r.seed, machine(r), accuracy, gap(r)))
+    return pd.DataFrame(rows, columns=["study", "head", "seed", "machine", "iid", "gap"])
+
+
+def machine(record: Record) -> str:
+    """What rounds: the device and the version of torch."""
+    return f"{record.provenance.device}, torch {record.provenance.packages.get('torch')}"
+
+
+def twins(records: Iterable[Trained], others: Iterable[Trained]) -> pd.DataFrame:
+    """Runs of two studies with equal settings, code and seed that unlike machines trained.
+
+    Columns are the study and arm of `one` and of `two`, the seed, and the differences of the
+    `MEASURES`.
+    """
+    same = {(r.inputs["config"], r.inputs["code"], r.seed): r for r in others}
+    rows = []
+    for r in records:
+        other = same.get((r.inputs["config"], r.inputs["code"], r.seed))
+        if other and machine(other) != machine(r):
+            names = [(run.numbers.study.name, run.head) for run in (r, other)]
+            accuracies = [run.numbers.tests["iid"].accuracy for run in (r, other)]
+            rows.append((*names, r.seed, accuracies[0] - accuracies[1], gap(r) - gap(other)))
+    return pd.DataFrame(rows, columns=["one", "two", "seed", *MEASURES])
 
 
 def by_split(records: Iterable[Trained]) -> pd.DataFrame:
@@ -169,7 +191,7 @@ def judged(records: Iterable[Trained], family: Sequence[Comparison]) -> pd.DataF
     correction for the whole family, whether or not all of it could be tested. Nothing is called of
     fewer than `FEWEST` seeds. Columns are those of a comparison, of `Evidence` and of a `Decision`,
     in shares and not in points, what was `expected` in words, and of how many pairs the two runs
-    were trained `apart`, on different kinds of processor.
+    were trained `apart`, on different kinds of processor or by different versions of torch.
     """
     runs = by_run(records)
     tested, apart = [], []
@@ -178,7 +200,7 @@ def judged(records: Iterable[Trained], family: Sequence[Comparison]) -> pd.DataF
         pairs = arm.merge(baseline, on="seed", suffixes=("", "_baseline"))
         differences = pairs[one.measure] - pairs[f"{one.measure}_baseline"]
         tested.append(over_seeds(one.name, differences, one.kind, one.threshold))
-        apart.append((pairs["device"] != pairs["device_baseline"]).sum())
+        apart.append((pairs["machine"] != pairs["machine_baseline"]).sum())
     decided = decisions([(part.p_for, part.p_against) for part in tested])
     rows = [
         {**one._asdict(), **part._asdict(), **decision._asdict()}

@@ -2,8 +2,8 @@
 
 import math
 from collections.abc import Sequence
-from fractions import Fraction
 
+import numpy as np
 import pandas as pd
 from IPython.display import Markdown
 from matplotlib.figure import Figure
@@ -22,6 +22,7 @@ from moelib.report.wording import (
     in_points,
     listed,
     plain,
+    seeds_in_words,
     seeds_of,
     with_interval,
 )
@@ -120,9 +121,22 @@ def split_chart(records: Sequence[Trained]) -> Markdown:
         f"**Of the held-out splits, *{hardest}* costs most: {plain(lost[hardest].mean())} points "
         f"of accuracy on average over arms (lowest {plain(lost[hardest].min())}, highest "
         f"{plain(lost[hardest].max())}).** Accuracy on the truths of each split: mean over seeds "
-        "(large), each seed (faint) and guessing (dashed)."
+        f"(large), each seed (faint) and guessing (dashed).{_harder_forms(records)}"
     )
     return _chart("splits", records[0], [figures.splits(table)], caption, table)
+
+
+def _harder_forms(records: Sequence[Trained]) -> str:
+    """What *depth* costs beside sentences of its own form, since *iid* has easier ones, too."""
+    form = tables.TRUTHS[-1]
+    forms = [(r.numbers.tests["iid"].forms, r.numbers.tests.get("depth")) for r in records]
+    if not all(depth and form in seen and {form} == {*depth.forms} for seen, depth in forms):
+        return ""
+    lost = [100 * (seen[form] - depth.forms[form]) for seen, depth in forms]
+    return (
+        f" *depth* asks *{form}* sentences alone, half of the truths of *iid*: relative to "
+        f"those, it costs {plain(sum(lost) / len(lost))} points."
+    )
 
 
 def gap_chart(records: Sequence[Trained]) -> Markdown:
@@ -211,6 +225,26 @@ def guidance(records: Sequence[Trained], used: Sequence[Utilized]) -> list[Markd
     return [Markdown(text), pages.table(table, columns)]
 
 
+def rounding(records: Sequence[Trained], others: Sequence[Trained]) -> list[Markdown]:
+    """How far runs of one model and seed are apart that two studies trained on unlike machines."""
+    twins = tables.twins(records, others)
+    if twins.empty:
+        return []
+    names = enumeration(
+        f"*{arm}* of `{study}`" for study, arm in dict.fromkeys([*twins["one"], *twins["two"]])
+    )
+    iid, gap = (extent(100 * twins[measure].abs()) for measure in tables.MEASURES)
+    return [
+        Markdown(
+            f"**The same seed does not make the same net on another machine.** {names} are one "
+            "model, with the same settings, code and seeds, trained on different processors or "
+            f"versions of torch. The two differ by {iid} points on *iid* and by {gap} in the gap "
+            f"({seeds_in_words(len(twins))}). Paired differences between arms have this scatter, "
+            "too."
+        )
+    ]
+
+
 def sparsity_chart(records: Sequence[Trained]) -> Markdown:
     """Accuracy and gap over the share of experts that a token meets."""
     table = tables.sparsity(records)
@@ -222,9 +256,13 @@ def sparsity_chart(records: Sequence[Trained]) -> Markdown:
         )
     else:
         means = table.groupby(["family", "share"], sort=False)["iid"].mean()
-        best = means.groupby("family", sort=False).idxmax()
-        shares = enumeration(f"{Fraction(share)} with {family}" for family, share in best)
-        claim = f"Accuracy on *iid* is highest at k/E = {shares}."
+        spans = 100 * means.groupby("family", sort=False).agg(np.ptp)
+        parts = enumeration(f"{plain(span)} points with {family}" for family, span in spans.items())
+        scatter = 100 * table.groupby("head")["iid"].agg(np.ptp).max()
+        claim = (
+            f"Over k/E, mean accuracy on *iid* varies by {parts}; seeds of one arm differ by up to "
+            f"{plain(scatter)}."
+        )
     caption = f"**{claim}** Mean over seeds (line) and each seed (faint)."
     return _chart("share", records[0], figures.sparsity(table), caption, table)
 
@@ -273,7 +311,7 @@ def forms(records: Sequence[Trained]) -> Markdown:
         {
             "arm": record.head,
             **record.numbers.tests["iid"].forms,
-            "entailed": record.numbers.entailed or math.nan,
+            "entailed": math.nan if (entailed := record.numbers.entailed) is None else entailed,
         }
         for record in records
     ]
@@ -295,8 +333,9 @@ def human(records: Sequence[Record[NlvrNumbers]]) -> Markdown:
     best = above.idxmax()
     expected = above[best] < 2
     sentence = (
-        f"**{'As expected, no' if expected else 'Contrary to expectation, an'} arm is two points "
-        f"above the more frequent label on {split}.** The best, {table['arm'][best]}, is "
+        f"**{'As expected, none' if expected else 'Contrary to expectation, one'} of the "
+        f"{len(table)} arms with answers is two points above the more frequent label on {split}.** "
+        f"The best, {table['arm'][best]} ({seeds_in_words(table['seeds'][best])}), is "
         f"{plain(abs(above[best]))} points {'above' if above[best] > 0 else 'below'} it."
     )
     return Markdown(f"{sentence}\n\n{pages.table(table, columns).data}")

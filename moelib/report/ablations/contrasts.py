@@ -244,7 +244,8 @@ def judge(
     one family (Holm 1979), those without runs too: they count as ones that nothing speaks for.
     What lies with its whole 95 % interval within `negligible` of 0 is without effect, and decides
     a hypothesis about as much by that, whatever the correction says.
-    `detectable` is the smallest effect that so many seeds see with power 0.8 at the first step.
+    `detectable` is how far beyond the threshold an effect must be for so many seeds to see it with
+    power 0.8 at the first step.
     Rows have the places of their contrasts in the family as their index.
 
     Args:

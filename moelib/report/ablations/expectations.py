@@ -17,7 +17,13 @@ from moelib.report.ablations import contrasts
 from moelib.report.accuracy import tables as accuracy_tables
 from moelib.report.headings import headings
 from moelib.report.robustness import tables as robustness_tables
-from moelib.report.statistics.hypotheses import CONTRADICTED, INCONCLUSIVE, LEVEL, SUPPORTED
+from moelib.report.statistics.hypotheses import (
+    CONTRADICTED,
+    INCONCLUSIVE,
+    LEVEL,
+    SUPPORTED,
+    WITHIN,
+)
 from moelib.report.thresholds import WEAK
 from moelib.report.utilization import tables as utilization_tables
 from moelib.report.wording import in_points, listed, plain, signed, with_interval
@@ -49,11 +55,12 @@ def missing(needed: Iterable[contrasts.Contrast]) -> Markdown:
     )
 
 
-def tally(judged: pd.DataFrame) -> str:
-    """How many hypotheses came to which verdict."""
+def tally(judged: pd.DataFrame, topic: str = "") -> str:
+    """How many hypotheses came to which verdict, and on what, if not on all that is expected."""
     counts = judged["verdict"].value_counts()
     words = (SUPPORTED, CONTRADICTED, INCONCLUSIVE)
-    return f"**Expectations: {listed(f'{counts.get(word, 0)} {word}' for word in words)}.**"
+    counted = listed(f"{counts.get(word, 0)} {word}" for word in words)
+    return f"**Expectations{topic}: {counted}.**"
 
 
 def table(judged: pd.DataFrame, longest: int | None = None) -> Markdown:
@@ -63,11 +70,12 @@ def table(judged: pd.DataFrame, longest: int | None = None) -> Markdown:
         number, unit = MEASURES[row.measure]
         effects.append(f"{with_interval(row.difference, row, number)} {unit}")
     in_accuracy = judged["measure"].str.endswith("accuracy")
+    equivalent = judged["hypothesis"].str.startswith(WITHIN)  # which has no such power
     rows = judged.assign(
         what=judged["head"] + " against " + judged["against"],
         effect=effects,
         hypothesis=judged["hypothesis"].replace({"above 0": "rises", "below 0": "falls"}),
-        detectable=100 * judged["detectable"].where(in_accuracy),
+        detectable=100 * judged["detectable"].where(in_accuracy & ~equivalent),
         verdict=judged["verdict"].map(pages.verdict),
     )
     return pages.table(rows, JUDGED, len(rows) if longest is None else longest)
@@ -81,7 +89,7 @@ def of_parts() -> list[Markdown]:
     if judged.empty:
         return [missing(expected)]
     apart = wording.across_devices(contrasts.pairs(expected, records))
-    words = " ".join(filter(None, (tally(judged), apart)))
+    words = " ".join(filter(None, (tally(judged, " on accuracy"), apart)))
     return [Markdown(words), table(judged), *_dead_without_losses()]
 
 
@@ -106,16 +114,16 @@ def of_main_study() -> list[Markdown]:
 def _ordered(associations: pd.DataFrame) -> tuple[str, str, str]:
     """Whether a measure of sharpness orders the runs of one head by their corrupted accuracy.
 
-    It is contradicted where one does. That none does is not shown: of the correlation within heads
-    no interval is known.
+    It is contradicted where one does. That none does is not shown: of tau within heads no interval
+    is known.
     """
     text = f"no measure of sharpness orders the runs of a head (tau within {WEAK:g})"
     rows = associations[associations["outcome"] == "corruption_error"]
     if rows.empty:
         return text, "not measured", INCONCLUSIVE
-    ordered = ((rows["holm"] < LEVEL) & (rows["within"].abs() > WEAK)).any()
+    ordered = ((rows["holm"] < LEVEL) & (rows["tau"].abs() > WEAK)).any()
     seen = (
-        f"within heads, tau is {signed(rows['within'].min())} to {signed(rows['within'].max())}, "
+        f"within heads, tau is {signed(rows['tau'].min())} to {signed(rows['tau'].max())}, "
         f"by measure; {rows['runs'].max()} runs are too few to show that all are small"
     )
     return text, seen, CONTRADICTED if ordered else INCONCLUSIVE

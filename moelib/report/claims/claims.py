@@ -100,8 +100,8 @@ class Judgement(NamedTuple):
         """
         sides = 2 if self.claim.decide is evidence.on_one_side else 1  # each is tested
         effect, level = self.claim.smallest, LEVEL / len(CLAIMS) / sides
-        equivalent = "equivalence" in self.claim.test
-        seeds = [hypotheses.seeds_for(p, effect, level, equivalent) for p in self.evidence]
+        tests = len(self.evidence) * (2 if "equivalence" in self.claim.test else 1)
+        seeds = [hypotheses.seeds_for(part, effect, level, tests) for part in self.evidence]
         if None in seeds or max(seeds) <= self.weakest.seeds:
             return None
         return max(seeds)

@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from moelib.report.statistics.intervals import percentiles, resampled
+from moelib.report.statistics.intervals import percentiles, resampled, tau_b
 from moelib.report.statistics.power import holm
 
 FEWEST = 10  # runs, below which a bootstrap interval says little
@@ -28,6 +28,7 @@ class Association(NamedTuple):
     high: float
     within: float  # of ranks within each head; NaN where no head has two runs
     p_value: float  # of `within`, by permutation within heads; NaN with it
+    tau: float  # Kendall's tau-b over pairs of runs of one head; NaN with `within`
 
 
 COLUMNS = ["study", "measure", "outcome", "runs", *Association._fields]
@@ -40,16 +41,18 @@ def association(x: ArrayLike, y: ArrayLike, heads: Sequence[str]) -> Association
     exchangeable, which those of different heads are not: it is too narrow where heads differ.
     `within` = sum a_i b_i / sqrt(sum a_i^2 sum b_i^2), with the ranks a, b of x and y among the
     runs of their head, less the mean rank there: no difference between heads enters. Its two-sided
-    p-value is exact up to the draws: y is permuted within each head.
+    p-value is exact up to the draws: y is permuted within each head. `tau` is `tau_b` of those
+    pairs of runs alone that have their head in common.
 
     Args:
         x: (n,) one value for each run.
         y: (n,)
         heads: (n,) the head of each run.
     """
-    x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
+    x, y, heads = np.asarray(x, dtype=float), np.asarray(y, dtype=float), np.asarray(heads)
     ends = percentiles(resampled(_spearman, x, y))
-    return Association(float(_spearman(x, y)), *ends, *_within(x, y, np.asarray(heads)))
+    tau = float(tau_b(x, y, alike=heads[:, None] == heads))
+    return Association(float(_spearman(x, y)), *ends, *_within(x, y, heads), tau)
 
 
 def associations(

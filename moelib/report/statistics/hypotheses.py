@@ -133,14 +133,16 @@ def detectable(part: Evidence, level: float) -> float:
     return detectable_effect(part.deviation, part.seeds, level)
 
 
-def seeds_for(part: Evidence, effect: float, level: float, equivalent: bool = False) -> int | None:
+def seeds_for(part: Evidence, effect: float, level: float, tests: int = 1) -> int | None:
     """How many seeds see an effect with power 0.8, if they spread as these do; None if unknown.
 
-    If `equivalent`, how many see that there is none as large, where there is none at all.
+    Of two seeds the spread is as good as unknown. Where several `tests` must all succeed, each has
+    a power of 1 - 0.2 / tests, so that together they fail as seldom. Equivalence takes two of them,
+    which see that there is no effect as large, where there is none at all.
     """
-    if part.seeds < 2 or not part.deviation > 0:
+    if part.seeds < 3 or not part.deviation > 0:
         return None
-    return needed_seeds(effect, part.deviation, level, (1 + POWER) / 2 if equivalent else POWER)
+    return needed_seeds(effect, part.deviation, level, 1 - (1 - POWER) / tests)
 
 
 def _p_values(values: np.ndarray, kind: str, threshold: float) -> tuple[float, float]:

@@ -33,11 +33,7 @@ def power(effect: float, deviation: float, seeds: int, level: float) -> float:
 
 
 def needed_seeds(effect: float, deviation: float, level: float, goal: float = POWER) -> int | None:
-    """Fewest seeds with which the test has a power; None if a thousand do not suffice.
-
-    Two one-sided tests that a difference which is none lies within a margin have power P if each
-    has (1 + P) / 2, as each fails as often.
-    """
+    """Fewest seeds with which the test has a power; None if a thousand do not suffice."""
     for seeds in range(2, MOST_SEEDS + 1):
         if power(effect, deviation, seeds, level) >= goal:
             return seeds

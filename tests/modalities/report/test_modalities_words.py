@@ -51,7 +51,7 @@ def test_allocation_helps_if_both_gaps_are_smaller(top_2, hard, verdict):
         Comparison("H2", "hard", "dense", "hard", "dense", "gap", WITHIN, POINT),
     )
     answer = concluded.allocation(tables.judged(arms, questions))
-    assert verdict in answer and ("One of a point" in answer) == ("decide" in verdict)
+    assert verdict in answer and ("none of a point" in answer) == ("decide" in verdict)
     assert "1.95 points smaller than with top-2" in answer
 
 
@@ -99,6 +99,27 @@ def test_comparisons_across_devices_are_counted():
     judged = tables.judged(runs, family)
     assert judged["apart"].tolist() == [1, 0]
     assert "| 4 | 1 | " in concluded.verdicts(judged).data.splitlines()[2]
+
+
+def test_another_version_of_torch_is_another_machine():
+    runs = records("dense", SMALL) + records("top-2", SMALL)
+    newer = runs[0].provenance.model_copy(update={"packages": {"torch": "3.0"}})
+    runs[0] = runs[0].model_copy(update={"provenance": newer})
+    family = (Comparison("H1", "top-2", "dense", "top-2", "dense", "gap", WITHIN, POINT),)
+    assert tables.judged(runs, family)["apart"].tolist() == [1]
+
+
+def test_a_model_that_two_studies_trained_tells_what_rounding_does():
+    runs = records("top-2", [0.10, 0.20])
+    assert words.rounding(runs, runs) == []  # one machine makes one net
+    elsewhere = runs[0].provenance.model_copy(update={"device": "another CPU"})
+    others = [run.model_copy(update={"provenance": elsewhere}) for run in records("hard", [0.13])]
+    assert words.rounding(runs, others) == []  # another model
+    others = [run.model_copy(update={"inputs": runs[0].inputs}) for run in others]
+    twins = tables.twins(runs, others)
+    assert twins["seed"].tolist() == [0] and twins["gap"].tolist() == pytest.approx([-0.03])
+    (text,) = words.rounding(runs, others)
+    assert "*top-2* of `small` and *hard* of `small`" in text.data and "(1 seed)" in text.data
 
 
 def test_curves_are_drawn(closed):
@@ -196,15 +217,17 @@ def test_an_arm_of_one_seed_is_hollow_and_no_line_joins_it(results, closed):
     assert [1 / 8 in line.get_xdata() for line in joined] == [False, True]
 
 
-def test_a_chart_says_at_which_share_accuracy_is_highest(results, closed):
+def test_a_chart_says_how_far_arms_are_apart_and_how_far_seeds(results, closed):
     synthetic_modalities.write_study("sparsity", seeds=(0, 1))
     runs = tables.load("sparsity")
     for run in runs:
-        if run.head == "total-1-4":
-            run.numbers.tests["iid"] = answers(0.99)
-    assert "1/4 with equal total" in claim(words.sparsity_chart(runs))
+        shares = {"total-1-4": 0.99, "active-1-2": 0.80 + 0.1 * run.seed}
+        run.numbers.tests["iid"] = answers(shares.get(run.head, 0.90))
+    text = claim(words.sparsity_chart(runs))
+    assert "9.00 points with equal total parameters" in text
+    assert "5.00 points with equal active parameters" in text and "up to 10.00" in text
     first = [run for run in runs if run.seed == 0]
-    assert "1/4" not in claim(words.sparsity_chart(first))  # one seed orders nothing
+    assert "9.00" not in claim(words.sparsity_chart(first))  # one seed orders nothing
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS)

@@ -83,18 +83,18 @@ def test_a_gate_that_never_learned_is_judged_in_the_main_study():
     assert (first, last) == (SUPPORTED, INCONCLUSIVE)
 
 
-@pytest.mark.parametrize(("holm", "within", "verdict"), [
+@pytest.mark.parametrize(("holm", "tau", "verdict"), [
     (0.01, 0.8, CONTRADICTED), (0.01, 0.2, INCONCLUSIVE), (0.2, 0.8, INCONCLUSIVE),
 ])  # fmt: skip
-def test_sharpness_that_orders_runs_contradicts_and_few_runs_support_nothing(holm, within, verdict):
+def test_sharpness_that_orders_runs_contradicts_and_few_runs_support_nothing(holm, tau, verdict):
     rows = [
-        {"outcome": "corruption_error", "holm": holm, "within": within, "runs": 12},
-        {"outcome": "corruption_error", "holm": 1.0, "within": -0.1, "runs": 12},
-        {"outcome": "brier", "holm": 0.001, "within": 0.9, "runs": 12},
+        {"outcome": "corruption_error", "holm": holm, "tau": tau, "runs": 12},
+        {"outcome": "corruption_error", "holm": 1.0, "tau": -0.1, "runs": 12},
+        {"outcome": "brier", "holm": 0.001, "tau": 0.9, "runs": 12},
     ]
     _, seen, judged = expectations._ordered(pd.DataFrame(rows))
     assert judged == verdict
-    assert prose.numbers(seen)[:2] == ["\N{MINUS SIGN}0.10", f"+{within:.2f}"]
+    assert prose.numbers(seen)[:2] == ["\N{MINUS SIGN}0.10", f"+{tau:.2f}"]
 
 
 def test_what_parts_were_expected_to_bring_is_judged():

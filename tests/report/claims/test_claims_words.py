@@ -1,9 +1,12 @@
 import pytest
 import synthetic
 
+from moelib.records.record import write_record
 from moelib.report import pages
 from moelib.report.claims import claims, tables, words
+from moelib.report.statistics.hypotheses import INCONCLUSIVE
 from moelib.report.thresholds import FITTED
+from moelib.study.run import Run
 
 pytestmark = pytest.mark.usefixtures("results")
 
@@ -36,6 +39,18 @@ def test_a_figure_is_named_only_where_the_study_is_drawn_in_it(rows, monkeypatch
 def test_of_one_seed_no_claim_about_training_is_judged(results):
     synthetic.write_all(synthetic.study("one", seeds=(0,)))
     assert tables.verdicts(["one"]).empty
+
+
+def test_times_whose_control_failed_stand_as_undecided(results):
+    study = synthetic.study("timed", seeds=(0,))
+    synthetic.write_all(study)
+    for head, times in (("dense", 1.1), ("soft", 1.2), ("sparse", 0.9)):
+        run = Run(study, head, 0)
+        write_record(run.record_path("efficiency"), synthetic.efficient(run, times, 11))
+    (row,) = tables.verdicts(["timed"]).itertuples()
+    assert (row.number, row.verdict) == (12, INCONCLUSIVE)
+    assert "control failed" in row.effect and row.adjusted == 1
+    assert "nan" not in words.by_claim(tables.verdicts(["timed"])).data
 
 
 def test_the_matrix_has_a_mark_for_each_claim_and_study(rows):

@@ -31,6 +31,16 @@ def test_one_order_is_one_pooled_and_within(sign):
     assert correlation.p_value < 0.001
 
 
+def test_tau_within_heads_is_of_their_pairs_alone():
+    x, y = runs()
+    y = np.round(y + 0.5 * x, 1)  # with ties
+    of_one_head = association(x, y, ["dense"] * 20).tau
+    assert of_one_head == pytest.approx(stats.kendalltau(x, y).statistic, abs=1e-12)
+    # In a the two runs agree, in b and c not; pairs of two heads would all agree.
+    several = association([1, 2, 13, 14, 25, 26], [1, 2, 14, 13, 26, 25], list("aabbcc"))
+    assert several.tau == pytest.approx(-1 / 3, abs=1e-12) and several.rho > 0.8
+
+
 def test_no_monotone_map_changes_anything():
     x, y = runs()
     assert association(x, y, HEADS) == association(np.exp(x), y**3, HEADS)
@@ -69,7 +79,7 @@ def test_within_two_heads_of_two_runs_all_permutations_are_seen():
 
 def test_one_run_of_each_head_says_nothing_within():
     correlation = association([1, 2, 3, 4], [1, 3, 2, 4], list("abcd"))
-    assert np.isnan(correlation.within) and np.isnan(correlation.p_value)
+    assert np.isnan([correlation.within, correlation.p_value, correlation.tau]).all()
     assert correlation.rho == pytest.approx(0.8, abs=1e-12)
 
 

@@ -16,6 +16,7 @@ from moelib.report.statistics.hypotheses import CONTRADICTED, INCONCLUSIVE, SUPP
 from moelib.report.wording import enumeration, extent, listed, plain, rounded
 
 SIXTEEN = MIXTURES[0]
+VARIABLES = ("top-8, variable", "top-8, variable-by-modality")
 ROUTINGS = {  # arms, and when a model is routed so
     "top-8, partitioned": "with a hard partition",
     "top-8, guided": "with guidance",
@@ -99,6 +100,28 @@ def verdicts(records: Sequence[Record[CostNumbers]], criteria: bool = False) -> 
     if not criteria:
         del columns["criterion"]
     return pages.table(table, columns | {device: (device, "") for device in judged})
+
+
+def drawn(records: Sequence[Record[CostNumbers]]) -> list[Markdown]:
+    """What P4's trace read at batch 32 on each device, beside another of as many slots."""
+    parts = []
+    for record in records:
+        table = tables.ratios(record, "kinds", UNIFORM)
+        table = table[(table["part"] == "mlp") & (table["batch"] == 32)].set_index("arm")
+        if {*VARIABLES} <= {*table.index}:
+            rows = table.loc[[*VARIABLES]].itertuples()
+            both = " and ".join(f"{row.touched:g} ({plain(row.ratio)} times)" for row in rows)
+            parts.append(f"{both} on the {record.provenance.device}")
+    if not parts:
+        return []
+    return [
+        Markdown(
+            "**P4 at batch 32 hangs on the trace that was drawn.** Where only words are decoded, "
+            "*variable* and *variable-by-modality* differ by chance alone. They read so many "
+            f"experts (and take so many times uniform routing's time): {'; '.join(parts)}. Where "
+            "one layer was run, it had one trace."
+        )
+    ]
 
 
 def remarks(record: Record[CostNumbers]) -> list[Markdown]:

@@ -1,5 +1,6 @@
 """Records of costs as frames: times beside their bounds, and ratios of the same rounds."""
 
+import numpy as np
 import pandas as pd
 
 from moelib.modalities.cost.predictions import CONTEXT
@@ -15,7 +16,7 @@ CELLS = [
     *("modelled", "mixture", "whole_ms", "by_round"),
 ]
 QUARTILES = ["ratio", "ratio_low", "ratio_high"]
-RATIOS = [*SIZE, "arm", "tokens", "per_expert", "slots", "touched", *QUARTILES]
+RATIOS = [*SIZE, "arm", "tokens", "per_expert", "slots", "touched", *QUARTILES, "of_medians"]
 
 
 def cells(record: Record[CostNumbers]) -> pd.DataFrame:
@@ -74,16 +75,18 @@ def decoding(record: Record[CostNumbers]) -> pd.DataFrame:
 def ratios(record: Record[CostNumbers], panel: str, reference: str) -> pd.DataFrame:
     """One row per arm and size of a panel: its time by that of the reference in the same rounds.
 
-    `ratio` is the median over rounds, with quartiles. It is of whole models, so that where few
-    layers stand for all of them, their numbers count. Sizes at which the reference did not run have
-    no row.
+    `ratio` is the median over rounds, with quartiles, and `of_medians` the ratio of both medians.
+    They are of whole models, so that where few layers stand for all of them, their numbers count.
+    Sizes at which the reference did not run have no row.
     """
     table = cells(record)
     # The arms of a panel stand together; a size that comes again is of another panel's rounds.
     table["place"] = table[SIZE].ne(table[SIZE].shift()).any(axis=1).cumsum()
     table = table[table["panel"] == panel]
     bases = table.loc[table["arm"] == reference, ["place", "by_round"]]
+    bases = bases.assign(median=[np.median(times) for times in bases["by_round"]])
     pairs = table.merge(bases, on="place", suffixes=("", "_of_reference"))
+    pairs["of_medians"] = pairs["whole_ms"] / pairs["median"]
     rounds = zip(pairs["by_round"], pairs["by_round_of_reference"], strict=True)
     quartiles = [timing.ratio("ratio", *times) for times in rounds]
     return pairs.join(pd.DataFrame(quartiles, columns=QUARTILES))[RATIOS]

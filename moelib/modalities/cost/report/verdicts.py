@@ -55,15 +55,16 @@ def judge(record: Record[CostNumbers]) -> pd.DataFrame:
 def crossings(record: Record[CostNumbers], arm: str) -> tuple[float | None, float | None, int]:
     """Batches at which an arm becomes slower than the dense 7B in decoding, and faster again.
 
-    Interpolated between measured batches on logarithmic axes; None where it was not seen. The third
-    number is the largest batch that was measured, 0 if fewer than two were.
+    Of the medians over rounds, interpolated between measured batches on logarithmic axes; None
+    where it was not seen. The third number is the largest batch that was measured, 0 if fewer than
+    two were.
     """
     table = _ratios(record, "published", DENSE_7B, arm)
     table = table[(table["mode"] == "decode") & (table["context"] == bounds.CONTEXT)]
     table = table.sort_values("batch")
     if len(table) < 2:
         return None, None, 0
-    x, y = np.log(table["batch"].to_numpy(float)), np.log(table["ratio"].to_numpy(float))
+    x, y = np.log(table["batch"].to_numpy(float)), np.log(table["of_medians"].to_numpy(float))
     up, down = (_first(x, sign * y) for sign in (1, -1))
     if y[0] >= 0:  # slower from the smallest batch on
         up = float(table["batch"].iloc[0])
@@ -82,8 +83,12 @@ def _crossings(record: Record[CostNumbers]) -> Iterator[Finding]:
     for arm, expected in bounds.CROSSING.items():
         up, down, largest = crossings(record, arm)
         yield _crossing(f"{arm} is slower", up, expected, largest)
-        if arm == first and up is not None:  # else it has nothing to regain
+        if up is None:  # it has nothing to regain
+            continue
+        if arm == first:
             yield _crossing("it is faster again", down, bounds.RETURN, largest)
+        elif down is not None:  # of which nothing was expected
+            yield _crossing("it is faster again", down, (0, math.inf), largest)
 
 
 def _crossing(
@@ -110,7 +115,7 @@ def _tracking(record: Record[CostNumbers]) -> Iterator[Finding]:
 def _masking(record: Record[CostNumbers]) -> Iterator[Finding]:
     table = _ratios(record, "executors", "grouped, uniform", "masked, uniform")
     # Of the executors that choose: 8 of 64 experts.
-    times = table["ratio"][table["per_expert"] >= bounds.ENOUGH]
+    times = table["of_medians"][table["per_expert"] >= bounds.ENOUGH]
     low, high = (8 * (1 + sign * bounds.TOLERANCE) for sign in (-1, 1))
     sizes = "1 size" if len(times) == 1 else f"{len(times)} sizes"
     yield _every(times, times.between(low, high), f"times the grouped product, at {sizes}")

@@ -188,7 +188,10 @@ def beside_ideal(record: Record[CostNumbers]) -> list[Markdown]:
     sentences = []
     if len(sparse):
         times = (sparse["ratio"] / sparse["share"]).groupby(sparse["size"], sort=False)
-        ranges = enumeration(f"{extent(of_ideal, 1)} times ({size})" for size, of_ideal in times)
+        ranges = enumeration(
+            f"{extent(of_ideal, 1)} times ({size}; shapes: {len(of_ideal)})"
+            for size, of_ideal in times
+        )
         sentences.append(
             f"**Fewer than all experts take {ranges} their ideal share k/E of the time.**"
         )
@@ -246,8 +249,9 @@ def trained(records: Sequence[Record[ModalityUtilizationNumbers]]) -> Markdown:
     return Markdown(
         f"{pages.table(table, columns, FOLDED).data}\n\nBytes sent and returned, and **modelled** "
         "times of the busiest device, for 1,000 tokens of a layer of these models. They take a "
-        "token's choices for independent; real ones, which never repeat an expert, send a little "
-        f"more.\n\n{pages.table(table, sent, FOLDED).data}"
+        "token's choices for independent, and their number for its modality's mean. Real choices "
+        "never repeat an expert, which sends more; where their number varies, fewer devices are "
+        f"visited.\n\n{pages.table(table, sent, FOLDED).data}"
     )
 
 

@@ -34,6 +34,7 @@ def test_ratios_are_of_pairs_of_one_round():
         "top-8, uniform": 1,
         "top-8, zipf": 2,
     }
+    assert table["of_medians"].tolist() == [1, 3]
 
 
 def test_a_size_that_is_timed_again_has_a_reference_of_its_own():

@@ -51,6 +51,10 @@ def test_crossings_hold_within_their_ranges_and_fail_outside():
     word, reason = verdict("P1", *decoding(arms))
     assert word == SUPPORTED, reason
     assert "Qwen3-30B-A3B is slower from batch 4 on" in reason
+    assert "again" not in reason.split("Qwen3")[1]
+    back = arms | {"Qwen3-30B-A3B": thirty | {64: 10.0, 256: 5.0}}  # of which nothing was expected
+    word, reason = verdict("P1", *decoding(back))
+    assert word == SUPPORTED and "it is faster again from batch 64 on" in reason.split("Qwen3")[1]
     late = arms | {"Qwen3-30B-A3B": {1: 1.0, 4: 2.0, 16: 20.0, 64: 30.0, 256: 40.0}}
     assert verdict("P1", *decoding(late))[0] == CONTRADICTED
     never = arms | {"DeepSeekMoE-16B": {batch: 4.0 for batch in FLAT}}

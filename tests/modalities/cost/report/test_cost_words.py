@@ -119,9 +119,19 @@ def test_fewer_experts_stand_beside_their_ideal_share():
         mixture("8 of 64", 4.0, batch=32, **tokens),
     ]
     (text,) = words.beside_ideal(record(*cells))
-    assert prose.numbers(text.data)[:5] == ["2.0", "2.0", "1", "4.0", "4.0"]
+    assert prose.numbers(text.data)[:6] == ["2.0", "2.0", "1", "1", "4.0", "4.0"]
     assert "1.5 to 1.5 times its time" in text.data
     assert words.beside_ideal(record()) == []
+
+
+def test_what_variable_slots_read_stands_beside_a_trace_that_differs_by_chance():
+    size = {"panel": "kinds", "part": "mlp", "batch": 32}
+    uniform = mixture("top-8, uniform", 10.0, touched=63.0, **size)
+    first = mixture("top-8, variable", 8.0, touched=53.0, **size)
+    second = mixture("top-8, variable-by-modality", 9.0, touched=59.0, **size)
+    assert answers.drawn([record(uniform, first)]) == []
+    (text,) = answers.drawn([record(uniform, first, second)])
+    assert "53 (0.80 times) and 59 (0.90 times)" in text.data
 
 
 def test_circumstances_tell_what_is_modelled_missing_and_cut_short():
