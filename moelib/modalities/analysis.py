@@ -3,8 +3,6 @@
 import time
 from collections.abc import Callable
 
-import torch
-
 from moelib.modalities.model import VisionLanguage
 from moelib.modalities.train import load_model, train
 from moelib.records.freshness import modality_analysis_inputs, up_to_date
@@ -37,8 +35,8 @@ def analyse(
         ConfigError: the device is not there, or another process is at work on it.
         CheckpointError: the run's files are damaged.
     """
-    what = (measure.__module__.rpartition(".")[2], items, torch.__version__)
     trained = train(run)
+    what = (measure.__module__.rpartition(".")[2], items, trained.inputs["torch"])
     path = run.record_path(numbers.kind)
     if not again:
         record = up_to_date(path, numbers, modality_analysis_inputs(run, trained, *what))

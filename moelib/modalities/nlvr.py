@@ -139,7 +139,7 @@ def analyse_nlvr(
     path = run.record_path(f"{NlvrNumbers.kind}-{split}")
     trained = train(run)
     if not again:
-        inputs = nlvr_inputs(run, trained, data, torch.__version__)
+        inputs = nlvr_inputs(run, trained, data, trained.inputs["torch"])
         record = up_to_date(path, NlvrNumbers, inputs)
         if record is not None:
             print(f"The record {path.name} is up to date: not answered again.")
@@ -153,7 +153,7 @@ def analyse_nlvr(
             kind=NlvrNumbers.kind,
             head=run.head,
             seed=run.seed,
-            inputs=nlvr_inputs(run, trained, data, torch.__version__),
+            inputs=nlvr_inputs(run, trained, data, trained.inputs["torch"]),
             numbers=numbers,
             provenance=observe(run.study.training.device, time.perf_counter() - start),
         )

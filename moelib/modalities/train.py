@@ -14,8 +14,8 @@ from moelib.modalities.model import VisionLanguage, build
 from moelib.records.atomic import remove_leftovers
 from moelib.records.freshness import modality_training_inputs, up_to_date
 from moelib.records.modalities import Answers, ModalityEpoch, ModalityTrainNumbers
-from moelib.records.provenance import observe
-from moelib.records.record import Record, write_record
+from moelib.records.provenance import device_name, observe
+from moelib.records.record import Record, RecordError, read_record, write_record
 from moelib.study.modalities import Dense, ModalityRun
 from moelib.study.training import Training
 from moelib.training import device
@@ -23,6 +23,7 @@ from moelib.training.checkpoint import CheckpointError, load_tensors, save_tenso
 from moelib.training.errors import TrainingError
 from moelib.training.schedule import learning_rate
 from moelib.training.seeding import reseed, seeded
+from moelib.training.train import resolved_elsewhere, show_published
 
 BETA_2, EPSILON = 0.98, 1e-8  # of AdamW
 
@@ -34,10 +35,14 @@ def train(run: ModalityRun, *, weights: bool = False) -> Record[ModalityTrainNum
     again; with `weights`, only if its weights are there too.
 
     Raises:
-        ConfigError: the device is not there, or another process is at work on the run.
+        ConfigError: the device is not there, or another process is at work on the run, or its
+            record is of another machine and its weights are wanted.
         TrainingError: the loss is not finite.
         CheckpointError: the state that an earlier process left is damaged.
     """
+    published = _trained_elsewhere(run)
+    if published is not None:
+        return show_published(run, published, weights)
     training = device.resolve(run.study.training).model_copy(update={"compile": False})
     study = run.study.model_copy(update={"training": training})
     run = ModalityRun(study, run.head, run.seed)
@@ -50,7 +55,8 @@ def train(run: ModalityRun, *, weights: bool = False) -> Record[ModalityTrainNum
     with run.locked(), device.numerics(training) as on, seeded(run.seed, on):
         for name in ("state.safetensors", "last.safetensors", path.name):
             remove_leftovers(run.folder / name)
-        loop = Loop(run, on, inputs)
+        # A state is of one machine, as its record will be.
+        loop = Loop(run, on, inputs | {"machine": device_name(training.device)})
         numbers = loop.train()
         record = Record[ModalityTrainNumbers](
             kind=ModalityTrainNumbers.kind,
@@ -63,6 +69,22 @@ def train(run: ModalityRun, *, weights: bool = False) -> Record[ModalityTrainNum
         record = write_record(path, record)
         loop.path.unlink(missing_ok=True)
         return record
+
+
+def _trained_elsewhere(run: ModalityRun) -> Record[ModalityTrainNumbers] | None:
+    """A record of this very training by another device, format or torch, without its weights."""
+    try:
+        record = read_record(run.record_path(ModalityTrainNumbers.kind), ModalityTrainNumbers)
+    except RecordError:
+        return None
+    asked = run.study.training.model_copy(update={"compile": False})
+    version = record.inputs["torch"]
+    training = resolved_elsewhere(asked, record.numbers.study.training, version)
+    if training is None:
+        return None
+    study = run.study.model_copy(update={"training": training})
+    inputs = modality_training_inputs(ModalityRun(study, run.head, run.seed), version)
+    return None if record.inputs != inputs or _has_weights(run, record) else record
 
 
 def load_model(run: ModalityRun, record: Record[ModalityTrainNumbers]) -> VisionLanguage:

@@ -114,8 +114,13 @@ def analysis_inputs(
         "config": _digest([values, sizes.model_dump(mode="json"), exact]),
         "data": data,
         "code": analysis_code(study, head, analysis),
-        "train": _digest(trained.numbers.model_dump(mode="json")),
+        "train": training_digest(trained),
     }
+
+
+def training_digest(trained: Record[TrainNumbers]) -> str:
+    """Digest of what a training left behind, that of its weights among it."""
+    return _digest(trained.numbers.model_dump(mode="json"))
 
 
 def modality_training_code(run: ModalityRun) -> str:

@@ -17,7 +17,10 @@ import psutil
 from moelib.study.base import PROJECT, Frozen
 
 LISTED = Path("/proc/cpuinfo")  # on Linux
-PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "papermill", "pydantic", "safetensors")
+PACKAGES = (
+    *("torch", "torchvision", "numpy", "scipy", "scikit-learn", "pillow"),
+    *("papermill", "pydantic", "safetensors"),
+)
 
 
 class Provenance(Frozen):
@@ -48,7 +51,7 @@ def observe(
     device: str = "cpu", wall_time_s: float = 0.0, epoch_seconds: Iterable[float] = ()
 ) -> Provenance:
     """Look at the checkout and the machine now."""
-    import torch  # here: who only reads records does without
+    import torch  # here and below: who only reads records does without
 
     commit, changed = _checkout()
     cpu, extensions = processor()
@@ -65,9 +68,16 @@ def observe(
         cpu_extensions=extensions,
         cores=psutil.cpu_count(),
         memory_gib=round(psutil.virtual_memory().total / 2**30, 1),
-        device=torch.cuda.get_device_name() if device == "cuda" else cpu,
+        device=device_name(device),
         threads=torch.get_num_threads(),
     )
+
+
+def device_name(device: str) -> str:
+    """What the GPU (`cuda`) or else the CPU of this machine is called."""
+    import torch
+
+    return torch.cuda.get_device_name() if device == "cuda" else processor()[0]
 
 
 @cache

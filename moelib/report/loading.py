@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from moelib.records.benchmarks import SessionNumbers
-from moelib.records.kinds import EfficiencyNumbers
+from moelib.records.freshness import training_digest
+from moelib.records.kinds import EfficiencyNumbers, TrainNumbers
 from moelib.records.record import Numbers, Record, RecordError, read_record
 from moelib.report import paper
 from moelib.study.base import PROJECT
@@ -75,7 +76,8 @@ def load(study: str, numbers: type[N]) -> list[Record[N]]:
     Records of a head or seed that the study no longer lists are left out.
 
     Raises:
-        RecordError: a record is damaged, or two of them differ in more than head and seed.
+        RecordError: a record is damaged or of other weights than those of the training beside it,
+            or two of them differ in more than head and seed.
     """
     paths = sorted(results_root().glob(f"{study}/*/seed-*/{numbers.kind}.json"))
     planned = load_study(study) if (STUDIES / f"{study}.yaml").is_file() else None
@@ -83,6 +85,8 @@ def load(study: str, numbers: type[N]) -> list[Record[N]]:
         listed = {run.record_path(numbers.kind) for run in runs(planned)}
         paths = [path for path in paths if path in listed]
     records = [_read(path, numbers, path.stat().st_mtime_ns) for path in paths]
+    for path, record in zip(paths, records, strict=True):
+        _refuse_other_weights(path, record)
     firsts: dict[str, tuple[object, Record[N]]] = {}  # of each setting, and whose it is
     for record in records:
         own = _settings(record)
@@ -101,6 +105,23 @@ def load(study: str, numbers: type[N]) -> list[Record[N]]:
 @cache  # a chapter asks for the same records dozens of times
 def _read(path: Path, numbers: type[N], _: int) -> Record[N]:
     return read_record(path, numbers)
+
+
+def _refuse_other_weights(path: Path, record: Record) -> None:
+    """Refuse an analysis of other weights than those of the training beside it."""
+    beside = path.with_name(f"{TrainNumbers.kind}.json")
+    if record.inputs.get("train") and beside.is_file():
+        trained = _digest_of_training(beside, beside.stat().st_mtime_ns)
+        if record.inputs["train"] != trained:
+            raise RecordError(
+                f"The record {path} is of other weights than those of {beside.name} beside it. "
+                "Run the analysis again."
+            )
+
+
+@cache
+def _digest_of_training(path: Path, changed: int) -> str:
+    return training_digest(_read(path, TrainNumbers, changed))
 
 
 def lowest_seed(records: Iterable[Record[N]]) -> list[Record[N]]:

@@ -1,6 +1,7 @@
 """Training of one run: the same to the last bit, whether or not it was interrupted."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 import torch
 from torch import nn
@@ -9,8 +10,8 @@ from tqdm import tqdm
 from moelib.records.atomic import remove_leftovers
 from moelib.records.freshness import training_inputs, up_to_date
 from moelib.records.kinds import Epoch, TrainNumbers
-from moelib.records.provenance import observe
-from moelib.records.record import Record, write_record
+from moelib.records.provenance import device_name, observe
+from moelib.records.record import N, Record, RecordError, read_record, write_record
 from moelib.study.base import ConfigError
 from moelib.study.machine import refuse_machine
 from moelib.study.run import Run
@@ -65,11 +66,16 @@ def ensure_trained(
     """The record of a finished run; a run that is not finished is trained now.
 
     Several analyses may ask at the same time. With `weights`, a run is finished only if its weights
-    are there too: records are published without them.
+    are there too: records are published without them. So a record of this training that another
+    machine made, and whose weights are not here, is shown, and not replaced by one of this machine.
 
     Raises:
         ConfigError, TrainingError, CheckpointError: as `train` does.
+        ConfigError: such a record is here, and its weights are wanted.
     """
+    published = _trained_elsewhere(run, dataset)
+    if published is not None:
+        return show_published(run, published, weights)
     training = device.resolve(run.study.training)
     study = run.study.model_copy(update={"training": training})
     inputs = training_inputs(study, run.head, run.seed, dataset.digest, torch.__version__)
@@ -84,7 +90,9 @@ def ensure_trained(
         for name in WRITTEN:
             remove_leftovers(run.folder / name)
         with seeded(run.seed, on):  # only keeps the caller's generators as they were
-            loop = WatchedLoop(run, training, dataset.to(on), inputs)
+            # A state is of one machine, as its record will be.
+            machine = {"machine": device_name(training.device)}
+            loop = WatchedLoop(run, training, dataset.to(on), inputs | machine)
             loop.watch = watch
             numbers, seconds = loop.train()
         record = Record[TrainNumbers](
@@ -118,6 +126,55 @@ def _finished(run: Run, inputs: dict[str, str], weights: bool) -> Record[TrainNu
     if record is None or (weights and not _has_weights(run, record)):
         return None
     print("This run is finished: not trained again.")
+    return record
+
+
+def _trained_elsewhere(run: Run, dataset: Dataset) -> Record[TrainNumbers] | None:
+    """A record of this very training by another device, format or torch, without its weights."""
+    try:
+        record = read_record(run.record_path("train"), TrainNumbers)
+    except RecordError:
+        return None
+    version = record.inputs["torch"]
+    training = resolved_elsewhere(run.study.training, record.study.training, version)
+    if training is None:
+        return None
+    study = run.study.model_copy(update={"training": training})
+    inputs = training_inputs(study, run.head, run.seed, dataset.digest, version)
+    return None if record.inputs != inputs or _has_weights(run, record) else record
+
+
+def resolved_elsewhere(asked: Training, there: Training, version: str) -> Training | None:
+    """What is asked, on the device and in the format of a record; None if it is the same here.
+
+    Args:
+        asked: the training of a study, before it is resolved for this machine.
+        there: that of the record, which its machine resolved.
+        version: of torch there.
+    """
+    formats = ("precision", "channels_last", "compile")
+    resolved = {name: getattr(there, name) for name in formats if getattr(asked, name) == "auto"}
+    training = asked.model_copy(update={"device": there.device, **resolved})
+    if (there.device, version) == (asked.device, torch.__version__):
+        with suppress(ConfigError):  # of a device that is not here
+            return None if device.resolve(asked) == training else training
+    return training
+
+
+def show_published(run: Run, record: Record[N], weights: bool) -> Record[N]:
+    """The record of a training that another machine made, unless its `weights` are wanted.
+
+    Raises:
+        ConfigError: they are, and are not here.
+    """
+    trained = f"trained on {record.provenance.device} with torch {record.inputs['torch']}"
+    if weights:
+        raise ConfigError(
+            f"The run was {trained}, and its weights are not in {run.folder}. Training it here "
+            "would replace that record: move the folder away, or name another folder of results "
+            "with MOELIB_RESULTS."
+        )
+    print(f"This run was {trained}: its record is shown, and it is not trained again.")
     return record
 
 

@@ -88,6 +88,18 @@ def test_a_killed_run_ends_with_the_same_numbers(results, monkeypatch, arm):
     assert resumed.numbers == whole.numbers and resumed.digest == whole.digest
 
 
+def test_a_record_of_another_torch_is_shown_and_never_replaced(results, monkeypatch, capsys):
+    run = small_run("top-2")
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "__version__", "99.0")
+        record = train(run)
+    monkeypatch.setattr(Loop, "train", None)
+    (run.folder / "last.safetensors").unlink()
+    assert train(run) == record and "with torch 99.0" in capsys.readouterr().out
+    with refusal(ConfigError, "99.0", str(run.folder), "MOELIB_RESULTS"):
+        train(run, weights=True)
+
+
 def test_arms_of_a_seed_share_what_they_can():
     first, second = (Loop(small_run(arm), CPU, {}).model for arm in ("top-2", "hard"))
     for name, tensor in first.state_dict().items():

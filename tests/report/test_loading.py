@@ -3,13 +3,14 @@ import synthetic
 from prose import refusal
 
 from moelib.records.benchmarks import BenchmarkNumbers, ScaleNumbers
+from moelib.records.freshness import training_digest
 from moelib.records.kinds import (
     EfficiencyNumbers,
     SharpnessNumbers,
     TrainNumbers,
     UtilizationNumbers,
 )
-from moelib.records.record import RecordError, write_record
+from moelib.records.record import RecordError, read_record, write_record
 from moelib.report import loading
 from moelib.study.analyses import Efficiency
 from moelib.study.reader import load_study, parse_study
@@ -72,6 +73,21 @@ def test_records_of_one_head_with_different_settings_are_refused():
     write_record(run.record_path("train"), synthetic.trained(run))
     with refusal(RecordError, "train", "'tiny'", "soft, seed 0", "soft, seed 1", "heads.soft"):
         loading.load("tiny", TrainNumbers)
+
+
+def test_an_analysis_of_other_weights_than_the_training_beside_it_is_refused():
+    run = Run(synthetic.study(seeds=(0,)), "soft", 0)
+    trained, analysed = synthetic.trained(run), synthetic.analysed(run)
+    write_record(run.record_path("train"), trained)
+    trained = read_record(run.record_path("train"), TrainNumbers)
+    inputs = {"train": training_digest(trained)}
+    path = run.record_path("utilization")
+    write_record(path, analysed.model_copy(update={"inputs": inputs}))
+    assert len(loading.load("tiny", UtilizationNumbers)) == 1
+    again = trained.numbers.model_copy(update={"weights": {"last": 64 * "0"}})
+    write_record(run.record_path("train"), trained.model_copy(update={"numbers": again}))
+    with refusal(RecordError, str(path), "other weights", "train.json"):
+        loading.load("tiny", UtilizationNumbers)
 
 
 def test_seeds_may_be_of_different_devices():

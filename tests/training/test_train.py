@@ -17,7 +17,7 @@ from tiny import tiny_dataset, tiny_run
 
 from moelib.records import atomic, freshness
 from moelib.records.kinds import TrainNumbers
-from moelib.records.record import read_record
+from moelib.records.record import read_record, write_record
 from moelib.study import backbones as config
 from moelib.study.analyses import Surface
 from moelib.study.base import PROJECT, ConfigError
@@ -503,13 +503,14 @@ def test_other_code_is_trained_anew(dataset, monkeypatch, change):
 
 def test_other_data_or_torch_are_trained_with_anew(dataset, monkeypatch):
     run = tiny_run("dense", epochs=1)
-    train(run, dataset)
+    record = train(run, dataset)
     monkeypatch.setattr(training_module, "WatchedLoop", dying)
-    with monkeypatch.context() as patch, pytest.raises(Killed):
-        patch.setattr(torch, "__version__", "99.0")
-        train(run, dataset)
     with pytest.raises(Killed):
         train(run, replace(dataset, digest="other"))
+    older = record.model_copy(update={"inputs": record.inputs | {"torch": "1.0"}})
+    write_record(run.record_path("train"), older)
+    with pytest.raises(Killed):  # its weights are here: it is no record of another machine
+        train(run, dataset)
 
 
 def test_a_record_without_its_weights_stands_until_they_are_needed(dataset, monkeypatch):
@@ -524,6 +525,68 @@ def test_a_record_without_its_weights_stands_until_they_are_needed(dataset, monk
             ensure_trained(run, dataset, weights=True)
     repeated = ensure_trained(run, dataset, weights=True)
     assert repeated.digest == record.digest
+
+
+def published(run: Run, dataset: Dataset, version: str, **training) -> bytes:
+    """Train a run, and leave its record alone, as if another machine had made it."""
+    record = train(run, dataset)
+    for name in record.numbers.weights:
+        (run.folder / f"{name}.safetensors").unlink()
+    training = record.study.training.model_copy(update=training)
+    study = record.study.model_copy(update={"training": training})
+    inputs = freshness.training_inputs(study, run.head, run.seed, dataset.digest, version)
+    there = record.provenance.model_copy(update={"device": "Another Machine"})
+    made = record.model_copy(update={"study": study, "inputs": inputs, "provenance": there})
+    write_record(run.record_path("train"), made)
+    return run.record_path("train").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("version", "training"),
+    [
+        ("99.0", {}),
+        (torch.__version__, {"device": "cuda"}),
+        (torch.__version__, {"channels_last": False}),
+    ],
+)
+def test_a_record_of_another_machine_is_shown_and_never_replaced(
+    dataset, capsys, version, training
+):
+    run = tiny_run("dense", epochs=1, channels_last="auto")
+    before = published(run, dataset, version, **training)
+    record = train(run, dataset)
+    assert record.provenance.device == "Another Machine"
+    assert f"on Another Machine with torch {version}" in capsys.readouterr().out
+    with refusal(ConfigError, "Another Machine", str(run.folder), "MOELIB_RESULTS"):
+        ensure_trained(run, dataset, weights=True)
+    assert run.record_path("train").read_bytes() == before
+
+
+def test_a_record_of_a_device_that_is_not_here_is_shown(dataset, monkeypatch):
+    run = tiny_run("dense", epochs=1)
+    published(run, dataset, torch.__version__, device="cuda")
+    asked = run.study.training.model_copy(update={"device": "cuda"})
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    on_gpu = Run(run.study.model_copy(update={"training": asked}), "dense", 0)
+    assert train(on_gpu, dataset).study.training.device == "cuda"
+
+
+def test_a_record_of_another_machine_and_other_settings_is_replaced(dataset):
+    published(tiny_run("dense", epochs=1), dataset, "99.0")
+    run = tiny_run("dense", epochs=1, learning_rate=0.05)
+    assert train(run, dataset).inputs["torch"] == torch.__version__
+
+
+def test_a_state_of_another_machine_is_not_continued(dataset, interrupt, monkeypatch, capsys):
+    """Its record would name one machine for the work of two."""
+    run = tiny_run("dense", epochs=2)
+    interrupt(STEPS)
+    with pytest.raises(Killed):
+        train(run, dataset)
+    interrupt(None)
+    monkeypatch.setattr(training_module, "device_name", lambda _: "Another Machine")
+    train(run, dataset)
+    assert "starting anew" in capsys.readouterr().out
 
 
 def test_a_run_killed_under_another_configuration_leaves_nothing_in_this_one(

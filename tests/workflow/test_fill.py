@@ -124,6 +124,10 @@ def test_no_job_is_started_that_recorded_sessions_show_to_take_too_long(fill, tm
     write_record(path, session.model_copy(update={"numbers": numbers}))
     output, status, started = fill(10, seeds=[1])
     assert status == 0 and not started and "0 jobs done, 3 left" in output
+    there = session.provenance.model_copy(update={"device": "a slower machine"})
+    write_record(path, session.model_copy(update={"numbers": numbers, "provenance": there}))
+    *_, started = fill(10, seeds=[1])
+    assert started
 
 
 def test_a_session_in_which_all_was_done_before_is_not_recorded(fill, tmp_path):

@@ -116,7 +116,7 @@ def expenses(records: Iterable[Record]) -> pd.DataFrame:
 
 
 def energy(sessions: Mapping[str, Iterable[Record[SessionNumbers]]]) -> pd.DataFrame:
-    """One row per study: hours of its sessions and energy in kWh, NaN where none could be read.
+    """One row per study and device: hours of sessions and energy in kWh, NaN where none was read.
 
     `task_hours` is the sum over tasks of the time that each took: by `hours` it is how many shared
     the machine on average. The energy is the GPU's own count, of everything on it; that of the
@@ -125,6 +125,7 @@ def energy(sessions: Mapping[str, Iterable[Record[SessionNumbers]]]) -> pd.DataF
     table = pd.DataFrame(
         {
             "study": study,
+            "device": record.provenance.device,
             "sessions": 1,
             "hours": record.numbers.seconds / 3600,
             "tasks": len(record.numbers.tasks),
@@ -137,4 +138,4 @@ def energy(sessions: Mapping[str, Iterable[Record[SessionNumbers]]]) -> pd.DataF
     if table.empty:
         return table
     table["kilowatt_hours"] = table["kilowatt_hours"].astype(float) / JOULES
-    return table.groupby("study", sort=False).sum(min_count=1).reset_index()
+    return table.groupby(MACHINE, sort=False).sum(min_count=1).reset_index()

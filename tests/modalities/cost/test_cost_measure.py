@@ -4,12 +4,13 @@ import time
 
 import pytest
 import torch
+from cost_records import cell
 from prose import lacking, refusal
 
 from moelib.modalities.cost import grid, measure, session
 from moelib.modalities.cost.grid import Panel, dense, shrunk
 from moelib.records.cost import CostNumbers
-from moelib.records.record import read_record
+from moelib.records.record import read_record, write_record
 from moelib.study.base import ConfigError
 from moelib.study.shapes import OLMOE, SHAPES
 
@@ -114,6 +115,21 @@ def test_a_session_writes_a_record_that_says_what_computed_it(results, capsys):
     assert set(record.inputs) == {"code"}
     assert record.numbers.beside == "tests"
     assert "peaks and checks" in capsys.readouterr().out
+
+
+def test_a_record_with_more_timings_stands(results, monkeypatch, capsys):
+    path = session.record_costs("cpu", 0.01, tiny=True)
+    record = read_record(path, CostNumbers)
+    timed = record.numbers.model_copy(update={"cells": (cell("Vicuna-7B", 1.0),)})
+    write_record(path, record.model_copy(update={"numbers": timed}))
+    before = path.read_bytes()
+    panels = [("peaks", record.numbers), ("a panel", timed)]
+    monkeypatch.setattr(session, "measure", lambda *_, **__: iter(panels[:1]))
+    assert session.record_costs("cpu", 1.0, tiny=True) == path
+    assert path.read_bytes() == before and "stands" in capsys.readouterr().out
+    monkeypatch.setattr(session, "measure", lambda *_, **__: iter(panels))
+    session.record_costs("cpu", 1.0, tiny=True)
+    assert path.read_bytes() != before
 
 
 def test_impossible_sessions_are_refused(results):

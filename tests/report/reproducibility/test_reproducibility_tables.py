@@ -122,5 +122,14 @@ def test_energy_is_summed_where_it_could_be_read(results):
     assert row["sessions"] == 2 and row["hours"] == 2 and row["tasks"] == 2
     assert row["task_hours"] == pytest.approx(2 * 5 / HOUR)
     assert row["kilowatt_hours"] == pytest.approx(2)
+    elsewhere = sessions()["paper"][1]
+    there = elsewhere.provenance.model_copy(update={"device": "a CPU"})
+    write_record(
+        results_root() / "paper/sessions/1.json",
+        elsewhere.model_copy(update={"provenance": there}),
+    )
+    first, second = energy(sessions()).to_dict("records")
+    assert (first["hours"], second["hours"]) == (1, 1) and second["device"] == "a CPU"
+    assert first["kilowatt_hours"] == pytest.approx(2) and np.isnan(second["kilowatt_hours"])
     unread = {"paper": [r for r in sessions()["paper"] if r.numbers.energy_joules is None]}
     assert np.isnan(energy(unread)["kilowatt_hours"].iloc[0])
