@@ -72,18 +72,17 @@ def train(run: ModalityRun, *, weights: bool = False) -> Record[ModalityTrainNum
 
 
 def _trained_elsewhere(run: ModalityRun) -> Record[ModalityTrainNumbers] | None:
-    """A record of this very training by another device, format or torch, without its weights."""
+    """A record of this very training by another machine, format or torch, without its weights."""
     try:
         record = read_record(run.record_path(ModalityTrainNumbers.kind), ModalityTrainNumbers)
     except RecordError:
         return None
     asked = run.study.training.model_copy(update={"compile": False})
-    version = record.inputs["torch"]
-    training = resolved_elsewhere(asked, record.numbers.study.training, version)
+    training = resolved_elsewhere(asked, record.numbers.study.training, record)
     if training is None:
         return None
-    study = run.study.model_copy(update={"training": training})
-    inputs = modality_training_inputs(ModalityRun(study, run.head, run.seed), version)
+    there = ModalityRun(run.study.model_copy(update={"training": training}), run.head, run.seed)
+    inputs = modality_training_inputs(there, record.inputs["torch"])
     return None if record.inputs != inputs or _has_weights(run, record) else record
 
 

@@ -130,34 +130,34 @@ def _finished(run: Run, inputs: dict[str, str], weights: bool) -> Record[TrainNu
 
 
 def _trained_elsewhere(run: Run, dataset: Dataset) -> Record[TrainNumbers] | None:
-    """A record of this very training by another device, format or torch, without its weights."""
+    """A record of this very training by another machine, format or torch, without its weights."""
     try:
         record = read_record(run.record_path("train"), TrainNumbers)
     except RecordError:
         return None
-    version = record.inputs["torch"]
-    training = resolved_elsewhere(run.study.training, record.study.training, version)
+    training = resolved_elsewhere(run.study.training, record.study.training, record)
     if training is None:
         return None
-    study = run.study.model_copy(update={"training": training})
+    study, version = run.study.model_copy(update={"training": training}), record.inputs["torch"]
     inputs = training_inputs(study, run.head, run.seed, dataset.digest, version)
     return None if record.inputs != inputs or _has_weights(run, record) else record
 
 
-def resolved_elsewhere(asked: Training, there: Training, version: str) -> Training | None:
+def resolved_elsewhere(asked: Training, there: Training, record: Record) -> Training | None:
     """What is asked, on the device and in the format of a record; None if it is the same here.
 
     Args:
         asked: the training of a study, before it is resolved for this machine.
         there: that of the record, which its machine resolved.
-        version: of torch there.
+        record: of the training.
     """
     formats = ("precision", "channels_last", "compile")
     resolved = {name: getattr(there, name) for name in formats if getattr(asked, name) == "auto"}
     training = asked.model_copy(update={"device": there.device, **resolved})
-    if (there.device, version) == (asked.device, torch.__version__):
-        with suppress(ConfigError):  # of a device that is not here
-            return None if device.resolve(asked) == training else training
+    with suppress(ConfigError):  # of a device that is not here
+        here = device.resolve(asked), device_name(asked.device), torch.__version__
+        if here == (training, record.provenance.device, record.inputs["torch"]):
+            return None
     return training
 
 

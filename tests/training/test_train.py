@@ -545,6 +545,7 @@ def published(run: Run, dataset: Dataset, version: str, **training) -> bytes:
     ("version", "training"),
     [
         ("99.0", {}),
+        (torch.__version__, {}),  # of another processor
         (torch.__version__, {"device": "cuda"}),
         (torch.__version__, {"channels_last": False}),
     ],
