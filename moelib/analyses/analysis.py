@@ -25,7 +25,8 @@ def analyse(
 ) -> Record[N]:
     """The record of an analysis: as it stands if it is up to date, else measured now.
 
-    A run that is not trained yet, or whose weights are needed and gone, is trained first.
+    A run that is not trained yet, or whose weights are needed and gone, is trained first; but none
+    that another machine trained, whose record would be lost.
 
     Args:
         run: whose weights are analysed; the sizes are those of its study.
@@ -37,7 +38,7 @@ def analyse(
 
     Raises:
         ConfigError: the study leaves this analysis out, the device or data of the training are not
-            there, or another process is at work on it.
+            there, another process is at work on it, or it needs weights of another machine.
         CheckpointError: the run's files are damaged.
     """
     kind = numbers.kind

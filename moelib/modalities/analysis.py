@@ -22,7 +22,8 @@ def analyse(
 ) -> Record[N]:
     """The record of an analysis: as it stands if it is up to date, else measured now.
 
-    A run that is not trained yet, or whose weights are gone, is trained first.
+    A run that is not trained yet, or whose weights are gone, is trained first; but none that
+    another machine trained, whose record would be lost.
 
     Args:
         run: whose weights are analysed.
@@ -32,7 +33,8 @@ def analyse(
         again: measure even if the record is up to date.
 
     Raises:
-        ConfigError: the device is not there, or another process is at work on it.
+        ConfigError: the device is not there, another process is at work on it, or it needs weights
+            of another machine.
         CheckpointError: the run's files are damaged.
     """
     trained = train(run)

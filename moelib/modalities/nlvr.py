@@ -122,7 +122,8 @@ def analyse_nlvr(
 ) -> Record[NlvrNumbers]:
     """The record of a run's answers to a split: as it stands if up to date, else answered now.
 
-    A run that is not trained yet, or whose weights are gone, is trained first.
+    A run that is not trained yet, or whose weights are gone, is trained first; but none that
+    another machine trained, whose record would be lost.
 
     Args:
         run: that answers.
@@ -131,7 +132,7 @@ def analyse_nlvr(
         again: answer even if the record is up to date.
 
     Raises:
-        ConfigError: the files are missing or damaged.
+        ConfigError: the files are missing or damaged, or it needs weights of another machine.
     """
     files = folder(root)
     examples = read(files, split)

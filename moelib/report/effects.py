@@ -11,11 +11,12 @@ import pandas as pd
 
 from moelib.records.record import Record
 from moelib.report import comparisons, paper
+from moelib.report.loading import planned_heads
 from moelib.report.statistics import hypotheses
 from moelib.report.statistics.intervals import ALIKE, Interval, seed_interval, verdict
 
 COLUMNS = ["study", "panel", "head", "seeds", "value", "low", "high", "by_seed", "paper"]
-MANY = 8  # heads, from which on a study compares variants of them too
+MANY = 8  # heads, above which a study compares variants of them too
 MAIN = ("dense", "soft", "sparse", "switch", "frozen")
 MOST_STUDIES = 4  # studies in one figure
 SWITCHED = "protocol-"  # names of studies that differ from another one in a key of the protocol
@@ -31,7 +32,7 @@ def few_heads(records: Mapping[str, list[Record]]) -> dict[str, list[Record]]:
         study: main
         for study, runs in records.items()
         if not study.startswith(SWITCHED)
-        and (main := _main_heads(runs))
+        and (main := _main_heads(study, runs))
         and trains_backbone(main[0])
     }
     as_paper = [s for s, (run, *_) in few.items() if run.study.backbone.kind == paper.BACKBONE]
@@ -44,9 +45,10 @@ def trains_backbone(record: Record) -> bool:
     return record.study.backbone.kind != "random_features"
 
 
-def _main_heads(runs: list[Record]) -> list[Record]:
-    many = len({record.head for record in runs}) >= MANY
-    return [record for record in runs if record.head in MAIN] if many else runs
+def _main_heads(study: str, runs: list[Record]) -> list[Record]:
+    # Of what only some heads have, such as experts, the study may have fewer heads than it lists.
+    heads = max(planned_heads(study), len({record.head for record in runs}))
+    return [record for record in runs if record.head in MAIN] if heads > MANY else runs
 
 
 def by_head(

@@ -68,6 +68,11 @@ def planned_seeds(study: str) -> int:
     return len(load_study(study).seeds) if (STUDIES / f"{study}.yaml").is_file() else 0
 
 
+def planned_heads(study: str) -> int:
+    """How many heads a study lists; 0 if its file is not in studies/."""
+    return len(load_study(study).heads) if (STUDIES / f"{study}.yaml").is_file() else 0
+
+
 def load(study: str, numbers: type[N]) -> list[Record[N]]:
     """All records of one kind of a study, in the order of its heads, then by seed.
 

@@ -15,6 +15,14 @@ def test_a_study_of_many_heads_is_not_compared_head_by_head():
     assert list(effects.few_heads({"few": few, "many": many, "none": []})) == ["few"]
 
 
+def test_heads_of_a_study_are_counted_though_few_have_what_is_drawn():
+    """Of the ten heads of `ablations` eight have experts, and of those some are variants."""
+    study = synthetic.study("ablations", heads={"soft": {"kind": "soft"}, "free": {"kind": "soft"}})
+    drawn = [synthetic.trained(Run(study, head, 0)) for head in study.heads]
+    (main,) = effects.few_heads({"ablations": drawn})["ablations"]
+    assert main.head == "soft"
+
+
 SMALL, LARGE = {"kind": "small_resnet", "widths": [4]}, {"kind": "resnet18"}
 
 

@@ -228,7 +228,7 @@ def guidance(records: Sequence[Trained], used: Sequence[Utilized]) -> list[Markd
 def rounding(records: Sequence[Trained], others: Sequence[Trained]) -> list[Markdown]:
     """How far runs of one model and seed are apart that two studies trained on unlike machines."""
     twins = tables.twins(records, others)
-    if twins.empty:
+    if not twins[[*tables.MEASURES]].any(axis=None):  # none, or all the same
         return []
     names = enumeration(
         f"*{arm}* of `{study}`" for study, arm in dict.fromkeys([*twins["one"], *twins["two"]])

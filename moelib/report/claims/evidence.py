@@ -145,7 +145,7 @@ def speed(records: Records) -> list[Evidence]:
     like = None if control is None else median_interval(control)
     if like is None or not (FASTER <= like.low and like.high <= 2 - FASTER):
         failed = {"p_for": math.nan, "p_against": math.nan}
-        parts = [part._replace(name=f"control failed; {part.name}", **failed) for part in parts]
+        parts = [part._replace(name=f"no valid control; {part.name}", **failed) for part in parts]
     return parts
 
 

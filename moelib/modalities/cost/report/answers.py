@@ -116,10 +116,10 @@ def drawn(records: Sequence[Record[CostNumbers]]) -> list[Markdown]:
         return []
     return [
         Markdown(
-            "**P4 at batch 32 hangs on the trace that was drawn.** Where only words are decoded, "
-            "*variable* and *variable-by-modality* differ by chance alone. They read so many "
-            f"experts (and take so many times uniform routing's time): {'; '.join(parts)}. Where "
-            "one layer was run, it had one trace."
+            "**How many experts P4's trace reads at batch 32 is a matter of chance.** Where only "
+            "words are decoded, chance alone tells *variable* from *variable-by-modality*. They "
+            f"read so many experts (and take so many times uniform routing's time): "
+            f"{'; '.join(parts)}. Where one layer was run, it had one trace."
         )
     ]
 

@@ -1,6 +1,5 @@
 """Records of costs as frames: times beside their bounds, and ratios of the same rounds."""
 
-import numpy as np
 import pandas as pd
 
 from moelib.modalities.cost.predictions import CONTEXT
@@ -83,10 +82,9 @@ def ratios(record: Record[CostNumbers], panel: str, reference: str) -> pd.DataFr
     # The arms of a panel stand together; a size that comes again is of another panel's rounds.
     table["place"] = table[SIZE].ne(table[SIZE].shift()).any(axis=1).cumsum()
     table = table[table["panel"] == panel]
-    bases = table.loc[table["arm"] == reference, ["place", "by_round"]]
-    bases = bases.assign(median=[np.median(times) for times in bases["by_round"]])
+    bases = table.loc[table["arm"] == reference, ["place", "whole_ms", "by_round"]]
     pairs = table.merge(bases, on="place", suffixes=("", "_of_reference"))
-    pairs["of_medians"] = pairs["whole_ms"] / pairs["median"]
+    pairs["of_medians"] = pairs["whole_ms"] / pairs["whole_ms_of_reference"]
     rounds = zip(pairs["by_round"], pairs["by_round_of_reference"], strict=True)
     quartiles = [timing.ratio("ratio", *times) for times in rounds]
     return pairs.join(pd.DataFrame(quartiles, columns=QUARTILES))[RATIOS]
