@@ -64,23 +64,21 @@ for (const block of document.querySelectorAll(".filtered")) {
     select.addEventListener("change", show);
     return select;
   });
+  const count = bar.appendChild(document.createElement("output"));
   function show() {
     for (const row of rows) {
       row.hidden = selects.some(({ value }, column) => value !== "all" && value !== text(row, column));
     }
-    let headed = false;  // one table, the first in sight, names the columns
+    count.value = `${rows.filter((row) => !row.hidden).length} of ${rows.length} verdicts`;
     for (const table of block.querySelectorAll("table")) {
       const empty = [...table.querySelectorAll("tbody tr")].every((row) => row.hidden);
       const part = table.closest(".pst-scrollable-table-container") ?? table;
       part.hidden = empty;
-      part.classList.toggle("later", headed);
-      headed ||= !empty;
       for (let above = part.previousElementSibling; above?.tagName === "P"; above = above.previousElementSibling)
         above.hidden = empty;
     }
   }
   block.prepend(bar);
-  block.classList.add("scripted");
   if (rows.length) { selects[0].value = text(rows[0], 0); show(); }
 }
 

@@ -13,12 +13,12 @@ from IPython.display import Markdown
 
 from moelib.records.record import Record
 from moelib.report import effects
+from moelib.report.comparisons import FEWEST
 from moelib.report.forest import chart
-from moelib.report.loading import planned_seeds
+from moelib.report.loading import SEEDS_TO_LEAD, planned_seeds
 from moelib.report.wording import clauses, listed, plain, seed_count, span
 from moelib.study.heads import family
 
-FEWEST = 3  # seeds of a head that a sentence compares, where another head has as many
 NOTHING = "No study here has such records yet. `make book` runs one in minutes."
 MIXTURES = ("soft", "sparse", "switch")  # the others are controls
 
@@ -43,7 +43,7 @@ def comparison(
         condition: what qualifies the comparison.
         log: whether logarithms are tested, as of ratios.
     """
-    sure = _mixtures(frame)
+    sure = _mixtures(frame, frame["study"].iloc[0])
     if sure.empty or sure["seeds"].max() < 2:
         return f"With one seed per head, this compares trained nets{condition}, not kinds of head."
     claim = sides_of_dense(sure, verbs, null, condition, log)
@@ -58,7 +58,7 @@ def comparison(
     )
     return (
         f"**{claim[0].upper()}{claim[1:]}**: {value} (95% interval {span(one, number)}, "
-        f"{corrected}; {seeds_in(told)})."
+        f"{corrected}; {seeds_in(told.head(1))})."
     )
 
 
@@ -79,24 +79,49 @@ def sides_of_dense(
     return "; ".join([f"{first} dense{condition}", *(f"{part} dense" for part in others)])
 
 
+def elsewhere(
+    frame: pd.DataFrame,
+    records: Mapping[str, list[Record]],
+    verbs: Mapping[str, str],
+    null: float = 0,
+    condition: str = "",
+    log: bool = False,
+) -> str:
+    """Which mixtures lie above and below dense in the other corrected studies of enough seeds."""
+    told = []
+    for study in frame["study"].unique()[1:]:
+        rows = _mixtures(frame, study)
+        corrected = records[study][0].study.protocol.base == "corrected"
+        if corrected and rows["seeds"].max() >= SEEDS_TO_LEAD:
+            told.append(f"In `{study}`, {sides_of_dense(rows, verbs, null, condition, log)}.")
+    return " ".join(told)
+
+
 def too_few(frame: pd.DataFrame) -> str:
     """Which mixtures of the first study have too few seeds to judge, as a sentence."""
-    rows = _mixtures(frame)
+    rows = _mixtures(frame, frame["study"].iloc[0])
     few = [f"{row.head} has {row.seeds}" for row in rows[~_enough(rows)].itertuples()]
     return (
         f"Too few seeds to judge, though counted in the correction: {listed(few)}." if few else ""
     )
 
 
-def headline(answer: str) -> str:
-    """What of an answer is in bold: a caption repeats no more."""
+def headline(answer: str, study: str = "") -> str:
+    """What of an answer is in bold: a caption repeats no more, and names the study it is true of.
+
+    >>> headline("**Soft is better than dense**: by 2.", "paper")
+    '**In `paper`, soft is better than dense.**'
+    """
     bold = answer.split("**")
-    return f"**{bold[1].removesuffix('.')}.**" if len(bold) > 1 else answer
+    if len(bold) == 1:
+        return answer
+    told = bold[1].removesuffix(".")
+    return f"**In `{study}`, {told[0].lower()}{told[1:]}.**" if study else f"**{told}.**"
 
 
-def _mixtures(frame: pd.DataFrame) -> pd.DataFrame:
-    """Those of the first study, in its last panel: of test images, where both splits are shown."""
-    rows = frame[frame["study"] == frame["study"].iloc[0]]
+def _mixtures(frame: pd.DataFrame, study: str) -> pd.DataFrame:
+    """Those of a study, in its last panel: of test images, where both splits are shown."""
+    rows = frame[frame["study"] == study]
     rows = rows[rows["panel"] == rows["panel"].iloc[-1]]
     return rows[rows["head"].map(family).isin(MIXTURES)]
 
@@ -134,8 +159,12 @@ def times_dense(
         comparison(part.effects, verbs, plain, part.sentence, 1, part.condition, log=True)
         for part in ratios
     ]
-    few = filter(None, dict.fromkeys(too_few(part.effects) for part in ratios))
-    yield Markdown("\n\n".join([*answers, *few]) or NOTHING)
+    others = (
+        elsewhere(part.effects, records, verbs, 1, part.condition, log=True) for part in ratios
+    )
+    few = dict.fromkeys(too_few(part.effects) for part in ratios)
+    told = [text for pair in zip(answers, others, strict=True) for text in pair]
+    yield Markdown("\n\n".join(filter(None, [*told, *few])) or NOTHING)
     for part, answer in zip(ratios, answers, strict=True):
-        caption = f"{headline(answer)} {part.caption}"
+        caption = f"{headline(answer, part.effects['study'].iloc[0])} {part.caption}"
         yield chart(part.name, part.effects, records, caption, part.label, line=1, log=True)

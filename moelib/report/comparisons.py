@@ -12,6 +12,7 @@ from moelib.study.heads import family
 
 N = TypeVar("N", bound=Record)
 REFERENCE = "dense"  # the head with which the others are compared
+FEWEST = 3  # seeds, below which a head is shown and not judged
 KEYS = ("study", "seed", "split")  # that two rows have in common which are compared
 ORDERS = ["study", "split", "measure", "runs", "tau", "low", "high", "p_value", "without"]
 
@@ -44,13 +45,14 @@ def beyond_reference(
 
 
 def mean_differences(differences: pd.DataFrame, fewest: int = 2) -> pd.DataFrame:
-    """One row per head of enough seeds: mean difference, t-interval, verdict where it has one."""
+    """One row per head of enough seeds: mean difference, t-interval, a verdict from `FEWEST` on."""
     keys = [key for key in ("study", "head", "split") if key in differences]
     rows = []
     for group, by_seed in differences.groupby(keys, sort=False)["difference"]:
         if len(by_seed) >= fewest:
             interval = seed_interval(by_seed.to_numpy())
-            known = None if np.isnan(interval.low) else verdict(interval)
+            sure = len(by_seed) >= FEWEST and not np.isnan(interval.low)
+            known = verdict(interval) if sure else None
             rows.append((*group, len(by_seed), *interval, tuple(by_seed), known))
     columns = [*keys, "seeds", "difference", "low", "high", "by_seed", "verdict"]
     return pd.DataFrame(rows, columns=columns)

@@ -116,9 +116,10 @@ def at_a_glance(studies: Iterable[str], name: str = "at-a-glance") -> Markdown:
     drawn = pd.concat(frames)
     star = f" {STAR}" if drawn["paper"].notna().any() else ""
     caption = (
-        f"{headline(accuracy_words.beside_dense(frames[0]))} Test images of CIFAR-10; mean and 95% "
-        f"t-interval over seeds (faint: each seed).{star} Dashed lines: no difference from dense, "
-        "or between experts."
+        "**Accuracy and sharpness beside dense; how evenly experts are used, and how much they "
+        "tell about the class.** Test images of CIFAR-10; mean and 95% t-interval over seeds "
+        f"(faint: each seed), not corrected for the number of heads.{star} Dashed lines: no "
+        "difference from dense, or between experts."
     )
     return pages.chart(name, charts, caption, drawn, pages.evidence(records))
 

@@ -9,6 +9,7 @@ from moelib.report.ablations import words as ablations_words
 from moelib.report.effects import frame, row
 from moelib.report.gallery import words as gallery_words
 from moelib.report.wording import signed
+from moelib.study.run import Run
 
 pytestmark = pytest.mark.usefixtures("results", "closed")
 
@@ -63,6 +64,25 @@ def test_only_mixtures_of_the_first_study_are_compared():
     claim, sentence = comparison(some)
     assert list(verbs(claim)) == ["soft"] and "above" in claim
     assert "frozen" not in sentence and prose.numbers(sentence)[0] == "+1.00"
+
+
+def test_other_studies_are_told_if_they_are_corrected_and_have_seeds():
+    parts = [effects(("soft", value, 0.2), ("frozen", 9, 0.2)) for value in (1, -2, -3)]
+    few = effects(("soft", -4, 0.2)).assign(seeds=3)
+    every = pd.concat(
+        part.assign(study=name, panel=name)
+        for name, part in zip("abcd", [*parts, few], strict=True)
+    )
+    bases = {"a": "corrected", "b": "corrected", "c": "as-run", "d": "corrected"}
+    records = {}
+    for name, base in bases.items():
+        run = Run(synthetic.study(name), "dense", 0)
+        protocol = run.study.protocol.model_copy(update={"base": base})
+        study = run.study.model_copy(update={"protocol": protocol})
+        records[name] = [synthetic.trained(run).model_copy(update={"study": study})]
+    assert answers.elsewhere(every, records, VERBS, condition=" now") == (
+        "In `b`, soft is below dense now."
+    )
 
 
 def test_one_seed_compares_nets_and_not_heads():

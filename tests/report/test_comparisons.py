@@ -55,6 +55,13 @@ def test_one_seed_has_a_ratio_and_no_interval():
     assert pd.isna(row[["low", "high", "verdict"]]).all()
 
 
+def test_two_seeds_have_an_interval_and_are_not_judged():
+    row = comparisons.ratios(
+        curvature({"dense": (1.0, 2.0), "soft": (3.0, 6.01)}, (0, 1)), "trace"
+    ).iloc[0]
+    assert row["low"] > 1 and row["verdict"] is None
+
+
 def test_a_value_that_is_not_above_0_has_no_ratio():
     frame = curvature({"dense": (1.0, 1.0, 1.0), "soft": (2.0, 2.0, 3.0)})
     frame.loc[frame["head"] == "soft", "trace"] = [-1.0, 5.0, 1.0, 5.0, 1.0, 5.0]

@@ -19,7 +19,7 @@ from moelib.report.statistics.power import MOST_SEEDS
 from moelib.report.wording import in_points, plain, seeds_in_words, span, with_interval
 from moelib.study.modalities import load_modality_study
 
-FATES = {SUPPORTED: ("is", "as expected"), CONTRADICTED: ("is not", "contrary to expectation")}
+FATES = {SUPPORTED: "as expected", CONTRADICTED: "contrary to expectation"}
 
 
 def verdicts(judged: pd.DataFrame) -> Markdown:
@@ -49,11 +49,11 @@ def answer(judged: pd.DataFrame) -> str:
 
 def _told(row) -> str:
     """A decided comparison in a sentence."""
-    verb, fate = FATES[row.verdict]
     return (
-        f"**With {row.subject} rather than {row.against}, the change in {MEASURES[row.measure]} "
-        f"{verb} {row.expected}**, {fate} ({row.name}: {in_points(row.estimate)} "
-        f"points, 95% interval {span(row, in_points)}, uncorrected; {row.seeds} seeds)."
+        f"**With {row.subject} rather than {row.against}, the difference in "
+        f"{MEASURES[row.measure]} is {in_points(row.estimate)} points** (95% interval "
+        f"{span(row, in_points)}, uncorrected; {row.seeds} seeds), {FATES[row.verdict]} "
+        f"({row.name}: {row.expected})."
     )
 
 
@@ -63,8 +63,8 @@ def allocation(judged: pd.DataFrame) -> str:
     if len(both) < 2:
         return "*Too few runs are finished to say.*"
     top_2, shuffled = (
-        f"{plain(100 * abs(value))} points {'smaller' if value < 0 else 'larger'}"
-        for value in both["estimate"]
+        f"{plain(100 * abs(row.estimate))} points {'smaller' if row.estimate < 0 else 'larger'}"
+        for row in both.itertuples()
     )
     facts = (
         f"With learned slots the gap on held-out compositions is {top_2} than with top-2, "
@@ -80,16 +80,16 @@ def allocation(judged: pd.DataFrame) -> str:
 
 
 def _resolution(judged: pd.DataFrame) -> str:
-    """Which difference these seeds could have told from a point, and how many would refute one."""
+    """Which difference these seeds could have seen, and how many would show that there is none."""
     widest = judged.sort_values("deviation", na_position="first").iloc[-1]
     if not widest["deviation"] > 0:
         return ""
     level = LEVEL / len(tables.MAIN)
     # To lie beyond a point on either side is tested twice, each at half of the level.
-    beyond = tables.POINT + detectable(widest, level / 2)
+    beyond = tables.POINT + detectable(widest, level / 2)  # with power 0.8
     seeds = seeds_for(widest, tables.POINT, level, tests=2) or f"more than {MOST_SEEDS:,}"
     return (
-        f" After correction for {len(tables.MAIN)} comparisons, {widest['seeds']} seeds with this "
-        f"scatter tell a true difference of {plain(100 * beyond)} points from one of a point in "
-        f"four of five cases. To show that there is none of a point would take {seeds} seeds."
+        f" At this scatter, {widest['seeds']} seeds would reliably see only a difference of about "
+        f"{100 * beyond:.0f} points, corrected for {len(tables.MAIN)} comparisons (in four of five "
+        f"cases), and {seeds} seeds would be needed to show that there is none of a point."
     )

@@ -117,11 +117,12 @@ def split_chart(records: Sequence[Trained]) -> Markdown:
     means = whole.pivot_table("truths", "arm", "split", sort=False)
     lost = 100 * means.drop(columns="iid").rsub(means["iid"], axis=0)
     hardest = lost.mean().idxmax()
+    most = (lost.idxmax(axis=1) == hardest).sum()
     caption = (
-        f"**Of the held-out splits, *{hardest}* costs most: {plain(lost[hardest].mean())} points "
-        f"of accuracy on average over arms (lowest {plain(lost[hardest].min())}, highest "
-        f"{plain(lost[hardest].max())}).** Accuracy on the truths of each split: mean over seeds "
-        f"(large), each seed (faint) and guessing (dashed).{_harder_forms(records)}"
+        f"**Of the held-out splits, *{hardest}* costs most on average over arms, "
+        f"{plain(lost[hardest].mean())} points of accuracy ({extent(lost[hardest])}), and most of "
+        f"all in {most} of {len(lost)} arms.** Accuracy on the truths of each split: mean over "
+        f"seeds (large), each seed (faint) and guessing (dashed).{_harder_forms(records)}"
     )
     return _chart("splits", records[0], [figures.splits(table)], caption, table)
 

@@ -90,17 +90,17 @@ WEAK = (
         ("sparse", "frozen"),
     ),
 )
-PARTS = {  # of heads, by name: the first have losses in the reference, the others in the arm
+PARTS = {  # by name: losses stand in the reference, gates and layers in the arm
     "losses": _contrasts(
-        *("ablations", "Does removing balance losses cost half a point?", ABOVE, -MATTERS),
+        *("ablations", "Do balance losses add less than half a point?", ABOVE, -MATTERS),
         *(("soft-free", "soft"), ("sparse-free", "sparse"), ("switch-free", "switch")),
     ),
     "gate": _contrasts(
-        *("ablations", "Does a gate that learns add half a point?", BELOW, MATTERS),
+        *("ablations", "Does a gate that learns add less than half a point?", BELOW, MATTERS),
         *(("soft", "uniform"), ("sparse", "frozen")),
     ),
     "layer": _contrasts(
-        *("ablations", "Does a hidden layer add half a point?", BELOW, MATTERS),
+        *("ablations", "Does a hidden layer add less than half a point?", BELOW, MATTERS),
         ("dense", "linear"),
     ),
 }
@@ -110,7 +110,7 @@ UNTRAINED_GATE = _contrasts(
     MAIN_STUDY, "Is a gate that never learns as good?", ABOVE, -MATTERS, ("frozen", "sparse")
 )
 CORRUPTED = _contrasts(  # on what corruption costs
-    *(MAIN_STUDY, "Does corruption cost it as much as dense?", WITHIN, 0.01),
+    *(MAIN_STUDY, "Does corruption cost this head as much as dense?", WITHIN, 0.01),
     *((head, "dense") for head in ("soft", "sparse", "switch", "frozen")),
     measure="lost_accuracy",
 )

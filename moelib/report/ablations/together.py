@@ -66,7 +66,7 @@ def answer(name: str = "together") -> list[Markdown]:
         return [Markdown("Their joint effect is not measured on this net yet.")]
     verbs = {"lower": "less accurate than", "higher": "more accurate than"}
     sides = corrected_verdicts(of_judged(at_once, at_once["question"]))
-    told = "; ".join(f"{part} runs without" for part in clauses(at_once["head"], sides, verbs))
+    told = "; ".join(f"{part} runs without them" for part in clauses(at_once["head"], sides, verbs))
     claim = f"**With all departures at once, {told}** (after correction for {len(at_once)} heads)."
     changes = enumeration(
         f"{row.head} {with_interval(row.difference, row, in_points)}"

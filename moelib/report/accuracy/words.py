@@ -9,7 +9,7 @@ from moelib.records.kinds import TrainNumbers
 from moelib.records.record import Record
 from moelib.report import loading
 from moelib.report.accuracy import tables
-from moelib.report.answers import MIXTURES, NOTHING, comparison, headline, sides_of_dense
+from moelib.report.answers import MIXTURES, NOTHING, comparison, elsewhere, headline
 from moelib.report.comparisons import paired_runs
 from moelib.report.effects import few_heads
 from moelib.report.forest import chart
@@ -27,8 +27,11 @@ def answer(studies: Iterable[str], name: str = "accuracy") -> Iterator[Markdown]
         yield Markdown(NOTHING)
         return
     claim = beside_dense(frame)
-    yield Markdown("\n\n".join(filter(None, (claim, across_studies(frame, records)))))
-    caption = f"{headline(claim)} Test accuracy minus that of dense with the same seed."
+    others = elsewhere(frame, records, VERBS)
+    others = f"**{others}** {across_studies(frame, records)}".strip() if others else ""
+    yield Markdown("\n\n".join(filter(None, (claim, others))))
+    bold = headline(claim, frame["study"].iloc[0])
+    caption = f"{bold} Test accuracy minus that of dense with the same seed."
     yield chart(name, frame, records, caption, "difference from dense, points", line=0)
 
 
@@ -38,7 +41,7 @@ def beside_dense(frame: pd.DataFrame) -> str:
 
 
 def across_studies(frame: pd.DataFrame, records: Mapping[str, list[Record]]) -> str:
-    """Which mixtures compare better with dense in the study of the best net than of the worst.
+    """Which mixtures lose less to dense in the study of the best net than in that of the worst.
 
     Of corrected studies of enough seeds, and only of heads whose intervals there do not meet.
     """
@@ -52,10 +55,13 @@ def across_studies(frame: pd.DataFrame, records: Mapping[str, list[Record]]) -> 
     better = list(lost.index[lost])
     if not better:
         return ""
-    there = sides_of_dense(worst.reset_index(), VERBS)
-    verb = "fares" if len(better) == 1 else "fare"
-    claim = f"In `{nets.iloc[-1]}`, {enumeration(better)} {verb} better against dense"
-    return f"**In `{nets.iloc[0]}`, {there}. {claim}.**"
+    example = (best["value"] - worst["value"])[better].idxmax()
+    low, high = (signed(net["value"][example]) for net in (worst, best))
+    return (
+        f"{enumeration(better).capitalize()} {'loses' if len(better) == 1 else 'lose'} less to "
+        f"dense in `{nets.iloc[-1]}` than in `{nets.iloc[0]}` ({example}: {high} points against "
+        f"{low})."
+    )
 
 
 def devices(records: Mapping[str, list[Record]]) -> Iterator[Markdown]:
@@ -67,7 +73,7 @@ def devices(records: Mapping[str, list[Record]]) -> Iterator[Markdown]:
     ]
     if several:
         pairs = [pair for runs in records.values() for pair in paired_runs(runs)]
-        within = across_devices(pairs) or "Runs that are compared always share one."
+        within = across_devices(pairs) or "The runs paired here always share one."
         yield Markdown(
             f"Different seeds of {enumeration(several)} were trained on different devices "
             f"([on which]({ORIGINS})). {within}"

@@ -55,8 +55,8 @@ def corruptions(studies: Iterable[str]) -> list[Markdown]:
     sentence = "{head} has {number} times the error of dense"
     answer = comparison(errors, verbs, plain, sentence, null=1)
     caption = (
-        f"{headline(answer)} Error relative to that of dense with the same seed, averaged over "
-        "corruptions."
+        f"{headline(answer, errors['study'].iloc[0])} Error relative to that of dense with the "
+        "same seed, averaged over corruptions."
     )
     return [
         Markdown(f"{answer} {too_few(errors)}"),
@@ -82,8 +82,8 @@ def calibration(studies: Iterable[str]) -> list[Markdown]:
     sentence = "the ECE of {head} minus that of dense is {number} points"
     answer = comparison(errors, verbs, signed, sentence)
     caption = (
-        f"{headline(answer)} ECE at the temperature fitted on validation images, minus that of "
-        "dense with the same seed."
+        f"{headline(answer, errors['study'].iloc[0])} ECE at the temperature fitted on validation "
+        "images, minus that of dense with the same seed."
     )
     return [
         Markdown(f"{answer} {too_few(errors)}"),
@@ -109,8 +109,9 @@ def agreement(studies: Iterable[str]) -> list[Markdown]:
     means = table[table["study"] == study].set_index("shared")["agreement"]
     shares = enumeration(f"{share:.1%} ({shared})" for shared, share in means.items())
     answer = (
-        f"**Two runs of `{study}` predict the same class for {shares} of test images.** Pairs of "
-        "runs are not independent of each other, so no interval is given."
+        f"**Two runs of `{study}` predict the same class for {shares} of test images**: what they "
+        f"share changes this by {plain(100 * (means.max() - means.min()))} points. Pairs of runs "
+        "are not independent of each other, so no interval is given."
     )
     return [Markdown(answer), pages.table(table, columns, longest=SHORT)]
 

@@ -9,6 +9,7 @@ from moelib.report.forest import WIDTH
 from moelib.report.style import (
     INK,
     colours,
+    expert_colours,
     legend_below,
     legend_outside,
     panels,
@@ -20,8 +21,8 @@ from moelib.report.style import (
 def speedups(scale: pd.DataFrame, panel: pd.Series) -> Figure:
     """Speed-up over the dense head of equal total parameters, against the ideal E/k (dashed).
 
-    A dot for each head; those with experts of one width d x h have one colour. 1 is as fast as
-    dense.
+    A mark for each head; those with experts of one width d x h have one colour and shape. 1 is as
+    fast as dense.
 
     Args:
         scale: rows of `tables.scale`.
@@ -32,12 +33,13 @@ def speedups(scale: pd.DataFrame, panel: pd.Series) -> Figure:
     grid = sns.relplot(
         scale.assign(**{"panel": panel, columns["hue"]: widths}),
         **columns,
+        style=columns["hue"],
         col_wrap=min(2, panel.nunique()),
-        palette="flare",
+        palette=expert_colours(widths.nunique()),
         height=3.2,
         aspect=WIDTH / 3.2,
         alpha=0.7,
-        s=14,
+        s=20,
         facet_kws={"legend_out": False},
     )
     ends = [scale["ideal"].min(), scale["ideal"].max()]

@@ -31,7 +31,7 @@ def answer(studies: Iterable[str], name: str = "utilization") -> Iterator[Markdo
     sizes, dead = runs[0].study.analyses.utilization, tables.dead_by_epoch(runs)
     learned, alone = _beyond_frozen(every), _on_fixed_features(every)
     evenly, died = _evenness(balance), _died(dead, runs[0].study.backbone.kind)
-    knows = _beyond_chance(tables.on_test(flat(records)))
+    knows = "" if learned else _beyond_chance(tables.on_test(flat(records)))
     yield Markdown("\n\n".join(filter(None, (learned, alone, evenly, died, knows))))
     yield chart(
         f"{name}-balance", balance, records,
@@ -80,25 +80,26 @@ def _beyond_chance(usage: pd.DataFrame) -> str:
 def _beyond_frozen(records: Mapping[str, list[Record]]) -> str:
     """What a gate that learns adds to a random one, in the first study that trains a backbone too.
 
-    Where the same head without its balance losses was trained too, also what is left without them.
+    And what is left of it without balance losses, in the first study that trains such a head.
     """
     trained = [record for record in flat(records) if trains_backbone(record)]
     table = tables.information_beyond_frozen(trained)
     if table.empty:
         return ""
-    study = table["study"].iloc[0]
-    gains = {row.head: row for row in table[table["study"] == study].itertuples()}
-    head, row = next(iter(gains.items()))
+    row = next(table.itertuples())
     claim = (
-        f"**The {head} gate {_reveals(row)} about the class than a gate that never learned**: "
-        f"{signed(row.difference)} nats (95% interval {span(row)}; {row.seeds} seeds of `{study}`)."
+        f"**In `{row.study}` the {row.head} gate {_reveals(row)} about the class than a gate that "
+        f"never learned**: {signed(row.difference)} nats (95% interval {span(row)}; {row.seeds} "
+        "seeds)."
     )
-    free = gains.get(f"{head}-free")
+    free = next(table[table["head"] == f"{row.head}-free"].itertuples(), None)
     if free is None:
         return claim
-    seen = {"higher": "a gain", "lower": "a loss"}.get(free.verdict, "no gain")
     value = with_interval(free.difference, free)
-    return f"{claim}\n\n**Without balance losses we see {seen}**: {value} nats."
+    return (
+        f"{claim}\n\n**Without its balance losses it {_reveals(free)}**: {value} nats "
+        f"({free.seeds} seeds of `{free.study}`)."
+    )
 
 
 def _on_fixed_features(records: Mapping[str, list[Record]]) -> str:
@@ -123,17 +124,18 @@ def _on_fixed_features(records: Mapping[str, list[Record]]) -> str:
 
 
 def _died(dead: pd.DataFrame, backbone: str) -> str:
-    """Which heads of a study had dead experts in training, until when, and whether any is left."""
+    """Which heads of a study had dead experts in training, from when to when, and how many stay."""
     study, epochs = dead["study"].iloc[0], dead["epoch"].max()
     last = dead[dead["dead"] > 0].groupby(["head", "seed"], sort=False)["epoch"].max()
     if last.empty:
         return f"**No expert is dead in any epoch of `{study}`.**"
     runs = dead.groupby("head")["seed"].nunique()
+    counts = dead.pivot(index="epoch", columns=["head", "seed"], values="dead").sort_index()
+    born, later = (counts.iloc[0] > 0).sum(), (counts.diff() > 0).any().sum()
     left = (last == epochs).sum()
     claim = (
-        f"In {left} of {runs.sum()} runs of `{study}` an expert is dead at the end"
-        if left
-        else f"In `{study}` experts die and come back"
+        f"In {born} of {runs.sum()} runs of `{study}` experts are dead in the first epoch, in "
+        f"{later or 'none'} one dies later, and in {left or 'none'} one is dead at the end"
     )
     told = "; ".join(
         f"in {len(ends)} of {runs[head]} {head} runs, up to epoch {ends.max()}"

@@ -62,9 +62,9 @@ def test_an_answer_says_in_words_what_was_decided():
         Comparison("B", "half", "one", "hard", "dense", "gap", WITHIN, POINT),
     )
     text = concluded.answer(tables.judged(arms, questions))
-    assert "With two rather than one, the change in gap is not within 1 point**" in text
-    assert "contrary to expectation" in text and "half" not in text
-    within, difference, _, low, high, seeds, *left = prose.numbers(text)
+    assert "With two rather than one, the difference in gap is −1.95 points**" in text
+    assert "contrary to expectation (A: within 1 point)" in text and "half" not in text
+    difference, _, low, high, seeds, within, *left = prose.numbers(text)
     assert (within, seeds, left) == ("1", "4", ["1", "2"])
     assert (difference, low, high) == ("−1.95", "−2.04", "−1.86")
 
@@ -74,8 +74,9 @@ def test_a_difference_that_may_be_none_is_not_called_one():
     question = (Comparison("A", "two", "one", "top-2", "dense", "gap", BELOW, POINT),)
     judged = tables.judged(arms, question).assign(verdict=SUPPORTED, estimate=-0.0109)
     text = concluded.answer(judged)
-    assert "than one, the change in gap is below +1 point**, as expected" in text
-    assert "lower" not in text
+    assert "than one, the difference in gap is −1.09 points** (95% interval" in text
+    assert "as expected (A: below +1 point)" in text
+    assert "lower" not in text and "falls" not in text
 
 
 def test_seeds_that_agree_exactly_say_nothing_of_what_others_could_tell():
@@ -140,7 +141,7 @@ def test_a_chart_says_what_costs_most_to_arms_that_see_both(closed):
     for run, pairs in zip(runs, (0.6, 0.5, 0.1), strict=True):
         run.numbers.tests["pairs"] = answers(pairs)
     text = claim(words.split_chart(tables.sighted(runs)))
-    assert "*pairs*" in text and prose.numbers(text) == ["35.00", "30.00", "40.00"]
+    assert "*pairs*" in text and prose.numbers(text) == ["35.00", "30.00", "40.00", "2", "2"]
 
 
 def test_a_chart_tells_the_gap_and_between_what_it_lies(closed):

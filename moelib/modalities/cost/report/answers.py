@@ -49,9 +49,9 @@ def _price_of_decoding(record: Record[CostNumbers]) -> str:
     faster = "faster" if mixture["whole_ms"] < dense["whole_ms"] else "no faster"
     share = mixture["whole_ms"] * mixture["of_bound"] / (dense["whole_ms"] * dense["of_bound"])
     return (
-        f"**At batch {dense['batch']}, a 16B mixture decodes {faster} than a dense 7B "
-        f"({rounded(mixture['whole_ms'])} and {rounded(dense['whole_ms'])} ms per step). By their "
-        f"bounds, the mixture would take {share:.0%} of the dense model's time.**"
+        f"**At batch {dense['batch']}, a 16B mixture ({SIXTEEN}) decodes {faster} than a dense 7B "
+        f"({DENSE_7B}; {rounded(mixture['whole_ms'])} and {rounded(dense['whole_ms'])} ms per "
+        f"step). By their bounds, the mixture would take {share:.0%} of the dense model's time.**"
     )
 
 

@@ -182,7 +182,7 @@ def family(record: Record[CostNumbers]) -> Markdown:
 
 
 def beside_ideal(record: Record[CostNumbers]) -> list[Markdown]:
-    """How many times their ideal share k/E of time fewer experts take, and all of them."""
+    """How many times the share k/E of time fewer experts take, and all of them."""
     table = _family(record)
     sparse, full = table[table["share"] < 1], table["ratio"][table["share"] == 1]
     sentences = []
@@ -192,9 +192,7 @@ def beside_ideal(record: Record[CostNumbers]) -> list[Markdown]:
             f"{extent(of_ideal, 1)} times ({size}; shapes: {len(of_ideal)})"
             for size, of_ideal in times
         )
-        sentences.append(
-            f"**Fewer than all experts take {ranges} their ideal share k/E of the time.**"
-        )
+        sentences.append(f"**Fewer than all experts take {ranges} the share k/E of the time.**")
     if len(full):
         sentences.append(
             "All experts together do the dense perceptron's work in pieces, and take "
