@@ -13,14 +13,14 @@ from IPython.display import Markdown
 
 from moelib.records.record import Record
 from moelib.report import effects
-from moelib.report.comparisons import FEWEST
+from moelib.report.comparisons import FEWEST, REFERENCE
 from moelib.report.forest import chart
 from moelib.report.loading import SEEDS_TO_LEAD, planned_seeds
 from moelib.report.wording import clauses, listed, plain, seed_count, span
-from moelib.study.heads import family
+from moelib.study.heads import CONTROLS, family
 
 NOTHING = "No study here has such records yet. `make book` runs one in minutes."
-MIXTURES = ("soft", "sparse", "switch")  # the others are controls
+MIXTURES = ("soft", "sparse", "switch")  # of the paper, and Fedus (2021)
 
 
 def comparison(
@@ -44,7 +44,9 @@ def comparison(
         log: whether logarithms are tested, as of ratios.
     """
     sure = _mixtures(frame, frame["study"].iloc[0])
-    if sure.empty or sure["seeds"].max() < 2:
+    if sure.empty:
+        return f"No mixture stands beside dense in `{frame['study'].iloc[0]}`."
+    if sure["seeds"].max() < 2:
         return f"With one seed per head, this compares trained nets{condition}, not kinds of head."
     claim = sides_of_dense(sure, verbs, null, condition, log)
     told = sure[_enough(sure)]
@@ -120,10 +122,10 @@ def headline(answer: str, study: str = "") -> str:
 
 
 def _mixtures(frame: pd.DataFrame, study: str) -> pd.DataFrame:
-    """Those of a study, in its last panel: of test images, where both splits are shown."""
+    """All but controls, in a study's last panel: of test images, where both splits are shown."""
     rows = frame[frame["study"] == study]
     rows = rows[rows["panel"] == rows["panel"].iloc[-1]]
-    return rows[rows["head"].map(family).isin(MIXTURES)]
+    return rows[~rows["head"].map(family).isin((REFERENCE, *CONTROLS))]
 
 
 def _enough(frame: pd.DataFrame) -> pd.Series:

@@ -20,6 +20,7 @@ from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import YAMLError
 
 from moelib.study.base import PROJECT, ConfigError
+from moelib.study.heads import family
 from moelib.study.protocol import PROTOCOLS
 from moelib.study.study import Study
 
@@ -84,7 +85,7 @@ def _refuse_value(value: object) -> None:
     raise ConfigError(f"YAML reads {value} as a {kind}: write it in quotes if it is a text.")
 
 
-def _study_path(study: str | os.PathLike) -> Path:
+def _study_path(study: str | os.PathLike, extended_by: Path | None = None) -> Path:
     path = Path(study)
     if path.suffix not in {".yaml", ".yml"}:
         path = STUDIES / f"{study}.yaml"
@@ -95,8 +96,13 @@ def _study_path(study: str | os.PathLike) -> Path:
             "called again."
         )
     if not path.is_file():
-        names = sorted(p.stem for p in STUDIES.glob("*.yaml"))
-        raise ConfigError(f"There is no study '{study}'; the studies are {', '.join(names)}.")
+        names = sorted(p.stem for p in STUDIES.glob("*.yaml") if p != extended_by)
+        close = difflib.get_close_matches(str(study), names, n=1)
+        hint = f" Did you mean '{close[0]}'?" if close else ""
+        whose = f"{extended_by.name} extends '{study}': there" if extended_by else "There"
+        raise ConfigError(
+            f"{whose} is no study '{study}'; the studies are {', '.join(names)}.{hint}"
+        )
     return path
 
 
@@ -113,7 +119,7 @@ def read_yaml(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
             }
         return raw
     sibling = path.parent / f"{base}.yaml"
-    base = sibling if sibling.is_file() else _study_path(str(base))
+    base = sibling if sibling.is_file() else _study_path(str(base), path)
     if base.resolve() in {file.resolve() for file in (path, *above)}:
         raise ConfigError(f"{path.name} extends itself, directly or by way of another study.")
     extended = read_yaml(base, (path, *above))
@@ -202,7 +208,10 @@ def _sentence(fault: dict[str, Any], model: type[BaseModel]) -> str:
             return f"{place}{fault['ctx']['error']}."
         case "union_tag_invalid":
             tag, allowed = fault["ctx"]["tag"], fault["ctx"]["expected_tags"]
-            return f"'{where}': there is no kind {tag!r}; allowed are {allowed}."
+            kind = family(tag)  # a head without a kind is of that which its name says
+            told = kind != tag and f"'{kind}'" in allowed
+            hint = f" Write `kind: {kind}` into it." if told else ""
+            return f"'{where}': there is no kind {tag!r}; allowed are {allowed}.{hint}"
         case _:
             reason = fault["msg"][0].lower() + fault["msg"][1:]
             # In the words of YAML, not of JSON.

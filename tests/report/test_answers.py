@@ -66,6 +66,12 @@ def test_only_mixtures_of_the_first_study_are_compared():
     assert "frozen" not in sentence and prose.numbers(sentence)[0] == "+1.00"
 
 
+def test_a_kind_of_ones_own_is_compared_and_a_control_is_not():
+    assert list(verbs(comparison(effects(("mine", 1, 0.2), ("uniform", 9, 0.2)))[0])) == ["mine"]
+    text = answers.comparison(effects(("frozen", 1, 0.2)), VERBS, signed, "{head} {number}")
+    assert text == "No mixture stands beside dense in `a`."
+
+
 def test_other_studies_are_told_if_they_are_corrected_and_have_seeds():
     parts = [effects(("soft", value, 0.2), ("frozen", 9, 0.2)) for value in (1, -2, -3)]
     few = effects(("soft", -4, 0.2)).assign(seeds=3)

@@ -278,6 +278,12 @@ def test_a_study_that_extends_itself_is_refused(tmp_path, base):
 # -- refused files ------------------------------------------------------------------------------
 
 
+def test_a_wrong_base_is_named_with_who_extends_it(tmp_path):
+    path = save(tmp_path, "mine", "extends: quik")
+    with refusal(ConfigError, "mine.yaml extends 'quik'", "Did you mean 'quick'?"):
+        load_study(path)
+
+
 @pytest.mark.parametrize("missing", ["nothing", "nothing.yaml", "/nowhere/quick.yaml"])
 def test_a_study_that_is_not_there(missing):
     with refusal(ConfigError, f"'{missing}'", NAMES):
@@ -373,6 +379,7 @@ FAULTS = [  # a key, its value, and what the message names: the place and what i
     # kinds and choices
     ("heads.dnse", {}, "'heads.dnse'", "'dnse'", "'linear', 'dense'"),
     ("heads.mine", {"kind": "moe"}, "'heads.mine'", "'moe'", "'linear'"),
+    ("heads.sparse-k3", {"k": 3}, "'heads.sparse-k3'", "Write `kind: sparse` into it"),
     ("backbone.kind", "vgg", "'backbone'", "'vgg'", "'resnet18'"),
     ("training.schedule", {"kind": "cosine"}, "'training.schedule'", "'multistep', 'onecycle'"),
     ("data.source", "mnist", "'data.source' = 'mnist'", "'cifar10', 'digits' or 'folder'"),

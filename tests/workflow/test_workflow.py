@@ -326,6 +326,14 @@ def test_a_dry_run_names_no_page_that_is_not_there(tmp_path: Path) -> None:
     assert status == 0 and "The book" not in output
 
 
+def test_a_mistake_in_another_study_stops_the_book_alone(project: Project) -> None:
+    project.edit("studies/other.yaml", "seeds: [0, 1]", "sedes: [0, 1]")
+    status, output = project.run("book")
+    assert status == 1
+    assert not lacking(output, ("other.yaml", "'sedes'")) and len(output.splitlines()) == 1
+    assert project.pending("study", "quick") == {}  # finished, and not refused
+
+
 @pytest.mark.parametrize(
     "arguments, names",
     [

@@ -10,7 +10,7 @@ about training.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
@@ -21,7 +21,7 @@ from moelib.report.claims.evidence import HEADS, Records
 from moelib.report.comparisons import REFERENCE
 from moelib.report.statistics import hypotheses
 from moelib.report.statistics.hypotheses import ABOVE, BELOW, CONTRADICTED, LEVEL, WITHIN, Evidence
-from moelib.report.wording import MINUS, in_points, rounded
+from moelib.report.wording import MINUS, bound, in_points, rounded
 
 T_TEST = "one-sided t tests over seeds, for both heads (intersection-union) or against either"
 TOST = "two one-sided t tests over seeds for equivalence (Schuirmann 1987)"
@@ -29,9 +29,9 @@ TOST = "two one-sided t tests over seeds for equivalence (Schuirmann 1987)"
 
 @dataclass(frozen=True, kw_only=True)
 class Claim:
-    """One claim of the paper, and the rule that judges it."""
+    """One claim, of the paper or of one's own (`own.py`), and the rule that judges it."""
 
-    number: int  # among the paper's claims
+    number: int  # in its family
     words: str  # the claim in short
     metric: str  # what is measured, and on which scale
     holds: str  # when it holds; its thresholds are those of `thresholds`
@@ -39,6 +39,7 @@ class Claim:
     test: str = T_TEST
     unit: str = ""  # of the evidence: points, %, nats, ratio (tested as a logarithm), or times
     shown: str  # the figure of the book that shows the evidence, or else the page of tables
+    heads: tuple[str, ...] = HEADS  # whose records are its evidence, beside the dense ones
     evidence: Callable[[Records], list[Evidence]]
     # p-values for and against
     decide: Callable[[list[Evidence]], tuple[float, float]] = hypotheses.all_of
@@ -80,6 +81,7 @@ class Judgement(NamedTuple):
     verdict: str
     p_value: float  # of the claim, two-sided; NaN where the study cannot decide it
     adjusted: float  # by Holm's correction for the family
+    family: int  # how many claims are corrected together
 
     @property
     def weakest(self) -> Evidence:
@@ -99,25 +101,12 @@ class Judgement(NamedTuple):
         many: then a mean lies too close to the threshold.
         """
         sides = 2 if self.claim.decide is evidence.on_one_side else 1  # each is tested
-        effect, level = self.claim.smallest, LEVEL / len(CLAIMS) / sides
+        effect, level = self.claim.smallest, LEVEL / self.family / sides
         tests = len(self.evidence) * (2 if "equivalence" in self.claim.test else 1)
         seeds = [hypotheses.seeds_for(part, effect, level, tests) for part in self.evidence]
         if None in seeds or max(seeds) <= self.weakest.seeds:
             return None
         return max(seeds)
-
-
-def judge(records: Records) -> list[Judgement]:
-    """A judgement of each claim that the records of a study say something about."""
-    heads = {REFERENCE, *HEADS}
-    claimed = Records(*([record for record in kind if record.head in heads] for kind in records))
-    family = [(claim, tuple(claim.evidence(claimed))) for claim in CLAIMS]
-    p_values = [claim.decide(list(parts)) for claim, parts in family]
-    return [
-        Judgement(claim, parts, *decision)
-        for (claim, parts), decision in zip(family, hypotheses.decisions(p_values), strict=True)
-        if parts
-    ]
 
 
 def _in_percent(share: float) -> str:
@@ -166,7 +155,7 @@ CLAIMS = (
         number=3,
         words="The heads generalise comparably.",
         metric="Test accuracy minus that of dense, same seed",
-        holds=f"both mean differences are within {100 * thresholds.COMPARABLE:g} point of 0",
+        holds=f"both mean differences are {bound(WITHIN, thresholds.COMPARABLE)} of 0",
         smallest=thresholds.COMPARABLE,
         test=TOST,
         unit="points",
@@ -262,3 +251,22 @@ CLAIMS = (
         evidence=evidence.budgets,
     ),
 )
+
+
+def judge(records: Records, family: Sequence[Claim] = CLAIMS) -> list[Judgement]:
+    """A judgement of each claim of a family that the records of a study say something about."""
+    records = Records(*map(list, records))
+    parts = [tuple(claim.evidence(_of_heads(records, claim.heads))) for claim in family]
+    p_values = [claim.decide(list(own)) for claim, own in zip(family, parts, strict=True)]
+    decisions = hypotheses.decisions(p_values)
+    return [
+        Judgement(claim, own, *decision, len(family))
+        for claim, own, decision in zip(family, parts, decisions, strict=True)
+        if own
+    ]
+
+
+def _of_heads(records: Records, heads: Iterable[str]) -> Records:
+    """The records of these heads, and of the dense one beside them."""
+    names = {REFERENCE, *heads}
+    return Records(*([record for record in kind if record.head in names] for kind in records))

@@ -1,13 +1,13 @@
 """The verdicts on the paper's claims as a frame."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
 from moelib.records import kinds
 from moelib.report import effects, loading
-from moelib.report.claims import claims
+from moelib.report.claims.claims import CLAIMS, Claim, judge
 from moelib.report.claims.evidence import Records
 from moelib.report.statistics.hypotheses import INCONCLUSIVE
 
@@ -20,8 +20,8 @@ KINDS = {  # of the records that are drawn, by chapter; in the order of `Records
 }
 
 
-def verdicts(studies: Iterable[str]) -> pd.DataFrame:
-    """One row per claim and study that tests it, the study of most evidence first.
+def verdicts(studies: Iterable[str], family: Sequence[Claim] = CLAIMS) -> pd.DataFrame:
+    """One row per claim of a family and study that tests it, the study of most evidence first.
 
     `effect` is the number on which the verdict rests, with its interval; `figure` a link to what
     shows it.
@@ -35,7 +35,7 @@ def verdicts(studies: Iterable[str]) -> pd.DataFrame:
         if study.startswith(effects.SWITCHED):  # these repeat another study but for one key
             continue
         records = Records(*(loading.load(study, kind) for kind in KINDS.values()))
-        for judgement in claims.judge(records):
+        for judgement in judge(records, family):
             claim, weakest = judgement.claim, judgement.weakest
             # As of one seed, which tests nothing; what has an interval is only not decided.
             if math.isnan(judgement.p_value) and math.isnan(weakest.low):

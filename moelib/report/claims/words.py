@@ -1,12 +1,17 @@
-"""The verdicts on the paper's claims: a matrix of marks, and claim by claim."""
+"""The verdicts on claims: a matrix of marks, and claim by claim."""
+
+from collections.abc import Iterable, Sequence
 
 import pandas as pd
 from IPython.display import Markdown
 
 from moelib.report import pages
 from moelib.report.answers import NOTHING
-from moelib.report.claims import claims
+from moelib.report.claims import tables
+from moelib.report.claims.claims import CLAIMS, Claim
+from moelib.report.claims.own import OWN
 from moelib.report.headings import headings
+from moelib.report.wording import enumeration
 
 
 def matrix(rows: pd.DataFrame) -> Markdown:
@@ -25,7 +30,7 @@ def matrix(rows: pd.DataFrame) -> Markdown:
     return Markdown(f":::{{div}} verdicts\n{body}\n:::\n\n{key}")
 
 
-def by_claim(rows: pd.DataFrame) -> Markdown:
+def by_claim(rows: pd.DataFrame, family: Sequence[Claim] = CLAIMS) -> Markdown:
     """Every row, claim by claim; a script adds a choice of study and verdict above them."""
     if rows.empty:
         return Markdown(NOTHING)
@@ -37,14 +42,27 @@ def by_claim(rows: pd.DataFrame) -> Markdown:
         f"**{claim.number}. {claim.words}**\n\n{claim.metric}. Holds if {claim.holds}. "
         f"Relevant from {claim.matters}.\n\n"
         f"{pages.table(cells[rows['number'] == claim.number], columns, longest=len(cells)).data}"
-        for claim in claims.CLAIMS
-        if claim.number in set(rows["number"])
+        for claim in family
+        if claim.number in {*rows["number"]}
     )
     body = "\n\n".join(parts)
     return Markdown(f"::::{{div}} filtered\n{body}\n::::")
 
 
+def beyond_the_paper(studies: Iterable[str]) -> list[Markdown]:
+    """The hypotheses of `own.py`, each with its verdicts, and which no study tests; or nothing."""
+    if not OWN:
+        return []
+    rows = tables.verdicts(studies, OWN)
+    tested = {*rows["number"]} if len(rows) else {}
+    untested = enumeration(f"*{claim.words}*" for claim in OWN if claim.number not in tested)
+    lead = f"**Beyond the paper’s claims**, corrected as a family of {len(OWN)}."
+    if untested:
+        lead += f" No study here has records that could test {untested}."
+    return [Markdown(lead), *([by_claim(rows, OWN)] if len(rows) else [])]
+
+
 def tests() -> Markdown:
-    """Which test decides each claim, folded."""
-    rows = pd.DataFrame({"claim": claim.words, "test": claim.test} for claim in claims.CLAIMS)
+    """Which test decides each claim of the paper, folded."""
+    rows = pd.DataFrame({"claim": claim.words, "test": claim.test} for claim in CLAIMS)
     return pages.table(rows, headings("claim", "test"), longest=0)

@@ -13,7 +13,7 @@ def needed(number: int, *deviations: float, seeds: int = 3) -> int | None:
     """Of an inconclusive claim whose parts have as few seeds as tell of their spread."""
     claim = next(claim for claim in CLAIMS if claim.number == number)
     parts = tuple(Evidence("part", 0.0, -1.0, 1.0, seeds, 0.5, 0.5, d) for d in deviations)
-    return Judgement(claim, parts, INCONCLUSIVE, 1.0, 1.0).needed
+    return Judgement(claim, parts, INCONCLUSIVE, 1.0, 1.0, len(CLAIMS)).needed
 
 
 @pytest.mark.parametrize(
