@@ -60,5 +60,7 @@ def differences(judged: pd.DataFrame) -> list[Figure]:
         names.append(f"{row.head} {MINUS} {row.against}" if row.against else row.head)
         draw_effect(axes, y, row, colour[row.head])
     head_rows(axes, names)
+    axes.grid(visible=False)  # which headings would cross
+    axes.spines["left"].set_visible(False)
     axes.set_xlabel("difference, percentage points")
     return [figure]

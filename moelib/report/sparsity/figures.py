@@ -9,7 +9,6 @@ from moelib.report.forest import WIDTH
 from moelib.report.style import (
     INK,
     colours,
-    expert_colours,
     legend_below,
     legend_outside,
     panels,
@@ -29,13 +28,14 @@ def speedups(scale: pd.DataFrame, panel: pd.Series) -> Figure:
         panel: the name of the panel of each.
     """
     widths = scale["features"].astype(str) + " × " + scale["hidden"].astype(str)
+    sizes = widths.nunique()
     columns = {"x": "ideal", "y": "speedup", "hue": "an expert, d × h", "col": "panel"}
     grid = sns.relplot(
         scale.assign(**{"panel": panel, columns["hue"]: widths}),
         **columns,
         style=columns["hue"],
         col_wrap=min(2, panel.nunique()),
-        palette=expert_colours(widths.nunique()),
+        palette=sns.color_palette("viridis", sizes + 1)[:sizes],  # without the palest
         height=3.2,
         aspect=WIDTH / 3.2,
         alpha=0.7,

@@ -47,7 +47,7 @@ def pays(records: Mapping[str, Record[ScaleNumbers]]) -> list[Markdown]:
             "pays",
             [figures.speedups(table, table["device"]) for table in heads],
             f"**{claim}** Median speed-up over rounds, in float32, against the ideal E/k (dashed). "
-            "Each dot is a number of experts, a k and a batch, run as the rule chooses.",
+            "Each mark is a number of experts, a k and a batch, run as the rule chooses.",
             pd.concat(heads),
             f"{scripts} · made by `.venv/bin/python benchmarks/scale.py`",
         ),
