@@ -134,8 +134,9 @@ def _died(dead: pd.DataFrame, backbone: str) -> str:
     born, later = (counts.iloc[0] > 0).sum(), (counts.diff() > 0).any().sum()
     left = (last == epochs).sum()
     claim = (
-        f"In {born} of {runs.sum()} runs of `{study}` experts are dead in the first epoch, in "
-        f"{later or 'none'} one dies later, and in {left or 'none'} one is dead at the end"
+        f"In {born} of {runs.sum()} runs of `{study}` experts are dead in the first epoch, "
+        f"{later or 'none'} {'loses' if later < 2 else 'lose'} an expert later, and "
+        f"{left or 'none'} {'ends' if left < 2 else 'end'} with a dead one"
     )
     told = "; ".join(
         f"in {len(ends)} of {runs[head]} {head} runs, up to epoch {ends.max()}"

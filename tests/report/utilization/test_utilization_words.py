@@ -29,15 +29,15 @@ def dead(**epochs: list[list[int]]) -> pd.DataFrame:
         (
             {"sparse": [[1, 2], [1, 2, 3]], "soft": [[], []]},
             "speednet",
-            "**In 2 of 4 runs of `s` experts are dead in the first epoch, in none one dies later, "
-            "and in none one is dead at the end**: dead experts occur in 2 of 2 sparse runs, up to "
-            "epoch 3 of 5.",
+            "**In 2 of 4 runs of `s` experts are dead in the first epoch, none loses an expert "
+            "later, and none ends with a dead one**: dead experts occur in 2 of 2 sparse runs, up "
+            "to epoch 3 of 5.",
         ),
         (
             {"sparse": [[1], []], "switch": [[4, 5], [2]]},
             "resnet18",
-            "**In 1 of 4 runs of `s` experts are dead in the first epoch, in 2 one dies later, and "
-            "in 1 one is dead at the end**: dead experts occur in 1 of 2 sparse runs, up to epoch "
+            "**In 1 of 4 runs of `s` experts are dead in the first epoch, 2 lose an expert later, "
+            "and 1 ends with a dead one**: dead experts occur in 1 of 2 sparse runs, up to epoch "
             "1; in 2 of 2 switch runs, up to epoch 5 of 5 (the authors’ run: sparse, up to epoch "
             "11).",
         ),
