@@ -7,7 +7,7 @@ from IPython.display import Markdown
 from moelib.records.kinds import SharpnessNumbers, TrainNumbers
 from moelib.records.reliability import RobustnessNumbers
 from moelib.report import comparisons, effects, loading, pages
-from moelib.report.answers import comparison, headline, seeds_in, too_few
+from moelib.report.answers import comparison, elsewhere, headline, seeds_in, too_few
 from moelib.report.forest import chart
 from moelib.report.frames import flat
 from moelib.report.headings import headings
@@ -58,8 +58,9 @@ def corruptions(studies: Iterable[str]) -> list[Markdown]:
         f"{headline(answer, errors['study'].iloc[0])} Error relative to that of dense with the "
         "same seed, averaged over corruptions."
     )
+    others = elsewhere(errors, records, verbs, null=1)
     return [
-        Markdown(f"{answer} {too_few(errors)}"),
+        Markdown(f"{answer} {others} {too_few(errors)}"),
         chart("corruption-errors", errors, records, caption, "error, relative to dense", line=1),
         curves,
     ]
@@ -85,8 +86,9 @@ def calibration(studies: Iterable[str]) -> list[Markdown]:
         f"{headline(answer, errors['study'].iloc[0])} ECE at the temperature fitted on validation "
         "images, minus that of dense with the same seed."
     )
+    others = elsewhere(errors, records, verbs)
     return [
-        Markdown(f"{answer} {too_few(errors)}"),
+        Markdown(f"{answer} {others} {too_few(errors)}"),
         chart("calibration", errors, records, caption, "ECE minus dense, points", line=0),
         table,
     ]
