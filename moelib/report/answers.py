@@ -20,7 +20,7 @@ from moelib.report.wording import clauses, listed, plain, seed_count, span
 from moelib.study.heads import CONTROLS, family
 
 NOTHING = "No study here has such records yet. `make book` runs one in minutes."
-MIXTURES = ("soft", "sparse", "switch")  # of the paper, and Fedus (2021)
+MIXTURES = ("soft", "sparse", "switch")  # the paper's, and that of Fedus (2021)
 
 
 def comparison(

@@ -150,7 +150,7 @@ def _refuse_balance(balance: Balance, head: str, names: tuple[str, ...], why: st
 Head = Annotated[
     Linear | Dense | Soft | Sparse | Switch | Uniform | FrozenGate, Field(discriminator="kind")
 ]
-CONTROLS = ("linear", "uniform", "frozen")
+CONTROLS = ("linear", "uniform", "frozen")  # kinds that no answer compares with dense
 KINDS = tuple(
     literal
     for head in get_args(get_args(Head)[0])

@@ -63,8 +63,8 @@ def allocation(judged: pd.DataFrame) -> str:
     if len(both) < 2:
         return "*Too few runs are finished to say.*"
     top_2, shuffled = (
-        f"{plain(100 * abs(row.estimate))} points {'smaller' if row.estimate < 0 else 'larger'}"
-        for row in both.itertuples()
+        f"{plain(100 * abs(value))} points {'smaller' if value < 0 else 'larger'}"
+        for value in both["estimate"]
     )
     facts = (
         f"With learned slots the gap on held-out compositions is {top_2} than with top-2, "

@@ -10,7 +10,7 @@ about training.
 """
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
@@ -39,7 +39,7 @@ class Claim:
     test: str = T_TEST
     unit: str = ""  # of the evidence: points, %, nats, ratio (tested as a logarithm), or times
     shown: str  # the figure of the book that shows the evidence, or else the page of tables
-    heads: tuple[str, ...] = HEADS  # whose records are its evidence, beside the dense ones
+    heads: tuple[str, ...] = HEADS  # that it is about, beside dense
     evidence: Callable[[Records], list[Evidence]]
     # p-values for and against
     decide: Callable[[list[Evidence]], tuple[float, float]] = hypotheses.all_of
@@ -255,7 +255,7 @@ CLAIMS = (
 
 def judge(records: Records, family: Sequence[Claim] = CLAIMS) -> list[Judgement]:
     """A judgement of each claim of a family that the records of a study say something about."""
-    records = Records(*map(list, records))
+    records = Records(*map(list, records[:-1]))  # each claim reads them anew, for its own heads
     parts = [tuple(claim.evidence(_of_heads(records, claim.heads))) for claim in family]
     p_values = [claim.decide(list(own)) for claim, own in zip(family, parts, strict=True)]
     decisions = hypotheses.decisions(p_values)
@@ -266,7 +266,8 @@ def judge(records: Records, family: Sequence[Claim] = CLAIMS) -> list[Judgement]
     ]
 
 
-def _of_heads(records: Records, heads: Iterable[str]) -> Records:
+def _of_heads(records: Records, heads: tuple[str, ...]) -> Records:
     """The records of these heads, and of the dense one beside them."""
     names = {REFERENCE, *heads}
-    return Records(*([record for record in kind if record.head in names] for kind in records))
+    own = ([record for record in kind if record.head in names] for kind in records[:-1])
+    return Records(*own, heads=heads)

@@ -31,30 +31,33 @@ TAU_DEVIATION = 2 / 3
 
 
 class Records(NamedTuple):
-    """All records of one study that claims are about, each kind of the claimed heads alone."""
+    """All records of one study that a claim is about: of its heads, and of the dense one."""
 
     trained: Trained = ()
     analysed: Analysed = ()
     sharp: Sharp = ()
     surfaces: Surfaces = ()
     efficient: Efficient = ()
+    heads: tuple[str, ...] = HEADS  # that the claim is about, beside dense
 
 
 def accuracy(kind: str, threshold: float, records: Records) -> list[Evidence]:
     """Test accuracy of each claimed head minus that of the dense run of its seed."""
     differences = accuracy_tables.seed_differences(records.trained)
-    return _by_head(differences, "difference", kind, threshold, name=f"{{}} {MINUS} {REFERENCE}")
+    name = f"{{}} {MINUS} {REFERENCE}"
+    return _by_head(differences, "difference", kind, threshold, records.heads, name)
 
 
 def fit(records: Records) -> list[Evidence]:
     """Training accuracy of each head after the last epoch, of the paper's net alone."""
     finals = accuracy_tables.finals(_of_paper_net(records.trained))
-    return _by_head(finals, "last_train_accuracy", ABOVE, FITTED, (REFERENCE, *HEADS))
+    return _by_head(finals, "last_train_accuracy", ABOVE, FITTED, (REFERENCE, *records.heads))
 
 
 def usage(measure: str, kind: str, threshold: float, records: Records) -> list[Evidence]:
     """The usage of experts on test images, of each claimed head."""
-    return _by_head(utilization_tables.on_test(records.analysed), measure, kind, threshold)
+    used = utilization_tables.on_test(records.analysed)
+    return _by_head(used, measure, kind, threshold, records.heads)
 
 
 def least_usage(records: Records) -> list[Evidence]:
@@ -64,7 +67,7 @@ def least_usage(records: Records) -> list[Evidence]:
         return []
     runs = shares.groupby(["head", "seed"], sort=False)["gate_mass"]
     least = (runs.min() * runs.size()).rename("multiple").reset_index()
-    return _by_head(least, "multiple", ABOVE, ALIVE)
+    return _by_head(least, "multiple", ABOVE, ALIVE, records.heads)
 
 
 def sharpness(measure: str, records: Records) -> list[Evidence]:
@@ -85,13 +88,13 @@ def separation(records: Records) -> list[Evidence]:
     if sweeps.empty:
         return []
     ends = surface_tables.farthest(sweeps)
-    pairs = [(head, REFERENCE) for head in HEADS]
+    pairs = [(head, REFERENCE) for head in records.heads]
     return _ratios(ends[ends["kind"] == EIGENVECTOR], pairs, ["rise"], ABOVE, 0.0)
 
 
 def on_one_side(parts: list[Evidence]) -> tuple[float, float]:
     """For: both ratios are above 1, or both are below. Against: one is above, the other below."""
-    if len(parts) < len(HEADS) or not all(part.decidable for part in parts):
+    if len(parts) < 2 or not all(part.decidable for part in parts):
         return math.nan, math.nan
     above, below = ([getattr(part, side) for part in parts] for side in ("p_for", "p_against"))
     together = min(max(above), max(below))
@@ -135,12 +138,12 @@ def _weak_order(name: str, x: ArrayLike, y: ArrayLike) -> Evidence:
 
 def speed(records: Records) -> list[Evidence]:
     """Time of the whole model, times that of the dense one, and its control."""
-    if not {record.head for record in records.efficient} >= set(HEADS):
+    if not {record.head for record in records.efficient} >= {*records.heads}:
         return []
     table = efficiency_tables.whole_models(records.efficient)
     times = {row.head: np.asarray(row.ratios) for row in table.itertuples()}
     control = times.pop(REFERENCE, None)
-    parts = [_sign_test(head, times[head]) for head in HEADS]
+    parts = [_sign_test(head, times[head]) for head in records.heads]
     # What tells two like heads apart by the margin cannot be trusted with unlike ones.
     like = None if control is None else median_interval(control)
     if like is None or not (FASTER <= like.low and like.high <= 2 - FASTER):
@@ -161,11 +164,11 @@ def _sign_test(head: str, ratios: np.ndarray) -> Evidence:
 def budgets(records: Records) -> list[Evidence]:
     """Difference of the parameters of the whole model, relative to dense; of the paper's net."""
     totals = accuracy_tables.finals(_of_paper_net(records.trained))
-    if not {*totals.get("head", ())} >= {REFERENCE, *HEADS}:
+    if not {*totals.get("head", ())} >= {REFERENCE, *records.heads}:
         return []
     total = totals.groupby("head")["total_parameters"].first()
     dense = total[REFERENCE]
-    off = {head: total[head] / dense - 1 for head in HEADS}
+    off = {head: total[head] / dense - 1 for head in records.heads}
     return [certain(f"{head} relative to dense", x, abs(x) < MATCHED) for head, x in off.items()]
 
 
@@ -199,7 +202,7 @@ def _by_head(
     measure: str,
     kind: str,
     threshold: float,
-    heads: tuple[str, ...] = HEADS,
+    heads: tuple[str, ...],
     name: str = "{}",
 ) -> list[Evidence]:
     """The evidence on a column of runs, or a sum of columns, by head; none if a head is missing."""

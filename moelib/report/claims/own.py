@@ -2,7 +2,8 @@
 
 They are a family of their own. To add one to the paper's claims would change the correction, and so
 the verdicts, of all of these. Write a hypothesis down, and commit it, before you look at the runs
-that will judge it. Each names in `heads` what its evidence is of, beside dense.
+that will judge it. Each names in `heads` what it is about beside dense; functions of `evidence.py`
+can be used again.
 """
 
 from moelib.report.claims.claims import Claim

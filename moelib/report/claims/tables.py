@@ -1,4 +1,4 @@
-"""The verdicts on the paper's claims as a frame."""
+"""The verdicts on claims as a frame."""
 
 import math
 from collections.abc import Iterable, Sequence

@@ -58,7 +58,7 @@ def beyond_the_paper(studies: Iterable[str]) -> list[Markdown]:
     untested = enumeration(f"*{claim.words}*" for claim in OWN if claim.number not in tested)
     lead = f"**Beyond the paper’s claims**, corrected as a family of {len(OWN)}."
     if untested:
-        lead += f" No study here has records that could test {untested}."
+        lead += f" No study here tests {untested}."
     return [Markdown(lead), *([by_claim(rows, OWN)] if len(rows) else [])]
 
 

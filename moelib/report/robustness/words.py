@@ -111,8 +111,8 @@ def agreement(studies: Iterable[str]) -> list[Markdown]:
     means = table[table["study"] == study].set_index("shared")["agreement"]
     shares = enumeration(f"{share:.1%} ({shared})" for shared, share in means.items())
     answer = (
-        f"**Two runs of `{study}` predict the same class for {shares} of test images**: what they "
-        f"share changes this by {plain(100 * (means.max() - means.min()))} points. Pairs of runs "
+        f"**Two runs of `{study}` predict the same class for {shares} of test images**, "
+        f"which lie {plain(100 * (means.max() - means.min()))} points apart at most. Pairs of runs "
         "are not independent of each other, so no interval is given."
     )
     return [Markdown(answer), pages.table(table, columns, longest=SHORT)]

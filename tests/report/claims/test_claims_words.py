@@ -1,10 +1,12 @@
+from functools import partial
+
 import pytest
 import synthetic
 
 from moelib.records.record import write_record
 from moelib.report import pages
-from moelib.report.claims import claims, tables, words
-from moelib.report.statistics.hypotheses import INCONCLUSIVE
+from moelib.report.claims import claims, evidence, tables, words
+from moelib.report.statistics.hypotheses import BELOW, INCONCLUSIVE
 from moelib.report.thresholds import FITTED
 from moelib.study.run import Run
 
@@ -73,3 +75,23 @@ def test_each_claim_stands_with_its_rule(rows):
     assert f"{FITTED:.1%}" not in text  # no study here has the paper's net
     assert text.count("`many`") == (rows["study"] == "many").sum()
     assert ":::{dropdown}" in words.tests().data
+
+
+def own_claim(number: int, head: str) -> claims.Claim:
+    """That a head is less accurate than dense, with the evidence of the paper's first claim."""
+    return claims.Claim(
+        number=number, words=f"{head} is worse.", metric="Accuracy", holds="it is below 0",
+        smallest=0.005, shown="accuracy", heads=(head,),
+        evidence=partial(evidence.accuracy, BELOW, 0.0),
+    )  # fmt: skip
+
+
+def test_claims_of_ones_own_are_about_their_heads_and_change_none_of_the_papers(rows, monkeypatch):
+    assert words.beyond_the_paper(["many"]) == []
+    monkeypatch.setattr(words, "OWN", (own_claim(1, "sparse"), own_claim(2, "switch")))
+    lead, shown = words.beyond_the_paper(["many"])
+    assert "a family of 2." in lead.data and lead.data.endswith("tests *switch is worse.*.")
+    assert "**1. sparse is worse.**" in shown.data and "sparse \N{MINUS SIGN} dense" in shown.data
+    assert "soft" not in shown.data and "**2." not in shown.data
+    papers = rows[rows["study"] == "many"].reset_index(drop=True)
+    assert tables.verdicts(["many"]).equals(papers)
